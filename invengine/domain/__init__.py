@@ -1,0 +1,1 @@
+"""The words of the field in pure Python: no numpy, no Redis, no clock."""

@@ -1,0 +1,165 @@
+"""Reservations and their lines. Expiry is on whole seconds since 1970 UTC; other instants are milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReservationState(StrEnum):
+    """HELD -> CONFIRMED -> FULFILLED; or RELEASED; or EXPIRED."""
+
+    HELD = "HELD"
+    CONFIRMED = "CONFIRMED"
+    FULFILLED = "FULFILLED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+class Fulfilment(StrEnum):
+    """How the customer gets the units."""
+
+    ANY = "ANY"
+    SHIP = "SHIP"
+    PICKUP = "PICKUP"
+    SHIP_TO_STORE = "SHIP_TO_STORE"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a line goes; every part may be empty."""
+
+    country: str = ""
+    postal_code: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A location that may serve a line, and what must stay there: `units`, or `parts` ten-thousandths of on_hand."""
+
+    location: str
+    safety_units: int = 0
+    safety_parts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LineRequest:
+    """One line to take: from `candidates` in their order, from one of them unless `allow_split`.
+
+    `named_location` is the location that the caller named, empty when the choice was left open: refusals repeat it.
+    """
+
+    line_id: str
+    sku: str
+    quantity: int
+    candidates: tuple[Candidate, ...]
+    fulfilment: Fulfilment = Fulfilment.ANY
+    destination: Destination = Destination()
+    allow_split: bool = False
+    named_location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveRequest:
+    """Everything that one reservation needs, decided but for the stock."""
+
+    request_id: str
+    fingerprint: str
+    reservation_id: str
+    channel: str
+    lines: tuple[LineRequest, ...]
+    time_to_live_seconds: int
+    best_effort: bool = False
+    customer_ref: str = ""
+    order_ref: str = ""
+    cart_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineUnits:
+    """Units of one line to release or fulfil: `quantity` 0 means all that are open, `location` empty means any."""
+
+    line_id: str
+    location: str = ""
+    quantity: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationChange:
+    """A confirm, extend, release or fulfil of one reservation.
+
+    `lines` is for release and fulfil (empty: everything open), `time_to_live_seconds` for extend, `order_ref` for
+    confirm (empty: keep).
+    """
+
+    request_id: str
+    fingerprint: str
+    reservation_id: str
+    channel: str
+    expected_revision: int | None = None
+    lines: tuple[LineUnits, ...] = ()
+    time_to_live_seconds: int = 0
+    order_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Units of a line at one location; open are quantity - fulfilled - released."""
+
+    location: str
+    quantity: int
+    fulfilled: int = 0
+    released: int = 0
+
+    @property
+    def open(self) -> int:
+        """Units that are still set aside."""
+        return self.quantity - self.fulfilled - self.released
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationLine:
+    """One line of a reservation."""
+
+    line_id: str
+    sku: str
+    quantity: int
+    fulfilment: Fulfilment
+    destination: Destination
+    allocations: tuple[Allocation, ...]
+
+    @property
+    def short_quantity(self) -> int:
+        """Units asked for and not taken."""
+        return self.quantity - sum(allocation.quantity for allocation in self.allocations)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The record that sets units aside, as the store keeps it."""
+
+    reservation_id: str
+    state: ReservationState
+    channel: str
+    created_at_ms: int
+    expires_at: int
+    revision: int
+    lines: tuple[ReservationLine, ...]
+    customer_ref: str = ""
+    order_ref: str = ""
+    cart_ref: str = ""
+
+    def state_at(self, now_ms: int) -> ReservationState:
+        """The state that counts at `now_ms`: a hold is EXPIRED from its expiry on, swept or not."""
+        if self.state is ReservationState.HELD and now_ms >= self.expires_at * 1000:
+            return ReservationState.EXPIRED
+        return self.state
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationAnswer:
+    """A reservation as a write left it; `replayed` when the request_id was answered before."""
+
+    reservation: Reservation
+    replayed: bool = False

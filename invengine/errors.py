@@ -1,0 +1,534 @@
+"""Every refusal of the engine, on one page.
+
+    InventoryError
+    |- InvalidArgument          a field is missing, malformed or out of range
+    |- MalformedMessage         the bytes are not a message of the method
+    |- RequestMismatch          the request_id was used with other content
+    |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, PositionNotFound,
+    |                           ReservationNotFound, LineNotFound
+    |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
+    |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
+    |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
+    |                           CountTooOld, NetworkMissing
+    |- Stale                    a count says more: OlderCount, CoveredByCount
+    |- ReservationExists        the id belongs to another reservation
+    |- RevisionMismatch         the record changed since the caller saw it
+    |- NetworkInvalid           the network document has faults
+    |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
+    |- Unavailable              StoreUnavailable, ReplicaBehind, ShuttingDown: nothing changed, try again
+    |- Exhausted                StoreFull, Overloaded
+    `- InternalError            a fault of the engine
+
+One word per refusal: `reason` is the word that the Redis Functions reply, that `ErrorReason` in the proto lists, that
+`ErrorInfo.reason`, the metrics and the command line show. An instance carries the true numbers as fields; `metadata`
+gives them by name, and `str()` is the sentence for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+
+class InventoryError(Exception):
+    """A refusal: nothing was changed by the call that raised it."""
+
+    reason: ClassVar[str] = ""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The facts behind the refusal, by name, as text."""
+        return {
+            f.name: str(getattr(self, f.name))
+            for f in fields(self)  # type: ignore[arg-type]  # every concrete refusal is a dataclass
+            if isinstance(getattr(self, f.name), (str, int))
+        }
+
+
+@dataclass(eq=False)
+class InvalidArgument(InventoryError):
+    """A field is missing, malformed or out of range; nothing else of the request was looked at or changed."""
+
+    reason = "INVALID_ARGUMENT"
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
+class MalformedMessage(InventoryError):
+    """The bytes received are not a message of the method."""
+
+    reason = "MALFORMED_MESSAGE"
+    method: str
+
+    def __str__(self) -> str:
+        return f"the request of {self.method} cannot be decoded"
+
+
+@dataclass(eq=False)
+class RequestMismatch(InventoryError):
+    """The request_id was used before with other content; nothing was done now."""
+
+    reason = "REQUEST_MISMATCH"
+    request_id: str
+
+    def __str__(self) -> str:
+        return f"request_id {self.request_id!r} was used before with other content"
+
+
+class NotFound(InventoryError):
+    """Something that the request names does not exist."""
+
+
+@dataclass(eq=False)
+class UnknownSku(NotFound):
+    """No movement of this SKU was ever recorded."""
+
+    reason = "UNKNOWN_SKU"
+    sku: str
+
+    def __str__(self) -> str:
+        return f"SKU {self.sku!r} is not known"
+
+
+@dataclass(eq=False)
+class UnknownLocation(NotFound):
+    """The network has no such location."""
+
+    reason = "UNKNOWN_LOCATION"
+    location: str
+
+    def __str__(self) -> str:
+        return f"location {self.location!r} is not in the network"
+
+
+@dataclass(eq=False)
+class UnknownGroup(NotFound):
+    """The network has no such location group."""
+
+    reason = "UNKNOWN_GROUP"
+    group: str
+
+    def __str__(self) -> str:
+        return f"group {self.group!r} is not in the network"
+
+
+@dataclass(eq=False)
+class UnknownChannel(NotFound):
+    """The network has no such channel."""
+
+    reason = "UNKNOWN_CHANNEL"
+    channel: str
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} is not in the network"
+
+
+@dataclass(eq=False)
+class PositionNotFound(NotFound):
+    """The SKU was never stocked at this location."""
+
+    reason = "POSITION_NOT_FOUND"
+    sku: str
+    location: str
+
+    def __str__(self) -> str:
+        return f"{self.sku!r} was never stocked at {self.location!r}"
+
+
+@dataclass(eq=False)
+class ReservationNotFound(NotFound):
+    """No such reservation, or it was closed so long ago that it is forgotten."""
+
+    reason = "RESERVATION_NOT_FOUND"
+    reservation_id: str
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} is not known"
+
+
+@dataclass(eq=False)
+class LineNotFound(NotFound):
+    """The reservation has no such line, or the line no units at that location."""
+
+    reason = "LINE_NOT_FOUND"
+    reservation_id: str
+    line_id: str
+    location: str = ""
+
+    def __str__(self) -> str:
+        where = f" at {self.location!r}" if self.location else ""
+        return f"reservation {self.reservation_id!r} has no line {self.line_id!r}{where}"
+
+
+class Refused(InventoryError):
+    """The state of stock, reservation or network does not allow it."""
+
+
+@dataclass(frozen=True)
+class ShortLine:
+    """A line that cannot be covered: `location` is empty when the line left the choice open."""
+
+    line_id: str
+    sku: str
+    location: str
+    wanted: int
+    available: int
+
+    def __str__(self) -> str:
+        where = self.location or "all its locations"
+        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell"
+
+
+@dataclass(eq=False)
+class InsufficientStock(Refused):
+    """Fewer units can be sold than were asked for; nothing was taken. Every short line is listed."""
+
+    reason = "INSUFFICIENT_STOCK"
+    short_lines: tuple[ShortLine, ...]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        first = self.short_lines[0]
+        return {
+            "line_id": first.line_id,
+            "sku": first.sku,
+            "location": first.location,
+            "wanted": str(first.wanted),
+            "available": str(first.available),
+            "short_lines": str(len(self.short_lines)),
+        }
+
+    def __str__(self) -> str:
+        return "; ".join(str(line) for line in self.short_lines)
+
+
+@dataclass(eq=False)
+class LocationNotUsable(Refused):
+    """A named location is switched off, not the channel's, or not able to fulfil in the wanted way."""
+
+    reason = "LOCATION_NOT_USABLE"
+    location: str
+    channel: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} cannot use location {self.location!r}: {self.problem}"
+
+
+@dataclass(eq=False)
+class ChannelDisabled(Refused):
+    """The channel is switched off."""
+
+    reason = "CHANNEL_DISABLED"
+    channel: str
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} is switched off"
+
+
+@dataclass(eq=False)
+class GroupNotUsable(Refused):
+    """The channel does not see this group."""
+
+    reason = "GROUP_NOT_USABLE"
+    group: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} does not see group {self.group!r}"
+
+
+@dataclass(eq=False)
+class ReservationExpired(Refused):
+    """The hold ran out before the call."""
+
+    reason = "RESERVATION_EXPIRED"
+    reservation_id: str
+    expired_at: int  # seconds since 1970, UTC
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} expired at {self.expired_at}"
+
+
+@dataclass(eq=False)
+class ReservationClosed(Refused):
+    """The reservation is released or fulfilled: nothing of it can change any more."""
+
+    reason = "RESERVATION_CLOSED"
+    reservation_id: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} is {self.state}"
+
+
+@dataclass(eq=False)
+class ReservationConfirmed(Refused):
+    """The reservation is confirmed already: it cannot be confirmed again or extended."""
+
+    reason = "RESERVATION_CONFIRMED"
+    reservation_id: str
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} is confirmed already"
+
+
+@dataclass(eq=False)
+class ReservationNotConfirmed(Refused):
+    """The reservation is not confirmed yet: it cannot be fulfilled."""
+
+    reason = "RESERVATION_NOT_CONFIRMED"
+    reservation_id: str
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} is not confirmed yet"
+
+
+@dataclass(eq=False)
+class QuantityExceedsOpen(Refused):
+    """More units were named than the line still has open (at that location, where one was named)."""
+
+    reason = "QUANTITY_EXCEEDS_OPEN"
+    reservation_id: str
+    line_id: str
+    wanted: int
+    open: int
+
+    def __str__(self) -> str:
+        return f"line {self.line_id!r} of {self.reservation_id!r} has {self.open} units open, not {self.wanted}"
+
+
+@dataclass(eq=False)
+class TimeToLiveTooLong(Refused):
+    """The wanted time to live is longer than the channel allows."""
+
+    reason = "TIME_TO_LIVE_TOO_LONG"
+    channel: str
+    wanted_seconds: int
+    seconds_max: int
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} may hold for {self.seconds_max} s at most, not {self.wanted_seconds} s"
+
+
+@dataclass(eq=False)
+class QuantityOutOfRange(Refused):
+    """The sum would leave the range of 0 to 2^53-1 units."""
+
+    reason = "QUANTITY_OUT_OF_RANGE"
+    sku: str
+    location: str
+    on_hand: int
+    quantity: int
+
+    def __str__(self) -> str:
+        return f"{self.on_hand} {self.sku} on hand at {self.location} cannot change by {self.quantity}"
+
+
+@dataclass(eq=False)
+class CountTooOld(Refused):
+    """The count is older than the window in which the movements after it are remembered."""
+
+    reason = "COUNT_TOO_OLD"
+    sku: str
+    location: str
+    occurred_at_ms: int
+    oldest_ms: int
+
+    def __str__(self) -> str:
+        return f"the count of {self.sku} at {self.location} is older than the window for counts"
+
+
+@dataclass(eq=False)
+class NetworkMissing(Refused):
+    """No network was applied yet."""
+
+    reason = "NETWORK_MISSING"
+
+    def __str__(self) -> str:
+        return "no network is applied yet: invengine network apply FILE"
+
+
+class Stale(InventoryError):
+    """A count of the position says more than this movement; it changed nothing."""
+
+
+@dataclass(eq=False)
+class OlderCount(Stale):
+    """A newer count of the position is applied already."""
+
+    reason = "OLDER_COUNT"
+    sku: str
+    location: str
+    counted_at_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.sku} at {self.location} has a newer count already"
+
+
+@dataclass(eq=False)
+class CoveredByCount(Stale):
+    """The position was counted after this movement happened, so the count contains it."""
+
+    reason = "COVERED_BY_COUNT"
+    sku: str
+    location: str
+    counted_at_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.sku} at {self.location} was counted after this happened"
+
+
+@dataclass(eq=False)
+class ReservationExists(InventoryError):
+    """The reservation_id belongs to another reservation."""
+
+    reason = "RESERVATION_EXISTS"
+    reservation_id: str
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} exists already"
+
+
+@dataclass(eq=False)
+class RevisionMismatch(InventoryError):
+    """The record (position, reservation or network) changed since the revision that the caller saw."""
+
+    reason = "REVISION_MISMATCH"
+    expected_revision: int
+    revision: int
+
+    def __str__(self) -> str:
+        return f"revision is {self.revision}, not {self.expected_revision}"
+
+
+@dataclass(frozen=True)
+class NetworkFault:
+    """One fault of a network document; `line` counts from 1, 0 when no line is to blame."""
+
+    line: int
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.path}: {self.problem}" if self.line else f"{self.path}: {self.problem}"
+
+
+@dataclass(eq=False)
+class NetworkInvalid(InventoryError):
+    """The network document has faults; each is named with its line. Nothing was applied."""
+
+    reason = "NETWORK_INVALID"
+    faults: tuple[NetworkFault, ...]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        first = self.faults[0]
+        return {"faults": str(len(self.faults)), "line": str(first.line), "path": first.path, "problem": first.problem}
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
+
+
+@dataclass(eq=False)
+class OutcomeUnknown(InventoryError):
+    """The write was sent and nobody knows whether it was done: repeat it with the same request_id."""
+
+    reason = "OUTCOME_UNKNOWN"
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"the outcome is not known ({self.detail}); repeat with the same request_id"
+
+
+class Unavailable(InventoryError):
+    """Nothing was changed; the same call may work in a moment."""
+
+    retry_after_seconds: ClassVar[float] = 0.5
+
+
+@dataclass(eq=False)
+class StoreUnavailable(Unavailable):
+    """Redis cannot be reached, is loading its data, or is busy."""
+
+    reason = "STORE_UNAVAILABLE"
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"the store is not available: {self.detail}"
+
+
+@dataclass(eq=False)
+class ReplicaBehind(Unavailable):
+    """The replica did not reach the wanted freshness in time."""
+
+    reason = "REPLICA_BEHIND"
+    waited_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"the replica is behind; waited {self.waited_seconds:.1f} s"
+
+
+@dataclass(eq=False)
+class ShuttingDown(Unavailable):
+    """The server is stopping and takes no new work."""
+
+    reason = "SHUTTING_DOWN"
+
+    def __str__(self) -> str:
+        return "the server is stopping"
+
+
+class Exhausted(InventoryError):
+    """Something is used up; nothing was changed."""
+
+    retry_after_seconds: ClassVar[float] = 1.0
+
+
+@dataclass(eq=False)
+class StoreFull(Exhausted):
+    """Redis is out of memory or disk for new units of work; giving stock back still works."""
+
+    reason = "STORE_FULL"
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"the store is full: {self.detail}"
+
+
+@dataclass(eq=False)
+class Overloaded(Exhausted):
+    """More work is queued than the server takes."""
+
+    reason = "OVERLOADED"
+    queued: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.queued} calls are queued; try again later"
+
+
+@dataclass(eq=False)
+class InternalError(InventoryError):
+    """A fault of the engine; the log has it in full under `incident`."""
+
+    reason = "INTERNAL"
+    incident: str = ""
+
+    def __str__(self) -> str:
+        return f"internal error {self.incident}"
+
+
+def all_refusals() -> dict[str, type[InventoryError]]:
+    """Every concrete refusal by its word."""
+    found: dict[str, type[InventoryError]] = {}
+    families: list[type[InventoryError]] = [InventoryError]
+    while families:
+        for kind in families.pop().__subclasses__():
+            families.append(kind)
+            if kind.reason:
+                found[kind.reason] = kind
+    return dict(sorted(found.items()))
