@@ -1,0 +1,1 @@
+"""Where stock lives: the only package that knows Redis."""
