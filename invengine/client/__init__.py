@@ -1,0 +1,31 @@
+"""A typed client of the engine, for channels and feeds written in Python: `Client` for asyncio, `connect()` without.
+
+    async with Client("127.0.0.1:50051", channel="web") as engine:
+        held = await engine.reserve([Line(sku="LAMP", quantity=2, location="AMS1")], time_to_live_seconds=600)
+        await engine.confirm(held.reservation.reservation_id)
+
+    with connect(channel="till") as engine:
+        print(engine.get_availability("LAMP").available)
+
+Answers are the messages of `invengine.v1`. A refusal is raised as its class in `invengine.errors`, with the true
+numbers. Every write carries a request_id, so a call that found the server away, or whose outcome is not known, is
+repeated with the same id until `retry_seconds` are over: repeating changes nothing twice.
+"""
+
+from invengine.client.calls import DEFAULT_SERVER, Client, Line, LineUnits, Movement, new_request_id
+from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
+from invengine.client.waiting import SyncClient, connect
+
+__all__ = [
+    "DEFAULT_SERVER",
+    "CallFailed",
+    "Client",
+    "Line",
+    "LineUnits",
+    "Movement",
+    "ServerUnreachable",
+    "SyncClient",
+    "connect",
+    "error_from_refusal",
+    "new_request_id",
+]

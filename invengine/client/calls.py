@@ -1,0 +1,333 @@
+"""The asyncio client: every call of the engine as a typed coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Final, TypedDict, TypeVar, Unpack
+
+import grpc
+import grpc.aio
+from google.protobuf import duration_pb2
+
+from invengine.client.refusals import error_from_call
+from invengine.errors import OutcomeUnknown, Unavailable
+from invengine.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    availability_service_pb2,
+    availability_service_pb2_grpc,
+    common_pb2,
+    network_service_pb2,
+    network_service_pb2_grpc,
+    reservation_service_pb2,
+    reservation_service_pb2_grpc,
+    stock_service_pb2,
+    stock_service_pb2_grpc,
+)
+
+T = TypeVar("T")
+Line = reservation_service_pb2.ReservationLineRequest
+LineUnits = reservation_service_pb2.LineUnits
+Movement = stock_service_pb2.Movement
+
+DEFAULT_SERVER: Final = "127.0.0.1:50051"
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # 10,000 SKUs with all their locations
+    ("grpc.max_send_message_length", 16 * 1024 * 1024),
+    ("grpc.initial_reconnect_backoff_ms", 100),  # after an outage: look again soon, gRPC's own first wait is a second
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+class Query(TypedDict, total=False):
+    """What narrows a question about availability; the fields of the request messages."""
+
+    channel: str
+    locations: Sequence[str]
+    group: str
+    fulfilment: common_pb2.Fulfilment.ValueType
+    consistency: common_pb2.Consistency | None
+
+
+class ReserveOptions(TypedDict, total=False):
+    """What a reservation may say besides its lines; the fields of CreateReservationRequest."""
+
+    channel: str
+    request_id: str
+    reservation_id: str
+    time_to_live_seconds: float | None
+    best_effort: bool
+    customer_ref: str
+    order_ref: str
+    cart_ref: str
+
+
+class Change(TypedDict, total=False):
+    """What every change of a reservation may say; the fields of the request messages."""
+
+    request_id: str
+    channel: str
+    expected_revision: int | None
+
+
+class ListFilter(TypedDict, total=False):
+    """Which reservations to list; the fields of ListReservationsRequest."""
+
+    customer_ref: str
+    order_ref: str
+    cart_ref: str
+    channel: str
+    state: reservation_service_pb2.Reservation.State.ValueType
+    page_size: int
+    page_token: str
+
+
+def new_request_id() -> str:
+    """A fresh name for one write."""
+    return uuid.uuid4().hex
+
+
+def _duration(seconds: float | None) -> duration_pb2.Duration | None:
+    return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+
+
+class Client:
+    """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
+
+    `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        channel: str = "",
+        timeout_seconds: float = 10.0,
+        retry_seconds: float = 5.0,
+    ) -> None:
+        self.server = server
+        self.channel = channel
+        self.timeout_seconds = timeout_seconds
+        self.retry_seconds = retry_seconds
+        self._wire = grpc.aio.insecure_channel(server, options=_OPTIONS)
+        self._availability = availability_service_pb2_grpc.AvailabilityServiceStub(self._wire)
+        self._reservations = reservation_service_pb2_grpc.ReservationServiceStub(self._wire)
+        self._stock = stock_service_pb2_grpc.StockServiceStub(self._wire)
+        self._network = network_service_pb2_grpc.NetworkServiceStub(self._wire)
+        self._admin = admin_service_pb2_grpc.AdminServiceStub(self._wire)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._wire.close()
+
+    async def _call(self, method: Callable[..., Awaitable[T]], request: Any) -> T:
+        """One call, repeated while the server is away or leaves the outcome open, within the time that the call has."""
+        clock = asyncio.get_running_loop().time
+        given_up_at = clock() + self.timeout_seconds
+        repeated_until = min(given_up_at, clock() + self.retry_seconds)
+        pause = 0.05
+        while True:
+            try:
+                return await method(request, timeout=max(0.001, given_up_at - clock()))
+            except grpc.aio.AioRpcError as failure:
+                error = error_from_call(failure, self.server, writes=hasattr(request, "request_id"))
+                if not isinstance(error, Unavailable | OutcomeUnknown) or clock() + pause > repeated_until:
+                    raise error from None
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads callers, guards nothing
+            pause = min(2 * pause, 1.0)
+
+    # What is available
+
+    async def get_availability(
+        self, sku: str, *, ignore_reservation_id: str = "", **query: Unpack[Query]
+    ) -> availability_service_pb2.GetAvailabilityResponse:
+        """What the channel can take of one SKU now, with every position behind the total."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.GetAvailabilityRequest(
+            sku=sku, ignore_reservation_id=ignore_reservation_id, **query
+        )
+        return await self._call(self._availability.GetAvailability, request)
+
+    async def batch_get_availability(
+        self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]
+    ) -> availability_service_pb2.BatchGetAvailabilityResponse:
+        """Up to 10,000 SKUs in columns; an unknown SKU is a status, not an error."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.BatchGetAvailabilityRequest(skus=skus, totals_only=totals_only, **query)
+        return await self._call(self._availability.BatchGetAvailability, request)
+
+    async def stream_availability(
+        self, skus: Iterable[str], *, channel: str = "", group: str = "", in_flight: int = 256
+    ) -> AsyncIterator[availability_service_pb2.StreamAvailabilityResponse]:
+        """A small answer per SKU, in order, with at most `in_flight` questions under way. An outage is not bridged."""
+        ahead = asyncio.Semaphore(in_flight)
+
+        async def questions() -> AsyncIterator[availability_service_pb2.StreamAvailabilityRequest]:
+            said = channel or self.channel
+            for number, sku in enumerate(skus):
+                await ahead.acquire()
+                yield availability_service_pb2.StreamAvailabilityRequest(
+                    query_id=number, sku=sku, channel=said, group=group
+                )
+                said = ""  # the server keeps the channel of the first question
+
+        try:
+            async for answer in self._availability.StreamAvailability(questions()):
+                ahead.release()
+                yield answer
+        except grpc.aio.AioRpcError as failure:
+            raise error_from_call(failure, self.server, writes=False) from None
+
+    # Reservations
+
+    def create_request(
+        self, lines: Iterable[Line], **options: Unpack[ReserveOptions]
+    ) -> reservation_service_pb2.CreateReservationRequest:
+        """The request that `reserve` sends, for `reserve_many`."""
+        kind = reservation_service_pb2.CreateReservationRequest
+        return kind(
+            request_id=options.get("request_id") or new_request_id(),
+            reservation_id=options.get("reservation_id", ""),
+            channel=options.get("channel") or self.channel,
+            lines=lines,
+            policy=kind.POLICY_BEST_EFFORT if options.get("best_effort") else kind.POLICY_ALL_OR_NOTHING,
+            time_to_live=_duration(options.get("time_to_live_seconds")),
+            customer_ref=options.get("customer_ref", ""),
+            order_ref=options.get("order_ref", ""),
+            cart_ref=options.get("cart_ref", ""),
+        )
+
+    async def reserve(
+        self, lines: Iterable[Line], **options: Unpack[ReserveOptions]
+    ) -> reservation_service_pb2.CreateReservationResponse:
+        """Set units aside: every line or nothing, or with `best_effort` what there is."""
+        return await self._call(self._reservations.CreateReservation, self.create_request(lines, **options))
+
+    async def reserve_many(
+        self, requests: Iterable[reservation_service_pb2.CreateReservationRequest]
+    ) -> reservation_service_pb2.BatchCreateReservationsResponse:
+        """Up to 1,000 reservations of `create_request`, one outcome each; refusals stand in the outcomes."""
+        request = reservation_service_pb2.BatchCreateReservationsRequest(requests=requests)
+        return await self._call(self._reservations.BatchCreateReservations, request)
+
+    async def get_reservation(
+        self, reservation_id: str, *, channel: str = ""
+    ) -> reservation_service_pb2.GetReservationResponse:
+        """One reservation as it is now."""
+        request = reservation_service_pb2.GetReservationRequest(
+            reservation_id=reservation_id, channel=channel or self.channel
+        )
+        return await self._call(self._reservations.GetReservation, request)
+
+    async def list_reservations(self, **which: Unpack[ListFilter]) -> reservation_service_pb2.ListReservationsResponse:
+        """A page of reservations; all filters that are set must match."""
+        request = reservation_service_pb2.ListReservationsRequest(**which)
+        return await self._call(self._reservations.ListReservations, request)
+
+    async def confirm(
+        self, reservation_id: str, *, order_ref: str = "", **change: Unpack[Change]
+    ) -> reservation_service_pb2.ConfirmReservationResponse:
+        """HELD becomes CONFIRMED: it does not expire any more."""
+        request = reservation_service_pb2.ConfirmReservationRequest(
+            reservation_id=reservation_id, order_ref=order_ref, **self._change(change)
+        )
+        return await self._call(self._reservations.ConfirmReservation, request)
+
+    async def extend(
+        self, reservation_id: str, *, time_to_live_seconds: float | None = None, **change: Unpack[Change]
+    ) -> reservation_service_pb2.ExtendReservationResponse:
+        """A HELD reservation gets a new time to live, counted from now."""
+        request = reservation_service_pb2.ExtendReservationRequest(
+            reservation_id=reservation_id, time_to_live=_duration(time_to_live_seconds), **self._change(change)
+        )
+        return await self._call(self._reservations.ExtendReservation, request)
+
+    async def release(
+        self, reservation_id: str, *, lines: Iterable[LineUnits] = (), **change: Unpack[Change]
+    ) -> reservation_service_pb2.ReleaseReservationResponse:
+        """Give back all open units, or those of `lines`."""
+        request = reservation_service_pb2.ReleaseReservationRequest(
+            reservation_id=reservation_id, lines=lines, **self._change(change)
+        )
+        return await self._call(self._reservations.ReleaseReservation, request)
+
+    async def fulfil(
+        self, reservation_id: str, *, lines: Iterable[LineUnits] = (), **change: Unpack[Change]
+    ) -> reservation_service_pb2.FulfilReservationResponse:
+        """All open units of a CONFIRMED reservation, or those of `lines`, left their location."""
+        request = reservation_service_pb2.FulfilReservationRequest(
+            reservation_id=reservation_id, lines=lines, **self._change(change)
+        )
+        return await self._call(self._reservations.FulfilReservation, request)
+
+    def _change(self, change: Change) -> Change:
+        return {
+            **change,
+            "request_id": change.get("request_id") or new_request_id(),
+            "channel": change.get("channel") or self.channel,
+        }
+
+    # Stock
+
+    async def post_movements(
+        self, movements: Iterable[Movement], *, request_id: str = ""
+    ) -> stock_service_pb2.PostMovementsResponse:
+        """Up to 5,000 movements, one outcome each, in order."""
+        request = stock_service_pb2.PostMovementsRequest(request_id=request_id or new_request_id(), movements=movements)
+        return await self._call(self._stock.PostMovements, request)
+
+    async def get_position(
+        self, sku: str, location: str, *, consistency: common_pb2.Consistency | None = None
+    ) -> stock_service_pb2.GetPositionResponse:
+        """One position as it is."""
+        request = stock_service_pb2.GetPositionRequest(sku=sku, location=location, consistency=consistency)
+        return await self._call(self._stock.GetPosition, request)
+
+    async def list_movements(
+        self, sku: str, *, location: str = "", page_size: int = 0, page_token: str = ""
+    ) -> stock_service_pb2.ListMovementsResponse:
+        """A page of the ledger of a SKU, newest first."""
+        request = stock_service_pb2.ListMovementsRequest(
+            sku=sku, location=location, page_size=page_size, page_token=page_token
+        )
+        return await self._call(self._stock.ListMovements, request)
+
+    # Network and administration
+
+    async def apply_network(
+        self,
+        document: str,
+        *,
+        validate_only: bool = False,
+        expected_revision: int | None = None,
+        request_id: str = "",
+    ) -> network_service_pb2.ApplyNetworkResponse:
+        """Put a network document in force, or with `validate_only` say what it would change."""
+        request = network_service_pb2.ApplyNetworkRequest(
+            request_id=request_id or new_request_id(),
+            document=document,
+            validate_only=validate_only,
+            expected_revision=expected_revision,
+        )
+        return await self._call(self._network.ApplyNetwork, request)
+
+    async def get_network(self) -> network_service_pb2.GetNetworkResponse:
+        """The document in force."""
+        return await self._call(self._network.GetNetwork, network_service_pb2.GetNetworkRequest())
+
+    async def check_integrity(self, *, violations_max: int = 0) -> admin_service_pb2.CheckIntegrityResponse:
+        """What does not hold on the live store; nothing, one hopes."""
+        request = admin_service_pb2.CheckIntegrityRequest(violations_max=violations_max)
+        return await self._call(self._admin.CheckIntegrity, request)

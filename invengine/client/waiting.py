@@ -1,0 +1,86 @@
+"""The client for code without asyncio: the same calls, each waits for its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from invengine.client.calls import DEFAULT_SERVER, Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _waiting(
+    method: Callable[Concatenate[Client, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncClient, P], T]:
+    """The method of the asyncio client as one that returns when the answer is there."""
+
+    def call(self: SyncClient, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._wait(method(self.client, *args, **kwargs))
+
+    return cast("Callable[Concatenate[SyncClient, P], T]", functools.wraps(method)(call))
+
+
+class SyncClient:
+    """`Client` for code without asyncio: the same methods, each waits for its answer. Made by `connect()`.
+
+    The calls run on a loop in a thread of their own, so one client may be used from many threads.
+    """
+
+    def __init__(self, server: str, *, channel: str, timeout_seconds: float, retry_seconds: float) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="invengine-client", daemon=True)
+        self._thread.start()
+
+        async def made() -> Client:  # on the loop that the connection then belongs to
+            return Client(server, channel=channel, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds)
+
+        self.client = self._wait(made())
+
+    def __enter__(self) -> SyncClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        if not self._loop.is_closed():
+            self._wait(self.client.close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+
+    get_availability = _waiting(Client.get_availability)
+    batch_get_availability = _waiting(Client.batch_get_availability)
+    reserve = _waiting(Client.reserve)
+    reserve_many = _waiting(Client.reserve_many)
+    get_reservation = _waiting(Client.get_reservation)
+    list_reservations = _waiting(Client.list_reservations)
+    confirm = _waiting(Client.confirm)
+    extend = _waiting(Client.extend)
+    release = _waiting(Client.release)
+    fulfil = _waiting(Client.fulfil)
+    post_movements = _waiting(Client.post_movements)
+    get_position = _waiting(Client.get_position)
+    list_movements = _waiting(Client.list_movements)
+    apply_network = _waiting(Client.apply_network)
+    get_network = _waiting(Client.get_network)
+    check_integrity = _waiting(Client.check_integrity)
+
+
+def connect(
+    server: str = DEFAULT_SERVER, *, channel: str = "", timeout_seconds: float = 10.0, retry_seconds: float = 5.0
+) -> SyncClient:
+    """A client for code without asyncio; close it, or use it in a `with` block."""
+    return SyncClient(server, channel=channel, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds)
