@@ -1,0 +1,243 @@
+"""The planner's network file as models: what may stand in it.
+
+The models see every scalar as text (see network_yaml), so each field says itself how its text is read.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from invengine.domain.identifiers import has_control_characters, identifier_problem
+from invengine.domain.stock import UNITS_MAX
+
+SECONDS_MAX: Final = 3650 * 86_400
+DEFAULT_SECONDS: Final = 15 * 60
+DEFAULT_SECONDS_MAX: Final = 2 * 3600
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"([1-9][0-9]{0,11})([smhd]?)")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?")
+_PERCENT = re.compile(r"(0|[1-9][0-9]{0,2})(\.[0-9]{1,2})?")
+
+
+class LocationKind(StrEnum):
+    """What a location is."""
+
+    WAREHOUSE = "warehouse"
+    STORE = "store"
+    SUPPLIER = "supplier"
+
+
+class FulfilmentWord(StrEnum):
+    """What a location can do; one that ships can also serve ship-to-store."""
+
+    SHIP = "ship"
+    PICKUP = "pickup"
+
+
+FULFILMENTS_BY_KIND: Final = {
+    LocationKind.WAREHOUSE: (FulfilmentWord.SHIP,),
+    LocationKind.STORE: (FulfilmentWord.PICKUP,),
+    LocationKind.SUPPLIER: (FulfilmentWord.SHIP,),
+}
+"""What a location of each kind can do when its entry does not say."""
+
+
+def _identifier(value: object) -> str:
+    text = _text_of(value, "an id")
+    if problem := identifier_problem(text):
+        raise ValueError(problem)
+    return text
+
+
+def _short_text(bytes_max: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text.encode()) > bytes_max:
+            raise ValueError(f"at most {bytes_max} bytes")
+        if has_control_characters(text):
+            raise ValueError("no control characters")
+        return text
+
+    return AfterValidator(check)
+
+
+def described(value: object) -> str:
+    """What a value of the file is, for people."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else f"{str(value)[:40]!r}"
+
+
+def _text_of(value: object, wanted: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{wanted} is wanted, {described(value)} found")
+    return value
+
+
+def _whole(value: object) -> int:
+    text = _text_of(value, "a whole number")
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _decimal(value: object) -> float:
+    text = _text_of(value, "a number")
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"{text!r} is not a decimal number")
+    return float(text)
+
+
+def _percent(value: object) -> Decimal:
+    text = _text_of(value, "a percentage")
+    if not _PERCENT.fullmatch(text):
+        raise ValueError(f"{text!r} is not a percentage from 0 to 100 with at most 2 decimals, such as 12.5")
+    return Decimal(text)
+
+
+def _switch(value: object) -> bool:
+    word = _text_of(value, "true or false").lower()
+    if word in ("true", "yes", "on"):
+        return True
+    if word in ("false", "no", "off"):
+        return False
+    raise ValueError(f"{word!r} is neither true nor false")
+
+
+def _duration(value: object) -> int:
+    text = _text_of(value, "a duration")
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 2h or 5d")
+    return int(match[1]) * _SECONDS.get(match[2], 1)
+
+
+def _time_zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of zones, or too long
+        raise ValueError(f"{name!r} is not a time zone such as Europe/London") from None
+    return name
+
+
+def nothing_is_empty(value: object) -> object:
+    """An element with nothing written after its colon is one with every default."""
+    return {} if value is None else value
+
+
+def _listed(value: object) -> object:
+    if value is None:
+        raise ValueError("a list is wanted, nothing found")
+    return value
+
+
+# Before-validators stand outside `| None`: a field that is left out is None, one with nothing after its colon a fault.
+Identifier = Annotated[str, BeforeValidator(_identifier)]
+OptionalIdentifier = Annotated[str | None, BeforeValidator(_identifier)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+OptionalSeconds = Annotated[int | None, Field(le=SECONDS_MAX), BeforeValidator(_duration)]
+
+
+class Model(BaseModel):
+    """An element of the file: fields that it does not know are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LocationDocument(Model):
+    """A place that can hold stock. `priority`: the lower is taken from first."""
+
+    name: Annotated[str, _short_text(128)] = ""
+    kind: LocationKind = LocationKind.WAREHOUSE
+    enabled: Switch = True
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    fulfilments: Annotated[tuple[FulfilmentWord, ...] | None, BeforeValidator(_listed)] = None
+    priority: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)] = 100
+    latitude: Annotated[float | None, Field(ge=-90, le=90), BeforeValidator(_decimal)] = None
+    longitude: Annotated[float | None, Field(ge=-180, le=180), BeforeValidator(_decimal)] = None
+    country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
+    postal_code: Annotated[str, _short_text(16)] = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> LocationDocument:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude go together")
+        return self
+
+
+class TimeToLiveDocument(Model):
+    """How long a channel may hold, in seconds."""
+
+    default: OptionalSeconds = None
+    maximum: OptionalSeconds = None
+
+    @model_validator(mode="after")
+    def _check(self) -> TimeToLiveDocument:
+        if self.default and self.maximum and self.default > self.maximum:
+            raise ValueError(f"the default of {self.default} s is longer than the maximum of {self.maximum} s")
+        return self
+
+    def resolved(self) -> tuple[int, int]:
+        """(default, maximum) in seconds: 15 minutes and 2 hours, unless the one that is given leaves no room."""
+        maximum = self.maximum or max(DEFAULT_SECONDS_MAX, self.default or 0)
+        return self.default or min(DEFAULT_SECONDS, maximum), maximum
+
+
+class ChannelDocument(Model):
+    """One who asks and sells; sees the locations of its groups."""
+
+    groups: Annotated[tuple[Identifier, ...], Field(min_length=1)]
+    enabled: Switch = True
+    time_to_live: Annotated[TimeToLiveDocument, BeforeValidator(nothing_is_empty)] = TimeToLiveDocument()
+    low_stock_threshold: Annotated[int, Field(ge=0, le=UNITS_MAX), BeforeValidator(_whole)] = 0
+
+
+class SafetyRuleDocument(Model):
+    """Units that stay where its scope matches: sku and location, sku, location, or channel."""
+
+    sku: OptionalIdentifier = None
+    location: OptionalIdentifier = None
+    channel: OptionalIdentifier = None
+    units: Annotated[int | None, Field(ge=0, le=UNITS_MAX), BeforeValidator(_whole)] = None
+    percent: Annotated[Decimal | None, Field(le=100), BeforeValidator(_percent)] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> SafetyRuleDocument:
+        if self.channel is not None and (self.sku is not None or self.location is not None):
+            raise ValueError("a rule of a channel names neither sku nor location")
+        if self.channel is None and self.sku is None and self.location is None:
+            raise ValueError("a rule names a sku, a location, both, or a channel")
+        if self.units is None and self.percent is None:
+            raise ValueError("a rule says units, percent, or both")
+        return self
+
+    @property
+    def parts(self) -> int:
+        """The percentage in ten-thousandths."""
+        return int((self.percent or Decimal(0)) * 100)
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """(sku, location, channel); empty where the rule names none."""
+        return self.sku or "", self.location or "", self.channel or ""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDocument:
+    """A document without faults."""
+
+    locations: Mapping[str, LocationDocument]
+    groups: Mapping[str, tuple[str, ...]]
+    channels: Mapping[str, ChannelDocument]
+    safety_stock: tuple[SafetyRuleDocument, ...]

@@ -1,0 +1,137 @@
+"""The parts of a compiled network, each made from its entry in the document and turned back into plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from invengine.domain.network_document import (
+    FULFILMENTS_BY_KIND,
+    ChannelDocument,
+    FulfilmentWord,
+    LocationDocument,
+    LocationKind,
+    SafetyRuleDocument,
+)
+from invengine.domain.orders import Fulfilment
+
+_WORDS = {FulfilmentWord.SHIP: Fulfilment.SHIP, FulfilmentWord.PICKUP: Fulfilment.PICKUP}
+Safety = tuple[int, int]
+"""(units, ten-thousandths of on_hand) that stay: the larger of the two counts, see domain.stock.safety_units."""
+NO_SAFETY: Final[Safety] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place that can hold stock. `priority`: the lower is taken from first. Degrees are None when not known."""
+
+    name: str
+    kind: LocationKind
+    enabled: bool
+    time_zone: str
+    fulfilments: frozenset[Fulfilment]  # of SHIP and PICKUP
+    priority: int
+    latitude: float | None
+    longitude: float | None
+    country: str
+    postal_code: str
+
+    def can_fulfil(self, fulfilment: Fulfilment) -> bool:
+        """Whether units from here can reach the customer this way; ship-to-store leaves from where shipping does."""
+        if fulfilment is Fulfilment.ANY:
+            return True
+        needed = Fulfilment.SHIP if fulfilment is Fulfilment.SHIP_TO_STORE else fulfilment
+        return needed in self.fulfilments
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One who asks and sells."""
+
+    enabled: bool
+    groups: tuple[str, ...]
+    time_to_live_seconds: int
+    time_to_live_seconds_max: int
+    low_stock_threshold: int
+
+
+def larger(one: Safety, other: Safety) -> Safety:
+    """Both kept: the larger number of units and the larger share."""
+    return max(one[0], other[0]), max(one[1], other[1])
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyRules:
+    """The rules by their scope."""
+
+    skus: dict[str, Safety]
+    positions: dict[tuple[str, str], Safety]  # by (sku, location)
+    locations: dict[str, Safety]
+    channels: dict[str, Safety]
+
+
+def compile_rules(rules: Iterable[SafetyRuleDocument]) -> SafetyRules:
+    """The rules sorted by what they name."""
+    found = SafetyRules({}, {}, {}, {})
+    for rule in rules:
+        safety = (rule.units or 0, rule.parts)
+        if rule.channel is not None:
+            found.channels[rule.channel] = safety
+        elif rule.sku is None:
+            found.locations[rule.location or ""] = safety
+        elif rule.location is None:
+            found.skus[rule.sku] = safety
+        else:
+            found.positions[rule.sku, rule.location] = safety
+    return found
+
+
+def compile_location(name: str, entry: LocationDocument) -> Location:
+    """The location, named by its id where it has no name."""
+    words = FULFILMENTS_BY_KIND[entry.kind] if entry.fulfilments is None else entry.fulfilments
+    return Location(
+        name=entry.name or name,
+        kind=entry.kind,
+        enabled=entry.enabled,
+        time_zone=entry.time_zone,
+        fulfilments=frozenset(_WORDS[word] for word in words),
+        priority=entry.priority,
+        latitude=entry.latitude,
+        longitude=entry.longitude,
+        country=entry.country,
+        postal_code=entry.postal_code,
+    )
+
+
+def compile_channel(entry: ChannelDocument) -> Channel:
+    """The channel, its times to live resolved."""
+    seconds, seconds_max = entry.time_to_live.resolved()
+    return Channel(entry.enabled, entry.groups, seconds, seconds_max, entry.low_stock_threshold)
+
+
+def location_elements(place: Location) -> dict[str, Any]:
+    """A location as plain values."""
+    return {**asdict(place), "fulfilments": sorted(word.lower() for word in place.fulfilments)}
+
+
+def channel_elements(channel: Channel) -> dict[str, Any]:
+    """A channel as plain values."""
+    return {
+        "groups": sorted(channel.groups),
+        "enabled": channel.enabled,
+        "time_to_live": {"default": channel.time_to_live_seconds, "maximum": channel.time_to_live_seconds_max},
+        "low_stock_threshold": channel.low_stock_threshold,
+    }
+
+
+def rule_elements(safety: Safety) -> dict[str, Any]:
+    """A rule as plain values."""
+    units, parts = safety
+    percent = parts // 100 if parts % 100 == 0 else parts / 100
+    return {"units": units, "percent": percent}
+
+
+def rules_elements(rules: Mapping[str, Safety]) -> dict[str, Any]:
+    """Rules of one scope, by their id."""
+    return {name: rule_elements(safety) for name, safety in rules.items()}

@@ -1,0 +1,205 @@
+"""A network document from text: every fault with its line and path, so that a planner mends the file in one go."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from invengine.domain.identifiers import identifier_problem
+from invengine.domain.network_document import (
+    ChannelDocument,
+    LocationDocument,
+    Model,
+    NetworkDocument,
+    SafetyRuleDocument,
+    TimeToLiveDocument,
+    described,
+    nothing_is_empty,
+)
+from invengine.domain.network_yaml import FAULTS_MAX, Node, path_text, read_yaml
+from invengine.errors import NetworkFault, NetworkInvalid
+
+LOCATIONS_MAX: Final = 10_000
+GROUPS_MAX: Final = 2_000
+CHANNELS_MAX: Final = 200
+RULES_MAX: Final = 60_000
+Element = TypeVar("Element", bound=Model)
+
+
+def read_document(document: str) -> NetworkDocument:
+    """A YAML document as models. NetworkInvalid carries every fault, the first 100 by line."""
+    root, faults = read_yaml(document)
+    reader = _Reader(root, faults)
+    network = reader.read()
+    if reader.faults:
+        raise NetworkInvalid(tuple(sorted(reader.faults, key=lambda fault: fault.line)[:FAULTS_MAX]))
+    return network
+
+
+class _Reader:
+    """Checks each element on its own, so that one fault hides no other, and stops when it has enough of them."""
+
+    def __init__(self, root: Node, faults: list[NetworkFault]) -> None:
+        self._root = root
+        self._raw = root.plain()
+        self.faults = list(faults)
+
+    def read(self) -> NetworkDocument:
+        if not isinstance(self._raw, dict):
+            self._fault((), f"locations, groups, channels and safety_stock are wanted, {described(self._raw)} found")
+            return NetworkDocument({}, {}, {}, ())
+        sections = ("locations", "groups", "channels", "safety_stock")
+        for key in self._raw:
+            if key not in sections:
+                self._fault((key,), _unknown_field(key, sections))
+        if "locations" not in self._raw:
+            self._fault((), "locations are missing")
+        locations = self._models("locations", LocationDocument, LOCATIONS_MAX)
+        groups = {name: self._members(name, raw) for name, raw in self._entries("groups", GROUPS_MAX)}
+        channels = self._models("channels", ChannelDocument, CHANNELS_MAX)
+        self._channel_groups()
+        return NetworkDocument(locations, groups, channels, tuple(self._rules()))
+
+    def _channel_groups(self) -> None:
+        """Checks the groups of every channel, also of one with other faults."""
+        channels = self._raw.get("channels")
+        for name, raw in channels.items() if isinstance(channels, dict) else ():
+            groups = raw.get("groups") if isinstance(raw, dict) else None
+            if isinstance(groups, list):
+                self._references(("channels", name, "groups"), groups, "groups", "group")
+
+    def _enough(self) -> bool:
+        return len(self.faults) >= FAULTS_MAX
+
+    def _fault(self, path: Sequence[str | int], problem: str) -> None:
+        if not self._enough():
+            self.faults.append(NetworkFault(self._root.line_of(path), path_text(path), problem))
+
+    def _known(self, section: str, name: str) -> bool:
+        known = self._raw.get(section)
+        return isinstance(known, dict) and name in known
+
+    def _entries(self, section: str, entries_max: int) -> Iterator[tuple[str, Any]]:
+        """The (id, value) pairs of a section, their ids checked; nothing when the section is not a mapping."""
+        raw = nothing_is_empty(self._raw.get(section))
+        if not isinstance(raw, dict):
+            self._fault((section,), f"a mapping of ids is wanted, {described(raw)} found")
+            return
+        if len(raw) > entries_max:
+            self._fault((section,), f"{len(raw)} entries; at most {entries_max} are taken")
+            return
+        for name, value in raw.items():
+            if self._enough():
+                return
+            if problem := identifier_problem(name):
+                self._fault((section, name), problem)
+            yield name, value
+
+    def _models(self, section: str, model: type[Element], entries_max: int) -> dict[str, Element]:
+        found = {}
+        for name, raw in self._entries(section, entries_max):
+            value = self._model((section, name), model, nothing_is_empty(raw))
+            if value is not None:
+                found[name] = value
+        return found
+
+    def _model(self, path: tuple[str | int, ...], model: type[Element], raw: object) -> Element | None:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                inside, problem = _explained(model, detail)
+                self._fault(path + inside, problem)
+            return None
+
+    def _members(self, group: str, raw: object) -> tuple[str, ...]:
+        raw = [] if raw is None else raw
+        if not isinstance(raw, list):
+            self._fault(("groups", group), f"a list of locations is wanted, {described(raw)} found")
+            return ()
+        return self._references(("groups", group), raw, "locations", "location")
+
+    def _references(
+        self, path: tuple[str | int, ...], names: Sequence[Any], section: str, word: str
+    ) -> tuple[str, ...]:
+        """The names, each of them once and each found in `section`."""
+        seen: dict[str, None] = {}
+        for place, name in enumerate(names):
+            if self._enough():
+                break
+            if not isinstance(name, str):
+                self._fault((*path, place), f"a {word} is wanted, {described(name)} found")
+            elif name in seen:
+                self._fault((*path, place), f"{word} {name!r} is listed twice")
+            elif not self._known(section, name):
+                self._fault((*path, place), _unknown_name(word, name, self._raw.get(section)))
+            else:
+                seen[name] = None
+        return tuple(seen)
+
+    def _rules(self) -> Iterator[SafetyRuleDocument]:
+        rules = self._raw.get("safety_stock")
+        rules = [] if rules is None else rules
+        if not isinstance(rules, list):
+            self._fault(("safety_stock",), f"a list of rules is wanted, {described(rules)} found")
+            return
+        if len(rules) > RULES_MAX:
+            self._fault(("safety_stock",), f"{len(rules)} rules; at most {RULES_MAX} are taken")
+            return
+        places: dict[tuple[str, str, str], int] = {}
+        for place, raw in enumerate(rules):
+            if self._enough():
+                return
+            self._named(place, raw)
+            rule = self._model(("safety_stock", place), SafetyRuleDocument, raw)
+            if rule is None:
+                continue
+            first = places.setdefault(rule.scope, place)
+            if first != place:
+                line = self._root.line_of(("safety_stock", first))
+                self._fault(("safety_stock", place), f"has the same scope as the rule in line {line}")
+            yield rule
+
+    def _named(self, place: int, rule: object) -> None:
+        """Checks that what a rule names is in the document; SKUs are not: stock may come later than its rule."""
+        for section, word in (("locations", "location"), ("channels", "channel")):
+            name = rule.get(word) if isinstance(rule, dict) else None
+            if isinstance(name, str) and not self._known(section, name):
+                self._fault(("safety_stock", place, word), _unknown_name(word, name, self._raw.get(section)))
+
+
+def _unknown_field(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name[:64], known, 1)
+    return f"not a known field; {f'{near[0]} is meant?' if near else 'known are ' + ', '.join(known)}"
+
+
+def _unknown_name(word: str, name: str, known: object) -> str:
+    near = difflib.get_close_matches(name[:64], list(known)[:1000], 1) if isinstance(known, dict) else []
+    return f"{word} {name[:64]!r} is not in the document" + (f"; {near[0]!r} is meant?" if near else "")
+
+
+def _explained(model: type[BaseModel], detail: Any) -> tuple[tuple[str | int, ...], str]:
+    """The path inside the element, and the sentence, of one of pydantic's findings."""
+    path, kind, context = tuple(detail["loc"]), detail["type"], detail.get("ctx", {})
+    found = described(detail["input"])
+    if kind == "value_error":
+        problem = str(context["error"])
+    elif kind == "missing":
+        problem = "is missing"
+    elif kind == "extra_forbidden":
+        owner = TimeToLiveDocument if path[0] == "time_to_live" else model
+        problem = _unknown_field(str(path[-1]), list(owner.model_fields))
+    elif kind == "enum":
+        problem = f"{found} is not one of {context['expected']}"
+    elif kind == "string_pattern_mismatch":
+        problem = f"{found} is not a country such as GB"
+    elif kind.endswith("_type"):
+        wanted = {"string_type": "text", "tuple_type": "a list"}.get(kind, "a mapping")
+        problem = f"{wanted} is wanted, {found} found"
+    else:
+        problem = str(detail["msg"])
+        problem = problem[0].lower() + problem[1:]
+    return path, problem
