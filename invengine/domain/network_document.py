@@ -16,6 +16,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from invengine.domain.identifiers import has_control_characters, identifier_problem
+from invengine.domain.network_yaml import shortened
 from invengine.domain.stock import UNITS_MAX
 
 SECONDS_MAX: Final = 3650 * 86_400
@@ -76,7 +77,7 @@ def described(value: object) -> str:
         return "nothing"
     if isinstance(value, dict):
         return "a mapping"
-    return "a list" if isinstance(value, list) else f"{str(value)[:40]!r}"
+    return "a list" if isinstance(value, list) else repr(shortened(str(value), 40))
 
 
 def _text_of(value: object, wanted: str) -> str:
@@ -88,21 +89,21 @@ def _text_of(value: object, wanted: str) -> str:
 def _whole(value: object) -> int:
     text = _text_of(value, "a whole number")
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text!r} is not a whole number")
+        raise ValueError(f"{described(text)} is not a whole number")
     return int(text)
 
 
 def _decimal(value: object) -> float:
     text = _text_of(value, "a number")
     if not _DECIMAL.fullmatch(text):
-        raise ValueError(f"{text!r} is not a decimal number")
+        raise ValueError(f"{described(text)} is not a decimal number")
     return float(text)
 
 
 def _percent(value: object) -> Decimal:
     text = _text_of(value, "a percentage")
     if not _PERCENT.fullmatch(text):
-        raise ValueError(f"{text!r} is not a percentage from 0 to 100 with at most 2 decimals, such as 12.5")
+        raise ValueError(f"{described(text)} is not a percentage from 0 to 100 with at most 2 decimals, such as 12.5")
     return Decimal(text)
 
 
@@ -112,14 +113,14 @@ def _switch(value: object) -> bool:
         return True
     if word in ("false", "no", "off"):
         return False
-    raise ValueError(f"{word!r} is neither true nor false")
+    raise ValueError(f"{described(word)} is neither true nor false")
 
 
 def _duration(value: object) -> int:
     text = _text_of(value, "a duration")
     match = _DURATION.fullmatch(text)
     if not match:
-        raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 2h or 5d")
+        raise ValueError(f"{described(text)} is not a duration such as 90s, 15m, 2h or 5d")
     return int(match[1]) * _SECONDS.get(match[2], 1)
 
 
@@ -127,7 +128,7 @@ def _time_zone(name: str) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of zones, or too long
-        raise ValueError(f"{name!r} is not a time zone such as Europe/London") from None
+        raise ValueError(f"{described(name)} is not a time zone such as Europe/London") from None
     return name
 
 

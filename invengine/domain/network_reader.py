@@ -19,7 +19,7 @@ from invengine.domain.network_document import (
     described,
     nothing_is_empty,
 )
-from invengine.domain.network_yaml import FAULTS_MAX, Node, path_text, read_yaml
+from invengine.domain.network_yaml import FAULTS_MAX, Node, fault_at, read_yaml, shortened
 from invengine.errors import NetworkFault, NetworkInvalid
 
 LOCATIONS_MAX: Final = 10_000
@@ -76,7 +76,7 @@ class _Reader:
 
     def _fault(self, path: Sequence[str | int], problem: str) -> None:
         if not self._enough():
-            self.faults.append(NetworkFault(self._root.line_of(path), path_text(path), problem))
+            self.faults.append(fault_at(self._root.line_of(path), path, problem))
 
     def _known(self, section: str, name: str) -> bool:
         known = self._raw.get(section)
@@ -107,6 +107,9 @@ class _Reader:
         return found
 
     def _model(self, path: tuple[str | int, ...], model: type[Element], raw: object) -> Element | None:
+        if _vast(raw):  # one sentence: pydantic would write one for each of its parts
+            self._fault(path, "has more fields or list items than any element can have")
+            return None
         try:
             return model.model_validate(raw)
         except ValidationError as error:
@@ -171,6 +174,11 @@ class _Reader:
                 self._fault(("safety_stock", place, word), _unknown_name(word, name, self._raw.get(section)))
 
 
+def _vast(raw: object) -> bool:
+    parts = raw.values() if isinstance(raw, dict) else ()
+    return any(isinstance(part, dict | list) and len(part) > GROUPS_MAX for part in (raw, *parts))
+
+
 def _unknown_field(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name[:64], known, 1)
     return f"not a known field; {f'{near[0]} is meant?' if near else 'known are ' + ', '.join(known)}"
@@ -178,7 +186,7 @@ def _unknown_field(name: str, known: Sequence[str]) -> str:
 
 def _unknown_name(word: str, name: str, known: object) -> str:
     near = difflib.get_close_matches(name[:64], list(known)[:1000], 1) if isinstance(known, dict) else []
-    return f"{word} {name[:64]!r} is not in the document" + (f"; {near[0]!r} is meant?" if near else "")
+    return f"{word} {shortened(name, 64)!r} is not in the document" + (f"; {near[0]!r} is meant?" if near else "")
 
 
 def _explained(model: type[BaseModel], detail: Any) -> tuple[tuple[str | int, ...], str]:

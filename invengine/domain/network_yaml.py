@@ -97,8 +97,18 @@ def read_yaml(document: str) -> tuple[Node, list[NetworkFault]]:
         _refuse(document.count("\n", 0, position) + 1, "holds a character that YAML does not allow")
 
 
+def fault_at(line: int, path: Sequence[str | int], problem: str) -> NetworkFault:
+    """A fault whose words stay short, however much of the document they repeat."""
+    return NetworkFault(line, shortened(path_text(path), 200), shortened(problem, 300))
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, or its beginning and three dots."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 def _refuse(line: int, problem: str, path: Sequence[str | int] = ()) -> NoReturn:
-    raise NetworkInvalid((NetworkFault(line, path_text(path), problem),))
+    raise NetworkInvalid((fault_at(line, path, problem),))
 
 
 class _Composer:
@@ -209,4 +219,4 @@ class _Composer:
 
     def _fault(self, line: int, problem: str) -> None:
         if len(self.faults) < FAULTS_MAX:
-            self.faults.append(NetworkFault(line, path_text(self._path), problem))
+            self.faults.append(fault_at(line, self._path, problem))
