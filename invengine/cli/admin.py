@@ -1,0 +1,52 @@
+"""Questions that operators ask."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from invengine.cli.exits import ExitCode
+from invengine.cli.render import as_json, say, show_json, table, word
+from invengine.cli.session import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the top of the tree."""
+    command(app, "check", timeout_seconds=300.0)(check)
+
+
+async def check(
+    session: Session,
+    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="List at most so many violations.")] = 100,
+) -> None:
+    """Verify the live store: reserved units, the log and the replica must agree. Ends with 1 when they do not.
+
+    Example: invengine check
+    """
+    answer = await session.client.check_integrity(violations_max=most)
+    if session.json:
+        show_json(as_json(answer))
+    else:
+        if answer.violations:
+            invariants = type(answer.violations[0]).Invariant
+            table(
+                ("invariant", "sku", "location", "expected", "actual", "message"),
+                [
+                    (
+                        word(invariants.Name(v.invariant), "INVARIANT_"),
+                        v.sku,
+                        v.location,
+                        v.expected,
+                        v.actual,
+                        v.message,
+                    )
+                    for v in answer.violations
+                ],
+            )
+        say(
+            f"{answer.positions_checked} positions and {answer.reservations_checked} live reservations checked: "
+            f"{answer.violations_count or 'no'} violation{'' if answer.violations_count == 1 else 's'}."
+        )
+    if answer.violations_count:
+        raise typer.Exit(ExitCode.FAILURE)

@@ -1,0 +1,44 @@
+"""The command tree. One module per group of commands; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from invengine.cli import admin, availability, network, reservations, stock
+
+app = typer.Typer(
+    name="invengine",
+    help="Real-time inventory visibility: live stock, availability and reservations over gRPC.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from invengine import __version__
+
+        typer.echo(f"invengine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Real-time inventory visibility: live stock, availability and reservations over gRPC.
+
+    Example: invengine demo
+    """
+
+
+app.add_typer(network.app, name="network")
+app.add_typer(stock.app, name="stock")
+availability.register(app)
+reservations.register(app)
+app.add_typer(reservations.app, name="reservation")
+admin.register(app)

@@ -1,0 +1,99 @@
+"""How a command ends: the exit codes, and what a person can do about a refusal."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from invengine.errors import (
+    Exhausted,
+    InvalidArgument,
+    InventoryError,
+    MalformedMessage,
+    NetworkInvalid,
+    NotFound,
+    Refused,
+    RequestMismatch,
+    ReservationExists,
+    RevisionMismatch,
+    Stale,
+    Unavailable,
+)
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command."""
+
+    OK = 0
+    FAILURE = 1
+    """Something went wrong that has no code of its own."""
+    USAGE = 2
+    """Wrong arguments, or input that cannot be read."""
+    NOT_FOUND = 3
+    """A SKU, location, channel, group or reservation that does not exist."""
+    REFUSED = 4
+    """The state of the stock, of a reservation or of the network does not allow it."""
+    UNAVAILABLE = 5
+    """No server answers, or it cannot work now: the same command may work in a moment."""
+
+
+_FAMILIES: Final = (
+    ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
+    ((NotFound,), ExitCode.NOT_FOUND),
+    ((Refused, Stale, ReservationExists, RevisionMismatch), ExitCode.REFUSED),
+    ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
+)
+
+_ADVICE: Final = {
+    "INSUFFICIENT_STOCK": "Ask for fewer, leave out --location to look elsewhere, or take what there is with "
+    "--best-effort.",
+    "REQUEST_MISMATCH": "Use a new --request-id for a new request; repeat the old content under the old one.",
+    "UNKNOWN_SKU": "Record its first stock: invengine stock post RECEIPT SKU LOCATION QUANTITY.",
+    "UNKNOWN_LOCATION": "See what there is: invengine network show.",
+    "UNKNOWN_GROUP": "See what there is: invengine network show.",
+    "UNKNOWN_CHANNEL": "See what there is: invengine network show.",
+    "POSITION_NOT_FOUND": "See where the SKU is stocked: invengine availability SKU --channel CHANNEL.",
+    "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",
+    "LINE_NOT_FOUND": "See its lines: invengine reservation show ID.",
+    "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
+    "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",
+    "CHANNEL_DISABLED": "Switch it on in the network file and apply that.",
+    "RESERVATION_EXPIRED": "Reserve anew.",
+    "RESERVATION_CLOSED": "Reserve anew.",
+    "RESERVATION_NOT_CONFIRMED": "Confirm it first: invengine reservation confirm ID.",
+    "QUANTITY_EXCEEDS_OPEN": "See what is open: invengine reservation show ID.",
+    "TIME_TO_LIVE_TOO_LONG": "Ask for a shorter --hold-seconds, or raise the channel's longest in the network file.",
+    "COUNT_TOO_OLD": "Count again.",
+    "RESERVATION_EXISTS": "Choose another --reservation-id, or leave it out.",
+    "REVISION_MISMATCH": "Read it again and decide anew.",
+    "NETWORK_MISSING": "Apply one: invengine network apply FILE.",
+    "OUTCOME_UNKNOWN": "Run the command again with the same --request-id: nothing is done twice.",
+    "STORE_UNAVAILABLE": "Try again in a moment; if it stays, look at the server's log.",
+    "STORE_FULL": "Give Redis more memory or disk; releasing and expiring still work.",
+    "REPLICA_BEHIND": "Try again in a moment.",
+    "SHUTTING_DOWN": "Try again in a moment.",
+    "OVERLOADED": "Try again in a moment.",
+    "INTERNAL": "The server's log has the details.",
+}
+_UNREACHABLE_ADVICE: Final = "Start one with: invengine serve. Or say where it is: --server HOST:PORT."
+
+
+def exit_code_of(error: Exception) -> ExitCode:
+    """The exit code that a failed call ends its command with."""
+    for family, code in _FAMILIES:
+        if isinstance(error, family):
+            return code
+    return ExitCode.FAILURE
+
+
+def advice_for(error: Exception) -> str:
+    """What to do next, or an empty string where the error says it all."""
+    if isinstance(error, InventoryError):
+        return _ADVICE.get(error.reason, "") if error.reason else _UNREACHABLE_ADVICE
+    return ""
+
+
+def sentence(error: Exception) -> str:
+    """The error for people: what happened, one sentence a line."""
+    text = str(error)
+    return text[:1].upper() + text[1:]

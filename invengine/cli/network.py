@@ -1,0 +1,97 @@
+"""Commands of the network document: locations, groups, channels and safety-stock rules."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from invengine.cli.render import as_json, say, show_json, table, word
+from invengine.cli.session import AsJson, RequestId, Session, command, fail, fail_usage
+
+app = typer.Typer(help="The network document: locations, groups, channels, safety-stock rules.", no_args_is_help=True)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="The network file (YAML), or - for stdin.")]
+
+
+def read_text(file: str) -> str:
+    """The content of a file, or of stdin for `-`; the command ends when it cannot be read."""
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return raw.decode("utf-8")
+    except OSError as error:
+        fail_usage(f"{file}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        fail_usage(f"{file}: byte {error.start} is not UTF-8")
+
+
+@command(app, "apply")
+async def apply(
+    session: Session,
+    file: File,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it and say what it would change.")] = False,
+    expected_revision: Annotated[
+        int | None, typer.Option(min=0, help="Only if the network still has this revision; 0: if there is none yet.")
+    ] = None,
+    request_id: RequestId = "",
+) -> None:
+    """Put a network file in force on every server, as one step, and say what changed.
+
+    Example: invengine network apply shop.yaml --dry-run
+    """
+    answer = await session.client.apply_network(
+        read_text(file), validate_only=dry_run, expected_revision=expected_revision, request_id=request_id
+    )
+    if session.json:
+        show_json(as_json(answer))
+        return
+    if answer.changes:
+        kinds = type(answer.changes[0]).Kind
+        table(
+            ("change", "path", "before", "after"),
+            [
+                (word(kinds.Name(change.kind), "KIND_").lower(), change.path, change.before, change.after)
+                for change in answer.changes
+            ],
+        )
+    done = "would change" if dry_run else "changed"
+    say(f"{len(answer.changes) or 'Nothing'} {done}; revision {answer.revision} is in force.")
+
+
+@command(app, "show")
+async def show(session: Session) -> None:
+    """Print the network document in force, as it was applied.
+
+    Example: invengine network show > shop.yaml
+    """
+    answer = await session.client.get_network()
+    if session.json:
+        show_json(as_json(answer))
+        return
+    typer.echo(answer.document, nl=not answer.document.endswith("\n"))
+    say(f"Revision {answer.revision}.")
+
+
+@app.command("check")
+def check(file: File, json: AsJson = False) -> None:
+    """Check a network file without a server: every fault is named with its line.
+
+    Example: invengine network check shop.yaml
+    """
+    from invengine.domain.network import Network
+    from invengine.errors import NetworkInvalid
+
+    try:
+        network = Network.parse(read_text(file))
+    except NetworkInvalid as error:
+        if json:
+            faults = [{"line": fault.line, "path": fault.path, "problem": fault.problem} for fault in error.faults]
+            show_json({"faults": faults})
+        fail(error, json)
+    counts = {name: len(getattr(network, name)) for name in ("locations", "groups", "channels")}
+    if json:
+        show_json({"faults": [], **counts})
+    else:
+        typer.echo("No faults: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")

@@ -1,0 +1,314 @@
+"""Commands of reservations: set units aside, confirm, give back, fulfil."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from invengine.cli.availability import Fulfilment, FulfilmentOption
+from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.session import RequestId, Session, command, fail_usage
+
+if TYPE_CHECKING:
+    from invengine.v1.reservation_service_pb2 import (
+        LineUnits,
+        ListReservationsResponse,
+        Reservation,
+        ReservationLineRequest,
+    )
+
+app = typer.Typer(help="Reservations: show, list, confirm, extend, release, fulfil.", no_args_is_help=True)
+
+_PAGE = 1000
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The reservation.")]
+ExpectedRevision = Annotated[int | None, typer.Option(min=1, help="Only if it still has this revision.")]
+HoldSeconds = Annotated[
+    float | None, typer.Option(min=0.001, help="How long to hold, from now; default: the channel's.")
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--line", metavar="LINE[=QUANTITY[@LOCATION]]", help="Only these units; may repeat. Default: all that are open."
+    ),
+]
+
+
+class State(StrEnum):
+    """The states of a reservation."""
+
+    HELD = "HELD"
+    CONFIRMED = "CONFIRMED"
+    FULFILLED = "FULFILLED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+def register(top: typer.Typer) -> None:
+    """Add `reserve` to the top of the tree."""
+    command(top, "reserve")(reserve)
+
+
+async def reserve(
+    session: Session,
+    *,
+    items: Annotated[
+        list[str],
+        typer.Argument(metavar="SKU QUANTITY[@LOCATION]...", help="What to take; QUANTITY@LOCATION takes it there."),
+    ],
+    location: Annotated[str, typer.Option(help="Where lines that name no location take from.")] = "",
+    group: Annotated[str, typer.Option(help="Take from the locations of this group, by priority.")] = "",
+    fulfilment: Fulfilment = FulfilmentOption.ANY,
+    allow_split: Annotated[bool, typer.Option("--allow-split", help="One line may come from several places.")] = False,
+    best_effort: Annotated[bool, typer.Option("--best-effort", help="Take what there is.")] = False,
+    hold_seconds: HoldSeconds = None,
+    reservation_id: Annotated[str, typer.Option(metavar="ID", help="The id to give it.")] = "",
+    customer: Annotated[str, typer.Option(help="Your reference for the customer.")] = "",
+    order: Annotated[str, typer.Option(help="Your reference for the order.")] = "",
+    cart: Annotated[str, typer.Option(help="Your reference for the cart.")] = "",
+    request_id: RequestId = "",
+) -> None:
+    """Set units aside until they are confirmed, given back or the time runs out.
+
+    Example: invengine reserve LAMP 2 CHAIR 1 --channel web --hold-seconds 600
+    """
+    channel = session.needs_channel()
+    answer = await session.client.reserve(
+        _lines(items, location, group, fulfilment, allow_split),
+        channel=channel,
+        request_id=request_id,
+        reservation_id=reservation_id,
+        time_to_live_seconds=hold_seconds,
+        best_effort=best_effort,
+        customer_ref=customer,
+        order_ref=order,
+        cart_ref=cart,
+    )
+    if session.json:
+        show_json(as_json(answer))
+        return
+    _show(answer.reservation, answer.replayed)
+
+
+@command(app, "show")
+async def show(session: Session, reservation_id: Id) -> None:
+    """Print one reservation as it is now.
+
+    Example: invengine reservation show 5f0c... --channel web
+    """
+    answer = await session.client.get_reservation(reservation_id, channel=session.needs_channel())
+    show_json(as_json(answer)) if session.json else _show(answer.reservation)
+
+
+@command(app, "list")
+async def list_(
+    session: Session,
+    *,
+    customer: Annotated[str, typer.Option(help="Only of this customer.")] = "",
+    order: Annotated[str, typer.Option(help="Only of this order.")] = "",
+    cart: Annotated[str, typer.Option(help="Only of this cart.")] = "",
+    state: Annotated[State | None, typer.Option(case_sensitive=False, help="Only in this state.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 100,
+) -> None:
+    """List reservations; with --channel (or INVENGINE_CHANNEL) only those that it made.
+
+    Example: invengine reservation list --order 1001 --state confirmed
+    """
+    from invengine.v1.reservation_service_pb2 import Reservation
+
+    wanted = Reservation.State.Value(f"STATE_{state.name}" if state else "STATE_UNSPECIFIED")
+
+    async def page(token: str, size: int) -> ListReservationsResponse:
+        return await session.client.list_reservations(
+            customer_ref=customer,
+            order_ref=order,
+            cart_ref=cart,
+            channel=session.channel,
+            state=wanted,
+            page_size=min(size, _PAGE),
+            page_token=token,
+        )
+
+    answer = await page("", most)
+    while answer.next_page_token and len(answer.reservations) < most:
+        following = await page(answer.next_page_token, most - len(answer.reservations))
+        answer.reservations.extend(following.reservations)
+        answer.next_page_token = following.next_page_token
+    if session.json:
+        show_json(as_json(answer))
+        return
+    table(
+        ("reservation", "state", "channel", "lines", "units", "expires", "customer", "order", "cart"),
+        [
+            (
+                r.reservation_id,
+                word(Reservation.State.Name(r.state), "STATE_"),
+                r.channel,
+                len(r.lines),
+                sum(line.quantity - line.short_quantity for line in r.lines),
+                instant(r.expire_time),
+                r.customer_ref,
+                r.order_ref,
+                r.cart_ref,
+            )
+            for r in answer.reservations
+        ],
+    )
+    if answer.next_page_token:
+        say("There are more: raise --most.")
+
+
+@command(app, "confirm")
+async def confirm(
+    session: Session,
+    reservation_id: Id,
+    order: Annotated[str, typer.Option(help="The order reference to record from now on.")] = "",
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Make a hold binding: it does not expire any more. Any channel may.
+
+    Example: invengine reservation confirm 5f0c... --channel till --order 1001
+    """
+    answer = await session.client.confirm(
+        reservation_id,
+        order_ref=order,
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+
+
+@command(app, "extend")
+async def extend(
+    session: Session,
+    reservation_id: Id,
+    hold_seconds: HoldSeconds = None,
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Give a hold more time, counted from now.
+
+    Example: invengine reservation extend 5f0c... --channel web --hold-seconds 900
+    """
+    answer = await session.client.extend(
+        reservation_id,
+        time_to_live_seconds=hold_seconds,
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+
+
+@command(app, "release")
+async def release(
+    session: Session,
+    reservation_id: Id,
+    line: Units = None,
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Give units back: all that are open, or those of --line.
+
+    Example: invengine reservation release 5f0c... --channel web --line 1=2
+    """
+    answer = await session.client.release(
+        reservation_id,
+        lines=_units(line),
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+
+
+@command(app, "fulfil")
+async def fulfil(
+    session: Session,
+    reservation_id: Id,
+    line: Units = None,
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Say that units of a confirmed reservation left their location: all that are open, or those of --line.
+
+    Example: invengine reservation fulfil 5f0c... --channel web
+    """
+    answer = await session.client.fulfil(
+        reservation_id,
+        lines=_units(line),
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+
+
+def _whole(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        fail_usage(f"{what}: {text!r} is not a whole number of units")
+    return int(text)
+
+
+def _lines(
+    items: list[str], location: str, group: str, fulfilment: FulfilmentOption, allow_split: bool
+) -> list[ReservationLineRequest]:
+    from invengine.client import Line
+
+    if len(items) % 2:
+        fail_usage("Name a quantity for every SKU: SKU QUANTITY [SKU QUANTITY]...")
+    lines = []
+    for sku, amount in zip(items[::2], items[1::2], strict=True):
+        quantity, _, named = amount.partition("@")
+        lines.append(
+            Line(
+                sku=sku,
+                quantity=_whole(quantity, sku),
+                location=named or location,
+                group="" if named else group,
+                fulfilment=fulfilment.to_proto(),
+                allow_split=allow_split,
+            )
+        )
+    return lines
+
+
+def _units(texts: list[str] | None) -> list[LineUnits]:
+    from invengine.client import LineUnits
+
+    found = []
+    for text in texts or ():
+        line_id, said, amount = text.partition("=")
+        quantity, _, location = amount.partition("@")
+        units = _whole(quantity, f"--line {text}") if said and quantity else 0
+        found.append(LineUnits(line_id=line_id, quantity=units, location=location))
+    return found
+
+
+def _show(reservation: Reservation, replayed: bool = False) -> None:
+    state = word(type(reservation).State.Name(reservation.state), "STATE_")
+    expires = instant(reservation.expire_time)
+    parts = [f"reservation {reservation.reservation_id}", state, f"channel {reservation.channel}"]
+    parts += [f"expires {expires}"] if expires else []
+    parts += [
+        f"{name} {value}"
+        for name, value in (
+            ("customer", reservation.customer_ref),
+            ("order", reservation.order_ref),
+            ("cart", reservation.cart_ref),
+        )
+        if value
+    ]
+    typer.echo("  ".join(parts))
+    rows: list[tuple[str | int, ...]] = []
+    for line in reservation.lines:
+        rows += [(line.line_id, line.sku, a.location, a.quantity, a.fulfilled, a.released) for a in line.allocations]
+        if line.short_quantity:
+            rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0))
+    table(("line", "sku", "location", "quantity", "fulfilled", "released"), rows)
+    if replayed:
+        say("This request was answered before; nothing was done now.")

@@ -1,0 +1,165 @@
+"""Commands of stock: movements in, positions, history."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from invengine.cli.availability import Fresh, consistency_of
+from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.session import RequestId, Session, command, fail, fail_usage
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+app = typer.Typer(help="Stock movements in, positions, history.", no_args_is_help=True)
+
+_PAGE = 1000
+
+
+class Kind(StrEnum):
+    """The kinds of movement."""
+
+    RECEIPT = "RECEIPT"
+    SALE = "SALE"
+    ADJUSTMENT = "ADJUSTMENT"
+    COUNT = "COUNT"
+    RETURN = "RETURN"
+
+
+def moment(text: str) -> Timestamp | None:
+    """The instant of an ISO 8601 text, None for an empty one; UTC unless it says otherwise. Else ValueError."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    if not text:
+        return None
+    parsed = datetime.fromisoformat(text)
+    made = Timestamp()
+    made.FromDatetime(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+    return made
+
+
+@command(app, "post", arguments_may_start_with_dash=True)
+async def post(
+    session: Session,
+    *,
+    kind: Annotated[Kind, typer.Argument(case_sensitive=False, help="What happened.")],
+    sku: Annotated[str, typer.Argument()],
+    location: Annotated[str, typer.Argument()],
+    quantity: Annotated[int, typer.Argument(help="Whole units; negative only for an adjustment.")],
+    reason: Annotated[str, typer.Option(help="Why; an adjustment needs it.")] = "",
+    reference: Annotated[str, typer.Option(help="The document behind it.")] = "",
+    source: Annotated[str, typer.Option(help="Who reports it.")] = "cli",
+    event_id: Annotated[str, typer.Option(help="The source's own id: sent again, it changes nothing.")] = "",
+    occurred_at: Annotated[str, typer.Option(metavar="ISO-8601", help="When it happened; default: now.")] = "",
+    expected_revision: Annotated[
+        int | None, typer.Option(min=0, help="Only if the position still has this revision; 0: if there is none yet.")
+    ] = None,
+    request_id: RequestId = "",
+) -> None:
+    """Record one stock movement.
+
+    Example: invengine stock post ADJUSTMENT LAMP AMS1 -3 --reason damaged
+    """
+    from invengine.client import Movement, error_from_refusal
+    from invengine.v1.stock_service_pb2 import PostMovementsResponse
+
+    try:
+        happened = moment(occurred_at)
+    except ValueError:
+        fail_usage(f"--occurred-at: {occurred_at!r} is not an instant such as 2026-01-31T09:30:00Z")
+    movement = Movement(
+        source=source,
+        event_id=event_id,
+        occurred_at=happened,
+        kind=Movement.Kind.Value("KIND_" + kind.name),
+        sku=sku,
+        location=location,
+        quantity=quantity,
+        reason=reason,
+        reference=reference,
+        expected_revision=expected_revision,
+    )
+    answer = await session.client.post_movements([movement], request_id=request_id)
+    outcome = answer.outcomes[0]
+    results = PostMovementsResponse.Outcome
+    if session.json:
+        show_json(as_json(answer))
+    elif outcome.result in (results.RESULT_APPLIED, results.RESULT_REPEATED):
+        result = word(results.Result.Name(outcome.result), "RESULT_")
+        table(
+            ("result", "sku", "location", "on_hand", "reserved", "revision"),
+            [(result, sku, location, outcome.on_hand, outcome.reserved, outcome.revision)],
+        )
+    if outcome.result in (results.RESULT_STALE, results.RESULT_REFUSED):
+        fail(error_from_refusal(outcome.refusal), session.json)
+
+
+@command(app, "show")
+async def show(
+    session: Session,
+    sku: Annotated[str, typer.Argument()],
+    location: Annotated[str, typer.Argument()],
+    fresh: Fresh = "",
+) -> None:
+    """Print one position.
+
+    Example: invengine stock show LAMP AMS1
+    """
+    answer = await session.client.get_position(sku, location, consistency=consistency_of(fresh))
+    if session.json:
+        show_json(as_json(answer))
+        return
+    p = answer.position
+    table(
+        ("sku", "location", "on_hand", "reserved", "safety_stock", "shortfall", "revision"),
+        [(p.sku, p.location, p.on_hand, p.reserved, p.safety_stock, p.shortfall, p.revision)],
+    )
+
+
+@command(app, "history")
+async def history(
+    session: Session,
+    sku: Annotated[str, typer.Argument()],
+    location: Annotated[str, typer.Option(help="Only of this location.")] = "",
+    most: Annotated[int, typer.Option("--most", min=1, help="At most so many entries.")] = 100,
+) -> None:
+    """Print what changed a SKU, newest first: who, when, why, before and after.
+
+    Example: invengine stock history LAMP --location AMS1
+    """
+    answer = await session.client.list_movements(sku, location=location, page_size=min(most, _PAGE))
+    while answer.next_page_token and len(answer.entries) < most:
+        page = await session.client.list_movements(
+            sku,
+            location=location,
+            page_size=min(most - len(answer.entries), _PAGE),
+            page_token=answer.next_page_token,
+        )
+        answer.entries.extend(page.entries)
+        answer.next_page_token = page.next_page_token
+    if session.json:
+        show_json(as_json(answer))
+        return
+    table(
+        ("recorded", "location", "what", "who", "cause", "on_hand", "reserved", "why", "revision"),
+        [
+            (
+                instant(entry.record_time),
+                entry.location,
+                entry.kind,
+                entry.actor,
+                entry.cause,
+                f"{entry.on_hand_before} -> {entry.on_hand_after}",
+                f"{entry.reserved_before} -> {entry.reserved_after}",
+                " ".join(part for part in (entry.reason, entry.reference) if part),
+                entry.revision,
+            )
+            for entry in answer.entries
+        ],
+    )
+    if answer.next_page_token:
+        say("There is more: raise --most.")
