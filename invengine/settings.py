@@ -1,0 +1,177 @@
+"""What an operator may set, from the environment: INVENGINE_<NAME>. Checked whole before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "INVENGINE_"
+CLIENT_VARIABLES = frozenset({"INVENGINE_SERVER", "INVENGINE_CHANNEL"})  # of the command line, not of the server
+UNIX_SOCKET_BYTES = 103  # 104 with the ending zero on macOS, 108 on Linux
+
+
+class SettingsInvalid(Exception):
+    """One line per fault, each naming its variable; values are not repeated, since they may hold a password."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of a checked HOST:PORT; brackets around an IPv6 host are taken off."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _checked_address(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError("an IPv6 host stands in brackets: [::1]:50051")
+    return address
+
+
+def _checked_listen(address: str) -> str:
+    if not address.startswith("unix:"):
+        return _checked_address(address)
+    path = address.removeprefix("unix:")
+    if not path.startswith("/"):
+        raise ValueError("unix:PATH needs an absolute path")
+    if len(path.encode()) > UNIX_SOCKET_BYTES:
+        raise ValueError(f"the path of a unix socket may have {UNIX_SOCKET_BYTES} bytes at most")
+    return address
+
+
+def _beyond_loopback(address: str) -> bool:
+    if address.startswith("unix:"):
+        return False
+    host, _ = split_address(address)
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def _default_data_dir() -> Path:
+    """A folder of this user: $XDG_DATA_HOME/invengine, else ~/.local/share/invengine."""
+    shared = os.environ.get("XDG_DATA_HOME", "")
+    try:
+        return (Path(shared) if os.path.isabs(shared) else Path.home() / ".local" / "share") / "invengine"
+    except RuntimeError as no_home:
+        raise ValueError("no home folder is known for this user: set it") from no_home
+
+
+Listen = Annotated[str, AfterValidator(_checked_listen)]
+Hours = Annotated[int, Field(ge=1, le=24 * 366 * 10)]
+
+
+class Settings(BaseSettings):
+    """All settings of a server, with their defaults. Read them with `load`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    redis_url: str = Field("", repr=False, description="Redis or Valkey that keeps the stock; empty: start one")
+    redis_server: Path | None = Field(None, description="Server program to start where redis_url is empty")
+    data_dir: Path = Field(default_factory=_default_data_dir, description="Folder of the Redis that is started")
+    durability: Literal["always", "everysec"] = Field(
+        "always", description="When a write of the Redis that is started is on disk: before its answer, or within 1 s"
+    )
+    partitions: int = Field(64, ge=1, le=1024, description="Partitions of a store that is made; an older one keeps its")
+
+    listen: Annotated[tuple[Listen, ...], NoDecode] = Field(
+        ("127.0.0.1:50051",), description="HOST:PORT or unix:PATH of the gRPC API; several with commas"
+    )
+    metrics_listen: str = Field("127.0.0.1:9464", description="HOST:PORT of /metrics; empty: none")
+    listen_beyond_loopback: bool = Field(
+        False, description="Allow addresses that other machines reach; what passes there is not encrypted"
+    )
+    reflection: bool = Field(True, description="Let gRPC tools ask which services there are")
+    grace_seconds: float = Field(10.0, ge=0, le=600, description="Time for accepted calls to end when stopping")
+    message_bytes_max: int = Field(4 * 1024 * 1024, ge=64 * 1024, le=256 * 1024 * 1024, description="Largest request")
+    queued_calls_max: int = Field(10_000, ge=1, description="Writes that wait for Redis before more are refused")
+    store_retry_seconds: float = Field(5.0, ge=0, le=300, description="How long a write is repeated when Redis is away")
+
+    request_retention_hours: Hours = Field(24, description="How long a request_id is remembered")
+    event_retention_hours: Hours = Field(168, description="How long an event_id of a stock movement is remembered")
+    closed_retention_hours: Hours = Field(720, description="How long closed reservations are kept")
+    count_window_hours: Hours = Field(168, description="How old a stock count may be when it arrives")
+    log_entries_max: int = Field(
+        10_000, ge=1000, le=10_000_000, description="Change log entries kept per partition (ledger, slow followers)"
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe message logged")
+    log_json: bool = Field(False, description="One JSON object per log line")
+
+    @classmethod
+    def load(cls, **given: object) -> Settings:
+        """The settings of the environment, those `given` going first. SettingsInvalid names every fault."""
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # pydantic checks them
+        except ValidationError as invalid:
+            raise SettingsInvalid(
+                "\n".join(_sentence(fault["loc"], fault["msg"]) for fault in invalid.errors())
+            ) from None
+
+    @classmethod
+    def unknown_variables(cls, environment: Mapping[str, str]) -> list[str]:
+        """A warning for each INVENGINE_ variable that sets nothing, with the name that was probably meant."""
+        names = {name.upper() for name in cls.model_fields}
+        warnings = []
+        for variable in sorted(environment):
+            name = variable.upper().removeprefix(PREFIX)
+            if name == variable.upper() or name in names or variable.upper() in CLIENT_VARIABLES:
+                continue
+            near = difflib.get_close_matches(name, names, n=1)
+            warnings.append(f"{variable} is not a setting" + (f"; is {PREFIX}{near[0]} meant?" if near else ""))
+        return warnings
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        place = parts.path if parts.scheme == "unix" else parts.hostname
+        if parts.scheme not in ("redis", "rediss", "unix") or not place:
+            raise ValueError("must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
+        _ = parts.port  # raises ValueError where it is no number
+        return url
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _check_metrics(cls, address: str) -> str:
+        return _checked_address(address) if address else address
+
+    @model_validator(mode="after")
+    def _check_reach(self) -> Settings:
+        if self.listen_beyond_loopback:
+            return self
+        for address in (*self.listen, *([self.metrics_listen] if self.metrics_listen else [])):
+            if _beyond_loopback(address):
+                raise ValueError(
+                    f"{address} can be reached from other machines and is not encrypted: "
+                    f"set {PREFIX}LISTEN_BEYOND_LOOPBACK=true if that is meant"
+                )
+        return self
+
+
+def _sentence(place: tuple[int | str, ...], problem: str) -> str:
+    """One fault as a line: the variable, then what is wrong with it."""
+    problem = problem.removeprefix("Value error, ")
+    return f"{PREFIX}{str(place[0]).upper()}: {problem}" if place else problem

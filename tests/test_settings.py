@@ -1,0 +1,146 @@
+"""Settings: defaults, the environment, and one line for each fault."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from invengine.settings import Settings, SettingsInvalid, split_address
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine that runs the suite."""
+    for name in [name for name in os.environ if name.startswith("INVENGINE_")]:
+        monkeypatch.delenv(name)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.load()
+    return str(refused.value)
+
+
+def test_without_any_variable_the_engine_is_private_and_durable() -> None:
+    settings = Settings.load()
+    assert settings.redis_url == ""
+    assert settings.redis_server is None
+    assert settings.durability == "always"
+    assert settings.partitions == 64
+    assert settings.listen == ("127.0.0.1:50051",)
+    assert settings.metrics_listen == "127.0.0.1:9464"
+    assert settings.message_bytes_max == 4 * 1024 * 1024
+    hours = (settings.request_retention_hours, settings.event_retention_hours, settings.closed_retention_hours)
+    assert hours == (24, 168, 720)
+    assert settings.count_window_hours == 168
+
+
+def test_variables_of_the_environment_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVENGINE_REDIS_URL", "rediss://engine:secret@stock:6380/0")
+    monkeypatch.setenv("INVENGINE_LISTEN", "127.0.0.1:0, [::1]:50051,unix:/run/invengine.sock")
+    monkeypatch.setenv("INVENGINE_METRICS_LISTEN", "")
+    monkeypatch.setenv("INVENGINE_REFLECTION", "off")
+    monkeypatch.setenv("INVENGINE_LOG_LEVEL", "debug")
+    settings = Settings.load()
+    assert settings.redis_url == "rediss://engine:secret@stock:6380/0"
+    assert settings.listen == ("127.0.0.1:0", "[::1]:50051", "unix:/run/invengine.sock")
+    assert settings.metrics_listen == ""
+    assert settings.reflection is False
+    assert settings.log_level == "DEBUG"
+
+
+def test_what_a_command_gives_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVENGINE_PARTITIONS", "16")
+    assert Settings.load().partitions == 16
+    assert Settings.load(partitions=8).partitions == 8
+
+
+@pytest.mark.parametrize(
+    ("data_home", "expected"),
+    [("/srv/share", "/srv/share/invengine"), ("", "/home/ann/.local/share/invengine"), ("relative", None)],
+)
+def test_data_stand_in_a_folder_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, data_home: str, expected: str | None
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("XDG_DATA_HOME", data_home)  # the standard says that a relative path counts as none
+    assert Settings.load().data_dir == Path(expected or "/home/ann/.local/share/invengine")
+
+
+def test_settings_do_not_change_once_read() -> None:
+    settings = Settings.load()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.partitions = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("REDIS_URL", "http://stock:6379", "must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"),
+        ("REDIS_URL", "redis://", "must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"),
+        ("DURABILITY", "replicated", "Input should be 'always' or 'everysec'"),
+        ("PARTITIONS", "0", "Input should be greater than or equal to 1"),
+        ("PARTITIONS", "many", "Input should be a valid integer, unable to parse string as an integer"),
+        ("LISTEN", "50051", "must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)"),
+        ("LISTEN", "127.0.0.1:65536", "must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)"),
+        ("LISTEN", "127.0.0.1:²", "must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)"),
+        ("LISTEN", "::1:50051", "an IPv6 host stands in brackets: [::1]:50051"),
+        ("LISTEN", "unix:run.sock", "unix:PATH needs an absolute path"),
+        ("LISTEN", "unix:/" + "x" * 103, "the path of a unix socket may have 103 bytes at most"),
+        ("METRICS_LISTEN", "unix:/run/metrics", "must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)"),
+        ("COUNT_WINDOW_HOURS", "0", "Input should be greater than or equal to 1"),
+        ("LOG_LEVEL", "LOUD", "Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ],
+)
+def test_a_fault_is_one_line_that_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
+) -> None:
+    assert refusal(monkeypatch, **{f"INVENGINE_{variable}": value}) == f"INVENGINE_{variable}: {problem}"
+
+
+def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = refusal(monkeypatch, INVENGINE_PARTITIONS="0", INVENGINE_GRACE_SECONDS="-1")
+    assert [line.split(":")[0] for line in told.splitlines()] == ["INVENGINE_PARTITIONS", "INVENGINE_GRACE_SECONDS"]
+
+
+def test_a_password_is_neither_shown_nor_repeated_in_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "secret" not in repr(Settings.load(redis_url="redis://:secret@stock"))
+    assert "secret" not in refusal(monkeypatch, INVENGINE_REDIS_URL="redis://:secret@stock:port")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:50051", "[::]:50051", "stock.example:50051", "192.0.2.1:50051"])
+@pytest.mark.parametrize("variable", ["INVENGINE_LISTEN", "INVENGINE_METRICS_LISTEN"])
+def test_nothing_listens_beyond_this_machine_unless_told_so_plainly(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    assert refusal(monkeypatch, **{variable: address}) == (
+        f"{address} can be reached from other machines and is not encrypted: "
+        "set INVENGINE_LISTEN_BEYOND_LOOPBACK=true if that is meant"
+    )
+    monkeypatch.setenv("INVENGINE_LISTEN_BEYOND_LOOPBACK", "true")
+    assert address in (*Settings.load().listen, Settings.load().metrics_listen)
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "127.0.0.7:1", "[::1]:1"])
+def test_this_machines_own_addresses_need_no_leave(address: str) -> None:
+    assert Settings.load(listen=address, metrics_listen=address).listen == (address,)
+
+
+def test_a_misspelt_variable_is_pointed_out() -> None:
+    environment = {"INVENGINE_DATADIR": "/srv", "INVENGINE_SERVER": "localhost", "INVENGINE_XYZ": "1", "PATH": "/bin"}
+    assert Settings.unknown_variables(environment) == [
+        "INVENGINE_DATADIR is not a setting; is INVENGINE_DATA_DIR meant?",
+        "INVENGINE_XYZ is not a setting",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"), [("127.0.0.1:50051", ("127.0.0.1", 50051)), ("[::1]:0", ("::1", 0)), ("a.b:1", ("a.b", 1))]
+)
+def test_an_address_has_a_host_and_a_port(address: str, expected: tuple[str, int]) -> None:
+    assert split_address(address) == expected
