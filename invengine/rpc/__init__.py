@@ -1,0 +1,1 @@
+"""The gRPC face of the services: translates between the wire and the use cases, and decides nothing."""

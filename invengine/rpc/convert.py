@@ -1,0 +1,134 @@
+"""Wire <-> domain. Nothing here decides; enums are translated by tables that a test compares with the proto."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf import timestamp_pb2
+
+from invengine.domain.orders import Fulfilment, Reservation, ReservationAnswer, ReservationState
+from invengine.domain.stock import LedgerEntry, MovementOutcome, MovementResult
+from invengine.errors import InventoryError
+from invengine.rpc.errors import refusal_to_proto
+from invengine.v1 import reservation_service_pb2, stock_service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FULFILMENT_NUMBERS: Final = {
+    Fulfilment.ANY: 0,
+    Fulfilment.SHIP: 1,
+    Fulfilment.PICKUP: 2,
+    Fulfilment.SHIP_TO_STORE: 3,
+}
+FULFILMENTS: Final = {number: fulfilment for fulfilment, number in FULFILMENT_NUMBERS.items()}
+
+STATE_NUMBERS: Final = {
+    ReservationState.HELD: 1,
+    ReservationState.CONFIRMED: 2,
+    ReservationState.FULFILLED: 3,
+    ReservationState.RELEASED: 4,
+    ReservationState.EXPIRED: 5,
+}
+
+RESULT_NUMBERS: Final = {
+    MovementResult.APPLIED: 1,
+    MovementResult.REPEATED: 2,
+    MovementResult.STALE: 3,
+    MovementResult.REFUSED: 4,
+}
+
+
+def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
+    """An instant of milliseconds since 1970."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def reservation_to_proto(
+    reservation: Reservation, state: ReservationState | None = None
+) -> reservation_service_pb2.Reservation:
+    """The record; `state` where another counts than the stored one."""
+    message = reservation_service_pb2.Reservation(
+        reservation_id=reservation.reservation_id,
+        state=STATE_NUMBERS[state or reservation.state],  # type: ignore[arg-type]
+        channel=reservation.channel,
+        revision=reservation.revision,
+        customer_ref=reservation.customer_ref,
+        order_ref=reservation.order_ref,
+        cart_ref=reservation.cart_ref,
+    )
+    message.create_time.seconds, rest = divmod(reservation.created_at_ms, 1000)
+    message.create_time.nanos = rest * 1_000_000
+    if reservation.expires_at:
+        message.expire_time.seconds = reservation.expires_at
+    for line in reservation.lines:
+        wire = message.lines.add(
+            line_id=line.line_id,
+            sku=line.sku,
+            quantity=line.quantity,
+            short_quantity=line.short_quantity,
+            fulfilment=FULFILMENT_NUMBERS[line.fulfilment],  # type: ignore[arg-type]
+        )
+        to = line.destination
+        if to.country or to.postal_code or to.location:
+            wire.destination.country = to.country
+            wire.destination.postal_code = to.postal_code
+            wire.destination.location = to.location
+        for allocation in line.allocations:
+            wire.allocations.add(
+                location=allocation.location,
+                quantity=allocation.quantity,
+                fulfilled=allocation.fulfilled,
+                released=allocation.released,
+            )
+    return message
+
+
+def batch_outcomes(
+    outcomes: Iterable[ReservationAnswer | InventoryError],
+) -> reservation_service_pb2.BatchCreateReservationsResponse:
+    """One outcome per request of a batch; the token is the caller's to set."""
+    response = reservation_service_pb2.BatchCreateReservationsResponse()
+    for outcome in outcomes:
+        if isinstance(outcome, InventoryError):
+            response.outcomes.add(refusal=refusal_to_proto(outcome))
+        else:
+            response.outcomes.add(reservation=reservation_to_proto(outcome.reservation), replayed=outcome.replayed)
+    return response
+
+
+def movement_outcomes(
+    outcomes: Iterable[MovementOutcome], consistency_token: str
+) -> stock_service_pb2.PostMovementsResponse:
+    """One outcome per movement."""
+    response = stock_service_pb2.PostMovementsResponse(consistency_token=consistency_token)
+    for outcome in outcomes:
+        wire = response.outcomes.add(
+            result=RESULT_NUMBERS[outcome.result],  # type: ignore[arg-type]
+            on_hand=outcome.on_hand,
+            reserved=outcome.reserved,
+            revision=outcome.revision,
+        )
+        if outcome.refusal is not None:
+            wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
+    return response
+
+
+def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
+    """One change of a position."""
+    return stock_service_pb2.LedgerEntry(
+        location=entry.location,
+        kind=entry.kind,
+        actor=entry.actor,
+        cause=entry.cause,
+        reason=entry.reason,
+        reference=entry.reference,
+        occurred_at=timestamp(entry.occurred_at_ms),
+        record_time=timestamp(entry.recorded_at_ms),
+        on_hand_before=entry.on_hand_before,
+        on_hand_after=entry.on_hand_after,
+        reserved_before=entry.reserved_before,
+        reserved_after=entry.reserved_after,
+        revision=entry.revision,
+    )

@@ -1,0 +1,169 @@
+"""One wrapper around every method: decode, count, time, refuse, and never let a surprise out.
+
+A wrapped method takes and gives bytes: grpc.aio answers UNKNOWN when a deserializer of its own raises, so messages are
+decoded here and what cannot be decoded is MALFORMED_MESSAGE. The wrapping happens once, at registration; interceptors
+would cost 4-5 % of a call each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown
+from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
+
+if TYPE_CHECKING:
+    from invengine.metrics import MethodMetrics, Metrics
+
+logger = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Unary = Callable[[Any, Context], Awaitable[Message]]
+"""A method that takes and gives messages."""
+
+RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
+"""A method that takes and gives the bytes of messages."""
+
+StreamStep = Callable[[bytes], Awaitable[bytes]]
+"""One message of a stream in, its answer out."""
+
+_CODE_NAMES = {reason: code_name(code) for reason, code in STATUS_CODES.items()}
+
+
+def refusal_of(fault: Exception, method: str) -> InventoryError:
+    """The refusal to answer with: a refusal as it is; anything else is a fault of ours, logged whole, told neutrally."""
+    if isinstance(fault, InventoryError):
+        return fault
+    incident = secrets.token_hex(6)
+    logger.error("incident %s in %s", incident, method, exc_info=fault)
+    return InternalError(incident)
+
+
+async def _abort(context: Context, refusal: InventoryError) -> NoReturn:
+    await context.abort_with_status(refusal_to_status(refusal))  # type: ignore[attr-defined]  # the stubs lack it
+    raise AssertionError("abort_with_status returned")
+
+
+def _ended_early(context: Context) -> str:
+    """Why a handler was cancelled: its deadline passed or its caller went away."""
+    remaining = context.time_remaining()
+    return "DeadlineExceeded" if remaining is not None and remaining <= 0 else "Canceled"
+
+
+def unary(
+    method: str, decode: Callable[[bytes], Any], handler: Unary, series: MethodMetrics, metrics: Metrics
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A method of messages, wrapped."""
+
+    async def raw(request: bytes, context: Context) -> bytes:
+        try:
+            message = decode(request)
+        except DecodeError:
+            raise MalformedMessage(method) from None
+        return (await handler(message, context)).SerializeToString()
+
+    return raw_unary(method, raw, series, metrics)
+
+
+def raw_unary(
+    method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A method of bytes, wrapped."""
+    ok = series.handled["OK"]
+
+    async def serve(request: bytes, context: Context) -> bytes:
+        begun = perf_counter()
+        series.started.inc()
+        series.received.inc()
+        try:
+            response = await handler(request, context)
+        except asyncio.CancelledError:
+            series.handled[_ended_early(context)].inc()
+            raise
+        except Exception as fault:
+            refusal = refusal_of(fault, method)
+            metrics.count_refusals((refusal.reason,))
+            series.handled[_CODE_NAMES[refusal.reason]].inc()
+            await _abort(context, refusal)
+        else:
+            ok.inc()
+            series.sent.inc()
+            return response
+        finally:
+            series.seconds.observe(perf_counter() - begun)
+
+    return grpc.unary_unary_rpc_method_handler(serve)  # type: ignore[type-var]
+
+
+class Streams:
+    """The streams that are open. They never end by themselves, so a server that stops ends them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    def wrap(
+        self,
+        method: str,
+        open_stream: Callable[[Context], StreamStep],
+        series: MethodMetrics,
+        metrics: Metrics,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A bidirectional method: each message is answered before the next is read."""
+
+        async def serve(_: Any, context: Context) -> None:
+            begun = perf_counter()
+            series.started.inc()
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            step = open_stream(context)
+            received, sent = series.received.inc, series.sent.inc
+            try:
+                if self._stopping:
+                    raise ShuttingDown
+                while (request := await context.read()) is not grpc.aio.EOF:
+                    received()
+                    await context.write(await step(request))
+                    sent()
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    series.handled[_ended_early(context)].inc()
+                    raise
+                series.handled["Unavailable"].inc()
+                await _abort(context, ShuttingDown())
+            except Exception as fault:
+                refusal = refusal_of(fault, method)
+                metrics.count_refusals((refusal.reason,))
+                series.handled[_CODE_NAMES[refusal.reason]].inc()
+                await _abort(context, refusal)
+            else:
+                series.handled["OK"].inc()
+            finally:
+                self._tasks.discard(task)
+                series.seconds.observe(perf_counter() - begun)
+
+        return grpc.stream_stream_rpc_method_handler(serve)  # type: ignore[arg-type, type-var]
+
+    def end(self) -> None:
+        """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+
+
+def refusing(refusal: InventoryError) -> grpc.RpcMethodHandler[Any, Any]:
+    """Refuses a call of any kind, before its message is looked at."""
+
+    async def serve(_: Any, context: Context) -> None:
+        await _abort(context, refusal)
+
+    return grpc.stream_stream_rpc_method_handler(serve)  # type: ignore[arg-type, type-var]

@@ -1,0 +1,160 @@
+"""Refusals on the wire: one table says which status code a reason has; details carry the facts for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from invengine.errors import (
+    Exhausted,
+    InsufficientStock,
+    InvalidArgument,
+    InventoryError,
+    NetworkInvalid,
+    Unavailable,
+)
+from invengine.v1 import common_pb2
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+DOMAIN: Final = "invengine"
+
+STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
+    "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
+    "MALFORMED_MESSAGE": grpc.StatusCode.INVALID_ARGUMENT,
+    "REQUEST_MISMATCH": grpc.StatusCode.INVALID_ARGUMENT,
+    "NETWORK_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
+    "UNKNOWN_SKU": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_LOCATION": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_GROUP": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_CHANNEL": grpc.StatusCode.NOT_FOUND,
+    "POSITION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "LINE_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
+    "LOCATION_NOT_USABLE": grpc.StatusCode.FAILED_PRECONDITION,
+    "CHANNEL_DISABLED": grpc.StatusCode.FAILED_PRECONDITION,
+    "GROUP_NOT_USABLE": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_EXPIRED": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_CLOSED": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_CONFIRMED": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_NOT_CONFIRMED": grpc.StatusCode.FAILED_PRECONDITION,
+    "QUANTITY_EXCEEDS_OPEN": grpc.StatusCode.FAILED_PRECONDITION,
+    "TIME_TO_LIVE_TOO_LONG": grpc.StatusCode.FAILED_PRECONDITION,
+    "QUANTITY_OUT_OF_RANGE": grpc.StatusCode.FAILED_PRECONDITION,
+    "COUNT_TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
+    "NETWORK_MISSING": grpc.StatusCode.FAILED_PRECONDITION,
+    "OLDER_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
+    "COVERED_BY_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+    "REVISION_MISMATCH": grpc.StatusCode.ABORTED,
+    "OUTCOME_UNKNOWN": grpc.StatusCode.ABORTED,
+    "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "REPLICA_BEHIND": grpc.StatusCode.UNAVAILABLE,
+    "SHUTTING_DOWN": grpc.StatusCode.UNAVAILABLE,
+    "STORE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+MESSAGE_LETTERS_MAX: Final = 600
+DETAIL_BYTES_MAX: Final = 1500
+"""Of each list in the details. A status travels in trailing metadata, and peers refuse more than 8 KiB of that; lists
+are cut and the metadata says how many elements there are."""
+
+
+def code_name(code: grpc.StatusCode) -> str:
+    """The code as metrics spell it: `FailedPrecondition`; `OK` and `Canceled` as the dashboards expect them."""
+    if code is grpc.StatusCode.OK:
+        return "OK"
+    if code is grpc.StatusCode.CANCELLED:
+        return "Canceled"
+    return "".join(word.capitalize() for word in code.name.split("_"))
+
+
+def refusal_to_proto(refusal: InventoryError) -> common_pb2.Refusal:
+    """The refusal as outcomes of batches and streams carry it, whole."""
+    return _refusal(refusal, cut=False)
+
+
+def refusal_to_status(refusal: InventoryError) -> grpc.Status:
+    """The refusal as the status of a call."""
+    code = STATUS_CODES[refusal.reason]
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=refusal.reason, domain=DOMAIN, metadata=_metadata(refusal))
+    ]
+    violations = _field_violations(refusal)
+    if violations:
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if isinstance(refusal, Unavailable | Exhausted):
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(refusal.retry_after_seconds * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    details.append(_refusal(refusal, cut=True))
+    status = status_pb2.Status(
+        code=getattr(code_pb2, code.name), message=_cut(str(refusal)), details=[_packed(detail) for detail in details]
+    )
+    return rpc_status.to_status(status)
+
+
+def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
+    message = common_pb2.Refusal(
+        reason=common_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),
+        message=_cut(str(refusal)),
+        metadata=_metadata(refusal),
+    )
+    if isinstance(refusal, InsufficientStock):
+        room = DETAIL_BYTES_MAX
+        for line in refusal.short_lines:
+            short = message.short_lines.add(
+                line_id=line.line_id,
+                sku=line.sku,
+                location=line.location,
+                wanted=line.wanted,
+                available=line.available,
+            )
+            room -= short.ByteSize()
+            if cut and room < 0:
+                del message.short_lines[-1]
+                break
+    return message
+
+
+def _field_violations(refusal: InventoryError) -> list[error_details_pb2.BadRequest.FieldViolation]:
+    if isinstance(refusal, InvalidArgument):
+        return [_violation(refusal.field, refusal.problem)]
+    violations = []
+    if isinstance(refusal, NetworkInvalid):
+        room = DETAIL_BYTES_MAX
+        for fault in refusal.faults:
+            violation = _violation(
+                f"document:{fault.line}" if fault.line else "document", f"{fault.path}: {fault.problem}"
+            )
+            room -= violation.ByteSize()
+            if room < 0 and violations:
+                break
+            violations.append(violation)
+    return violations
+
+
+def _violation(field: str, problem: str) -> error_details_pb2.BadRequest.FieldViolation:
+    return error_details_pb2.BadRequest.FieldViolation(field=_cut(field), description=_cut(problem))
+
+
+def _metadata(refusal: InventoryError) -> dict[str, str]:
+    return {name: _cut(value) for name, value in refusal.metadata.items()}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MESSAGE_LETTERS_MAX else text[: MESSAGE_LETTERS_MAX - 1] + "…"
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

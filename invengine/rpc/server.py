@@ -1,0 +1,142 @@
+"""The gRPC server: addresses, limits, health, reflection, drain. Which methods there are stands in servicers.py."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from invengine.errors import InventoryError, StoreUnavailable
+from invengine.rpc.endpoints import Streams, refusing
+
+if TYPE_CHECKING:
+    from invengine.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+UNIX: Final = "unix:"
+
+
+class AddressTaken(Exception):
+    """An address cannot be listened on; the sentence says why."""
+
+
+class Router(grpc.GenericRpcHandler[Any, Any]):
+    """Finds the handler of a call; until `open` every method is refused with the reason given."""
+
+    def __init__(self, methods: Iterable[str], refusal: InventoryError) -> None:
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = dict.fromkeys(methods, refusing(refusal))
+
+    def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        """Serves from now on; `handlers` by `/package.Service/Method`."""
+        assert set(handlers) == set(self._handlers), "every method of the contract is served"
+        self._handlers.update(handlers)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of one call, None for a method that does not exist."""
+        return self._handlers.get(handler_call_details.method)
+
+
+class Server:
+    """Listens at once, so that health can be asked while the data is loaded; serves from `open` until `drain`."""
+
+    def __init__(self, settings: Settings, services: Sequence[str], methods: Iterable[str]) -> None:
+        self._settings = settings
+        self._services = services
+        self._router = Router(methods, StoreUnavailable("the server is loading its data"))
+        self._health = HealthServicer()
+        self._server = grpc.aio.server(options=_options(settings))
+        self.streams = Streams()
+        self.addresses: tuple[str, ...] = ()
+
+    async def start(self) -> None:
+        """Listens, answering NOT_SERVING. AddressTaken when an address cannot be had."""
+        self._server.add_generic_rpc_handlers((self._router,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._settings.reflection:
+            names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.addresses = tuple([self._listen(address) for address in self._settings.listen])
+        await self._server.start()
+
+    async def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        """Serves: everything is warm and the replica has caught up."""
+        self._router.open(handlers)
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Stops: says so, ends streams, takes nothing new, answers every call that was taken (within the grace)."""
+        await self._health.enter_graceful_shutdown()
+        self.streams.end()
+        await self._server.stop(self._settings.grace_seconds)
+        for address in self.addresses:
+            if address.startswith(UNIX):
+                _remove_socket(address.removeprefix(UNIX))
+
+    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        for service in ("", *self._services):
+            await self._health.set(service, status)
+
+    def _listen(self, address: str) -> str:
+        """Listens on one address; the address as bound, with the real port where 0 was asked for."""
+        if address.startswith(UNIX):
+            _refuse_live_socket(address.removeprefix(UNIX))
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise AddressTaken(
+                f"cannot listen on {address}: another program is listening there, or the address is not this machine's"
+            ) from None
+        if address.startswith(UNIX):
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _options(settings: Settings) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.so_reuseport", 0),  # else a second server on the port starts without a word and takes half the calls
+        ("grpc.max_receive_message_length", settings.message_bytes_max),
+        ("grpc.max_send_message_length", -1),  # answers are as large as questions allow; the peer's limit decides
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.max_concurrent_streams", 1000),  # of one connection
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.max_ping_strikes", 2),
+    ]
+
+
+def _refuse_live_socket(path: str) -> None:
+    """Refuses a socket file that a program listens on; gRPC would take it over without a word. A dead one may go."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise AddressTaken(f"cannot listen on {UNIX}{path}: the path is there and is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return
+        except OSError as fault:
+            raise AddressTaken(f"cannot listen on {UNIX}{path}: {fault.strerror or fault}") from None
+    raise AddressTaken(f"cannot listen on {UNIX}{path}: another program is listening there")
+
+
+def _remove_socket(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        logger.debug("%s is gone already", path)

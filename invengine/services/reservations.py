@@ -1,0 +1,277 @@
+"""Reservations: made, looked up, confirmed, extended, released, fulfilled.
+
+Every write is checked and resolved here, decided by the store in one atomic step, and shared with the other writes of
+the loop turn (group commit). Only taking asks what the network allows: what is reserved already can be confirmed,
+released and fulfilled by any channel that the network knows, also by one that is switched off since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReservationState, ReserveRequest
+from invengine.domain.partitions import encode_token, partition_of
+from invengine.errors import (
+    ChannelDisabled,
+    Exhausted,
+    InvalidArgument,
+    InventoryError,
+    NetworkMissing,
+    OutcomeUnknown,
+    RequestMismatch,
+    ReservationNotFound,
+    Unavailable,
+)
+from invengine.services import validation
+from invengine.services.group_commit import GroupCommit
+from invengine.services.reservation_requests import (
+    CheckedRequest,
+    check_change,
+    check_create,
+    impossible,
+    resolve,
+    time_to_live,
+)
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.metrics import Metrics
+    from invengine.replica.follower import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.networks import Networks
+    from invengine.services.reservation_requests import Change, LineChange
+    from invengine.store.redis_store import RedisStore
+    from invengine.v1 import reservation_service_pb2 as pb
+
+REQUESTS_MAX: Final = 1000
+LINES_OF_BATCH_MAX: Final = 10_000
+
+STATES: Final = (
+    None,
+    ReservationState.HELD,
+    ReservationState.CONFIRMED,
+    ReservationState.FULFILLED,
+    ReservationState.RELEASED,
+    ReservationState.EXPIRED,
+)
+"""By their numbers in the proto."""
+
+
+class Reservations:
+    """The use cases of ReservationService. Writes answer what the store answered and the token that contains it."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        metrics: Metrics,
+        *,
+        queue_max: int = 20_000,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._networks = networks
+        self._metrics = metrics
+
+        def apply(written: object) -> None:
+            replica.apply(written.entries)  # type: ignore[attr-defined]
+
+        self._reserve: GroupCommit[ReserveRequest, ReservationAnswer] = GroupCommit(
+            "reserve", store.reserve, apply, metrics, queue_max=queue_max
+        )
+        calls = {
+            "confirm": store.confirm,
+            "extend": store.extend,
+            "release": store.release,
+            "fulfil": store.fulfil,
+        }
+        self._changes: dict[str, GroupCommit[ReservationChange, ReservationAnswer]] = {
+            verb: GroupCommit(verb, call, apply, metrics, queue_max=queue_max) for verb, call in calls.items()
+        }
+
+    async def create(self, message: pb.CreateReservationRequest) -> tuple[ReservationAnswer, str]:
+        """Makes one reservation, or answers what the same request was answered before."""
+        checked = check_create(message)
+        network = self._network()
+        try:
+            request = resolve(checked, network)
+        except InventoryError as refusal:
+            return await self._answered_before(checked, refusal)
+        answered = await self._reserve.submit((request,))
+        return self._one(answered.outcomes[0], answered.revisions)
+
+    async def create_many(
+        self, messages: Sequence[pb.CreateReservationRequest]
+    ) -> tuple[list[ReservationAnswer | InventoryError], str]:
+        """Makes many reservations, one outcome each, in order; refused as a whole only when the batch is too large."""
+        validation.count_of("requests", len(messages), REQUESTS_MAX)
+        if sum([len(message.lines) for message in messages]) > LINES_OF_BATCH_MAX:
+            raise InvalidArgument("requests", f"have more than {LINES_OF_BATCH_MAX} lines together")
+        network = self._network()
+        outcomes: list[ReservationAnswer | InventoryError | None] = [None] * len(messages)
+        requests: list[ReserveRequest] = []
+        places: list[int] = []
+        refused: list[tuple[int, InventoryError]] = []
+        for place, message in enumerate(messages):
+            try:
+                checked = check_create(message)
+            except InvalidArgument as refusal:
+                outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
+                continue
+            try:
+                requests.append(resolve(checked, network))
+            except InventoryError as refusal:
+                requests.append(impossible(checked))
+                refused.append((place, refusal))
+            places.append(place)
+        revisions: dict[int, int] = {}
+        if requests:
+            answered = await self._reserve.submit(requests)
+            _raise_if_all_failed(answered.outcomes)
+            revisions = answered.revisions
+            for place, outcome in zip(places, answered.outcomes, strict=True):
+                outcomes[place] = outcome
+        for place, refusal in refused:
+            outcomes[place] = _first_answer_or(refusal, outcomes[place])
+        done = [outcome for outcome in outcomes if outcome is not None]
+        self._count(done)
+        return done, encode_token(self._store.store_id, sorted(revisions.items()))
+
+    async def get(self, reservation_id: str, channel: str) -> tuple[Reservation, str]:
+        """One reservation as it is now, from Redis. ReservationNotFound, UnknownChannel."""
+        validation.required_id("reservation_id", reservation_id)
+        self._known_channel(channel)
+        found = await self._store.reservation(reservation_id)
+        if found is None:
+            raise ReservationNotFound(reservation_id)
+        return found, self._token_of_records((found,))
+
+    async def list(self, message: pb.ListReservationsRequest) -> tuple[list[Reservation], str, str]:
+        """A page of reservations, the token of the next page, and the consistency token."""
+        filters = {
+            field: validation.optional_text(field, getattr(message, field))
+            for field in ("customer_ref", "order_ref", "cart_ref", "channel")
+        }
+        if not 0 <= message.state < len(STATES):
+            raise InvalidArgument("state", f"{message.state} is not a state")
+        state = STATES[message.state]
+        size = validation.page_size("page_size", message.page_size)
+        bound = ("reservations", *filters.values(), str(message.state))
+        after = validation.cursor_of("page_token", message.page_token, bound)
+        if filters["channel"]:
+            self._network().channel(filters["channel"])
+        found, cursor = await self._store.list_reservations(**filters, state=state, after=after, limit=size)
+        return found, validation.page_token(bound, cursor), self._token_of_records(found)
+
+    async def confirm(self, message: pb.ConfirmReservationRequest) -> tuple[ReservationAnswer, str]:
+        """HELD becomes CONFIRMED."""
+        return await self._change("confirm", message)
+
+    async def extend(self, message: pb.ExtendReservationRequest) -> tuple[ReservationAnswer, str]:
+        """Gives a hold a new time to live from now on; a channel that is switched off cannot."""
+        return await self._change("extend", message)
+
+    async def release(self, message: pb.ReleaseReservationRequest) -> tuple[ReservationAnswer, str]:
+        """Gives units back."""
+        return await self._change("release", message)
+
+    async def fulfil(self, message: pb.FulfilReservationRequest) -> tuple[ReservationAnswer, str]:
+        """Units left their locations."""
+        return await self._change("fulfil", message)
+
+    def state_now(self, reservation: Reservation) -> ReservationState:
+        """The state that counts now: a hold whose time is over is EXPIRED, swept or not."""
+        return reservation.state_at(self._clock.now_ms())
+
+    async def close(self) -> None:
+        """Takes no more writes and waits for those that were taken."""
+        for queue in (self._reserve, *self._changes.values()):
+            await queue.close()
+
+    async def _change(self, verb: str, message: Change | LineChange) -> tuple[ReservationAnswer, str]:
+        change = check_change(message, verb)
+        network = self._network()
+        rules = network.channel(change.channel)
+        if verb == "extend":
+            if not rules.enabled:
+                raise ChannelDisabled(change.channel)
+            seconds = time_to_live(change.time_to_live_seconds, change.channel, network)
+            change = _with_seconds(change, seconds)
+        answered = await self._changes[verb].submit((change,))
+        return self._one(answered.outcomes[0], answered.revisions)
+
+    async def _answered_before(self, checked: CheckedRequest, refusal: InventoryError) -> tuple[ReservationAnswer, str]:
+        """The answer of the first time, if the request was accepted before the network changed; else the refusal."""
+        answered = await self._reserve.submit((impossible(checked),))
+        return self._one(_first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
+
+    def _one(
+        self, outcome: ReservationAnswer | InventoryError, revisions: dict[int, int]
+    ) -> tuple[ReservationAnswer, str]:
+        if isinstance(outcome, InventoryError):
+            raise outcome
+        if outcome.replayed:
+            self._metrics.replays.inc()
+        return outcome, self._token(outcome.reservation, revisions)
+
+    def _count(self, outcomes: Iterable[ReservationAnswer | InventoryError]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, InventoryError):
+                self._metrics.count_refusals((outcome.reason,))
+            elif outcome.replayed:
+                self._metrics.replays.inc()
+
+    def _token(self, reservation: Reservation, revisions: dict[int, int]) -> str:
+        """Names the partitions of this reservation alone, though the call may have been shared with others."""
+        partitions = {partition_of(line.sku, self._store.partitions) for line in reservation.lines}
+        partitions.add(partition_of(reservation.reservation_id, self._store.partitions))
+        return encode_token(self._store.store_id, [(p, revisions[p]) for p in sorted(partitions) if p in revisions])
+
+    def _token_of_records(self, reservations: Iterable[Reservation]) -> str:
+        newest: dict[int, int] = {}
+        for reservation in reservations:
+            home = partition_of(reservation.reservation_id, self._store.partitions)
+            newest[home] = max(newest.get(home, 0), reservation.revision)
+        return encode_token(self._store.store_id, sorted(newest.items()))
+
+    def _network(self) -> Network:
+        network = self._networks.current
+        if network is None:
+            raise NetworkMissing
+        return network
+
+    def _known_channel(self, channel: str) -> None:
+        validation.required_id("channel", channel)
+        self._network().channel(channel)
+
+
+def _raise_if_all_failed(outcomes: Sequence[ReservationAnswer | InventoryError]) -> None:
+    """Raises what kept the store from all of them: a caller that repeats unavailable calls then repeats this one."""
+    first = outcomes[0]
+    if isinstance(first, Unavailable | Exhausted | OutcomeUnknown) and all(outcome is first for outcome in outcomes):
+        raise first
+
+
+def _first_answer_or(
+    refusal: InventoryError, outcome: ReservationAnswer | InventoryError | None
+) -> ReservationAnswer | InventoryError:
+    """What the store said to an impossible request, where that tells more than why it is impossible."""
+    if isinstance(outcome, ReservationAnswer | RequestMismatch):
+        return outcome
+    return refusal
+
+
+def _with_seconds(change: ReservationChange, seconds: int) -> ReservationChange:
+    return ReservationChange(
+        change.request_id,
+        change.fingerprint,
+        change.reservation_id,
+        change.channel,
+        change.expected_revision,
+        change.lines,
+        seconds,
+        change.order_ref,
+    )

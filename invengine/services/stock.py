@@ -1,0 +1,216 @@
+"""Stock: movements in, positions as they are, and the ledger of how they came to that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.stock import (
+    UNITS_MAX,
+    LedgerEntry,
+    Movement,
+    MovementKind,
+    MovementOutcome,
+    MovementResult,
+)
+from invengine.errors import (
+    InvalidArgument,
+    InventoryError,
+    NetworkMissing,
+    StoreFull,
+    StoreUnavailable,
+    UnknownLocation,
+)
+from invengine.services import validation
+from invengine.services.group_commit import GroupCommit
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.metrics import Metrics
+    from invengine.replica.follower import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.networks import Networks
+    from invengine.store.redis_store import RedisStore
+    from invengine.v1 import stock_service_pb2 as pb
+
+MOVEMENTS_MAX: Final = 5000
+FUTURE_MS_MAX: Final = 5 * 60 * 1000
+REASON_BYTES_MAX: Final = 128
+
+KINDS: Final = (
+    None,
+    MovementKind.RECEIPT,
+    MovementKind.SALE,
+    MovementKind.ADJUSTMENT,
+    MovementKind.COUNT,
+    MovementKind.RETURN,
+)
+"""By their numbers in the proto."""
+
+_LEAST: Final = {
+    MovementKind.RECEIPT: 1,
+    MovementKind.SALE: 1,
+    MovementKind.ADJUSTMENT: -UNITS_MAX,
+    MovementKind.COUNT: 0,
+    MovementKind.RETURN: 1,
+}
+
+
+def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int) -> Movement:
+    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement."""
+    source = validation.required_id("source", message.source)
+    event_id = message.event_id
+    if event_id:
+        validation.optional_text("event_id", event_id)
+    elif request_id:
+        event_id = f"{request_id}/{place}"
+    else:
+        raise InvalidArgument("event_id", "is required where request_id is not given")
+    occurred_at_ms = now_ms
+    if message.HasField("occurred_at"):
+        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, now_ms + FUTURE_MS_MAX)
+    number = message.kind
+    kind = KINDS[number] if 0 <= number < len(KINDS) else None
+    if kind is None:
+        raise InvalidArgument("kind", f"{number} is not a kind of movement" if number else "is required")
+    sku = validation.required_id("sku", message.sku)
+    location = validation.required_id("location", message.location)
+    quantity = message.quantity
+    if not _LEAST[kind] <= quantity <= UNITS_MAX:
+        validation.units("quantity", quantity, _LEAST[kind])
+    reason = validation.optional_text("reason", message.reason, REASON_BYTES_MAX)
+    if kind is MovementKind.ADJUSTMENT:
+        if not quantity:
+            raise InvalidArgument("quantity", "is 0; an adjustment changes something")
+        if not reason:
+            raise InvalidArgument("reason", "is required for an adjustment")
+    revision = None
+    if message.HasField("expected_revision"):
+        revision = validation.expected_revision("expected_revision", message.expected_revision)
+    return Movement(
+        source,
+        event_id,
+        occurred_at_ms,
+        kind,
+        sku,
+        location,
+        quantity,
+        reason,
+        validation.optional_text("reference", message.reference),
+        revision,
+    )
+
+
+class Stock:
+    """The use cases of StockService that write, and the ledger."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        metrics: Metrics,
+        *,
+        queue_max: int = 20_000,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._networks = networks
+        self._metrics = metrics
+        self._queue: GroupCommit[Movement, MovementOutcome] = GroupCommit(
+            "post_movements",
+            store.post_movements,
+            lambda written: replica.apply(written.entries),
+            metrics,
+            queue_max=queue_max,
+        )
+
+    async def post(self, request_id: str, messages: Sequence[pb.Movement]) -> tuple[list[MovementOutcome], str]:
+        """Applies movements in their order, one outcome each; a malformed one refuses them all.
+
+        OutcomeUnknown when nobody knows about some of them: sent again, those that were applied are answered REPEATED.
+        """
+        validation.optional_text("request_id", request_id)
+        validation.count_of("movements", len(messages), MOVEMENTS_MAX)
+        now_ms = self._clock.now_ms()
+        movements = []
+        for place, message in enumerate(messages):
+            try:
+                movements.append(check_movement(message, place, request_id, now_ms))
+            except InvalidArgument as refusal:
+                raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
+        known = self._network().locations
+        wanted = [movement for movement in movements if movement.location in known]
+        written: list[MovementOutcome] = []
+        revisions: dict[int, int] = {}
+        if wanted:
+            answered = await self._queue.submit(wanted)
+            revisions = answered.revisions
+            written = _outcomes(answered.outcomes)
+        if len(wanted) == len(movements):
+            outcomes = written
+        else:
+            rest = iter(written)
+            outcomes = [
+                next(rest) if movement.location in known else _refused(UnknownLocation(movement.location))
+                for movement in movements
+            ]
+        self._count(outcomes)
+        return outcomes, self._token(wanted, revisions)
+
+    async def ledger(self, message: pb.ListMovementsRequest) -> tuple[list[LedgerEntry], str, str]:
+        """A page of a SKU's changes, newest first, the token of the next page, and the consistency token."""
+        sku = validation.required_id("sku", message.sku)
+        location = validation.optional_text("location", message.location)
+        size = validation.page_size("page_size", message.page_size)
+        bound = ("movements", sku, location)
+        cursor = validation.cursor_of("page_token", message.page_token, bound)
+        if not (cursor.isdecimal() or not cursor):
+            raise InvalidArgument("page_token", "is not a page token")
+        entries, below = await self._store.ledger(sku, location, before=int(cursor or 0), limit=size)
+        home = partition_of(sku, self._store.partitions)
+        newest = [(home, entries[0].revision)] if entries else []
+        token = encode_token(self._store.store_id, newest)
+        return entries, validation.page_token(bound, str(below) if below else ""), token
+
+    async def close(self) -> None:
+        """Takes no more movements and waits for those that were taken."""
+        await self._queue.close()
+
+    def _network(self) -> Network:
+        network = self._networks.current
+        if network is None:
+            raise NetworkMissing
+        return network
+
+    def _token(self, movements: Sequence[Movement], revisions: dict[int, int]) -> str:
+        """Names the partitions of these movements alone, though the call may have been shared with others."""
+        if len(movements) > len(revisions):
+            pairs = sorted(revisions.items())
+        else:
+            touched = {partition_of(movement.sku, self._store.partitions) for movement in movements}
+            pairs = [(p, revisions[p]) for p in sorted(touched) if p in revisions]
+        return encode_token(self._store.store_id, pairs)
+
+    def _count(self, outcomes: Sequence[MovementOutcome]) -> None:
+        for outcome in outcomes:
+            if outcome.refusal is not None:
+                self._metrics.count_refusals((outcome.refusal.reason,))
+            elif outcome.result is MovementResult.REPEATED:
+                self._metrics.replays.inc()
+
+
+def _refused(refusal: InventoryError) -> MovementOutcome:
+    return MovementOutcome(MovementResult.REFUSED, 0, 0, 0, refusal)
+
+
+def _outcomes(outcomes: Sequence[MovementOutcome | InventoryError]) -> list[MovementOutcome]:
+    """Outcomes, where calls failed as a whole: raised if that is all there is to say, else REFUSED one by one."""
+    failed = [outcome for outcome in outcomes if isinstance(outcome, InventoryError)]
+    for failure in failed:
+        # what is known not to be done can be told one by one; an unknown outcome has no place among outcomes
+        if len(failed) == len(outcomes) or not isinstance(failure, StoreUnavailable | StoreFull):
+            raise failure
+    return [_refused(outcome) if isinstance(outcome, InventoryError) else outcome for outcome in outcomes]
