@@ -1,0 +1,110 @@
+"""The command that runs the server."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from invengine.cli.exits import ExitCode
+from invengine.cli.render import say, table
+from invengine.cli.session import fail_usage
+
+_SECRETS: Final = frozenset({"redis_url"})
+
+
+class Durability(StrEnum):
+    """When a write of the Redis that is started is on disk."""
+
+    ALWAYS = "always"
+    EVERYSEC = "everysec"
+
+
+class LogLevel(StrEnum):
+    """The least severe message that is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the top of the tree."""
+    app.command("serve")(serve)
+
+
+def serve(
+    *,
+    listen: Annotated[
+        list[str] | None, typer.Option(metavar="HOST:PORT|unix:PATH", help="Where the gRPC API listens; may repeat.")
+    ] = None,
+    metrics_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where /metrics and /healthz listen; empty: nowhere.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the Redis that is started.")] = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(help="Redis or Valkey to use instead; set INVENGINE_REDIS_URL where it holds a password."),
+    ] = None,
+    durability: Annotated[
+        Durability | None, typer.Option(help="When a write is on disk: before its answer, or within a second.")
+    ] = None,
+    partitions: Annotated[int | None, typer.Option(help="Partitions of a store that is made new.")] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(case_sensitive=False, help="Least severe message.")] = None,
+    log_json: Annotated[bool | None, typer.Option("--log-json", help="One JSON object per log line.")] = None,
+    listen_beyond_loopback: Annotated[
+        bool | None, typer.Option("--listen-beyond-loopback", help="Allow addresses that other machines reach.")
+    ] = None,
+    list_settings: Annotated[
+        bool, typer.Option("--list-settings", help="Print every setting with its value and end.")
+    ] = False,
+) -> None:
+    """Run the engine until SIGTERM or Ctrl-C. Every setting is an environment variable; options go first.
+
+    Example: invengine serve --listen 127.0.0.1:50051 --data-dir ./data
+    """
+    from invengine.settings import Settings, SettingsInvalid
+
+    given: dict[str, Any] = {
+        "listen": tuple(listen) if listen else None,
+        "metrics_listen": metrics_listen,
+        "data_dir": data_dir,
+        "redis_url": redis_url,
+        "durability": durability.value if durability else None,
+        "partitions": partitions,
+        "log_level": log_level.value if log_level else None,
+        "log_json": log_json,
+        "listen_beyond_loopback": listen_beyond_loopback,
+    }
+    try:
+        settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
+    except SettingsInvalid as invalid:
+        fail_usage(str(invalid))
+    if list_settings:
+        _list(settings)
+        return
+    _run(settings)
+
+
+def _list(settings: Any) -> None:
+    rows = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        told = "(set)" if name in _SECRETS and value else ",".join(value) if isinstance(value, tuple) else value
+        rows.append((f"INVENGINE_{name.upper()}", "" if told is None else str(told), field.description or ""))
+    table(("variable", "value", "meaning"), rows)
+
+
+def _run(settings: Any) -> None:
+    import os
+
+    from invengine import bootstrap
+    from invengine.settings import Settings
+
+    for warning in Settings.unknown_variables(os.environ):
+        say(warning)
+    bootstrap.serve(settings)
+    raise typer.Exit(ExitCode.OK)
