@@ -35,6 +35,7 @@ TEST = [
     "pytest-asyncio>=1.1,<2",
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
+    "setuptools>=77",  # a test builds the wheel without fetching anything
 ]
 LINT = [
     "buf-bin==1.75.0",
@@ -57,7 +58,11 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["invengine", "invengine.*"]),
-    package_data={"invengine": ["py.typed"], "invengine.store": ["lua/*.lua", "lua/README.md"]},
+    package_data={
+        "invengine": ["py.typed"],
+        "invengine.store": ["lua/*.lua", "lua/README.md"],
+        "invengine.v1": ["*.pyi"],
+    },
     install_requires=RUNTIME + EMBEDDED,
     extras_require={"test": TEST, "lint": LINT},
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
