@@ -25,6 +25,7 @@ ROOT: Final = "document"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: 20 times faster
 _NO_VALUE = frozenset({"", "~", "null", "Null", "NULL"})
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SIMPLE_KEY = re.compile(r"[\w-]+")
 
 
@@ -85,16 +86,16 @@ def read_yaml(document: str) -> tuple[Node, list[NetworkFault]]:
         _refuse(document.count("\n", 0, error.start) + 1, "not valid Unicode text")
     if size > DOCUMENT_BYTES_MAX:
         _refuse(0, f"{size} bytes; at most {DOCUMENT_BYTES_MAX} are taken")
+    text = document.removeprefix("\ufeff")
+    if stranger := _NOT_YAML.search(text):
+        _refuse(text.count("\n", 0, stranger.start()) + 1, f"U+{ord(stranger[0]):04X} is a character that YAML forbids")
     try:
-        composer = _Composer(yaml.parse(document.removeprefix("\ufeff"), Loader=_LOADER))
+        composer = _Composer(yaml.parse(text, Loader=_LOADER))
         return composer.document(), composer.faults
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = " ".join(part for part in (error.context, error.problem) if part)
         _refuse(mark.line + 1 if mark else 0, f"not YAML: {said}")
-    except yaml.reader.ReaderError as error:
-        position = len(document.encode()[: error.position].decode(errors="ignore"))
-        _refuse(document.count("\n", 0, position) + 1, "holds a character that YAML does not allow")
 
 
 def fault_at(line: int, path: Sequence[str | int], problem: str) -> NetworkFault:
