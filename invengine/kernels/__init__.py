@@ -1,0 +1,49 @@
+"""Kernels: numba over arrays, nothing else. Arrays in, arrays filled; no domain class, string, clock or exception.
+
+Every kernel has its signature, so importing this package compiles them, or loads what an earlier start compiled.
+Whoever calls has checked the arguments: numba reads past arrays and wraps on overflow without a word. What the columns
+mean stands in `layout`; tests/kernels/reference.py has the definition of each kernel in plain Python.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invengine.kernels.cache import kernel_cache
+
+with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
+    from invengine.kernels.availability import available_positions, available_rows, available_totals, count_rows
+    from invengine.kernels.holds import advance_holds, rehash_holds
+    from invengine.kernels.log import apply_rows, load_positions
+    from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
+    from invengine.kernels.rows import clear_safety, pack_rows, raise_safety
+
+__all__ = [
+    "advance_holds",
+    "apply_rows",
+    "available_positions",
+    "available_rows",
+    "available_totals",
+    "clear_safety",
+    "count_rows",
+    "find_name",
+    "find_names",
+    "insert_name",
+    "list_names",
+    "load_positions",
+    "pack_rows",
+    "raise_safety",
+    "rehash_holds",
+    "rehash_names",
+]
+
+
+def warm_up() -> None:
+    """Has every kernel compiled or loaded; raises when one is not. Called before a server says SERVING.
+
+    Importing this package has done the work; this is the check that nothing is left for the first request.
+    """
+    for name in __all__:
+        kernel = globals()[name]
+        if not kernel.signatures:
+            raise RuntimeError(f"kernel {name} has no signature: it would be compiled by the first request")

@@ -1,0 +1,187 @@
+"""What a channel can take: available = max(0, on_hand - live reserved - safety stock), position by position."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from invengine.kernels.layout import (
+    EXPIRED,
+    FIRST_ROW,
+    FLOOR_PARTS,
+    FLOOR_UNITS,
+    INDEX,
+    KNOWN,
+    LOCATION,
+    NOT_ASKED,
+    ON_HAND,
+    RANK,
+    REASON_RESERVED,
+    REASON_SAFETY_STOCK,
+    REASON_SHORTFALL,
+    RESERVED,
+    ROWS,
+    SAFETY_PARTS,
+    SAFETY_UNITS,
+    TERM_AVAILABLE,
+    TERM_COLUMNS,
+    TERM_ON_HAND,
+    TERM_RANK,
+    TERM_REASONS,
+    TERM_RESERVED,
+    TERM_SAFETY,
+    TOTAL_MAX,
+    UNKNOWN_SKU,
+    WHY_NOT,
+)
+
+_BLOCK = "int64[:, ::1]"
+
+
+@njit(nogil=True)
+def safety_units(on_hand, units, parts):
+    """Units kept back: the larger of `units` and `parts` ten-thousandths of `on_hand`, rounded up.
+
+    Split at 10,000 so that nothing leaves int64 up to 2^53-1 units.
+    """
+    if parts == 0:
+        return units
+    return max(units, on_hand // 10_000 * parts + (on_hand % 10_000 * parts + 9_999) // 10_000)
+
+
+@njit(nogil=True)
+def _safety(positions, row, selection, location):
+    return safety_units(
+        positions[row, ON_HAND],
+        max(positions[row, SAFETY_UNITS], selection[location, FLOOR_UNITS]),
+        max(positions[row, SAFETY_PARTS], selection[location, FLOOR_PARTS]),
+    )
+
+
+@njit(nogil=True)
+def _available(positions, row, selection, location):
+    unreserved = positions[row, ON_HAND] - (positions[row, RESERVED] - positions[row, EXPIRED])
+    return max(unreserved - _safety(positions, row, selection, location), 0)
+
+
+@njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1], {_BLOCK})", nogil=True, cache=True)
+def available_positions(sku, positions, skus, selection, ignored, terms):
+    """Fill `terms` with the positions of one SKU that were asked about, by rank of location; returns how many.
+
+      sku        its number
+      selection  int64 [locations, 5]  what is asked of each location; locations beyond it are not asked about
+      ignored    int64 [asked]         units, by rank: reserved by the one who asks, and so free to them
+      terms      int64 [>= rows of the SKU, 6]  rank, available, on_hand, live reserved, safety stock, reasons (bits)
+
+    Rows are few, so sorting by insertion costs less than anything cleverer.
+    """
+    count = 0
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        location = positions[row, LOCATION]
+        if location >= selection.shape[0] or selection[location, FLOOR_UNITS] == NOT_ASKED:
+            continue
+        rank = selection[location, RANK]
+        on_hand = positions[row, ON_HAND]
+        reserved = max(positions[row, RESERVED] - positions[row, EXPIRED] - ignored[rank], 0)
+        safety = safety_units(
+            on_hand,
+            max(positions[row, SAFETY_UNITS], selection[location, FLOOR_UNITS]),
+            max(positions[row, SAFETY_PARTS], selection[location, FLOOR_PARTS]),
+        )
+        available = max(on_hand - reserved - safety, 0)
+        reasons = 0
+        if selection[location, WHY_NOT] != 0:
+            available = 0
+            reasons = 1 << selection[location, WHY_NOT]
+        else:
+            if available < on_hand - reserved:
+                reasons |= 1 << REASON_SAFETY_STOCK
+            if reserved > on_hand:
+                reasons |= 1 << REASON_SHORTFALL
+            if reserved > 0:
+                reasons |= 1 << REASON_RESERVED
+        slot = count
+        while slot > 0 and terms[slot - 1, TERM_RANK] > rank:
+            for column in range(TERM_COLUMNS):
+                terms[slot, column] = terms[slot - 1, column]
+            slot -= 1
+        terms[slot, TERM_RANK] = rank
+        terms[slot, TERM_AVAILABLE] = available
+        terms[slot, TERM_ON_HAND] = on_hand
+        terms[slot, TERM_RESERVED] = reserved
+        terms[slot, TERM_SAFETY] = safety
+        terms[slot, TERM_REASONS] = reasons
+        count += 1
+    return count
+
+
+@njit(f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1])", nogil=True, cache=True)
+def available_totals(numbers, positions, skus, selection, status, totals):
+    """Fill, for each SKU, `status` with KNOWN or UNKNOWN_SKU and `totals` with the units that can be taken now.
+
+    numbers    int64 [n]   of the SKUs, -1 for one that is not known
+    selection  int64 [locations, 5]
+    status     uint8 [n]   totals  int64 [n]  >= 0, and not over 2^62
+    """
+    for i in range(numbers.size):
+        sku = numbers[i]
+        total = 0
+        if sku < 0:
+            status[i] = UNKNOWN_SKU
+        else:
+            status[i] = KNOWN
+            first = skus[sku, FIRST_ROW]
+            for row in range(first, first + skus[sku, ROWS]):
+                location = positions[row, LOCATION]
+                if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+                    total = min(total + _available(positions, row, selection, location), TOTAL_MAX)
+        totals[i] = total
+
+
+@njit(f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, int32[::1])", nogil=True, cache=True)
+def count_rows(numbers, positions, skus, selection, row_counts):
+    """Fill `row_counts`, int32 [n], with how many positions of each SKU can be used; returns their sum."""
+    total = 0
+    for i in range(numbers.size):
+        sku = numbers[i]
+        count = 0
+        if sku >= 0:
+            first = skus[sku, FIRST_ROW]
+            for row in range(first, first + skus[sku, ROWS]):
+                location = positions[row, LOCATION]
+                if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+                    count += 1
+        row_counts[i] = count
+        total += count
+    return total
+
+
+@njit(
+    f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1], int32[::1], int64[::1])",
+    nogil=True,
+    cache=True,
+)
+def available_rows(numbers, positions, skus, selection, status, totals, location_index, location_available):
+    """As `available_totals`, and fill a row per usable position, in the order of the SKUs: `count_rows` says how many.
+
+    location_index      int32 [rows]  place among the usable locations
+    location_available  int64 [rows]  units that can be taken there now
+    """
+    filled = 0
+    for i in range(numbers.size):
+        sku = numbers[i]
+        total = 0
+        if sku < 0:
+            status[i] = UNKNOWN_SKU
+        else:
+            status[i] = KNOWN
+            first = skus[sku, FIRST_ROW]
+            for row in range(first, first + skus[sku, ROWS]):
+                location = positions[row, LOCATION]
+                if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+                    available = _available(positions, row, selection, location)
+                    total = min(total + available, TOTAL_MAX)
+                    location_index[filled] = selection[location, INDEX]
+                    location_available[filled] = available
+                    filled += 1
+        totals[i] = total

@@ -1,0 +1,112 @@
+"""Column numbers, status codes and sizes: what the arrays of the replica and its kernels mean.
+
+Blocks are C-contiguous and two-dimensional, one line per thing, so that what is read together lies together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# positions, int64 [rows, POSITION_COLUMNS]: one line per (SKU, location); the lines of one SKU are adjacent
+LOCATION: Final = 0  # number of the location
+ON_HAND: Final = 1  # units, 0 to 2^53-1
+RESERVED: Final = 2  # units, as the store has it: holds that are over count until they are swept
+EXPIRED: Final = 3  # units, part of RESERVED: holds that are over by the clock and not swept yet
+REVISION: Final = 4  # of the partition when the position last changed
+SAFETY_UNITS: Final = 5  # units that the rules for this SKU, here or everywhere, keep back
+SAFETY_PARTS: Final = 6  # ten-thousandths of on_hand that those rules keep back
+POSITION_COLUMNS: Final = 7
+
+# skus, int64 [skus, SKU_COLUMNS]: one line per SKU, by its number
+FIRST_ROW: Final = 0  # where its lines in `positions` begin
+ROWS: Final = 1  # how many it has
+ROOM: Final = 2  # how many lines are set aside for it there
+PARTITION: Final = 3  # of the store
+SKU_COLUMNS: Final = 4
+
+# selection, int64 [locations, SELECTION_COLUMNS]: what one kind of question asks of each location, by its number
+FLOOR_UNITS: Final = 0  # units that the rules for location and channel keep back; or NOT_USABLE, or NOT_ASKED
+FLOOR_PARTS: Final = 1  # ten-thousandths of on_hand that those rules keep back
+RANK: Final = 2  # place among the locations asked about, by name
+INDEX: Final = 3  # place among the usable locations, by name
+WHY_NOT: Final = 4  # AvailabilityReason when not usable, else 0
+SELECTION_COLUMNS: Final = 5
+NOT_USABLE: Final = -1
+NOT_ASKED: Final = -2
+
+# terms, int64 [rows, TERM_COLUMNS]: one line per position that was asked about
+TERM_RANK: Final = 0
+TERM_AVAILABLE: Final = 1
+TERM_ON_HAND: Final = 2
+TERM_RESERVED: Final = 3
+TERM_SAFETY: Final = 4
+TERM_REASONS: Final = 5  # bit n is set when AvailabilityReason n applies
+TERM_COLUMNS: Final = 6
+REASON_SAFETY_STOCK: Final = 4  # as in the proto
+REASON_SHORTFALL: Final = 5
+REASON_RESERVED: Final = 6
+REASONS_MAX: Final = 7
+
+# holds, int64 [slots, HOLD_COLUMNS]: one line per leg of a live hold, 64 bytes
+HOLD_KEY: Final = 0  # partition << LEG_BITS | leg
+HOLD_SKU: Final = 1
+HOLD_LOCATION: Final = 2
+HOLD_UNITS: Final = 3
+HOLD_EXPIRES_AT: Final = 4  # second since 1970
+HOLD_OVER: Final = 5  # 1 when its units stand in EXPIRED, else 0
+HOLD_NEXT: Final = 6  # next in its bucket of the wheel, or next free slot; -1 at the end
+HOLD_PREVIOUS: Final = 7  # previous in its bucket, -1 at the head
+HOLD_COLUMNS: Final = 8
+LEG_BITS: Final = 53
+WHEEL_SECONDS: Final = 65_536  # holds that end later than this share buckets with sooner ones
+
+# counters, int64 [COUNTERS]: what the kernels count
+SKU_COUNT: Final = 0
+ROW_COUNT: Final = 1  # lines of `positions` set aside
+POSITION_COUNT: Final = 2  # lines of `positions` in use
+ARENA_COUNT: Final = 3  # bytes of the SKU names' arena in use
+HOLD_SLOTS: Final = 4  # lines of `holds` ever used
+HOLD_COUNT: Final = 5  # live holds
+HOLD_FREE: Final = 6  # first free line of `holds`, -1 when there is none
+SECOND: Final = 7  # up to which the clock has ended holds
+CREATED_COUNT: Final = 8  # lines of `created` in use
+CREATED_WANTED: Final = 9  # 1: new positions are noted in `created`
+ENTRY: Final = 10  # where decoding goes on: which entry,
+OFFSET: Final = 11  # and at which byte of the buffer
+NAME_AT: Final = 12  # first byte of the name that NEW_LOCATION means
+NAME_LENGTH: Final = 13
+COUNTERS: Final = 16
+
+# created, int64 [n, CREATED_COLUMNS]: positions that came into being
+CREATED_SKU: Final = 0
+CREATED_LOCATION: Final = 1
+CREATED_NAME_AT: Final = 2  # first byte of the SKU's name in the buffer
+CREATED_NAME_LENGTH: Final = 3
+CREATED_COLUMNS: Final = 4
+
+# entries, int64 [n, ENTRY_COLUMNS]: what to decode
+ENTRY_PARTITION: Final = 0
+ENTRY_REVISION: Final = 1
+ENTRY_START: Final = 2  # first byte of its rows in the buffer
+ENTRY_END: Final = 3
+ENTRY_COLUMNS: Final = 4
+
+# slots of a name index, uint64 [slots, SLOT_WORDS]: 32 bytes, the key inline when it has at most INLINE_BYTES
+SLOT_WORDS: Final = 4
+INLINE_BYTES: Final = 24
+
+# how a decoding kernel ended
+DONE: Final = 0
+FULL_POSITIONS: Final = 1  # `positions` has no room; nothing of this line was done
+FULL_SKUS: Final = 2  # `skus`, its index or its arena has no room
+FULL_HOLDS: Final = 3
+FULL_CREATED: Final = 4
+NEW_LOCATION: Final = 5  # NAME_AT and NAME_LENGTH say which
+MALFORMED: Final = 6  # the line at OFFSET is not a row
+
+# how one SKU of a batch ended: AvailabilityStatus of the proto
+KNOWN: Final = 1
+UNKNOWN_SKU: Final = 2
+
+UNITS_MAX: Final = 2**53 - 1
+TOTAL_MAX: Final = 2**62  # sums stop here instead of wrapping

@@ -1,0 +1,109 @@
+"""Rows of the position block: where those of a SKU are, room for one more, safety rules, packing."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from invengine.kernels.layout import (
+    EXPIRED,
+    FIRST_ROW,
+    LOCATION,
+    ON_HAND,
+    POSITION_COLUMNS,
+    POSITION_COUNT,
+    RESERVED,
+    REVISION,
+    ROOM,
+    ROW_COUNT,
+    ROWS,
+    SAFETY_PARTS,
+    SAFETY_UNITS,
+    SKU_COUNT,
+)
+
+
+@njit(nogil=True)
+def row_of(positions, skus, sku, location):
+    """The row of a position, or -1. The rows of one SKU are adjacent and few: a scan is one or two cache misses."""
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        if positions[row, LOCATION] == location:
+            return row
+    return -1
+
+
+@njit(nogil=True)
+def place(positions, skus, counters, sku, location, room):
+    """The row of a position, made with zeros when it is new; -1 when `positions` has no room, and nothing was changed.
+
+    A SKU whose room is full moves to the end with half as much again, or with `room` lines when that is more; what it
+    leaves behind is reclaimed by `pack_rows`.
+    """
+    row = row_of(positions, skus, sku, location)
+    if row >= 0:
+        return row
+    rows = skus[sku, ROWS]
+    if rows == skus[sku, ROOM]:
+        room = max(room, rows + rows // 2 + 1)
+        start = counters[ROW_COUNT]
+        if start + room > positions.shape[0]:
+            return -1
+        first = skus[sku, FIRST_ROW]
+        for moved in range(rows):
+            for column in range(POSITION_COLUMNS):
+                positions[start + moved, column] = positions[first + moved, column]
+        skus[sku, FIRST_ROW] = start
+        skus[sku, ROOM] = room
+        counters[ROW_COUNT] = start + room
+    row = skus[sku, FIRST_ROW] + rows
+    positions[row, LOCATION] = location
+    positions[row, ON_HAND] = 0
+    positions[row, RESERVED] = 0
+    positions[row, EXPIRED] = 0
+    positions[row, REVISION] = 0
+    positions[row, SAFETY_UNITS] = 0
+    positions[row, SAFETY_PARTS] = 0
+    skus[sku, ROWS] = rows + 1
+    counters[POSITION_COUNT] += 1
+    return row
+
+
+@njit("void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
+def pack_rows(positions, packed, skus, counters):
+    """Copy the rows in use of every SKU into `packed`, int64 [rows, 7], by SKU number and without holes.
+
+    `skus` and `counters` then speak of `packed`; every SKU has exactly the room that it uses.
+    """
+    used = 0
+    for sku in range(counters[SKU_COUNT]):
+        first, rows = skus[sku, FIRST_ROW], skus[sku, ROWS]
+        for row in range(rows):
+            for column in range(POSITION_COLUMNS):
+                packed[used + row, column] = positions[first + row, column]
+        skus[sku, FIRST_ROW] = used
+        skus[sku, ROOM] = rows
+        used += rows
+    counters[ROW_COUNT] = used
+
+
+@njit("void(int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
+def clear_safety(positions, skus, counters):
+    """Set SAFETY_UNITS and SAFETY_PARTS of every position to 0."""
+    for sku in range(counters[SKU_COUNT]):
+        first = skus[sku, FIRST_ROW]
+        for row in range(first, first + skus[sku, ROWS]):
+            positions[row, SAFETY_UNITS] = 0
+            positions[row, SAFETY_PARTS] = 0
+
+
+@njit("void(int64[:, ::1], int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
+def raise_safety(positions, skus, sku, location, units, parts):
+    """Raise the safety rules of a SKU at `location`, at all its locations when that is -1, to at least these.
+
+    units >= 0; parts 0 to 10,000, ten-thousandths of on_hand. Does nothing where there is no such position.
+    """
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        if location in (-1, positions[row, LOCATION]):
+            positions[row, SAFETY_UNITS] = max(positions[row, SAFETY_UNITS], units)
+            positions[row, SAFETY_PARTS] = max(positions[row, SAFETY_PARTS], parts)

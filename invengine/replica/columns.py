@@ -1,0 +1,244 @@
+"""The arrays of the replica: who makes room in them, and what the kernels are handed.
+
+Every array has untouched room behind what is in use, which costs address space and no memory. Positions whose SKU
+moved leave holes; a full block is copied without them, so that holes and spare room stay within 0.4 of what lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from invengine import kernels
+from invengine.domain.partitions import partition_of
+from invengine.kernels.layout import (
+    ARENA_COUNT,
+    COUNTERS,
+    CREATED_COLUMNS,
+    CREATED_COUNT,
+    CREATED_LOCATION,
+    CREATED_NAME_AT,
+    CREATED_NAME_LENGTH,
+    CREATED_SKU,
+    CREATED_WANTED,
+    DONE,
+    ENTRY,
+    EXPIRED,
+    FIRST_ROW,
+    FULL_CREATED,
+    FULL_HOLDS,
+    FULL_POSITIONS,
+    FULL_SKUS,
+    HOLD_COLUMNS,
+    HOLD_COUNT,
+    HOLD_FREE,
+    HOLD_SLOTS,
+    LOCATION,
+    NAME_AT,
+    NAME_LENGTH,
+    NEW_LOCATION,
+    OFFSET,
+    ON_HAND,
+    POSITION_COLUMNS,
+    POSITION_COUNT,
+    RESERVED,
+    REVISION,
+    ROWS,
+    SKU_COLUMNS,
+    SKU_COUNT,
+    WHEEL_SECONDS,
+)
+from invengine.replica.index import Locations, NameIndex, as_bytes
+
+Block = npt.NDArray[np.int64]
+CreatedPosition = tuple[str, int, int]
+"""SKU, its number, number of the location."""
+
+_NAME_BYTES_MAX: Final = 64
+_POSITIONS_MIN: Final = 1024
+_POSITIONS_GROWTH: Final = 1.4  # bytes a position stay within 1.4 x 56, index aside; see the module
+_CREATED_MAX: Final = 4096
+
+
+class LogMalformed(Exception):
+    """A row of the log, or a position of the store, is not what the store's formats say. A fault, not a refusal."""
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__(f"not a row of the log: {line[:200]!r}")
+
+
+class Columns:
+    """Positions, SKUs and holds in arrays; layout.py says what their columns are."""
+
+    def __init__(self, locations: Locations) -> None:
+        self.locations = locations
+        self.positions: Block = np.empty((_POSITIONS_MIN, POSITION_COLUMNS), np.int64)
+        self.skus: Block = np.empty((256, SKU_COLUMNS), np.int64)
+        self.index = NameIndex()
+        self.holds: Block = np.empty((256, HOLD_COLUMNS), np.int64)
+        self.hold_slots: Block = np.zeros((512, 2), np.int64)
+        self.wheel = np.full(WHEEL_SECONDS, -1, np.int64)
+        self.counters = np.zeros(COUNTERS, np.int64)
+        self.counters[HOLD_FREE] = -1
+        self._created: Block = np.empty((_CREATED_MAX, CREATED_COLUMNS), np.int64)
+        self.watch_created: Callable[[list[CreatedPosition]], None] | None = None
+        self.second = 0
+
+    @property
+    def sku_count(self) -> int:
+        """How many SKUs are known."""
+        return int(self.counters[SKU_COUNT])
+
+    @property
+    def position_count(self) -> int:
+        """How many positions are known."""
+        return int(self.counters[POSITION_COUNT])
+
+    @property
+    def hold_count(self) -> int:
+        """How many legs of holds are live or over and not swept."""
+        return int(self.counters[HOLD_COUNT])
+
+    def apply(self, buffer: bytes, entries: Block) -> None:
+        """Applies the rows of log entries, int64 [n, 4] over `buffer`. LogMalformed: some are applied, some are not."""
+        self.counters[CREATED_WANTED] = self.watch_created is not None
+        text = as_bytes(buffer)
+
+        def decode() -> int:
+            return int(
+                kernels.apply_rows(
+                    text,
+                    entries,
+                    self.positions,
+                    self.skus,
+                    self.index.slots,
+                    self.index.arena,
+                    self.locations.index.slots,
+                    self.locations.index.arena,
+                    self.holds,
+                    self.hold_slots,
+                    self.wheel,
+                    self.counters,
+                    self._created,
+                )
+            )
+
+        self._finish(decode, buffer)
+        if self.counters[CREATED_COUNT]:
+            self._report_created(buffer)
+
+    def load(self, chunk: Sequence[tuple[str, dict[bytes, bytes]]], partitions: int) -> None:
+        """Loads SKUs with the fields of their stock hashes: location -> `on_hand,reserved,revision,counted_at_ms`."""
+        lines = [b"\t".join((sku.encode(), *chain.from_iterable(fields.items()))) for sku, fields in chunk]
+        lines.append(b"")
+        buffer = b"\n".join(lines)
+        text = as_bytes(buffer)
+        homes = np.array([partition_of(sku, partitions) for sku, _ in chunk], np.int64)
+
+        def decode() -> int:
+            return int(
+                kernels.load_positions(
+                    text,
+                    homes,
+                    self.positions,
+                    self.skus,
+                    self.index.slots,
+                    self.index.arena,
+                    self.locations.index.slots,
+                    self.locations.index.arena,
+                    self.counters,
+                )
+            )
+
+        self._finish(decode, buffer)
+
+    def advance(self, second: int) -> None:
+        """Sets the clock: holds that are over by `second` stop counting."""
+        self.second = second
+        kernels.advance_holds(second, self.positions, self.skus, self.holds, self.hold_slots, self.wheel, self.counters)
+
+    def find_sku(self, sku: str) -> int:
+        """The number of a SKU, or -1."""
+        return self.index.find(sku.encode())
+
+    def rows(self, sku: int) -> Block:
+        """The positions of a SKU, int64 [n, 7]: a view, good until the next change."""
+        first = int(self.skus[sku, FIRST_ROW])
+        return self.positions[first : first + int(self.skus[sku, ROWS])]
+
+    def all_positions(self) -> Iterator[tuple[str, str, int, int, int, int]]:
+        """Every (sku, location, on_hand, reserved, expired, revision), for checks against the store."""
+        for number, name in enumerate(self.index.names(self.sku_count)):
+            sku = name.decode()
+            for row in self.rows(number)[:, [LOCATION, ON_HAND, RESERVED, EXPIRED, REVISION]].tolist():
+                yield (sku, self.locations.names[row[0]], row[1], row[2], row[3], row[4])
+
+    def _finish(self, decode: Callable[[], int], buffer: bytes) -> None:
+        """Decodes from the first line on, making room wherever the kernel stops for it."""
+        self.counters[ENTRY] = 0
+        self.counters[OFFSET] = 0
+        while (status := decode()) != DONE:
+            if status == NEW_LOCATION:
+                at, length = int(self.counters[NAME_AT]), int(self.counters[NAME_LENGTH])
+                try:
+                    self.locations.number(buffer[at : at + length].decode())
+                except UnicodeDecodeError:
+                    raise LogMalformed(buffer[at : at + length]) from None
+            elif status == FULL_POSITIONS:
+                self._grow_positions()
+            elif status == FULL_SKUS:
+                self._grow_skus()
+            elif status == FULL_HOLDS:
+                self._grow_holds()
+            elif status == FULL_CREATED:
+                self._report_created(buffer)
+            else:
+                at = int(self.counters[OFFSET])
+                raise LogMalformed(buffer[at:].partition(b"\n")[0])
+
+    def _grow_positions(self) -> None:
+        room = (
+            max(_POSITIONS_MIN, int(self.position_count * _POSITIONS_GROWTH)) + 2048
+        )  # a SKU has at most 1,000s of rows
+        packed = np.empty((room, POSITION_COLUMNS), np.int64)
+        kernels.pack_rows(self.positions, packed, self.skus, self.counters)
+        self.positions = packed
+
+    def _grow_skus(self) -> None:
+        count = self.sku_count
+        if count == self.skus.shape[0]:
+            self.skus = _longer(self.skus, count)
+        self.index.make_room(count + 1, int(self.counters[ARENA_COUNT]), _NAME_BYTES_MAX)
+
+    def _grow_holds(self) -> None:
+        if int(self.counters[HOLD_SLOTS]) == self.holds.shape[0]:
+            self.holds = _longer(self.holds, self.holds.shape[0])
+        if 2 * (self.hold_count + 1) > self.hold_slots.shape[0]:
+            wider = np.zeros((2 * self.hold_slots.shape[0], 2), np.int64)
+            kernels.rehash_holds(self.hold_slots, wider)
+            self.hold_slots = wider
+
+    def _report_created(self, buffer: bytes) -> None:
+        created = self._created[: int(self.counters[CREATED_COUNT])].tolist()
+        self.counters[CREATED_COUNT] = 0
+        if self.watch_created is not None:
+            self.watch_created(
+                [
+                    (
+                        buffer[row[CREATED_NAME_AT] : row[CREATED_NAME_AT] + row[CREATED_NAME_LENGTH]].decode(),
+                        row[CREATED_SKU],
+                        row[CREATED_LOCATION],
+                    )
+                    for row in created
+                ]
+            )
+
+
+def _longer(block: Block, used: int) -> Block:
+    longer = np.empty((2 * block.shape[0], block.shape[1]), np.int64)
+    longer[:used] = block[:used]
+    return longer

@@ -1,0 +1,187 @@
+"""The replica: the state of every partition up to a revision, kept by applying the change log in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Final, Protocol
+
+from invengine import kernels
+from invengine.domain.partitions import encode_token
+from invengine.errors import ReplicaBehind
+from invengine.replica.columns import Columns, CreatedPosition, LogMalformed
+from invengine.replica.index import Locations
+from invengine.replica.state import Entry, State
+
+_log = logging.getLogger(__name__)
+_NEVER: Final = float("-inf")
+STALENESS_UNKNOWN_MS: Final = 315_576_000_000_000  # the longest protobuf duration: nothing is known yet
+
+Safety = tuple[int, int]
+
+
+class SafetyRules(Protocol):
+    """What the replica needs of a network: rules that name SKUs, as (units, ten-thousandths of on_hand)."""
+
+    @property
+    def locations(self) -> Mapping[str, object]:
+        """The locations, by name."""
+
+    @property
+    def sku_safety(self) -> Mapping[str, Safety]:
+        """Rules for a SKU at all locations."""
+
+    @property
+    def position_safety(self) -> Mapping[tuple[str, str], Safety]:
+        """Rules for a SKU at one location."""
+
+
+class Replica:
+    """Columns, the revision that each partition is at, and who waits for which.
+
+    Single-threaded: every method is called on the event loop. Entries are applied whole between two reads.
+    """
+
+    def __init__(self, partitions: int, store_id: bytes) -> None:
+        self.partitions: Final = partitions
+        self.store_id: Final = store_id
+        self.locations: Final = Locations()
+        self.state = State(Columns(self.locations), [0] * partitions)
+        self.fault: LogMalformed | None = None
+        self._caught_up_at = _NEVER
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._sku_rules: dict[str, list[tuple[str, Safety]]] = {}
+        self._tokens: list[tuple[int, str]] = [(-1, "")] * partitions
+        self._token_of_all: tuple[int, str] = (-1, "")
+        self._changes = 0
+
+    @property
+    def columns(self) -> Columns:
+        """The arrays; another object after the replica was loaded anew."""
+        return self.state.columns
+
+    @property
+    def applied(self) -> list[int]:
+        """The revision that each partition is at: every change up to it is in the columns, none after it."""
+        return self.state.applied
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Applies entries in their order, skipping those that are applied; one behind a gap is left to the follower.
+
+        A malformed row never fails the caller, whose write is done: `fault` is set, and the follower loads anew.
+        """
+        if self.fault is not None:
+            return
+        try:
+            if not self.state.apply(entries):
+                return
+        except LogMalformed as fault:
+            _log.exception("the change log cannot be decoded; the replica loads anew")
+            self.fault = fault
+        self._changes += 1
+        self._wake()
+
+    def set_network(self, network: SafetyRules) -> None:
+        """Takes over the rules that name SKUs; those for locations and channels come with each question."""
+        for name in network.locations:
+            self.locations.number(name)
+        self._sku_rules = {}
+        for sku, safety in network.sku_safety.items():
+            self._sku_rules.setdefault(sku, []).append(("", safety))
+        for (sku, location), safety in network.position_safety.items():
+            self._sku_rules.setdefault(sku, []).append((location, safety))
+        self._use_rules(self.columns)
+
+    def advance(self, now_ms: int) -> None:
+        """Holds that are over at `now_ms`, by the store's clock, stop counting. Cheap: called before each read."""
+        second = now_ms // 1000
+        columns = self.state.columns
+        if second != columns.second:
+            columns.advance(second)
+
+    def behind(self, pairs: Iterable[tuple[int, int]]) -> bool:
+        """Whether some partition is not at its (partition, revision) yet."""
+        applied = self.state.applied
+        return any(applied[partition] < revision for partition, revision in pairs)
+
+    async def wait_for(self, pairs: Sequence[tuple[int, int]], timeout_seconds: float) -> None:
+        """Returns when every partition is at its (partition, revision); ReplicaBehind when that takes too long."""
+        if not self.behind(pairs):
+            return
+        began = monotonic()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self.behind(pairs):
+                    changed = loop.create_future()
+                    self._waiting.add(changed)
+                    try:
+                        await changed
+                    finally:
+                        self._waiting.discard(changed)
+        except TimeoutError:
+            raise ReplicaBehind(monotonic() - began) from None
+
+    def caught_up(self, at: float) -> None:
+        """Notes that at this moment of the monotonic clock nothing was missing."""
+        self._caught_up_at = max(self._caught_up_at, at)
+
+    def staleness_ms(self) -> int:
+        """Changes older than this are in the replica: time since it was last known to be caught up, rounded up."""
+        if self._caught_up_at == _NEVER:
+            return STALENESS_UNKNOWN_MS
+        return max(0, int((monotonic() - self._caught_up_at) * 1000)) + 1
+
+    def token(self, partitions: Iterable[int] | None = None) -> str:
+        """The consistency token that names the state of these partitions, of all when none are named."""
+        if partitions is not None:
+            return encode_token(self.store_id, [(partition, self.applied[partition]) for partition in partitions])
+        changes, token = self._token_of_all
+        if changes != self._changes:
+            token = encode_token(self.store_id, enumerate(self.applied))
+            self._token_of_all = (self._changes, token)
+        return token
+
+    def token_of(self, partition: int) -> str:
+        """The consistency token that names the state of one partition; remembered while that does not change."""
+        applied = self.state.applied[partition]
+        revision, token = self._tokens[partition]
+        if revision != applied:
+            token = encode_token(self.store_id, ((partition, applied),))
+            self._tokens[partition] = (applied, token)
+        return token
+
+    def become(self, state: State) -> None:
+        """Takes over a state that was loaded aside; its columns share this replica's locations."""
+        self._use_rules(state.columns)
+        self.state = state
+        self._tokens = [(-1, "")] * self.partitions
+        self._changes += 1
+        self.fault = None
+        self._wake()
+
+    def _use_rules(self, columns: Columns) -> None:
+        columns.watch_created = self._rule_created if self._sku_rules else None
+        kernels.clear_safety(columns.positions, columns.skus, columns.counters)
+        for sku, rules in self._sku_rules.items():
+            number = columns.find_sku(sku)
+            if number >= 0:
+                for location, (units, parts) in rules:
+                    place = self.locations.number(location) if location else -1
+                    kernels.raise_safety(columns.positions, columns.skus, number, place, units, parts)
+
+    def _rule_created(self, created: list[CreatedPosition]) -> None:
+        """New positions get the rules of their SKU."""
+        columns = self.columns
+        for sku, number, location in created:
+            for name, (units, parts) in self._sku_rules.get(sku, ()):
+                if not name or self.locations.number(name) == location:
+                    kernels.raise_safety(columns.positions, columns.skus, number, location, units, parts)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for changed in waiting:
+            if not changed.done():
+                changed.set_result(None)
