@@ -56,6 +56,7 @@ class Network:
     def __init__(self, document: str, revision: int, parsed: NetworkDocument) -> None:
         self.document: Final = document
         self.revision: Final = revision
+        self.parsed: Final = parsed
         self._locations: Final = {name: compile_location(name, entry) for name, entry in parsed.locations.items()}
         self._groups: Final = {name: tuple(sorted(members)) for name, members in parsed.groups.items()}
         self._channels: Final = {name: compile_channel(entry) for name, entry in parsed.channels.items()}
