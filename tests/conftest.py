@@ -12,7 +12,7 @@ from tests import redis_servers
 from tests.redis_servers import RunningRedis
 
 # Compiled before the first test: otherwise the first Hypothesis example of a kernel would meet its deadline.
-getattr(kernels, "warm_up", lambda: None)()
+kernels.warm_up()
 
 
 def started(kind: str, **config: str) -> RunningRedis:
