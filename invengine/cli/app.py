@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, network, reservations, serve, stock
+from invengine.cli import admin, availability, load, network, reservations, serve, stock
 
 app = typer.Typer(
     name="invengine",
@@ -43,3 +43,4 @@ availability.register(app)
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 admin.register(app)
+load.register(app)

@@ -35,6 +35,8 @@ class ExitCode(IntEnum):
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
     """No server answers, or it cannot work now: the same command may work in a moment."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
 
 
 _FAMILIES: Final = (

@@ -9,15 +9,11 @@ import typer
 
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.render import as_json, instant, say, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.reservation_text import lines_of, show_reservation, units_of
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
-    from invengine.v1.reservation_service_pb2 import (
-        LineUnits,
-        ListReservationsResponse,
-        Reservation,
-        ReservationLineRequest,
-    )
+    from invengine.v1.reservation_service_pb2 import ListReservationsResponse
 
 app = typer.Typer(help="Reservations: show, list, confirm, extend, release, fulfil.", no_args_is_help=True)
 
@@ -76,7 +72,7 @@ async def reserve(
     """
     channel = session.needs_channel()
     answer = await session.client.reserve(
-        _lines(items, location, group, fulfilment, allow_split),
+        lines_of(items, location, group, fulfilment, allow_split),
         channel=channel,
         request_id=request_id,
         reservation_id=reservation_id,
@@ -89,7 +85,7 @@ async def reserve(
     if session.json:
         show_json(as_json(answer))
         return
-    _show(answer.reservation, answer.replayed)
+    show_reservation(answer.reservation, answer.replayed)
 
 
 @command(app, "show")
@@ -99,7 +95,7 @@ async def show(session: Session, reservation_id: Id) -> None:
     Example: invengine reservation show 5f0c... --channel web
     """
     answer = await session.client.get_reservation(reservation_id, channel=session.needs_channel())
-    show_json(as_json(answer)) if session.json else _show(answer.reservation)
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation)
 
 
 @command(app, "list")
@@ -179,7 +175,7 @@ async def confirm(
         expected_revision=expected_revision,
         request_id=request_id,
     )
-    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)
 
 
 @command(app, "extend")
@@ -201,7 +197,7 @@ async def extend(
         expected_revision=expected_revision,
         request_id=request_id,
     )
-    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)
 
 
 @command(app, "release")
@@ -218,12 +214,12 @@ async def release(
     """
     answer = await session.client.release(
         reservation_id,
-        lines=_units(line),
+        lines=units_of(line),
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,
     )
-    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)
 
 
 @command(app, "fulfil")
@@ -240,75 +236,9 @@ async def fulfil(
     """
     answer = await session.client.fulfil(
         reservation_id,
-        lines=_units(line),
+        lines=units_of(line),
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,
     )
-    show_json(as_json(answer)) if session.json else _show(answer.reservation, answer.replayed)
-
-
-def _whole(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        fail_usage(f"{what}: {text!r} is not a whole number of units")
-    return int(text)
-
-
-def _lines(
-    items: list[str], location: str, group: str, fulfilment: FulfilmentOption, allow_split: bool
-) -> list[ReservationLineRequest]:
-    from invengine.client import Line
-
-    if len(items) % 2:
-        fail_usage("Name a quantity for every SKU: SKU QUANTITY [SKU QUANTITY]...")
-    lines = []
-    for sku, amount in zip(items[::2], items[1::2], strict=True):
-        quantity, _, named = amount.partition("@")
-        lines.append(
-            Line(
-                sku=sku,
-                quantity=_whole(quantity, sku),
-                location=named or location,
-                group="" if named else group,
-                fulfilment=fulfilment.to_proto(),
-                allow_split=allow_split,
-            )
-        )
-    return lines
-
-
-def _units(texts: list[str] | None) -> list[LineUnits]:
-    from invengine.client import LineUnits
-
-    found = []
-    for text in texts or ():
-        line_id, said, amount = text.partition("=")
-        quantity, _, location = amount.partition("@")
-        units = _whole(quantity, f"--line {text}") if said and quantity else 0
-        found.append(LineUnits(line_id=line_id, quantity=units, location=location))
-    return found
-
-
-def _show(reservation: Reservation, replayed: bool = False) -> None:
-    state = word(type(reservation).State.Name(reservation.state), "STATE_")
-    expires = instant(reservation.expire_time)
-    parts = [f"reservation {reservation.reservation_id}", state, f"channel {reservation.channel}"]
-    parts += [f"expires {expires}"] if expires else []
-    parts += [
-        f"{name} {value}"
-        for name, value in (
-            ("customer", reservation.customer_ref),
-            ("order", reservation.order_ref),
-            ("cart", reservation.cart_ref),
-        )
-        if value
-    ]
-    typer.echo("  ".join(parts))
-    rows: list[tuple[str | int, ...]] = []
-    for line in reservation.lines:
-        rows += [(line.line_id, line.sku, a.location, a.quantity, a.fulfilled, a.released) for a in line.allocations]
-        if line.short_quantity:
-            rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0))
-    table(("line", "sku", "location", "quantity", "fulfilled", "released"), rows)
-    if replayed:
-        say("This request was answered before; nothing was done now.")
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)

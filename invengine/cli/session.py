@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 _PANEL: Final = "Connection and output"
-_RETRY_SECONDS: Final = 2.0
 
 Server = Annotated[
     str,
@@ -62,6 +61,14 @@ class Session:
         return self.channel
 
 
+@dataclass(frozen=True)
+class _Connection:
+    server: str
+    channel: str
+    timeout_seconds: float
+    retry_seconds: float
+
+
 def fail_usage(message: str) -> NoReturn:
     """End the command because its arguments or its input cannot be used."""
     typer.echo(message, err=True)
@@ -84,14 +91,24 @@ def fail(error: Exception, as_json: bool) -> NoReturn:
 
 
 def command(
-    app: typer.Typer, name: str, *, timeout_seconds: float = 10.0, arguments_may_start_with_dash: bool = False
+    app: typer.Typer,
+    name: str,
+    *,
+    timeout_seconds: float = 10.0,
+    retry_seconds: float = 2.0,
+    arguments_may_start_with_dash: bool = False,
 ) -> Callable[[Callable[Concatenate[Session, P], Coroutine[Any, Any, None]]], Callable[..., None]]:
     """Register a coroutine as a command: it gets a Session, the command line gets the common options after its own."""
 
     def register(body: Callable[Concatenate[Session, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
         @functools.wraps(body)
         def run(*, server: str, channel: str, timeout: float, json: bool, **own: Any) -> None:
-            asyncio.run(_run(body, own, server=server, channel=channel, timeout_seconds=timeout, as_json=json))
+            where = _Connection(server, channel, timeout, min(timeout, retry_seconds))
+            try:
+                asyncio.run(_run(body, own, where, json))
+            except KeyboardInterrupt:
+                typer.echo("Interrupted.", err=True)
+                raise typer.Exit(ExitCode.INTERRUPTED) from None
 
         shared = {
             "server": (Server, "127.0.0.1:50051"),
@@ -117,18 +134,19 @@ def command(
 async def _run(
     body: Callable[..., Coroutine[Any, Any, None]],
     own: dict[str, Any],
-    *,
-    server: str,
-    channel: str,
-    timeout_seconds: float,
+    where: _Connection,
     as_json: bool,
 ) -> None:
     from invengine.client import CallFailed, Client
     from invengine.errors import InventoryError
 
-    retry_seconds = min(timeout_seconds, _RETRY_SECONDS)
-    async with Client(server, channel=channel, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds) as client:
+    async with Client(
+        where.server,
+        channel=where.channel,
+        timeout_seconds=where.timeout_seconds,
+        retry_seconds=where.retry_seconds,
+    ) as client:
         try:
-            await body(Session(client, channel, as_json), **own)
+            await body(Session(client, where.channel, as_json), **own)
         except (InventoryError, CallFailed) as error:
             fail(error, as_json)

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from invengine.cli import stock_import
 from invengine.cli.availability import Fresh, consistency_of
+from invengine.cli.movement_file import Kind, moment
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail, fail_usage
-
-if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
 
 app = typer.Typer(help="Stock movements in, positions, history.", no_args_is_help=True)
 
 _PAGE = 1000
 
-
-class Kind(StrEnum):
-    """The kinds of movement."""
-
-    RECEIPT = "RECEIPT"
-    SALE = "SALE"
-    ADJUSTMENT = "ADJUSTMENT"
-    COUNT = "COUNT"
-    RETURN = "RETURN"
-
-
-def moment(text: str) -> Timestamp | None:
-    """The instant of an ISO 8601 text, None for an empty one; UTC unless it says otherwise. Else ValueError."""
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    if not text:
-        return None
-    parsed = datetime.fromisoformat(text)
-    made = Timestamp()
-    made.FromDatetime(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
-    return made
+stock_import.register(app)
 
 
 @command(app, "post", arguments_may_start_with_dash=True)

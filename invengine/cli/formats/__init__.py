@@ -1,4 +1,4 @@
-"""Formats of sales history that `invengine load` reads. A new one has the shape of `HistoryFormat` and is listed here."""
+"""Formats of sales history that `invengine load` reads. A new one has the shape of `HistoryFormat`; list it here."""
 
 from typing import Final
 

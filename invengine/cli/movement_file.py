@@ -1,0 +1,148 @@
+"""A CSV file of stock movements, read row by row. Rows are numbered as a spreadsheet does: the header is row 1."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from invengine.domain.identifiers import identifier_problem
+from invengine.domain.stock import UNITS_MAX
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from invengine.client import Movement
+
+_REQUIRED: Final = ("sku", "location", "quantity")
+_OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id")
+
+
+class Kind(StrEnum):
+    """The kinds of movement."""
+
+    RECEIPT = "RECEIPT"
+    SALE = "SALE"
+    ADJUSTMENT = "ADJUSTMENT"
+    COUNT = "COUNT"
+    RETURN = "RETURN"
+
+
+class FileUnreadable(Exception):
+    """The file as a whole cannot be used."""
+
+
+class BadRow(Exception):
+    """A row that cannot be posted; the message names row and column."""
+
+
+def moment(text: str) -> Timestamp | None:
+    """The instant of an ISO 8601 text, None for an empty one; UTC unless it says otherwise. Else ValueError."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    if not text:
+        return None
+    parsed = datetime.fromisoformat(text)
+    made = Timestamp()
+    made.FromDatetime(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+    return made
+
+
+class MovementFile:
+    """The movements of a file. `kind` is what rows without a kind are; a row without event_id is known by its number,
+    the content of the file and that kind, so that posting a file again repeats the same events.
+    """
+
+    def __init__(self, path: Path, kind: Kind, source: str) -> None:
+        self.path = path
+        self._kind = kind
+        self._source = source
+        self._digest = ""
+
+    def rows(self) -> Iterator[tuple[int, Movement | BadRow]]:
+        """Every data row as a movement, or what is wrong with it. FileUnreadable."""
+        try:
+            if not self._digest:
+                with self.path.open("rb") as content:
+                    digest = hashlib.file_digest(content, "sha256")
+                digest.update(self._kind.encode())
+                self._digest = digest.hexdigest()[:32]
+            with self.path.open(encoding="utf-8-sig", newline="") as text:
+                yield from self._parsed(csv.reader(text, strict=True))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise FileUnreadable(f"{self.path}: {error}") from None
+
+    def _parsed(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, Movement | BadRow]]:
+        columns = next(reader, [])
+        missing = [name for name in _REQUIRED if name not in columns]
+        unknown = [name for name in columns if name not in _REQUIRED + _OPTIONAL]
+        if missing or unknown or len(set(columns)) != len(columns):
+            fault = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown) or 'one name'} not understood"
+            raise FileUnreadable(
+                f"{self.path}: the header names the columns: {', '.join(_REQUIRED)}, and where wanted "
+                f"{', '.join(_OPTIONAL)}; {fault}"
+            )
+        for row, values in enumerate(reader, 2):
+            if not values:  # an empty line
+                continue
+            try:
+                if len(values) != len(columns):
+                    raise BadRow(f"row {row}: {len(values)} columns, the header has {len(columns)}")
+                yield row, self._movement(row, dict(zip(columns, values, strict=True)))
+            except BadRow as bad:
+                yield row, bad
+
+    def _movement(self, row: int, values: dict[str, str]) -> Movement:
+        from invengine.client import Movement
+
+        def read(column: str, rule: Callable[[str], str]) -> str:
+            value = values.get(column, "")
+            if problem := rule(value):
+                raise BadRow(f"row {row}, column {column}: {problem}")
+            return value
+
+        def occurred(text: str) -> str:
+            try:
+                moment(text)
+            except ValueError:
+                return f"{text!r} is not an instant such as 2026-01-31T09:30:00Z"
+            return ""
+
+        def kind_word(text: str) -> str:
+            known = not text or text.upper() in Kind.__members__
+            return "" if known else f"{text!r} is none of {', '.join(Kind)}"
+
+        kind = Kind(read("kind", kind_word).upper() or self._kind)
+        quantity = read("quantity", lambda text: _quantity_problem(kind, text))
+        return Movement(
+            source=self._source,
+            event_id=read("event_id", lambda text: identifier_problem(text) if text else "") or f"{self._digest}/{row}",
+            occurred_at=moment(read("occurred_at", occurred)),
+            kind=Movement.Kind.Value(f"KIND_{kind}"),
+            sku=read("sku", identifier_problem),
+            location=read("location", identifier_problem),
+            quantity=int(quantity),
+            reason=read("reason", lambda text: _reason_problem(kind, text)),
+            reference=read("reference", lambda text: identifier_problem(text) if text else ""),
+        )
+
+
+def _quantity_problem(kind: Kind, text: str) -> str:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        return f"{text!r} is not a whole number of units"
+    quantity = int(text) if len(digits) <= 16 else UNITS_MAX + 1
+    least = {Kind.ADJUSTMENT: -UNITS_MAX, Kind.COUNT: 0}.get(kind, 1)
+    if not least <= quantity <= UNITS_MAX:
+        return f"{text} is outside {least} to {UNITS_MAX}"
+    return "an adjustment by 0 changes nothing" if kind is Kind.ADJUSTMENT and quantity == 0 else ""
+
+
+def _reason_problem(kind: Kind, text: str) -> str:
+    if kind is Kind.ADJUSTMENT and not text:
+        return "an adjustment needs a reason"
+    return "" if len(text.encode()) <= 128 else "longer than 128 bytes"

@@ -1,0 +1,83 @@
+"""Lines and units as people write them at the command line, and a reservation as they read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from invengine.cli.availability import FulfilmentOption
+from invengine.cli.render import instant, say, table, word
+from invengine.cli.session import fail_usage
+
+if TYPE_CHECKING:
+    from invengine.v1.reservation_service_pb2 import LineUnits, Reservation, ReservationLineRequest
+
+
+def _whole(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        fail_usage(f"{what}: {text!r} is not a whole number of units")
+    return int(text)
+
+
+def lines_of(
+    items: list[str], location: str, group: str, fulfilment: FulfilmentOption, allow_split: bool
+) -> list[ReservationLineRequest]:
+    """The lines of `SKU QUANTITY[@LOCATION]...`; `location` and `group` are for lines that name no location."""
+    from invengine.client import Line
+
+    if len(items) % 2:
+        fail_usage("Name a quantity for every SKU: SKU QUANTITY [SKU QUANTITY]...")
+    lines = []
+    for sku, amount in zip(items[::2], items[1::2], strict=True):
+        quantity, _, named = amount.partition("@")
+        lines.append(
+            Line(
+                sku=sku,
+                quantity=_whole(quantity, sku),
+                location=named or location,
+                group="" if named else group,
+                fulfilment=fulfilment.to_proto(),
+                allow_split=allow_split,
+            )
+        )
+    return lines
+
+
+def units_of(texts: list[str] | None) -> list[LineUnits]:
+    """The units of `LINE[=QUANTITY[@LOCATION]]` options."""
+    from invengine.client import LineUnits
+
+    found = []
+    for text in texts or ():
+        line_id, said, amount = text.partition("=")
+        quantity, _, location = amount.partition("@")
+        units = _whole(quantity, f"--line {text}") if said and quantity else 0
+        found.append(LineUnits(line_id=line_id, quantity=units, location=location))
+    return found
+
+
+def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
+    """Print a reservation: a line of facts, a table of what was taken where."""
+    state = word(type(reservation).State.Name(reservation.state), "STATE_")
+    expires = instant(reservation.expire_time)
+    parts = [f"reservation {reservation.reservation_id}", state, f"channel {reservation.channel}"]
+    parts += [f"expires {expires}"] if expires else []
+    parts += [
+        f"{name} {value}"
+        for name, value in (
+            ("customer", reservation.customer_ref),
+            ("order", reservation.order_ref),
+            ("cart", reservation.cart_ref),
+        )
+        if value
+    ]
+    typer.echo("  ".join(parts))
+    rows: list[tuple[str | int, ...]] = []
+    for line in reservation.lines:
+        rows += [(line.line_id, line.sku, a.location, a.quantity, a.fulfilled, a.released) for a in line.allocations]
+        if line.short_quantity:
+            rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0))
+    table(("line", "sku", "location", "quantity", "fulfilled", "released"), rows)
+    if replayed:
+        say("This request was answered before; nothing was done now.")
