@@ -1,0 +1,52 @@
+"""Every key of the store by name; `lua/README.md` says what each holds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STORE: Final = b"invengine:store"
+NETWORK: Final = b"invengine:network"
+NETWORK_CHANNEL: Final = b"invengine:network"
+"""Pub/sub channel on which the revision of a newly applied network is announced."""
+
+STOCK_PATTERN: Final = b"{p*}:stock:*"
+
+
+def log(partition: int) -> str:
+    """The change log; also the key that a call declares for a partition."""
+    return f"{{p{partition}}}:log"
+
+
+def revision(partition: int) -> str:
+    """The newest revision of a partition."""
+    return f"{{p{partition}}}:revision"
+
+
+def stock(partition: int, sku: str) -> str:
+    """The positions of a SKU."""
+    return f"{{p{partition}}}:stock:{sku}"
+
+
+def sku_of_stock(key: bytes) -> str:
+    """The SKU whose positions this key holds."""
+    return key.split(b":stock:", 1)[1].decode()
+
+
+def reservations(partition: int) -> str:
+    """Records of live reservations."""
+    return f"{{p{partition}}}:reservations"
+
+
+def closed(partition: int, period: int) -> str:
+    """Records of reservations closed in a period."""
+    return f"{{p{partition}}}:closed:{period}"
+
+
+def states(partition: int) -> str:
+    """Counters of reservation states; only the sums over all partitions mean something."""
+    return f"{{p{partition}}}:states"
+
+
+def references(partition: int, kind: str, reference: str) -> str:
+    """Ids of the reservations with a reference; `kind` is customer, order or cart."""
+    return f"{{p{partition}}}:{kind}:{reference}"

@@ -1,0 +1,83 @@
+"""Reservations by reference, channel or state, in pages."""
+
+from __future__ import annotations
+
+from invengine.domain.orders import Reservation, ReservationState
+from invengine.errors import InvalidArgument
+from invengine.store import keys
+from invengine.store.reads import Reads
+from invengine.store.records import read_reservation
+
+
+class Listing(Reads):
+    """Adds paging over reservations. The order is by partition, then by id, so pages stay stable under writes."""
+
+    async def list_reservations(
+        self,
+        *,
+        customer_ref: str = "",
+        order_ref: str = "",
+        cart_ref: str = "",
+        channel: str = "",
+        state: ReservationState | None = None,
+        after: str = "",
+        limit: int,
+    ) -> tuple[list[Reservation], str]:
+        """Reservations that match every filter that is set, and where to go on: "" at the end.
+
+        The state is judged now. By reference only that reference's reservations are read; else whole partitions are,
+        one after the other, until the page is full.
+        """
+        sets = [
+            (kind, ref) for kind, ref in (("customer", customer_ref), ("order", order_ref), ("cart", cart_ref)) if ref
+        ]
+        first, last_id = _place(after, self.partitions)
+        now_ms = await self.now_ms()
+        found: list[Reservation] = []
+        for home in range(first, self.partitions):
+            records = await (self._with_references(home, sets, now_ms) if sets else self._all_of(home, now_ms))
+            for reservation_id in sorted(records):
+                if home == first and reservation_id <= last_id:
+                    continue
+                reservation = read_reservation(reservation_id, records[reservation_id])
+                if channel and reservation.channel != channel:
+                    continue
+                if state is not None and reservation.state_at(now_ms) is not state:
+                    continue
+                if len(found) == limit:
+                    last = found[-1].reservation_id
+                    return found, f"{self._of(last)}:{last}"
+                found.append(reservation)
+        return found, ""
+
+    async def _with_references(self, home: int, sets: list[tuple[str, str]], now_ms: int) -> dict[str, str]:
+        (members,) = await self._calls.read(("SINTER", *(keys.references(home, kind, ref) for kind, ref in sets)))
+        ids = [member.decode() for member in members]
+        if not ids:
+            return {}
+        hashes = self._record_keys(home, now_ms)
+        columns = await self._calls.read(*(("HMGET", name, *ids) for name in hashes))
+        records: dict[str, str] = {}
+        for column in columns:
+            records.update({name: text.decode() for name, text in zip(ids, column, strict=True) if text is not None})
+        return records
+
+    async def _all_of(self, home: int, now_ms: int) -> dict[str, str]:
+        records: dict[str, str] = {}
+        for name in self._record_keys(home, now_ms):
+            async for chunk in self._scan_hash(name):
+                records.update(chunk)
+        return records
+
+    def _record_keys(self, home: int, now_ms: int) -> list[str]:
+        # live ones first: a reservation that closes between two reads is then seen closed, not twice and not never
+        return [keys.reservations(home), *(keys.closed(home, period) for period in self._periods(now_ms))]
+
+
+def _place(after: str, partitions: int) -> tuple[int, str]:
+    if not after:
+        return 0, ""
+    partition, _, last_id = after.partition(":")
+    if not partition.isascii() or not partition.isdigit() or int(partition) >= partitions:
+        raise InvalidArgument("page_token", "not a page token of this listing")
+    return int(partition), last_id

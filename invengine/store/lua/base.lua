@@ -1,0 +1,271 @@
+#!lua name=invengine
+-- Version 1. Raise it with every change: the loader never puts an older library over a newer one.
+--
+-- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
+-- movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so
+-- that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all
+-- is decided, because Redis rolls nothing back.
+--
+-- Keys, record and row formats: README.md.
+
+-- While a library loads no globals exist, so these are bound by the first call.
+local call, concat, find, floor, format, gmatch, match, message_of, number, pack, spread, sub
+
+local UNITS_MAX = 9007199254740991 -- 2^53-1: doubles are exact up to here
+local AHEAD_MS = 600000 -- a movement is at most so far ahead of this clock; the services allow half of it
+local WORK_MAX = 2000 -- positions and rows handled before the rest of a batch is left to the next call
+local SPREAD_MAX = 4000 -- values handed to one command; Lua fails at 8,000
+
+-- The state of the running call. Nothing here outlives it: `begin` replaces all of it.
+local now_ms, now_s, now_text -- taken once per call
+local retention, log_length_max, count_window_ms -- as the message says; seconds, entries, milliseconds
+local period, period_before -- texts, see README
+local work -- how much was read and decided so far
+local revision_of -- partition -> its revision, the new one once it is changed
+local rows_of -- partition -> pieces of its log entry; only partitions that change are here
+local changed -- partitions that change, in order of first change
+local legs_of -- partition -> allocations named so far
+local hash_writes, hash_write_of -- what to HSET: a list of { key, field, value, ... } and the same by key
+local hash_drops -- a list of { key, field }
+local pushes, push_of -- what to RPUSH: a list of { key, second, partition, { entries } } and the entries by key; second
+-- is that of an expiry bucket, false for a trail
+local set_changes -- a list of { SADD or SREM, key, member }
+local state_changes -- reservation state -> how many more
+local tags = {} -- partition -> '{pN}:'; a pure function of the number, so it may outlive a call
+local digits = {} -- small number -> its text; likewise
+
+local function bind()
+  call, concat, find, floor, format = redis.call, table.concat, string.find, math.floor, string.format
+  gmatch, match, message_of, number = string.gmatch, string.match, cmsgpack.unpack, tonumber
+  pack, spread, sub = cmsgpack.pack, unpack, string.sub
+  for n = 0, 999 do
+    digits[n] = format('%.0f', n)
+  end
+  for partition = 0, 1023 do
+    tags[partition] = '{p' .. digits[partition % 1000] .. '}:'
+    if partition > 999 then
+      tags[partition] = format('{p%d}:', partition)
+    end
+  end
+end
+
+local function broken(what, value)
+  error({ err = 'ERR invengine: ' .. what .. ': ' .. tostring(value) })
+end
+
+-- The text of a whole number; tostring and .. lose digits over 1e14.
+local function text_of(n)
+  return digits[n] or format('%.0f', n)
+end
+
+-- The number that a stored text says; refuses '1.0', '1e3', '0x1', '01' and ' 1', as HINCRBY does.
+local function whole(text)
+  local n = number(text)
+  if n and n >= 0 and n <= UNITS_MAX and (digits[n] == text or format('%.0f', n) == text) then
+    return n
+  end
+  return broken('not a whole number', text)
+end
+
+-- A number of a message, checked to be whole and within the range.
+local function given(n, least)
+  if type(n) ~= 'number' or n < least or n > UNITS_MAX or n % 1 ~= 0 then
+    broken('not a whole number', n)
+  end
+  return n
+end
+
+local function clock()
+  local time = call('TIME')
+  return time[1] * 1000 + floor(time[2] / 1000)
+end
+
+-- Starts a call: unpacks its message and reads the revisions of the partitions that it names.
+--   message  { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
+local function begin(args)
+  if not call then
+    bind()
+  end
+  local message = message_of(args[1])
+  retention, log_length_max, count_window_ms = message[1], message[2], message[3]
+  now_ms = clock()
+  now_s, now_text = floor(now_ms / 1000), format('%.0f', now_ms)
+  local current = floor(now_s / retention)
+  period, period_before = text_of(current), text_of(current - 1)
+  work = 0
+  revision_of, rows_of, changed, legs_of = {}, {}, {}, {}
+  hash_writes, hash_write_of, hash_drops = {}, {}, {}
+  pushes, push_of, set_changes, state_changes = {}, {}, {}, {}
+  local partitions, names = message[4], {}
+  for i = 1, #partitions do
+    names[i] = tags[partitions[i]] .. 'revision'
+  end
+  if #names > 0 then
+    local revisions = call('MGET', spread(names))
+    for i = 1, #partitions do
+      revision_of[partitions[i]] = whole(revisions[i] or '0')
+    end
+  end
+  return message
+end
+
+-- The rows of a partition that changes in this call; its revision rises with the first.
+local function rows_in(partition)
+  local rows = rows_of[partition]
+  if not rows then
+    local revision = revision_of[partition]
+    if not revision then
+      revision = whole(call('GET', tags[partition] .. 'revision') or '0')
+    end
+    revision_of[partition] = revision + 1
+    rows = {}
+    rows_of[partition] = rows
+    changed[#changed + 1] = partition
+    legs_of[partition] = 0
+  end
+  return rows
+end
+
+-- A number for a new allocation, never used again in its partition.
+local function new_leg(partition)
+  local leg = legs_of[partition] + 1
+  if leg > 65535 then
+    broken('more than 65,535 allocations in one call', partition)
+  end
+  legs_of[partition] = leg
+  return text_of(revision_of[partition] * 65536 + leg)
+end
+
+local function write_field(key, field, value)
+  local write = hash_write_of[key]
+  if not write then
+    write = { key }
+    hash_write_of[key] = write
+    hash_writes[#hash_writes + 1] = write
+  end
+  local n = #write
+  write[n + 1], write[n + 2] = field, value
+end
+
+-- Has `entry` pushed to a list; `second` and `partition` when it is an expiry bucket.
+local function push_entry(key, entry, second, partition)
+  local entries = push_of[key]
+  if not entries then
+    entries = {}
+    push_of[key] = entries
+    pushes[#pushes + 1] = { key, second or false, partition, entries }
+  end
+  entries[#entries + 1] = entry
+end
+
+local function count_state(state, by)
+  state_changes[state] = (state_changes[state] or 0) + by
+end
+
+-- Looks `fields` up in hashes of their partitions, all of one partition and hash with one command.
+--   suffixes  hashes to look in; the first that has the field wins
+--   returns   per field its value or false
+local function look_up(partitions, fields, suffixes)
+  local found, groups, order = {}, {}, {}
+  for i = 1, #fields do
+    local partition = partitions[i]
+    local group = groups[partition]
+    if not group then
+      group = { {}, {} }
+      groups[partition] = group
+      order[#order + 1] = partition
+    end
+    local names, places = group[1], group[2]
+    local n = #names + 1
+    names[n], places[n] = fields[i], i
+    found[i] = false
+  end
+  for g = 1, #order do
+    local partition = order[g]
+    local names, places = groups[partition][1], groups[partition][2]
+    for s = 1, #suffixes do
+      local values = call('HMGET', tags[partition] .. suffixes[s], spread(names))
+      for i = 1, #names do
+        if values[i] and not found[places[i]] then
+          found[places[i]] = values[i]
+        end
+      end
+    end
+  end
+  return found
+end
+
+local write_positions, trim_trail -- set by stock.lua
+local write_records -- set by records.lua
+local write_expiry -- set by expiry.lua
+
+local function push_lists()
+  for i = 1, #pushes do
+    local key, second, partition, entries = pushes[i][1], pushes[i][2], pushes[i][3], pushes[i][4]
+    local length
+    for from = 1, #entries, SPREAD_MAX do
+      length = call('RPUSH', key, spread(entries, from, math.min(from + SPREAD_MAX - 1, #entries)))
+    end
+    if not second then
+      trim_trail(key, #entries)
+    elseif length == #entries then
+      call('ZADD', tags[partition] .. 'expiry', second, second)
+    end
+  end
+end
+
+local function write_hashes()
+  for i = 1, #hash_writes do
+    local write = hash_writes[i]
+    local n = #write
+    if n <= SPREAD_MAX then
+      call('HSET', spread(write))
+    else
+      for from = 2, n, SPREAD_MAX do
+        call('HSET', write[1], spread(write, from, math.min(from + SPREAD_MAX - 1, n)))
+      end
+    end
+  end
+  for i = 1, #hash_drops do
+    call('HDEL', hash_drops[i][1], hash_drops[i][2])
+  end
+  for i = 1, #set_changes do
+    local change = set_changes[i]
+    call(change[1], change[2], change[3])
+  end
+end
+
+-- Ends a call: writes what was decided, logs it, answers.
+--   home     partition whose counters of states take the change (readers add all partitions up)
+--   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed
+local function finish(outcomes, home)
+  write_positions()
+  write_records()
+  write_hashes()
+  push_lists()
+  write_expiry()
+  for state, by in pairs(state_changes) do
+    if by ~= 0 then
+      call('HINCRBY', tags[home] .. 'states', state, text_of(by))
+    end
+  end
+  local answered, revisions = {}, {}
+  for i = 1, #changed do
+    local partition = changed[i]
+    local tag, revision = tags[partition], revision_of[partition]
+    local rows, revision_text = concat(rows_of[partition]), text_of(revision)
+    local n = #revisions
+    revisions[n + 1], revisions[n + 2] = tag .. 'revision', revision_text
+    call('XADD', tag .. 'log', 'MAXLEN', '~', log_length_max, revision_text .. '-0', 'at', now_text, 'rows', rows)
+    answered[i] = { partition, revision, rows }
+  end
+  if #revisions > 0 then
+    call('MSET', spread(revisions))
+  end
+  for partition, revision in pairs(revision_of) do
+    if not rows_of[partition] then
+      answered[#answered + 1] = { partition, revision, '' }
+    end
+  end
+  return pack({ now_ms, answered, outcomes })
+end

@@ -1,0 +1,291 @@
+-- What becomes of reservations: confirm, extend, release, fulfil. One loop for all; each verb is a function that
+-- changes the record and the positions, or returns a refusal before it changed anything.
+
+local CHANGE_SIZE = 6 -- fields of an item before its lines
+
+-- One item: the fields of the message from `at` on.
+--   1 fingerprint   2 channel   3 expected revision, -1 for any   4 time to live (extend)   5 order_ref (confirm)
+--   6 line count, then per line: line_id, location or '', units or 0 for all that are open
+
+local function confirm_record(record, items, at)
+  if record[STATE] ~= 'HELD' then
+    return { 'RESERVATION_CONFIRMED' }
+  end
+  each_allocation(record, function(line, allocation)
+    if open_units(record, allocation) > 0 then
+      local rows = rows_in(whole(record[line + LINE_PARTITION]))
+      rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
+    end
+  end)
+  record[STATE], record[EXPIRES_AT] = 'CONFIRMED', '0'
+  local order_ref, before = items[at + 4], record[ORDER_REF]
+  if order_ref ~= '' and order_ref ~= before then
+    local tag = tags[record.home]
+    if before ~= '' then
+      set_changes[#set_changes + 1] = { 'SREM', tag .. 'order:' .. before, record.id }
+    end
+    set_changes[#set_changes + 1] = { 'SADD', tag .. 'order:' .. order_ref, record.id }
+    record[ORDER_REF] = order_ref
+  end
+end
+
+local function extend_record(record, items, at)
+  if record[STATE] ~= 'HELD' then
+    return { 'RESERVATION_CONFIRMED' }
+  end
+  local expires_at = text_of(math.ceil(now_ms / 1000) + given(items[at + 3], 1))
+  record[EXPIRES_AT] = expires_at
+  local bucket = text_of(record.home) .. '\t' .. record.id
+  each_allocation(record, function(line, allocation)
+    local units = open_units(record, allocation)
+    if units > 0 then
+      local partition = whole(record[line + LINE_PARTITION])
+      local rows = rows_in(partition)
+      rows[#rows + 1] = hold_row(record, line, allocation, units, expires_at)
+      local key = tags[partition] .. 'expiry:' .. expires_at
+      local entries = push_of[key]
+      if not entries or entries[#entries] ~= bucket then
+        push_entry(key, bucket, expires_at, partition)
+      end
+    end
+  end)
+end
+
+-- Which units of which allocations an item names.
+--   returns  a list of { line, allocation, units }; or nil and the refusal
+local function named_units(record, items, at)
+  local plan, left = {}, {} -- left: allocation -> open units that this item has not named yet
+  each_allocation(record, function(line, allocation)
+    local units = open_units(record, allocation)
+    left[allocation] = units
+    if items[at + 5] == 0 and units > 0 then
+      plan[#plan + 1] = { line, allocation, units }
+    end
+  end)
+  for n = 1, items[at + 5] do
+    local from = at + CHANGE_SIZE + (n - 1) * 3
+    local line_id, location, wanted = items[from], items[from + 1], given(items[from + 2], 0)
+    local line_found, found, open, take_all = false, {}, 0, wanted == 0
+    local line = LINES
+    for _ = 1, whole(record[LINE_COUNT]) do
+      local allocations = whole(record[line + LINE_ALLOCATIONS])
+      local mine = record[line] == line_id
+      line_found = line_found or mine
+      for a = 0, allocations - 1 do
+        local allocation = line + LINE_FIELDS + a * ALLOCATION_FIELDS
+        if mine and (location == '' or record[allocation] == location) then
+          found[#found + 1] = { line, allocation }
+          open = open + left[allocation]
+        end
+      end
+      line = line + LINE_FIELDS + allocations * ALLOCATION_FIELDS
+    end
+    if not line_found or (location ~= '' and #found == 0) then
+      return nil, { 'LINE_NOT_FOUND', n }
+    end
+    if take_all then
+      wanted = open
+    elseif wanted > open then
+      return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open }
+    end
+    for f = 1, #found do
+      local allocation = found[f][2]
+      local units = math.min(wanted, left[allocation])
+      if units > 0 then
+        plan[#plan + 1] = { found[f][1], allocation, units }
+        left[allocation] = left[allocation] - units
+        wanted = wanted - units
+      end
+    end
+  end
+  return plan
+end
+
+-- The position of an allocation.
+local function position_of(record, line, allocation)
+  local partition = whole(record[line + LINE_PARTITION])
+  local p = find_position(record[line + LINE_SKU], record[allocation], partition)
+  if not p then
+    broken('units of a reservation are missing', record.id)
+  end
+  return p, partition
+end
+
+-- Lowers reserved, and on_hand when the units leave, and writes it to the record.
+local function give_up_units(record, plan, kind, channel)
+  local is_fulfilled, was_held = kind == 'FULFIL', record[STATE] == 'HELD'
+  local place = is_fulfilled and FULFILLED or RELEASED
+  local channel_and_id, references = channel .. '\t' .. record.id, '\t' .. record[ORDER_REF]
+  for i = 1, #plan do
+    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
+    local p, partition = position_of(record, line, allocation)
+    local rows, left = rows_in(partition), 0
+    reserved[p] = reserved[p] - units
+    if is_fulfilled then
+      on_hand[p] = on_hand[p] - units
+      remember_in_trail(p, -units, now_ms)
+    end
+    touch(p)
+    record[allocation + place] = text_of(whole(record[allocation + place]) + units)
+    rows[#rows + 1] = position_row(p, is_fulfilled and -units or 0, -units, kind, channel_and_id, references, now_text)
+    if was_held then
+      left = open_units(record, allocation)
+      rows[#rows + 1] = hold_row(record, line, allocation, left, left > 0 and record[EXPIRES_AT] or '0')
+    end
+  end
+end
+
+-- A record with nothing open any more is closed: FULFILLED when something of it left, else RELEASED.
+local function close_if_done(record)
+  local fulfilled = false
+  local is_open = each_allocation(record, function(_, allocation)
+    fulfilled = fulfilled or record[allocation + FULFILLED] ~= '0'
+    if open_units(record, allocation) > 0 then
+      return true
+    end
+  end)
+  if not is_open then
+    record[STATE], record[EXPIRES_AT] = fulfilled and 'FULFILLED' or 'RELEASED', '0'
+  end
+end
+
+local function check_reserved(record, plan)
+  local taken = {}
+  for i = 1, #plan do
+    local p = position_of(record, plan[i][1], plan[i][2])
+    taken[p] = (taken[p] or 0) + plan[i][3]
+    if taken[p] > reserved[p] then
+      broken('units of a reservation are missing', record.id)
+    end
+  end
+end
+
+local function release_record(record, items, at)
+  local plan, refusal = named_units(record, items, at)
+  if not plan then
+    return refusal
+  end
+  check_reserved(record, plan)
+  give_up_units(record, plan, 'RELEASE', items[at + 1])
+  close_if_done(record)
+  return nil, #plan == 0
+end
+
+local function fulfil_record(record, items, at)
+  if record[STATE] ~= 'CONFIRMED' then
+    return { 'RESERVATION_NOT_CONFIRMED' }
+  end
+  local plan, refusal = named_units(record, items, at)
+  if not plan then
+    return refusal
+  end
+  check_reserved(record, plan)
+  local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
+  for i = 1, #plan do
+    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
+    local p = position_of(record, line, allocation)
+    local there = on_hand[p] - (leaving[p] or 0)
+    if units > there then
+      local n = #short
+      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
+      short[n + 4], short[n + 5] = units, there
+    else
+      leaving[p] = (leaving[p] or 0) + units
+    end
+  end
+  if #short > 1 then
+    return short
+  end
+  give_up_units(record, plan, 'FULFIL', items[at + 1])
+  close_if_done(record)
+  return nil, #plan == 0
+end
+
+-- The refusal that the state of the record alone demands, or nil.
+local function refused_by_state(record, expected_revision)
+  if not record then
+    return { 'RESERVATION_NOT_FOUND' }
+  end
+  local state = record[STATE]
+  if state == 'EXPIRED' or (state == 'HELD' and whole(record[EXPIRES_AT]) <= now_s) then
+    return { 'RESERVATION_EXPIRED', whole(record[EXPIRES_AT]) }
+  elseif state == 'RELEASED' or state == 'FULFILLED' then
+    return { 'RESERVATION_CLOSED', state }
+  elseif expected_revision >= 0 and whole(record[REVISION]) ~= expected_revision then
+    return { 'REVISION_MISMATCH', whole(record[REVISION]) }
+  end
+end
+
+-- The loop of the four verbs.
+--   keys   {pN}:log of every partition of a reservation or a request; those of SKUs are derived from the records
+--   args   1 message: { ..., { home, ... }, items, { item's request partition, ... }, { request, ... }, { home, ... },
+--          { reservation_id, ... } }; items as above
+--   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
+--          REQUEST_MISMATCH | RESERVATION_NOT_FOUND | RESERVATION_EXPIRED, second | RESERVATION_CLOSED, state |
+--          REVISION_MISMATCH, revision | and what the verb says
+local function change(args, change_record)
+  local message = begin_call(args)
+  begin_expiry(0)
+  local items, request_partitions, requests, homes, ids = message[5], message[6], message[7], message[8], message[9]
+  local stored = look_up(request_partitions, requests, { 'requests:' .. period, 'requests:' .. period_before })
+  local texts = look_up(homes, ids, { 'reservations', 'closed:' .. period, 'closed:' .. period_before })
+  local outcomes, at = {}, 1
+  for i = 1, #requests do
+    if work > WORK_MAX then
+      break
+    end
+    local id, fingerprint = ids[i], items[at]
+    local outcome = earlier_answer(requests[i], fingerprint, stored[i])
+    if not outcome then
+      local record = records[id]
+      if record == nil then
+        record = texts[i] and read_record(id, homes[i], texts[i])
+      end
+      outcome = refused_by_state(record, items[at + 2])
+      if not outcome then
+        local is_same
+        outcome, is_same = change_record(record, items, at)
+        if not outcome then
+          outcome = is_same and concat(record, '\t') or record_changed(record)
+          remember_request(request_partitions[i], requests[i], fingerprint, id, outcome)
+        end
+      end
+    end
+    outcomes[i] = outcome
+    at = at + CHANGE_SIZE + items[at + 5] * 3
+  end
+  return finish(outcomes, homes[1])
+end
+
+-- HELD becomes CONFIRMED and does not expire any more. Refuses with RESERVATION_CONFIRMED.
+redis.register_function({
+  function_name = 'invengine_confirm',
+  callback = function(_, args)
+    return change(args, confirm_record)
+  end,
+  flags = { 'allow-oom' },
+})
+
+-- A hold gets a new time to live from now on. Refuses with RESERVATION_CONFIRMED.
+redis.register_function('invengine_extend', function(_, args)
+  return change(args, extend_record)
+end)
+
+-- Units are given back. Refuses with LINE_NOT_FOUND, line | QUANTITY_EXCEEDS_OPEN, line, open.
+redis.register_function({
+  function_name = 'invengine_release',
+  callback = function(_, args)
+    return change(args, release_record)
+  end,
+  flags = { 'allow-oom' },
+})
+
+-- Units leave: reserved and on_hand fall. Refuses with RESERVATION_NOT_CONFIRMED | LINE_NOT_FOUND, line |
+-- QUANTITY_EXCEEDS_OPEN, line, open | INSUFFICIENT_STOCK, line_id, sku, location, wanted, on_hand, ...
+redis.register_function({
+  function_name = 'invengine_fulfil',
+  callback = function(_, args)
+    return change(args, fulfil_record)
+  end,
+  flags = { 'allow-oom' },
+})

@@ -1,0 +1,120 @@
+-- Holds whose time is over. They are expired by the sweeper, and by any call that finds stock short.
+
+local EXPIRE_MAX = 500 -- reservations per call
+
+local bucket_cuts -- a list of { partition, second, entries read, whether these were all }
+local swept -- partition -> true: all that was due is expired; false: more is due
+local budget -- how many may still be expired by this call
+
+local function begin_expiry(limit)
+  bucket_cuts, swept, budget = {}, {}, limit
+end
+
+local function expire_record(record)
+  local channel_and_id = record[CHANNEL] .. '\t' .. record.id
+  each_allocation(record, function(line, allocation)
+    local units = open_units(record, allocation)
+    if units > 0 then
+      local partition = whole(record[line + LINE_PARTITION])
+      local p = find_position(record[line + LINE_SKU], record[allocation], partition)
+      if not p or reserved[p] < units then
+        broken('units of a reservation are missing', record.id)
+      end
+      local rows = rows_in(partition)
+      reserved[p] = reserved[p] - units
+      touch(p)
+      record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
+      rows[#rows + 1] = position_row(p, 0, -units, 'EXPIRE', channel_and_id, '\t' .. record[ORDER_REF], now_text)
+      rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
+    end
+  end)
+  record[STATE] = 'EXPIRED'
+  record_changed(record)
+end
+
+-- Expires what is due in a partition, as far as the budget of this call goes. Entries of reservations that were closed,
+-- confirmed or extended meanwhile are dropped. Fills `expired` with ids, and swept[partition].
+local function expire_due(partition, expired)
+  local tag = tags[partition]
+  local seconds = call('ZRANGEBYSCORE', tag .. 'expiry', '-inf', text_of(now_s), 'LIMIT', 0, 100)
+  swept[partition] = #seconds < 100
+  for i = 1, #seconds do
+    if budget <= 0 then
+      swept[partition] = false
+      return
+    end
+    local second = seconds[i]
+    local entries = call('LRANGE', tag .. 'expiry:' .. second, 0, budget)
+    local last = math.min(#entries, budget)
+    budget = budget - last
+    bucket_cuts[#bucket_cuts + 1] = { partition, second, last, last == #entries }
+    if last < #entries then
+      swept[partition] = false
+    end
+    for e = 1, last do
+      local home, id = match(entries[e], '^(%d+)\t(.*)$')
+      home = whole(home)
+      local record = records[id]
+      if record == nil then
+        local text = call('HGET', tags[home] .. 'reservations', id)
+        record = text and read_record(id, home, text)
+      end
+      if record and record[STATE] == 'HELD' and whole(record[EXPIRES_AT]) <= now_s then
+        expire_record(record)
+        expired[#expired + 1] = id
+      end
+    end
+  end
+end
+
+-- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call.
+--   returns  true when something was expired, then decide anew; nil when nothing was due; else the partition to sweep
+local function expire_for(partitions)
+  local expired = {}
+  for i = 1, #partitions do
+    local partition = partitions[i]
+    if swept[partition] == nil then
+      expire_due(partition, expired)
+    end
+  end
+  if #expired > 0 then
+    return true
+  end
+  for i = 1, #partitions do
+    if not swept[partitions[i]] then
+      return partitions[i]
+    end
+  end
+  return nil
+end
+
+write_expiry = function()
+  for i = 1, #bucket_cuts do
+    local cut = bucket_cuts[i]
+    local tag, second = tags[cut[1]], cut[2]
+    if cut[4] then
+      call('DEL', tag .. 'expiry:' .. second)
+      call('ZREM', tag .. 'expiry', second)
+    else
+      call('LTRIM', tag .. 'expiry:' .. second, cut[3], -1)
+    end
+  end
+end
+
+-- Expires holds of a partition whose time is over, oldest first.
+--   keys   {pN}:log of the partition; those of other partitions that the reservations touch are derived
+--   args   1 message: { ..., { partition }, partition, limit }
+--   reply  outcomes { 1 when more is due else 0, reservation_id, ... }
+local function expire(_, args)
+  local message = begin_call(args)
+  local partition = message[5]
+  begin_expiry(message[6])
+  local expired = { 0 }
+  expire_due(partition, expired)
+  if not swept[partition] then
+    expired[1] = 1
+  end
+  return finish(expired, partition)
+end
+
+redis.register_function({ function_name = 'invengine_expire', callback = expire, flags = { 'allow-oom' } })

@@ -1,0 +1,70 @@
+-- The network document, and forgetting what is past retention.
+
+-- Stores the network document. One equal to the stored one changes nothing, so a repeat is safe.
+--   keys   1 invengine:network
+--   args   1 the document   2 the revision that the caller saw, or ''
+--   reply  { APPLIED or SAME or REVISION_MISMATCH, revision as text }
+local function apply_network(keys, args)
+  if not call then
+    bind()
+  end
+  local stored = call('HMGET', keys[1], 'document', 'revision')
+  local revision = whole(stored[2] or '0')
+  if stored[1] == args[1] then
+    return { 'SAME', text_of(revision) }
+  elseif args[2] ~= '' and whole(args[2]) ~= revision then
+    return { 'REVISION_MISMATCH', text_of(revision) }
+  end
+  local next_revision = text_of(revision + 1)
+  call('HSET', keys[1], 'document', args[1], 'revision', next_revision, 'applied_at_ms', text_of(clock()))
+  call('PUBLISH', 'invengine:network', next_revision)
+  return { 'APPLIED', next_revision }
+end
+
+redis.register_function('invengine_apply_network', apply_network)
+
+local FORGET_MAX = 500 -- reservations per call
+
+-- Takes closed reservations of a period out of the sets of their references. Returns how many, and whether all are done.
+local function forget_closed(tag, key)
+  local records = call('HSCAN', key, '0', 'COUNT', FORGET_MAX)[2]
+  for i = 1, #records, 2 do
+    local fields = {}
+    for field in gmatch(records[i + 1] .. '\t', '([^\t]*)\t') do
+      fields[#fields + 1] = field
+    end
+    for place, name in pairs({ [6] = 'customer:', [7] = 'order:', [8] = 'cart:' }) do
+      if fields[place] ~= '' then
+        call('SREM', tag .. name .. fields[place], records[i])
+      end
+    end
+    call('HDEL', key, records[i])
+  end
+  return #records / 2, call('EXISTS', key) == 0
+end
+
+-- Drops what is past retention from a partition: whole periods of events and requests, closed reservations by and by.
+--   keys   1 {pN}:log
+--   args   1 message: { ..., { partition }, partition, the first period that the store can have }
+--   reply  outcomes { 1 when there is more to do else 0, reservations forgotten }
+local function forget(_, args)
+  local message = begin_call(args)
+  begin_expiry(0)
+  local partition, first = message[5], message[6]
+  local tag, forgotten, last = tags[partition], 0, floor(now_s / retention) - 2
+  local stored = call('GET', tag .. 'forgotten')
+  local next_period, steps = stored and whole(stored) + 1 or first, 0
+  while next_period <= last and steps < 1000 do
+    local name = text_of(next_period)
+    call('UNLINK', tag .. 'requests:' .. name, tag .. 'events:' .. name)
+    local count, is_done = forget_closed(tag, tag .. 'closed:' .. name)
+    forgotten, steps = forgotten + count, steps + 1 + count
+    if is_done then
+      call('SET', tag .. 'forgotten', name)
+      next_period = next_period + 1
+    end
+  end
+  return finish({ next_period <= last and 1 or 0, forgotten }, partition)
+end
+
+redis.register_function({ function_name = 'invengine_forget', callback = forget, flags = { 'allow-oom' } })

@@ -1,0 +1,175 @@
+-- Stock coming in, going out, being counted.
+
+local TRAIL_CHUNK = 500 -- entries of a trail read at once
+
+-- Units that moved at a position after an instant, by its trail: what a count of that instant must keep on top.
+-- The trail is in the order of recording, so the search from its end is over where nothing can be late enough.
+local function moved_since(p, instant)
+  local key, location, moved = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p], 0
+  local function add(entry)
+    local recorded_at, occurred_at, where, units = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)$')
+    if not units then
+      broken('not an entry of a trail', entry)
+    end
+    if where == location and number(occurred_at) > instant then
+      moved = moved + number(units)
+    end
+    return number(recorded_at)
+  end
+  local pending = push_of[key] or {}
+  for i = 1, #pending do
+    add(pending[i])
+  end
+  local last = -1
+  while true do
+    local entries = call('LRANGE', key, last - TRAIL_CHUNK + 1, last)
+    for i = #entries, 1, -1 do
+      if add(entries[i]) < instant - AHEAD_MS then
+        return moved
+      end
+    end
+    if #entries < TRAIL_CHUNK then
+      return moved
+    end
+    last = last - TRAIL_CHUNK
+    work = work + TRAIL_CHUNK
+  end
+end
+
+-- The position of a movement; one that does not exist yet is made in the tables and written only when it is applied.
+local function position_for(sku, location, partition)
+  local p = find_position(sku, location, partition)
+  if p then
+    return p, true
+  end
+  return new_position(sku, location, partition), false
+end
+
+-- Decides a movement of any kind but a count.
+--   returns  nil and the new on_hand, or the word of the refusal and its numbers
+local function decide_change(p, kind, quantity, occurred_at)
+  if counted[p] > 0 and occurred_at <= counted[p] then
+    return { 'COVERED_BY_COUNT', counted[p] }
+  end
+  local units = kind == 'SALE' and -quantity or quantity
+  local after = on_hand[p] + units
+  if kind == 'SALE' and quantity > on_hand[p] - reserved[p] then
+    return { 'INSUFFICIENT_STOCK', quantity, math.max(0, on_hand[p] - reserved[p]) }
+  elseif after < 0 then
+    return { 'INSUFFICIENT_STOCK', -units, on_hand[p] }
+  elseif after > UNITS_MAX then
+    return { 'QUANTITY_OUT_OF_RANGE', on_hand[p], units }
+  end
+  return nil, after
+end
+
+-- Decides a count: on_hand was `quantity` at `occurred_at`, and what moved since is kept on top.
+local function decide_count(p, exists, quantity, occurred_at)
+  if counted[p] > 0 and occurred_at < counted[p] then
+    return { 'OLDER_COUNT', counted[p] }
+  elseif exists and occurred_at < now_ms - count_window_ms then
+    return { 'COUNT_TOO_OLD', now_ms - count_window_ms }
+  end
+  local moved = exists and moved_since(p, occurred_at) or 0
+  local after = quantity + moved
+  if after < 0 or after > UNITS_MAX then
+    return { 'QUANTITY_OUT_OF_RANGE', quantity, moved }
+  end
+  return nil, after
+end
+
+local function outcome_of(word, p, refusal)
+  local outcome = { word, on_hand[p], reserved[p], revised[p] }
+  if refusal then
+    for i = 1, #refusal do
+      outcome[4 + i] = refusal[i]
+    end
+  end
+  return outcome
+end
+
+local MOVEMENT_SIZE = 7 -- partition, sku, location, kind, quantity, occurred_at_ms, expected revision or -1
+
+-- Decides a movement and applies it to the tables.
+--   returns  its outcome, whether to remember the event, the partition to sweep first or nil
+local function move(items, at, event, reason_and_reference)
+  local partition, sku, location, kind = items[at], items[at + 1], items[at + 2], items[at + 3]
+  local occurred_at, expected = given(items[at + 5], 0), items[at + 6]
+  local quantity = given(items[at + 4], kind == 'ADJUSTMENT' and -UNITS_MAX or 0)
+  local p, exists = position_for(sku, location, partition)
+  if expected >= 0 and expected ~= revised[p] then
+    return outcome_of('REFUSED', p, { 'REVISION_MISMATCH', revised[p] })
+  end
+  local refusal, after
+  if kind == 'COUNT' then
+    refusal, after = decide_count(p, exists, quantity, occurred_at)
+  else
+    refusal, after = decide_change(p, kind, quantity, occurred_at)
+    if kind == 'SALE' and refusal and refusal[1] == 'INSUFFICIENT_STOCK' and exists then
+      local answer = expire_for({ partition })
+      if answer == true then
+        refusal, after = decide_change(p, kind, quantity, occurred_at)
+        answer = refusal and expire_for({ partition })
+      end
+      if answer then
+        return nil, false, answer
+      end
+    end
+  end
+  if refusal then
+    local is_stale = refusal[1] == 'OLDER_COUNT' or refusal[1] == 'COVERED_BY_COUNT'
+    return outcome_of(is_stale and 'STALE' or 'REFUSED', p, refusal), is_stale
+  end
+  local rows, units = rows_in(partition), after - on_hand[p]
+  if not exists then
+    places_in(sku)[location] = p
+  end
+  if kind == 'COUNT' then
+    counted[p] = occurred_at
+  else
+    remember_in_trail(p, units, occurred_at)
+  end
+  on_hand[p] = after
+  touch(p)
+  rows[#rows + 1] = position_row(p, units, 0, kind, event, reason_and_reference, text_of(occurred_at))
+  return outcome_of('APPLIED', p), true
+end
+
+-- Applies movements in their order, each on its own.
+--   keys   {pN}:log of every partition of a SKU or an event
+--   args   1 message: { ..., { partition of a SKU, ... }, items, { item's event partition, ... }, { event, ... },
+--          { reason TAB reference, ... } }; an event is source TAB event_id; items are flat, MOVEMENT_SIZE fields each
+--   reply  per movement, as far as this call went: { result, on_hand, reserved, revision, then for STALE and REFUSED:
+--          OLDER_COUNT, counted_at | COVERED_BY_COUNT, counted_at | COUNT_TOO_OLD, oldest | REVISION_MISMATCH, revision |
+--          INSUFFICIENT_STOCK, wanted, available | QUANTITY_OUT_OF_RANGE, on_hand, quantity }, or
+--          { SWEEP_FIRST, partition }: sweep it, then send this one and those after it again
+local function post_movements(_, args)
+  local message = begin_call(args)
+  begin_expiry(EXPIRE_MAX)
+  local items, event_partitions, events, reasons = message[5], message[6], message[7], message[8]
+  local stored = look_up(event_partitions, events, { 'events:' .. period, 'events:' .. period_before })
+  local outcomes, seen = {}, {}
+  for i = 1, #events do
+    if work > WORK_MAX then
+      break
+    end
+    local event, at = events[i], (i - 1) * MOVEMENT_SIZE + 1
+    if stored[i] or seen[event] then
+      outcomes[i] = outcome_of('REPEATED', (position_for(items[at + 1], items[at + 2], items[at])))
+    else
+      local outcome, is_final, sweep = move(items, at, event, reasons[i])
+      if sweep then
+        outcomes[i] = { 'SWEEP_FIRST', sweep }
+        break
+      end
+      if is_final then
+        seen[event] = true
+        write_field(tags[event_partitions[i]] .. 'events:' .. period, event, text_of(outcome[4]))
+      end
+      outcomes[i] = outcome
+    end
+  end
+  return finish(outcomes, message[4][1])
+end
+
+redis.register_function('invengine_post_movements', post_movements)

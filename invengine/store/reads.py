@@ -1,0 +1,214 @@
+"""Questions to the store that change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from invengine.domain.orders import Reservation, ReservationState
+from invengine.domain.partitions import partition_of
+from invengine.domain.stock import LedgerEntry, Position
+from invengine.store import keys
+from invengine.store.calls import Calls
+from invengine.store.records import LogEntry, LogTrimmed, open_allocations, read_position, read_reservation
+from invengine.store.startup import StoreIdentity, as_dict
+
+SCAN_COUNT = 1000
+LEDGER_CHUNK = 200
+LEDGER_ENTRIES_MAX = 20_000
+"""Entries that one page of a ledger looks at: a SKU that seldom moves must not make one call read a whole log."""
+
+ROWS_PER_ENTRY = 65_536
+"""A place in a ledger is revision x this + place in the entry, from 1."""
+
+
+class Reads:
+    """The reading half of the store."""
+
+    def __init__(self, calls: Calls, identity: StoreIdentity) -> None:
+        self._calls = calls
+        self._retention_seconds = identity.retention_seconds
+        self.partitions = identity.partitions
+        self.store_id = identity.store_id
+
+    async def now_ms(self) -> int:
+        """Redis's clock."""
+        return milliseconds((await self._calls.read(("TIME",)))[0])
+
+    async def revisions(self) -> list[int]:
+        """The newest revision of every partition, in one round trip."""
+        (texts,) = await self._calls.read(("MGET", *map(keys.revision, range(self.partitions))))
+        return [int(text or 0) for text in texts]
+
+    async def position(self, sku: str, location: str) -> Position | None:
+        """One position, or None where the SKU was never stocked. `reserved` counts holds that are over but not swept."""
+        (text,) = await self._calls.read(("HGET", keys.stock(self._of(sku), sku), location))
+        return read_position(text) if text else None
+
+    async def positions(self, sku: str) -> dict[str, Position]:
+        """All positions of a SKU by location; empty when it is unknown."""
+        (stored,) = await self._calls.read(("HGETALL", keys.stock(self._of(sku), sku)))
+        return {location.decode(): read_position(text) for location, text in as_dict(stored).items()}
+
+    async def reservation(self, reservation_id: str) -> Reservation | None:
+        """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""
+        home = self._of(reservation_id)
+        text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
+        if text is None:
+            found = await self._calls.read(
+                *(("HGET", keys.closed(home, period), reservation_id) for period in self._periods(milliseconds(time)))
+            )
+            text = next(filter(None, found), None)
+        return read_reservation(reservation_id, text.decode()) if text else None
+
+    async def ledger(
+        self, sku: str, location: str = "", before: int = 0, limit: int = 100
+    ) -> tuple[list[LedgerEntry], int]:
+        """Changes of a SKU, newest first, and the place to continue `before`; 0 at the end. A page may be empty."""
+        partition = self._of(sku)
+        needle = f"P\t{sku}\t{location}\t".encode() if location else f"P\t{sku}\t".encode()
+        entries: list[LedgerEntry] = []
+        revision, row = divmod(before, ROWS_PER_ENTRY)
+        newest = f"{revision}-0" if before else "+"
+        for _ in range(0, LEDGER_ENTRIES_MAX, LEDGER_CHUNK):
+            (chunk,) = await self._calls.read(("XREVRANGE", keys.log(partition), newest, "-", "COUNT", LEDGER_CHUNK))
+            for entry_id, fields in chunk:
+                entry = log_entry(partition, entry_id, fields)
+                lines = [line for line in entry.rows.split(b"\n") if line.startswith(needle)]
+                last = row - 1 if before and entry.revision == revision else len(lines)
+                for place in range(min(last, len(lines)), 0, -1):
+                    if len(entries) == limit:
+                        return entries, entry.revision * ROWS_PER_ENTRY + place + 1
+                    entries.append(_ledger_entry(entry, lines[place - 1]))
+            if len(chunk) < LEDGER_CHUNK:
+                return entries, 0
+            newest = f"({chunk[-1][0].decode()}"
+        return entries, int(chunk[-1][0].split(b"-")[0]) * ROWS_PER_ENTRY + 1
+
+    async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> list[LogEntry]:
+        """Entries after these revisions, of all partitions, at most `count` of each; waits `block_ms` for the first.
+
+        LogTrimmed when entries between `after` and the first that is left are gone.
+        """
+        command: list[str | int] = ["XREAD", "COUNT", count]
+        if block_ms:
+            command += ["BLOCK", block_ms]
+        command += ["STREAMS", *map(keys.log, range(self.partitions)), *(f"{revision}-0" for revision in after)]
+        (reply,) = await self._calls.read(command, block_seconds=block_ms / 1000)
+        found = []
+        for name, entries in reply.items() if isinstance(reply, dict) else reply or ():
+            partition = int(name[2 : name.index(b"}")])
+            # RESP3 replies may wrap the entries of a stream once more
+            listed = [log_entry(partition, entry_id, fields) for entry_id, fields in _unwrapped(entries)]
+            if listed[0].revision != after[partition] + 1:
+                raise LogTrimmed(partition)
+            found += listed
+        return found
+
+    async def snapshot_positions(self) -> AsyncIterator[list[tuple[str, dict[bytes, bytes]]]]:
+        """All positions in chunks of (SKU, location -> text). A SKU may come twice: note revisions() before, then read
+        the log from there.
+        """
+        cursor = b"0"
+        while True:
+            scan = ("SCAN", cursor, "MATCH", keys.STOCK_PATTERN, "COUNT", SCAN_COUNT, "TYPE", "hash")
+            ((cursor, names),) = await self._calls.read(scan)
+            if names:
+                hashes = await self._calls.read(*(("HGETALL", name) for name in names))
+                yield [(keys.sku_of_stock(name), as_dict(stored)) for name, stored in zip(names, hashes, strict=True)]
+            if cursor == b"0":
+                return
+
+    async def live_records(self, partition: int) -> AsyncIterator[list[tuple[str, str]]]:
+        """Id and record of the live reservations of a home partition, in chunks; one may come twice."""
+        async for chunk in self._scan_hash(keys.reservations(partition)):
+            yield chunk
+
+    async def snapshot_holds(self) -> AsyncIterator[list[LogEntry]]:
+        """Rows `H` of all held units, in chunks: entries of revision 0 whose partition is that of the SKU."""
+        for home in range(self.partitions):
+            async for records in self.live_records(home):
+                rows: dict[int, list[str]] = {}
+                for reservation_id, text in records:
+                    state, expires_at, found = open_allocations(reservation_id, text)
+                    if state is ReservationState.HELD:
+                        for held in found:
+                            row = f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}\t\n"
+                            rows.setdefault(held.partition, []).append(row)
+                if rows:
+                    yield [LogEntry(partition, 0, 0, "".join(lines).encode()) for partition, lines in rows.items()]
+
+    async def states(self) -> dict[str, int]:
+        """How many reservations are HELD and CONFIRMED now, and how many became FULFILLED, RELEASED and EXPIRED so far.
+
+        A hold whose time is over counts as HELD until it is swept.
+        """
+        counters = await self._calls.read(*(("HGETALL", keys.states(n)) for n in range(self.partitions)))
+        totals = {state.value: 0 for state in ReservationState}
+        for counter in counters:
+            for state, count in as_dict(counter).items():
+                totals[state.decode()] += int(count)
+        return totals
+
+    async def log_length(self) -> int:
+        """Entries in the change logs of all partitions."""
+        return sum(await self._calls.read(*(("XLEN", keys.log(n)) for n in range(self.partitions))))
+
+    async def network(self) -> tuple[str, int] | None:
+        """The network document and its revision, or None when none was applied."""
+        ((document, revision),) = await self._calls.read(("HMGET", keys.NETWORK, "document", "revision"))
+        return (document.decode(), int(revision)) if document is not None else None
+
+    def _of(self, name: str) -> int:
+        return partition_of(name, self.partitions)
+
+    def _periods(self, now_ms: int) -> tuple[int, int, int]:
+        # the next one too: the clock may have passed its start since it was asked
+        current = now_ms // 1000 // self._retention_seconds
+        return current, current - 1, current + 1
+
+    async def _scan_hash(self, key: str) -> AsyncIterator[list[tuple[str, str]]]:
+        cursor = b"0"
+        while True:
+            ((cursor, flat),) = await self._calls.read(("HSCAN", key, cursor, "COUNT", SCAN_COUNT))
+            if flat:
+                yield [(name.decode(), text.decode()) for name, text in as_dict(flat).items()]
+            if cursor == b"0":
+                return
+
+
+def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
+    """One entry of a log stream: fields `at` and `rows`."""
+    _, at, _, rows = fields
+    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+
+
+def _unwrapped(entries: Any) -> Any:
+    return entries[0] if entries and len(entries) == 1 and isinstance(entries[0][0], list | tuple) else entries
+
+
+def milliseconds(time: Any) -> int:
+    """The answer of TIME, in milliseconds."""
+    return int(time[0]) * 1000 + int(time[1]) // 1000
+
+
+def _ledger_entry(entry: LogEntry, line: bytes) -> LedgerEntry:
+    columns = line.decode().split("\t")
+    _, _, location, on_hand, reserved, _, units, set_aside, kind, actor, cause, reason, reference, occurred_at_ms, _ = (
+        columns
+    )
+    return LedgerEntry(
+        location=location,
+        kind=kind,
+        actor=actor,
+        cause=cause,
+        reason=reason,
+        reference=reference,
+        occurred_at_ms=int(occurred_at_ms),
+        recorded_at_ms=entry.recorded_at_ms,
+        on_hand_before=int(on_hand) - int(units),
+        on_hand_after=int(on_hand),
+        reserved_before=int(reserved) - int(set_aside),
+        reserved_after=int(reserved),
+        revision=entry.revision,
+    )

@@ -1,0 +1,154 @@
+"""What the store hands out beside the words of the domain, and the texts that it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from invengine.domain.orders import (
+    Allocation,
+    Destination,
+    Fulfilment,
+    Reservation,
+    ReservationLine,
+    ReservationState,
+)
+from invengine.domain.stock import Position
+
+OutcomeT = TypeVar("OutcomeT")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How the store behaves; all servers of one store use the same.
+
+    retention_seconds     closed reservations, requests and events are remembered for one to two times this long;
+                          counts when the store is made, later the stored number does
+    count_window_seconds  a count of an existing position may be so old
+    log_length_max        entries kept in the change log of each partition, at least
+    retry_seconds         how long a call is repeated while Redis cannot be reached or is busy
+    """
+
+    retention_seconds: int = 86_400
+    count_window_seconds: int = 172_800
+    log_length_max: int = 50_000
+    retry_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of the change log: what one call changed in one partition. `rows` as in lua/README.md."""
+
+    partition: int
+    revision: int
+    recorded_at_ms: int
+    rows: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[OutcomeT]):
+    """The answer to a batched write.
+
+    `outcomes` has one per item, in order. `revisions` has the newest revision of every partition of a SKU or
+    reservation that the answers rest on, also for repeats and refusals. `entries` is what the write logged, per
+    partition in order.
+    """
+
+    outcomes: list[OutcomeT]
+    revisions: dict[int, int] = field(default_factory=dict)
+    entries: list[LogEntry] = field(default_factory=list)
+    now_ms: int = 0
+
+
+class LogTrimmed(Exception):
+    """Entries of a partition's log that were asked for are gone: load a snapshot instead."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(f"the log of partition {partition} was trimmed")
+        self.partition = partition
+
+
+class Unreadable(Exception):
+    """A stored value is not what the formats say: somebody else wrote it, or the data are damaged."""
+
+
+HEAD_FIELDS = 9
+LINE_FIELDS = 9
+ALLOCATION_FIELDS = 5
+_NOWHERE = Destination()
+
+
+def read_position(text: bytes) -> Position:
+    """The position that `on_hand,reserved,revision,counted_at_ms` says."""
+    try:
+        on_hand, reserved, revision, counted_at_ms = text.split(b",")
+        return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms))
+    except ValueError as error:
+        raise Unreadable(f"not a position: {text!r}") from error
+
+
+def read_reservation(reservation_id: str, text: str) -> Reservation:
+    """The reservation that a record says."""
+    try:
+        fields = text.split("\t")
+        state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, count = fields[
+            :HEAD_FIELDS
+        ]
+        at, lines = HEAD_FIELDS, []
+        for _ in range(int(count)):
+            line_id, _, sku, quantity, way, country, postal_code, place, allocation_count = fields[
+                at : at + LINE_FIELDS
+            ]
+            at += LINE_FIELDS
+            allocations = []
+            for _ in range(int(allocation_count)):
+                location, _, units, fulfilled, released = fields[at : at + ALLOCATION_FIELDS]
+                allocations.append(Allocation(location, int(units), int(fulfilled), int(released)))
+                at += ALLOCATION_FIELDS
+            known = country or postal_code or place
+            destination = Destination(country, postal_code, place) if known else _NOWHERE
+            lines.append(ReservationLine(line_id, sku, int(quantity), Fulfilment(way), destination, tuple(allocations)))
+        return Reservation(
+            reservation_id,
+            ReservationState(state),
+            channel,
+            int(created_at_ms),
+            int(expires_at),
+            int(revision),
+            tuple(lines),
+            customer_ref,
+            order_ref,
+            cart_ref,
+        )
+    except ValueError as error:
+        raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAllocation:
+    """Units of a live reservation that are still set aside, as the replica and the integrity check need them."""
+
+    partition: int
+    leg: int
+    sku: str
+    location: str
+    units: int
+
+
+def open_allocations(reservation_id: str, text: str) -> tuple[ReservationState, int, list[OpenAllocation]]:
+    """State, second of expiry and open units of a record."""
+    try:
+        fields = text.split("\t")
+        at, found = HEAD_FIELDS, []
+        for _ in range(int(fields[HEAD_FIELDS - 1])):
+            partition, sku, count = int(fields[at + 1]), fields[at + 2], int(fields[at + 8])
+            at += LINE_FIELDS
+            for _ in range(count):
+                location, leg, units, fulfilled, released = fields[at : at + ALLOCATION_FIELDS]
+                at += ALLOCATION_FIELDS
+                left = int(units) - int(fulfilled) - int(released)
+                if left:
+                    found.append(OpenAllocation(partition, int(leg), sku, location, left))
+        return ReservationState(fields[0]), int(fields[3]), found
+    except (ValueError, IndexError) as error:
+        raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error

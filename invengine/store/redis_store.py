@@ -1,0 +1,191 @@
+"""The store: batches of writes in domain words, each item decided by a Redis Function. Decides nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from redis.asyncio import Redis
+
+from invengine.domain.orders import ReservationAnswer, ReservationChange, ReserveRequest
+from invengine.domain.stock import Movement, MovementOutcome
+from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
+from invengine.store import keys, payload
+from invengine.store.calls import Calls
+from invengine.store.listing import Listing
+from invengine.store.payload import Answer, Packer
+from invengine.store.records import LogEntry, LogTrimmed, StoreSettings, Written
+from invengine.store.startup import StoreIdentity, open_calls
+
+__all__ = ["LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
+
+ItemT = TypeVar("ItemT")
+OutcomeT = TypeVar("OutcomeT")
+
+RESERVATIONS_PER_CALL = 100
+LINES_PER_CALL = 500
+CANDIDATES_PER_CALL = 20_000
+MOVEMENTS_PER_CALL = 250
+SWEEP_LIMIT = 500
+DEFAULT_SETTINGS = StoreSettings()
+
+_SWEEP_FIRST = b"SWEEP_FIRST"
+
+
+class RedisStore(Listing):
+    """Live stock in one Redis or Valkey.
+
+    Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
+    are safe to repeat; while Redis is away they are repeated for `retry_seconds`. Refusals of items are outcomes; the
+    call itself raises StoreUnavailable or StoreFull (nothing was changed) or OutcomeUnknown (repeat it).
+    """
+
+    def __init__(self, calls: Calls, identity: StoreIdentity, settings: StoreSettings) -> None:
+        super().__init__(calls, identity)
+        self._packer = Packer(identity.partitions, settings, identity.retention_seconds)
+        self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
+
+    @classmethod
+    async def open(
+        cls, client: Redis, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
+    ) -> RedisStore:
+        """The store in this server, made with `partitions` where there is none yet.
+
+        `client` answers bytes (decode_responses off); its own retries are switched off, since the store repeats by
+        itself. StoreUnsuitable, StoreUnavailable.
+        """
+        return cls(*await open_calls(client, partitions, settings), settings)
+
+    async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
+        """Apply movements in order, each on its own."""
+        return await self._write(
+            "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, payload.moved
+        )
+
+    async def reserve(self, requests: Sequence[ReserveRequest]) -> Written[ReservationAnswer | InventoryError]:
+        """Set units aside, each request on its own."""
+        return await self._write(
+            "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, payload.reserved
+        )
+
+    async def confirm(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Holds become firm."""
+        return await self._change("invengine_confirm", changes)
+
+    async def extend(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Holds get a new time to live, counted from now."""
+        return await self._change("invengine_extend", changes)
+
+    async def release(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Units are given back."""
+        return await self._change("invengine_release", changes)
+
+    async def fulfil(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Units of confirmed reservations leave their locations."""
+        return await self._change("invengine_fulfil", changes)
+
+    async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
+        """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
+        touched, message = self._packer.sweep(partition, limit)
+        tally: _Tally[str] = _Tally()
+        more, *expired = tally.add(await self._calls.write("invengine_expire", [keys.log(n) for n in touched], message))
+        tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
+        return tally.written(), more == 1
+
+    async def forget_old(self, partition: int) -> int:
+        """Drop what is past retention from a partition; how many closed reservations that were."""
+        forgotten, more = 0, 1
+        while more:
+            touched, message = self._packer.sweep(partition, self._first_period)
+            reply = await self._calls.write("invengine_forget", [keys.log(n) for n in touched], message)
+            more, count = _Tally[None]().add(reply)
+            forgotten += count
+        return forgotten
+
+    async def apply_network(self, document: str, expected_revision: int | None) -> int:
+        """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
+        expected = "" if expected_revision is None else str(expected_revision)
+        word, revision = await self._calls.write("invengine_apply_network", [keys.NETWORK], document, expected)
+        if word == b"REVISION_MISMATCH":
+            raise RevisionMismatch(expected_revision or 0, int(revision))
+        return int(revision)
+
+    async def _change(
+        self, function: str, changes: Sequence[ReservationChange]
+    ) -> Written[ReservationAnswer | InventoryError]:
+        return await self._write(function, changes, _changes_that_fit, self._packer.change, payload.changed)
+
+    async def _write(
+        self,
+        function: str,
+        items: Sequence[ItemT],
+        fitting: Callable[[Sequence[ItemT], int], int],
+        pack: Callable[[Sequence[ItemT]], tuple[list[int], bytes]],
+        outcome: Callable[[ItemT, Answer], OutcomeT],
+    ) -> Written[OutcomeT]:
+        """Have all items written. A call answers the items that it got to; the rest goes into the next one."""
+        tally: _Tally[OutcomeT] = _Tally()
+        while (done := len(tally.outcomes)) < len(items):
+            part = items[done : fitting(items, done)]
+            touched, message = pack(part)
+            try:
+                answers = tally.add(await self._calls.write(function, [keys.log(n) for n in touched], message))
+                last = answers[-1]
+                if isinstance(last, list) and last[0] == _SWEEP_FIRST:
+                    answers.pop()
+                    await self._sweep(tally, last[1])
+            except (Unavailable, Exhausted) as error:
+                if done:  # parts of the batch are written, so "nothing was changed" would be untrue
+                    raise OutcomeUnknown(str(error)) from error
+                raise
+            tally.outcomes.extend(map(outcome, part, answers))
+        return tally.written()
+
+    async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
+        more = True
+        while more:
+            swept, more = await self.expire_due(partition)
+            tally.entries.extend(swept.entries)
+            tally.revisions.update(swept.revisions)
+
+
+class _Tally(Generic[OutcomeT]):
+    """Adds up the replies of one batch."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[OutcomeT] = []
+        self.revisions: dict[int, int] = {}
+        self.entries: list[LogEntry] = []
+        self.now_ms = 0
+
+    def add(self, reply: bytes) -> list[Any]:
+        """Note what a reply says of partitions; its answers to the items."""
+        self.now_ms, partitions, answers = payload.read_reply(reply)
+        for partition, revision, rows in partitions:
+            self.revisions[partition] = revision
+            if rows:
+                self.entries.append(LogEntry(partition, revision, self.now_ms, rows))
+        return answers
+
+    def written(self) -> Written[OutcomeT]:
+        """The answer to the whole batch."""
+        return Written(self.outcomes, self.revisions, self.entries, self.now_ms)
+
+
+def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
+    """Where a call that starts with request `start` ends: bounded in reservations, lines and candidates."""
+    lines = candidates = 0
+    for place in range(start, min(start + RESERVATIONS_PER_CALL, len(requests))):
+        lines += len(requests[place].lines)
+        candidates += sum(len(line.candidates) for line in requests[place].lines)
+        if place > start and (lines > LINES_PER_CALL or candidates > CANDIDATES_PER_CALL):
+            return place
+    return min(start + RESERVATIONS_PER_CALL, len(requests))
+
+
+def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
+    return min(start + RESERVATIONS_PER_CALL, len(changes))
+
+
+def _movements_that_fit(movements: Sequence[Movement], start: int) -> int:
+    return min(start + MOVEMENTS_PER_CALL, len(movements))
