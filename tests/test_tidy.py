@@ -48,7 +48,9 @@ MAY_IMPORT = {
     "rpc": SERVER,
     "client": INNER | {"v1"},
     "cli": INNER | {"v1", "client"},
-    "bootstrap": SERVER | {"rpc"},
+    "logs": set(),
+    "bootstrap": SERVER | {"rpc", "logs"},
+    "__main__": {"cli"},
 }
 # `invengine serve` is the server: its command, and nothing at the top of a module, may reach it.
 INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics"}}

@@ -21,7 +21,7 @@ import uvloop
 from invengine.store import embedded, embedded_binary, embedded_folder
 from invengine.store.embedded import EmbeddedRedis, RedisFailed
 from invengine.store.embedded_binary import ServerNotFound, find_server
-from invengine.store.embedded_folder import FolderUnusable
+from invengine.store.embedded_folder import DataFolder, FolderUnusable
 from tests import redis_servers
 
 WAIT_SECONDS = 20
@@ -530,3 +530,59 @@ async def test_a_failed_start_leaves_the_folder_free(data_dir: Path, tmp_path: P
         await EmbeddedRedis(data_dir, server=tmp_path / "nothing").start()
     async with running(EmbeddedRedis(data_dir)):
         pass
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_temporary_folder_with_a_long_path_is_passed_over_for_the_socket(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("t" * 100)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    folder = DataFolder(data_dir)
+    await folder.take()
+    try:
+        assert len(bytes(folder.socket)) <= embedded_folder.SOCKET_PATH_BYTES
+        assert list(long.iterdir()) == []
+    finally:
+        folder.give_back()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("foreign", ["open to all", "a link"])
+async def test_a_socket_folder_that_somebody_else_prepared_is_not_used(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, foreign: str
+) -> None:
+    shared = data_dir.parent / "run"
+    shared.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared))
+    folder = DataFolder(data_dir)
+    prepared = shared / folder.mark
+    if foreign == "a link":
+        prepared.symlink_to(data_dir.parent, target_is_directory=True)
+    else:
+        prepared.mkdir()
+        prepared.chmod(0o777)
+    await folder.take()
+    try:
+        assert folder.socket.parent != prepared
+        assert stat.S_IMODE(folder.socket.parent.lstat().st_mode) == 0o700
+    finally:
+        folder.give_back()
+
+
+@pytest.mark.asyncio
+async def test_what_a_rewrite_left_is_removed_and_a_long_log_put_aside(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_folder, "LOG_BYTES", 100)
+    data_dir.mkdir()
+    (data_dir / "temp-rewriteaof-bg-7.aof").write_text("half")
+    (data_dir / "redis.log").write_text("x" * 101)
+    folder = DataFolder(data_dir)
+    await folder.take()
+    folder.give_back()
+    assert sorted(path.name for path in data_dir.iterdir()) == ["lock", "redis.log.1"]
