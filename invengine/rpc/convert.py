@@ -10,10 +10,14 @@ from invengine.domain.orders import Fulfilment, Reservation, ReservationAnswer, 
 from invengine.domain.stock import LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
 from invengine.rpc.errors import refusal_to_proto
-from invengine.v1 import reservation_service_pb2, stock_service_pb2
+from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_service_pb2, stock_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from invengine.services.integrity import Report
+    from invengine.services.networks import Applied
+    from invengine.services.positions import PositionNow
 
 FULFILMENT_NUMBERS: Final = {
     Fulfilment.ANY: 0,
@@ -113,6 +117,61 @@ def movement_outcomes(
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
     return response
+
+
+def position_to_proto(position: PositionNow) -> stock_service_pb2.GetPositionResponse:
+    """One position with the state that it names."""
+    response = stock_service_pb2.GetPositionResponse(
+        position=stock_service_pb2.Position(
+            sku=position.sku,
+            location=position.location,
+            on_hand=position.on_hand,
+            reserved=position.reserved,
+            safety_stock=position.safety_stock,
+            revision=position.revision,
+            shortfall=max(0, position.reserved - position.on_hand),
+        ),
+        consistency_token=position.consistency_token,
+    )
+    response.staleness.FromMilliseconds(position.staleness_ms)
+    return response
+
+
+def applied_to_proto(applied: Applied, consistency_token: str) -> network_service_pb2.ApplyNetworkResponse:
+    """What a network document changed, or would change."""
+    return network_service_pb2.ApplyNetworkResponse(
+        revision=applied.revision,
+        changes=[
+            network_service_pb2.NetworkChange(
+                kind=network_service_pb2.NetworkChange.Kind.Value(f"KIND_{change.kind}"),
+                path=change.path,
+                before=change.before_json,
+                after=change.after_json,
+            )
+            for change in applied.changes
+        ],
+        consistency_token=consistency_token,
+    )
+
+
+def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityResponse:
+    """What an integrity check found."""
+    return admin_service_pb2.CheckIntegrityResponse(
+        positions_checked=report.positions_checked,
+        reservations_checked=report.reservations_checked,
+        violations_count=report.violations_count,
+        violations=[
+            admin_service_pb2.IntegrityViolation(
+                invariant=admin_service_pb2.IntegrityViolation.Invariant.Value(f"INVARIANT_{violation.invariant}"),
+                sku=violation.sku,
+                location=violation.location,
+                expected=violation.expected,
+                actual=violation.actual,
+                message=str(violation),
+            )
+            for violation in report.violations
+        ],
+    )
 
 
 def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:

@@ -39,7 +39,7 @@ _CODE_NAMES = {reason: code_name(code) for reason, code in STATUS_CODES.items()}
 
 
 def refusal_of(fault: Exception, method: str) -> InventoryError:
-    """The refusal to answer with: a refusal as it is; anything else is a fault of ours, logged whole, told neutrally."""
+    """The refusal to answer with: a refusal as it is; all else is a fault of ours, logged whole and told neutrally."""
     if isinstance(fault, InventoryError):
         return fault
     incident = secrets.token_hex(6)
@@ -88,7 +88,7 @@ def raw_unary(
         except asyncio.CancelledError:
             series.handled[_ended_early(context)].inc()
             raise
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001  # logged in refusal_of
             refusal = refusal_of(fault, method)
             metrics.count_refusals((refusal.reason,))
             series.handled[_CODE_NAMES[refusal.reason]].inc()
@@ -140,7 +140,7 @@ class Streams:
                     raise
                 series.handled["Unavailable"].inc()
                 await _abort(context, ShuttingDown())
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
                 refusal = refusal_of(fault, method)
                 metrics.count_refusals((refusal.reason,))
                 series.handled[_CODE_NAMES[refusal.reason]].inc()

@@ -56,6 +56,7 @@ class Server:
         self._server = grpc.aio.server(options=_options(settings))
         self.streams = Streams()
         self.addresses: tuple[str, ...] = ()
+        self.is_serving = False
 
     async def start(self) -> None:
         """Listens, answering NOT_SERVING. AddressTaken when an address cannot be had."""
@@ -71,16 +72,23 @@ class Server:
     async def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
         """Serves: everything is warm and the replica has caught up."""
         self._router.open(handlers)
+        self.is_serving = True
         await self._say(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self) -> None:
         """Stops: says so, ends streams, takes nothing new, answers every call that was taken (within the grace)."""
+        self.is_serving = False
         await self._health.enter_graceful_shutdown()
         self.streams.end()
-        await self._server.stop(self._settings.grace_seconds)
+        await self.stop(self._settings.grace_seconds)
+
+    async def stop(self, grace_seconds: float = 0.0) -> None:
+        """Stops listening; calls that are not answered within the grace are cancelled. Safe to repeat."""
+        await self._server.stop(grace_seconds)
         for address in self.addresses:
             if address.startswith(UNIX):
                 _remove_socket(address.removeprefix(UNIX))
+        self.addresses = ()
 
     async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         for service in ("", *self._services):

@@ -17,7 +17,6 @@ from invengine.errors import (
     Exhausted,
     InvalidArgument,
     InventoryError,
-    NetworkMissing,
     OutcomeUnknown,
     RequestMismatch,
     ReservationNotFound,
@@ -35,7 +34,6 @@ from invengine.services.reservation_requests import (
 )
 
 if TYPE_CHECKING:
-    from invengine.domain.network import Network
     from invengine.metrics import Metrics
     from invengine.replica.follower import StoreClock
     from invengine.replica.replica import Replica
@@ -95,7 +93,7 @@ class Reservations:
     async def create(self, message: pb.CreateReservationRequest) -> tuple[ReservationAnswer, str]:
         """Makes one reservation, or answers what the same request was answered before."""
         checked = check_create(message)
-        network = self._network()
+        network = self._networks.required()
         try:
             request = resolve(checked, network)
         except InventoryError as refusal:
@@ -110,7 +108,7 @@ class Reservations:
         validation.count_of("requests", len(messages), REQUESTS_MAX)
         if sum([len(message.lines) for message in messages]) > LINES_OF_BATCH_MAX:
             raise InvalidArgument("requests", f"have more than {LINES_OF_BATCH_MAX} lines together")
-        network = self._network()
+        network = self._networks.required()
         outcomes: list[ReservationAnswer | InventoryError | None] = [None] * len(messages)
         requests: list[ReserveRequest] = []
         places: list[int] = []
@@ -162,7 +160,7 @@ class Reservations:
         bound = ("reservations", *filters.values(), str(message.state))
         after = validation.cursor_of("page_token", message.page_token, bound)
         if filters["channel"]:
-            self._network().channel(filters["channel"])
+            self._networks.required().channel(filters["channel"])
         found, cursor = await self._store.list_reservations(**filters, state=state, after=after, limit=size)
         return found, validation.page_token(bound, cursor), self._token_of_records(found)
 
@@ -193,7 +191,7 @@ class Reservations:
 
     async def _change(self, verb: str, message: Change | LineChange) -> tuple[ReservationAnswer, str]:
         change = check_change(message, verb)
-        network = self._network()
+        network = self._networks.required()
         rules = network.channel(change.channel)
         if verb == "extend":
             if not rules.enabled:
@@ -237,15 +235,9 @@ class Reservations:
             newest[home] = max(newest.get(home, 0), reservation.revision)
         return encode_token(self._store.store_id, sorted(newest.items()))
 
-    def _network(self) -> Network:
-        network = self._networks.current
-        if network is None:
-            raise NetworkMissing
-        return network
-
     def _known_channel(self, channel: str) -> None:
         validation.required_id("channel", channel)
-        self._network().channel(channel)
+        self._networks.required().channel(channel)
 
 
 def _raise_if_all_failed(outcomes: Sequence[ReservationAnswer | InventoryError]) -> None:

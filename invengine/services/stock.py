@@ -17,7 +17,6 @@ from invengine.domain.stock import (
 from invengine.errors import (
     InvalidArgument,
     InventoryError,
-    NetworkMissing,
     StoreFull,
     StoreUnavailable,
     UnknownLocation,
@@ -26,7 +25,6 @@ from invengine.services import validation
 from invengine.services.group_commit import GroupCommit
 
 if TYPE_CHECKING:
-    from invengine.domain.network import Network
     from invengine.metrics import Metrics
     from invengine.replica.follower import StoreClock
     from invengine.replica.replica import Replica
@@ -141,7 +139,7 @@ class Stock:
                 movements.append(check_movement(message, place, request_id, now_ms))
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
-        known = self._network().locations
+        known = self._networks.required().locations
         wanted = [movement for movement in movements if movement.location in known]
         written: list[MovementOutcome] = []
         revisions: dict[int, int] = {}
@@ -178,12 +176,6 @@ class Stock:
     async def close(self) -> None:
         """Takes no more movements and waits for those that were taken."""
         await self._queue.close()
-
-    def _network(self) -> Network:
-        network = self._networks.current
-        if network is None:
-            raise NetworkMissing
-        return network
 
     def _token(self, movements: Sequence[Movement], revisions: dict[int, int]) -> str:
         """Names the partitions of these movements alone, though the call may have been shared with others."""

@@ -1,0 +1,233 @@
+"""The methods of the contract, each one a translation: message -> use case -> message.
+
+`handlers` finds them by the service descriptors, so a method of the contract that nobody serves fails the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message_factory import GetMessageClass
+
+from invengine.rpc import convert
+from invengine.rpc.endpoints import Context, Streams, raw_unary, unary
+from invengine.v1 import (
+    admin_service_pb2,
+    availability_service_pb2,
+    network_service_pb2,
+    reservation_service_pb2,
+    stock_service_pb2,
+)
+
+if TYPE_CHECKING:
+    import grpc
+    from google.protobuf.descriptor import MethodDescriptor
+
+    from invengine.domain.orders import ReservationAnswer
+    from invengine.metrics import Metrics
+    from invengine.replica.replica import Replica
+    from invengine.services.availability import Availability
+    from invengine.services.integrity import Integrity
+    from invengine.services.networks import Networks
+    from invengine.services.positions import Positions
+    from invengine.services.reservations import Reservations
+    from invengine.services.stock import Stock
+
+FILES: Final = (
+    admin_service_pb2,
+    availability_service_pb2,
+    network_service_pb2,
+    reservation_service_pb2,
+    stock_service_pb2,
+)
+
+SERVICES: Final = tuple(
+    sorted(service.full_name for file in FILES for service in file.DESCRIPTOR.services_by_name.values())
+)
+
+
+def methods() -> Iterator[tuple[str, MethodDescriptor]]:
+    """Every method of the contract by its path, `/invengine.v1.StockService/GetPosition`."""
+    for file in FILES:
+        for service in file.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                yield f"/{service.full_name}/{method.name}", method
+
+
+class ReservationServicer:
+    """ReservationService on the wire. Decides nothing and catches nothing."""
+
+    def __init__(self, reservations: Reservations) -> None:
+        self._reservations = reservations
+
+    async def CreateReservation(
+        self, request: reservation_service_pb2.CreateReservationRequest, _: Context
+    ) -> reservation_service_pb2.CreateReservationResponse:
+        """Takes stock for one reservation."""
+        answer, token = await self._reservations.create(request)
+        return reservation_service_pb2.CreateReservationResponse(**_written(answer, token))
+
+    async def BatchCreateReservations(
+        self, request: reservation_service_pb2.BatchCreateReservationsRequest, _: Context
+    ) -> reservation_service_pb2.BatchCreateReservationsResponse:
+        """Takes stock for many reservations, one outcome each."""
+        outcomes, token = await self._reservations.create_many(request.requests)
+        response = convert.batch_outcomes(outcomes)
+        response.consistency_token = token
+        return response
+
+    async def GetReservation(
+        self, request: reservation_service_pb2.GetReservationRequest, _: Context
+    ) -> reservation_service_pb2.GetReservationResponse:
+        """One reservation as it is now."""
+        found, token = await self._reservations.get(request.reservation_id, request.channel)
+        return reservation_service_pb2.GetReservationResponse(
+            reservation=convert.reservation_to_proto(found, self._reservations.state_now(found)),
+            consistency_token=token,
+        )
+
+    async def ListReservations(
+        self, request: reservation_service_pb2.ListReservationsRequest, _: Context
+    ) -> reservation_service_pb2.ListReservationsResponse:
+        """A page of reservations as they are now."""
+        found, next_page_token, token = await self._reservations.list(request)
+        state_now = self._reservations.state_now
+        return reservation_service_pb2.ListReservationsResponse(
+            reservations=[convert.reservation_to_proto(reservation, state_now(reservation)) for reservation in found],
+            next_page_token=next_page_token,
+            consistency_token=token,
+        )
+
+    async def ConfirmReservation(
+        self, request: reservation_service_pb2.ConfirmReservationRequest, _: Context
+    ) -> reservation_service_pb2.ConfirmReservationResponse:
+        """A hold becomes a commitment."""
+        answer, token = await self._reservations.confirm(request)
+        return reservation_service_pb2.ConfirmReservationResponse(**_written(answer, token))
+
+    async def ExtendReservation(
+        self, request: reservation_service_pb2.ExtendReservationRequest, _: Context
+    ) -> reservation_service_pb2.ExtendReservationResponse:
+        """A hold gets more time."""
+        answer, token = await self._reservations.extend(request)
+        return reservation_service_pb2.ExtendReservationResponse(**_written(answer, token))
+
+    async def ReleaseReservation(
+        self, request: reservation_service_pb2.ReleaseReservationRequest, _: Context
+    ) -> reservation_service_pb2.ReleaseReservationResponse:
+        """Units are given back."""
+        answer, token = await self._reservations.release(request)
+        return reservation_service_pb2.ReleaseReservationResponse(**_written(answer, token))
+
+    async def FulfilReservation(
+        self, request: reservation_service_pb2.FulfilReservationRequest, _: Context
+    ) -> reservation_service_pb2.FulfilReservationResponse:
+        """Units left their locations."""
+        answer, token = await self._reservations.fulfil(request)
+        return reservation_service_pb2.FulfilReservationResponse(**_written(answer, token))
+
+
+class StockServicer:
+    """StockService on the wire. Decides nothing and catches nothing."""
+
+    def __init__(self, stock: Stock, positions: Positions) -> None:
+        self._stock = stock
+        self._positions = positions
+
+    async def PostMovements(
+        self, request: stock_service_pb2.PostMovementsRequest, _: Context
+    ) -> stock_service_pb2.PostMovementsResponse:
+        """Movements in, one outcome each."""
+        outcomes, token = await self._stock.post(request.request_id, request.movements)
+        return convert.movement_outcomes(outcomes, token)
+
+    async def GetPosition(
+        self, request: stock_service_pb2.GetPositionRequest, context: Context
+    ) -> stock_service_pb2.GetPositionResponse:
+        """One position as it is now."""
+        return convert.position_to_proto(await self._positions.get(request, context.time_remaining()))
+
+    async def ListMovements(
+        self, request: stock_service_pb2.ListMovementsRequest, _: Context
+    ) -> stock_service_pb2.ListMovementsResponse:
+        """A page of a SKU's ledger."""
+        entries, next_page_token, token = await self._stock.ledger(request)
+        return stock_service_pb2.ListMovementsResponse(
+            entries=[convert.ledger_entry_to_proto(entry) for entry in entries],
+            next_page_token=next_page_token,
+            consistency_token=token,
+        )
+
+
+class NetworkServicer:
+    """NetworkService on the wire. Decides nothing and catches nothing."""
+
+    def __init__(self, networks: Networks, replica: Replica) -> None:
+        self._networks = networks
+        self._replica = replica
+
+    async def ApplyNetwork(
+        self, request: network_service_pb2.ApplyNetworkRequest, _: Context
+    ) -> network_service_pb2.ApplyNetworkResponse:
+        """A document comes into force, or is only checked."""
+        applied = await self._networks.apply(
+            request.document,
+            request_id=request.request_id,
+            expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
+            validate_only=request.validate_only,
+        )
+        return convert.applied_to_proto(applied, self._replica.token())
+
+    async def GetNetwork(
+        self, _request: network_service_pb2.GetNetworkRequest, _: Context
+    ) -> network_service_pb2.GetNetworkResponse:
+        """The document in force."""
+        network = self._networks.required()
+        return network_service_pb2.GetNetworkResponse(document=network.document, revision=network.revision)
+
+
+class AdminServicer:
+    """AdminService on the wire. Decides nothing and catches nothing."""
+
+    def __init__(self, integrity: Integrity) -> None:
+        self._integrity = integrity
+
+    async def CheckIntegrity(
+        self, request: admin_service_pb2.CheckIntegrityRequest, _: Context
+    ) -> admin_service_pb2.CheckIntegrityResponse:
+        """What does not hold in the store."""
+        return convert.integrity_to_proto(await self._integrity.check(request.violations_max))
+
+
+def _written(answer: ReservationAnswer, token: str) -> dict[str, Any]:
+    """What every answer to a write of a reservation has."""
+    return {
+        "reservation": convert.reservation_to_proto(answer.reservation),
+        "consistency_token": token,
+        "replayed": answer.replayed,
+    }
+
+
+def handlers(
+    servicers: Mapping[str, object], streams: Streams, metrics: Metrics
+) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
+
+    A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
+    that is marked `takes_bytes` gets and gives bytes, all others messages.
+    """
+    found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    for path, method in methods():
+        service = method.containing_service.full_name
+        function = getattr(servicers[service], method.name)
+        if method.client_streaming:
+            series = metrics.method("bidi_stream", service, method.name)
+            found[path] = streams.wrap(path, function, series, metrics)
+            continue
+        series = metrics.method("unary", service, method.name)
+        if getattr(function, "takes_bytes", False):
+            found[path] = raw_unary(path, function, series, metrics)
+        else:
+            found[path] = unary(path, GetMessageClass(method.input_type).FromString, function, series, metrics)
+    return found

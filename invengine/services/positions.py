@@ -1,0 +1,98 @@
+"""One position as it is now, from the replica: as fresh as the caller asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from invengine.domain.network_parts import NO_SAFETY, larger
+from invengine.domain.partitions import decode_token, partition_of
+from invengine.domain.stock import safety_units
+from invengine.errors import PositionNotFound, UnknownLocation, UnknownSku
+from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, RESERVED, REVISION
+from invengine.services import validation
+
+if TYPE_CHECKING:
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.networks import Networks
+    from invengine.store.redis_store import RedisStore
+    from invengine.v1 import stock_service_pb2 as pb
+
+FRESHNESS_SECONDS_MAX: Final = 2.0
+"""The longest wait for the replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionNow:
+    """A position as callers see it: expired holds do not count. `safety_stock` is what every channel must leave."""
+
+    sku: str
+    location: str
+    on_hand: int
+    reserved: int
+    safety_stock: int
+    revision: int
+    consistency_token: str
+    staleness_ms: int
+
+
+class Positions:
+    """The use case of GetPosition."""
+
+    def __init__(self, store: RedisStore, replica: Replica, clock: StoreClock, networks: Networks) -> None:
+        self._store = store
+        self._replica = replica
+        self._clock = clock
+        self._networks = networks
+
+    async def get(self, message: pb.GetPositionRequest, remaining_seconds: float | None) -> PositionNow:
+        """The position. UnknownLocation, UnknownSku, PositionNotFound; ReplicaBehind when it cannot be as fresh."""
+        sku = validation.required_id("sku", message.sku)
+        location = validation.required_id("location", message.location)
+        network = self._networks.required()
+        place = network.locations.get(location)
+        if place is None:
+            raise UnknownLocation(location)
+        replica = self._replica
+        home = partition_of(sku, replica.partitions)
+        await self._be_fresh(message, home, min(FRESHNESS_SECONDS_MAX, remaining_seconds or FRESHNESS_SECONDS_MAX))
+        replica.advance(self._clock.now_ms())
+        row = self._row(sku, location)
+        on_hand = row[ON_HAND]
+        units, parts = larger(
+            network.location_safety.get(location, NO_SAFETY), network.sku_location_safety(sku, location)
+        )
+        return PositionNow(
+            sku,
+            location,
+            on_hand,
+            row[RESERVED] - row[EXPIRED],
+            safety_units(on_hand, units, parts),
+            row[REVISION],
+            replica.token_of(home),
+            replica.staleness_ms(),
+        )
+
+    async def _be_fresh(self, message: pb.GetPositionRequest, home: int, seconds: float) -> None:
+        """Waits until the replica is as fresh as the message wants."""
+        wanted = message.consistency.WhichOneof("requirement")
+        if wanted == "at_least_as_fresh":
+            token = message.consistency.at_least_as_fresh
+            pairs = decode_token(token, self._replica.store_id, self._replica.partitions)
+            await self._replica.wait_for(pairs, seconds)
+        elif wanted == "fully_consistent" and message.consistency.fully_consistent:
+            revisions = await self._store.revisions()
+            await self._replica.wait_for([(home, revisions[home])], seconds)
+
+    def _row(self, sku: str, location: str) -> list[int]:
+        columns = self._replica.columns
+        number = columns.find_sku(sku)
+        if number < 0:
+            raise UnknownSku(sku)
+        place = self._replica.locations.known(location)
+        found: list[int]
+        for found in columns.rows(number).tolist():
+            if found[LOCATION] == place:
+                return found
+        raise PositionNotFound(sku, location)
