@@ -48,8 +48,7 @@ MAY_IMPORT = {
     "rpc": SERVER,
     "client": INNER | {"v1"},
     "cli": INNER | {"v1", "client"},
-    "logs": set(),
-    "bootstrap": SERVER | {"rpc", "logs"},
+    "bootstrap": SERVER | {"rpc"},
     "__main__": {"cli"},
 }
 # `invengine serve` is the server: its command, and nothing at the top of a module, may reach it.
