@@ -155,8 +155,11 @@ def _places(count: int) -> tuple[Place, ...]:
 
 
 def _place(word: str, cities: tuple[City, ...], number: int, kind: str, size: float) -> Place:
-    again, city = divmod(number, len(cities))
-    return Place(f"{word}-{cities[city].id}" + (f"-{again + 1}" if again else ""), cities[city], kind, size)
+    again, index = divmod(number, len(cities))
+    city = cities[index]
+    aside = 0.01 * again  # the second location of a city does not lie on top of the first
+    city = city._replace(latitude=round(city.latitude + aside, 3), longitude=round(city.longitude + aside, 3))
+    return Place(f"{word}-{city.id}" + (f"-{again + 1}" if again else ""), city, kind, size)
 
 
 def _stock(places: tuple[Place, ...], names: list[str], shares: list[float], random: Random) -> Iterator[StockRow]:
@@ -186,7 +189,7 @@ def _network(places: tuple[Place, ...], skus: list[str]) -> str:
         groups.setdefault(group, []).append(place.id)
     regions = [group for group in groups if group in REGIONS.values()]
     lines = ["# A made-up retailer. The format: docs/network.md", "locations:"]
-    lines += [f"  {place.id}: {_location(place, number)}" for number, place in enumerate(places)]
+    lines += [f"  {place.id}: {_location(place)}" for place in places]
     lines += ["", "groups:", *(f"  {name}: [{', '.join(members)}]" for name, members in groups.items())]
     lines += [
         "",
@@ -199,8 +202,8 @@ def _network(places: tuple[Place, ...], skus: list[str]) -> str:
         "safety_stock:",
         "  - {channel: marketplace, percent: 12.5}",
         *(f"  - {{location: {place.id}, units: 1}}" for place in places if place.kind == "store"),
-        *(f"  - {{sku: {sku}, percent: 5}}" for sku in skus[: len(skus) // 100]),
-        *(f"  - {{sku: {sku}, location: {places[0].id}, units: 10}}" for sku in skus[: len(skus) // 200]),
+        *(f"  - {{sku: {sku}, percent: 5}}" for sku in skus[: -(-len(skus) // 100)]),
+        *(f"  - {{sku: {sku}, location: {places[0].id}, units: 10}}" for sku in skus[: -(-len(skus) // 200)]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -210,15 +213,13 @@ def _channel(name: str, groups: Iterable[str], default: str, maximum: str, low: 
     return f"  {name}: {{groups: [{', '.join(groups)}], time_to_live: {times}, low_stock_threshold: {low}}}"
 
 
-def _location(place: Place, number: int) -> str:
+def _location(place: Place) -> str:
     city = place.city
     kinds = {"warehouse": "DC", "supplier": "supplier", "store": "store"}
     ways = "[ship, pickup]" if place.kind == "store" else "[ship]"
     priority = {"warehouse": 10, "supplier": 30, "store": 20}[place.kind]
-    # Stores of one city would share one point on the map: each further one lies a little aside.
-    aside = 0.01 * (number // (len(STORES) + 4))
     return (
         f"{{name: {city.name} {kinds[place.kind]}, kind: {place.kind}, fulfilments: {ways}, priority: {priority}, "
         f'country: {city.country}, postal_code: "{city.postal_code}", time_zone: {TIME_ZONES[city.country]}, '
-        f"latitude: {city.latitude + aside:.3f}, longitude: {city.longitude + aside:.3f}}}"
+        f"latitude: {city.latitude:.3f}, longitude: {city.longitude:.3f}}}"
     )
