@@ -12,17 +12,26 @@ from pathlib import Path
 from invengine.kernels.cache import kernel_cache
 
 with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
-    from invengine.kernels.availability import available_positions, available_rows, available_totals, count_rows
+    from invengine.kernels.availability import (
+        available_positions,
+        available_rows,
+        available_total,
+        available_totals,
+        count_rows,
+    )
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.log import apply_rows, load_positions
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
     from invengine.kernels.rows import clear_safety, pack_rows, raise_safety
+    from invengine.kernels.wire import answer_availability, split_request
 
 __all__ = [
     "advance_holds",
+    "answer_availability",
     "apply_rows",
     "available_positions",
     "available_rows",
+    "available_total",
     "available_totals",
     "clear_safety",
     "count_rows",
@@ -35,6 +44,7 @@ __all__ = [
     "raise_safety",
     "rehash_holds",
     "rehash_names",
+    "split_request",
 ]
 
 

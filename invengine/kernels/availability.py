@@ -115,6 +115,23 @@ def available_positions(sku, positions, skus, selection, ignored, terms):
     return count
 
 
+@njit(nogil=True)
+def _total(sku, positions, skus, selection):
+    total = 0
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        location = positions[row, LOCATION]
+        if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+            total = min(total + _available(positions, row, selection, location), TOTAL_MAX)
+    return total
+
+
+@njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
+def available_total(sku, positions, skus, selection):
+    """Units of one SKU, by its number, that can be taken now: the sum over its usable positions, not over 2^62."""
+    return _total(sku, positions, skus, selection)
+
+
 @njit(f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1])", nogil=True, cache=True)
 def available_totals(numbers, positions, skus, selection, status, totals):
     """Fill, for each SKU, `status` with KNOWN or UNKNOWN_SKU and `totals` with the units that can be taken now.
@@ -124,18 +141,12 @@ def available_totals(numbers, positions, skus, selection, status, totals):
     status     uint8 [n]   totals  int64 [n]  >= 0, and not over 2^62
     """
     for i in range(numbers.size):
-        sku = numbers[i]
-        total = 0
-        if sku < 0:
+        if numbers[i] < 0:
             status[i] = UNKNOWN_SKU
+            totals[i] = 0
         else:
             status[i] = KNOWN
-            first = skus[sku, FIRST_ROW]
-            for row in range(first, first + skus[sku, ROWS]):
-                location = positions[row, LOCATION]
-                if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
-                    total = min(total + _available(positions, row, selection, location), TOTAL_MAX)
-        totals[i] = total
+            totals[i] = _total(numbers[i], positions, skus, selection)
 
 
 @njit(f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, int32[::1])", nogil=True, cache=True)

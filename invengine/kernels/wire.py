@@ -1,0 +1,203 @@
+"""The protobuf wire: hot requests taken apart, hot answers written, without a message object.
+
+The .proto is the contract: tests parse every byte with protobuf and compare with what it would have written.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from invengine.kernels.availability import available_positions
+from invengine.kernels.layout import (
+    REASONS_MAX,
+    ROWS,
+    TERM_AVAILABLE,
+    TERM_ON_HAND,
+    TERM_RANK,
+    TERM_REASONS,
+    TERM_RESERVED,
+    TERM_SAFETY,
+    TOTAL_MAX,
+)
+
+_BYTES = "Array(uint8, 1, 'C', readonly=True)"
+_BLOCK = "int64[:, ::1]"
+_SKU_FIELD = 1  # of both requests
+_NAME_BYTES_MAX = 64
+_POSITION_BYTES_MAX = 128  # a name of 64 bytes, four numbers of 8, seven reasons, and their tags: 113
+_HEAD_BYTES_MAX = 16
+_LEVEL_OUT, _LEVEL_LOW, _LEVEL_IN_STOCK = 1, 2, 3
+VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
+
+NOT_A_MESSAGE = -1
+TOO_MANY = -2
+
+
+@njit(nogil=True)
+def _read_varint(message, at):
+    """(value, next byte) of the varint at `at`; next is -1 when it does not end in time or leaves int64."""
+    value = np.int64(0)
+    for i in range(9):
+        if at + i >= message.size:
+            return value, np.int64(-1)
+        byte = np.int64(message[at + i])
+        value |= (byte & 127) << (7 * i)
+        if byte < 128:
+            return value, np.int64(at + i + 1)
+    return value, np.int64(-1)
+
+
+@njit(nogil=True)
+def _skip(message, at, wire_type):
+    """The first byte behind a value of this wire type, -1 when there is none."""
+    if wire_type == VARINT:
+        for i in range(10):
+            if at + i >= message.size:
+                return np.int64(-1)
+            if message[at + i] < 128:
+                return np.int64(at + i + 1)
+        return np.int64(-1)
+    if wire_type == FIXED_64:
+        after = np.int64(at + 8)
+    elif wire_type == FIXED_32:
+        after = np.int64(at + 4)
+    elif wire_type == LENGTH:
+        length, start = _read_varint(message, at)
+        if start < 0 or length > message.size:
+            return np.int64(-1)
+        after = start + length
+    else:
+        return np.int64(-1)
+    return after if after <= message.size else np.int64(-1)
+
+
+@njit(nogil=True)
+def _is_odd(message, at, length):
+    """Whether a SKU is not for certain valid: not 1 to 64 printable ASCII characters without spaces at the ends."""
+    if length == 0 or length > _NAME_BYTES_MAX or message[at] == 32 or message[at + length - 1] == 32:
+        return True
+    highest = np.uint8(0)
+    for i in range(at, at + length):
+        highest = max(highest, np.uint8(message[i] - np.uint8(32)))
+    return highest > np.uint8(94)
+
+
+@njit(f"int64({_BYTES}, {_BLOCK}, uint8[::1], uint8[::1], int64[::1])", nogil=True, cache=True)
+def split_request(message, spans, odd, rest, rest_length):
+    """Take the SKUs (field 1) out of a GetAvailability or BatchGetAvailability request.
+
+    Returns how many there are, NOT_A_MESSAGE, or TOO_MANY for `spans`.
+      message      uint8 [bytes]
+      spans        int64 [>= n, 2]   filled: first byte and length of each SKU
+      odd          uint8 [>= n]      filled: 1 where a SKU has to be looked at more closely before it is believed
+      rest         uint8 [>= bytes]  filled: all other fields as they stand
+      rest_length  int64 [1]         filled: how many bytes those are
+    """
+    count = 0
+    kept = 0
+    at = np.int64(0)
+    while at < message.size:
+        begin = at
+        tag, at = _read_varint(message, at)
+        if at < 0:
+            return NOT_A_MESSAGE
+        if tag == _SKU_FIELD << 3 | LENGTH:
+            length, start = _read_varint(message, at)
+            if start < 0 or length > message.size - start:
+                return NOT_A_MESSAGE
+            if count == spans.shape[0]:
+                return TOO_MANY
+            spans[count, 0] = start
+            spans[count, 1] = length
+            odd[count] = _is_odd(message, start, length)
+            count += 1
+            at = start + length
+            continue
+        at = _skip(message, at, tag & 7)
+        if at < 0 or tag >> 3 == 0:
+            return NOT_A_MESSAGE
+        for i in range(begin, at):
+            rest[kept] = message[i]
+            kept += 1
+    rest_length[0] = kept
+    return count
+
+
+@njit(nogil=True)
+def _put_varint(out, at, value):
+    while value > 127:
+        out[at] = np.uint8(value & 127 | 128)
+        value >>= 7
+        at += 1
+    out[at] = np.uint8(value)
+    return at + 1
+
+
+@njit(nogil=True)
+def _put_number(out, at, tag, value):
+    """A varint field, left out when it is 0."""
+    if value == 0:
+        return at
+    out[at] = tag
+    return _put_varint(out, at + 1, value)
+
+
+@njit(nogil=True)
+def _put_position(out, at, term, names, name_ends):
+    """One PositionAvailability without tag and length."""
+    rank = term[TERM_RANK]
+    begin = name_ends[rank - 1] if rank > 0 else np.int64(0)
+    out[at] = 1 << 3 | LENGTH
+    at = _put_varint(out, at + 1, name_ends[rank] - begin)
+    for i in range(begin, name_ends[rank]):
+        out[at] = names[i]
+        at += 1
+    at = _put_number(out, at, 2 << 3, term[TERM_AVAILABLE])
+    at = _put_number(out, at, 3 << 3, term[TERM_ON_HAND])
+    at = _put_number(out, at, 4 << 3, term[TERM_RESERVED])
+    at = _put_number(out, at, 5 << 3, term[TERM_SAFETY])
+    if term[TERM_REASONS] != 0:
+        out[at] = 6 << 3 | LENGTH
+        length_at = at + 1
+        at += 2
+        for reason in range(REASONS_MAX + 1):
+            if term[TERM_REASONS] >> reason & 1:
+                out[at] = reason
+                at += 1
+        out[length_at] = at - length_at - 1
+    return at
+
+
+@njit(
+    f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1], {_BYTES}, int64[::1], int64, {_BLOCK}, uint8[::1])",
+    nogil=True,
+    cache=True,
+)
+def answer_availability(sku, positions, skus, selection, ignored, names, name_ends, threshold, terms, out):
+    """Write `available`, `level` and `positions` of a GetAvailabilityResponse to `out`; returns how many bytes.
+
+    Minus the number of rows that `terms` and `out` need room for, when they have less: nothing was done then.
+      sku, positions, skus, selection, ignored, terms  as in `available_positions`
+      names      uint8 [bytes]    the names of the locations asked about, by rank, one behind another
+      name_ends  int64 [asked]    where each ends
+      threshold                   most units that are LEVEL_LOW
+      terms      int64 [rows, 6]
+      out        uint8 [bytes]    128 for each of `terms`, and 16
+    """
+    rows = skus[sku, ROWS]
+    if rows > terms.shape[0] or rows * _POSITION_BYTES_MAX + _HEAD_BYTES_MAX > out.size:
+        return -rows
+    count = available_positions(sku, positions, skus, selection, ignored, terms)
+    total = np.int64(0)
+    for i in range(count):
+        total = min(total + terms[i, TERM_AVAILABLE], np.int64(TOTAL_MAX))
+    at = _put_number(out, 0, 1 << 3, total)
+    level = _LEVEL_OUT if total == 0 else _LEVEL_LOW if total <= threshold else _LEVEL_IN_STOCK
+    at = _put_number(out, at, 2 << 3, level)
+    for i in range(count):
+        out[at] = 3 << 3 | LENGTH
+        end = _put_position(out, at + 2, terms[i], names, name_ends)
+        out[at + 1] = end - at - 2  # at most 111: one byte
+        at = end
+    return at

@@ -1,0 +1,272 @@
+"""Availability: what a channel can take now, answered from the replica."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from invengine import kernels
+from invengine.domain.orders import Reservation, ReservationState
+from invengine.errors import InvalidArgument, InventoryError, UnknownSku
+from invengine.kernels.layout import PARTITION, TERM_COLUMNS
+from invengine.services.availability_wire import (
+    SKUS_MAX,
+    OddMessage,
+    Splitter,
+    duration_field,
+    field,
+    rows_fields,
+    totals_fields,
+)
+from invengine.services.questions import BATCH, GET, STREAM, Networks, Question, Questions, parsed
+from invengine.services.selection import Selection
+from invengine.services.validation import count_of, optional_text, required_id
+from invengine.v1 import availability_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from invengine.metrics import Metrics
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+
+FRESHNESS_SECONDS_MAX: Final = 2.0
+_LIVE: Final = (ReservationState.HELD, ReservationState.CONFIRMED)
+_TOKEN_FIELD, _STALENESS_FIELD = 4, 5  # of GetAvailabilityResponse
+_BATCH_TOKEN_FIELD, _BATCH_STALENESS_FIELD = 7, 8
+_OUT_BYTES_PER_ROW, _OUT_BYTES_MORE = 128, 16  # what answer_availability wants
+
+StreamStep = Callable[[bytes], Awaitable[bytes]]
+
+
+class Store(Protocol):
+    """What reads ask of the store."""
+
+    async def revisions(self) -> list[int]:
+        """The newest revision of every partition."""
+
+    async def reservation(self, reservation_id: str) -> Reservation | None:
+        """A reservation as stored."""
+
+
+class Availability:
+    """Answers from the replica. The hot calls take and give the bytes of their messages.
+
+    `timeout_seconds` is what is left of the call's deadline; a read that must be fresher than the replica waits that
+    long, and at most FRESHNESS_SECONDS_MAX.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        store: Store,
+        clock: StoreClock,
+        networks: Networks,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._replica = replica
+        self._store = store
+        self._clock = clock
+        self._questions = Questions(replica, networks)
+        self._seconds = None if metrics is None else metrics.kernel_seconds
+        self._splitter = Splitter()
+        self._terms = np.empty((0, TERM_COLUMNS), np.int64)
+        self._out = np.empty(_OUT_BYTES_MORE, np.uint8)
+
+    async def get(
+        self, request: pb.GetAvailabilityRequest, timeout_seconds: float | None = None
+    ) -> pb.GetAvailabilityResponse:
+        """One SKU with every position behind the total; as `get_bytes`."""
+        response = pb.GetAvailabilityResponse()
+        response.ParseFromString(await self.get_bytes(request.SerializeToString(), timeout_seconds))
+        return response
+
+    async def get_bytes(self, request: bytes, timeout_seconds: float | None = None) -> bytes:
+        """GetAvailabilityRequest -> GetAvailabilityResponse.
+
+        InvalidArgument, MalformedMessage, NetworkMissing, UnknownSku, UnknownChannel, UnknownGroup, UnknownLocation,
+        GroupNotUsable, ReplicaBehind, StoreUnavailable.
+        """
+        began = perf_counter()
+        try:
+            _, count, rest = self._splitter.split(request, "sku")
+        except OddMessage:
+            return await self.get_bytes(_plain(request, pb.GetAvailabilityRequest, GET), timeout_seconds)
+        if count == 0:
+            raise InvalidArgument("sku", "is required")
+        at, length = self._splitter.spans[count - 1].tolist()  # of a field that is given twice, the last counts
+        sku = request[at : at + length]
+        question = self._questions.of_get(rest)
+        ignored = question.selection.nothing_ignored
+        if question.waits:
+            await self._freshen(question, timeout_seconds)
+            if question.ignore_reservation_id:
+                ignored = await self._ignored(question, sku.decode(), timeout_seconds)
+            began = perf_counter()
+        answer = self._answer(sku, question.selection, ignored)
+        if self._seconds is not None:
+            self._seconds["get"].observe(perf_counter() - began)
+        return answer
+
+    async def batch(self, request: bytes, timeout_seconds: float | None = None) -> bytes:
+        """BatchGetAvailabilityRequest -> BatchGetAvailabilityResponse. Refuses as `get_bytes`, but for unknown SKUs."""
+        began = perf_counter()
+        try:
+            text, count, rest = self._splitter.split(request, "skus")
+        except OddMessage:
+            return await self.batch(_plain(request, pb.BatchGetAvailabilityRequest, BATCH), timeout_seconds)
+        count_of("skus", count, SKUS_MAX)
+        question = self._questions.of_batch(rest)
+        if question.waits:
+            await self._freshen(question, timeout_seconds)
+            began = perf_counter()
+            text, count, _ = self._splitter.split(request, "skus")
+        answer = self._answer_batch(text, self._splitter.spans[:count], question)
+        if self._seconds is not None:
+            self._seconds["batch"].observe(perf_counter() - began)
+        return answer
+
+    def open_stream(self, refusal_bytes: Callable[[InventoryError], bytes]) -> StreamStep:
+        """One StreamAvailability call: StreamAvailabilityRequest -> StreamAvailabilityResponse, message by message.
+
+        A query that is refused is answered with the bytes of its Refusal, and the stream goes on; MalformedMessage ends
+        it. The channel of the last query serves those that name none.
+        """
+        channel = ""
+
+        async def answer(message: bytes) -> bytes:
+            nonlocal channel
+            began = perf_counter()
+            query = parsed(message, pb.StreamAvailabilityRequest, STREAM)
+            response = pb.StreamAvailabilityResponse(query_id=query.query_id)
+            try:
+                channel = optional_text("channel", query.channel) or channel
+                self._answer_query(response, query.sku, channel, query.group)
+            except InventoryError as refused:
+                response.refusal.ParseFromString(refusal_bytes(refused))
+            if self._seconds is not None:
+                self._seconds["stream"].observe(perf_counter() - began)
+            return response.SerializeToString()
+
+        return answer
+
+    def _answer(self, sku: bytes, selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
+        replica = self._replica
+        replica.advance(self._clock.now_ms())
+        columns = replica.state.columns
+        number = columns.index.find(sku)
+        if number < 0:
+            raise UnknownSku(sku.decode())
+        length = self._write(number, selection, ignored)
+        if length < 0:  # no room for so many positions
+            self._terms = np.empty((-length, TERM_COLUMNS), np.int64)
+            self._out = np.empty(-length * _OUT_BYTES_PER_ROW + _OUT_BYTES_MORE, np.uint8)
+            length = self._write(number, selection, ignored)
+        return b"".join(
+            (
+                self._out[:length].tobytes(),
+                field(_TOKEN_FIELD, replica.token_of(int(columns.skus[number, PARTITION])).encode()),
+                duration_field(_STALENESS_FIELD, replica.staleness_ms()),
+            )
+        )
+
+    def _write(self, number: int, selection: Selection, ignored: npt.NDArray[np.int64]) -> int:
+        columns = self._replica.state.columns
+        return int(
+            kernels.answer_availability(
+                number,
+                columns.positions,
+                columns.skus,
+                selection.block,
+                ignored,
+                selection.names,
+                selection.name_ends,
+                selection.low_stock_threshold,
+                self._terms,
+                self._out,
+            )
+        )
+
+    def _answer_batch(self, text: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], question: Question) -> bytes:
+        replica = self._replica
+        replica.advance(self._clock.now_ms())
+        columns = replica.state.columns
+        arrays = columns.positions, columns.skus, question.selection.block
+        count = len(spans)
+        numbers = np.empty(count, np.int64)
+        status, totals = np.empty(count, np.uint8), np.empty(count, np.int64)
+        kernels.find_names(text, spans, columns.index.slots, columns.index.arena, numbers)
+        if question.totals_only:
+            kernels.available_totals(numbers, *arrays, status, totals)
+            fields = totals_fields(status, totals)
+        else:
+            row_counts = np.empty(count, np.int32)
+            rows = int(kernels.count_rows(numbers, *arrays, row_counts))
+            location_index, location_available = np.empty(rows, np.int32), np.empty(rows, np.int64)
+            kernels.available_rows(numbers, *arrays, status, totals, location_index, location_available)
+            fields = totals_fields(status, totals)
+            fields += rows_fields(row_counts, location_index, location_available, question.selection.locations_field)
+        fields.append(field(_BATCH_TOKEN_FIELD, replica.token().encode()))
+        fields.append(duration_field(_BATCH_STALENESS_FIELD, replica.staleness_ms()))
+        return b"".join(fields)
+
+    def _answer_query(self, response: pb.StreamAvailabilityResponse, sku: str, channel: str, group: str) -> None:
+        required_id("sku", sku)
+        selection = self._questions.of_stream(channel, group)
+        self._replica.advance(self._clock.now_ms())
+        columns = self._replica.state.columns
+        number = columns.find_sku(sku)
+        if number < 0:
+            response.status = pb.AVAILABILITY_STATUS_UNKNOWN_SKU
+            response.level = pb.LEVEL_OUT
+            return
+        total = int(kernels.available_total(number, columns.positions, columns.skus, selection.block))
+        response.available = total
+        response.status = pb.AVAILABILITY_STATUS_KNOWN
+        if total == 0:
+            response.level = pb.LEVEL_OUT
+        else:
+            response.level = pb.LEVEL_LOW if total <= selection.low_stock_threshold else pb.LEVEL_IN_STOCK
+
+    async def _freshen(self, question: Question, timeout_seconds: float | None) -> None:
+        """Waits until the replica has what the question wants of it. ReplicaBehind."""
+        pairs = question.pairs
+        began = monotonic()
+        if question.fully_consistent:
+            pairs = list(enumerate(await self._store.revisions()))
+        await self._replica.wait_for(pairs, _patience(timeout_seconds))
+        if question.fully_consistent:
+            self._replica.caught_up(began)
+
+    async def _ignored(self, question: Question, sku: str, timeout_seconds: float | None) -> npt.NDArray[np.int64]:
+        """Units of the SKU, by rank of location, that the named reservation holds while it is live.
+
+        The replica is brought up to the reservation as it was read, so that these units are among its reserved ones.
+        """
+        reservation = await self._store.reservation(question.ignore_reservation_id)
+        units = np.zeros_like(question.selection.nothing_ignored)
+        if reservation is None:
+            return units
+        await self._replica.wait_for(list(enumerate(await self._store.revisions())), _patience(timeout_seconds))
+        if reservation.state_at(self._clock.now_ms()) in _LIVE:
+            ranks = {name: rank for rank, name in enumerate(question.selection.asked)}
+            for line in reservation.lines:
+                for allocation in line.allocations if line.sku == sku else ():
+                    if allocation.location in ranks:
+                        units[ranks[allocation.location]] += allocation.open
+        return units
+
+
+def _patience(timeout_seconds: float | None) -> float:
+    return FRESHNESS_SECONDS_MAX if timeout_seconds is None else min(timeout_seconds, FRESHNESS_SECONDS_MAX)
+
+
+def _plain(message: bytes, kind: type[Any], method: str) -> bytes:
+    """An odd message as protobuf understands it, written again without fields that are not known. MalformedMessage."""
+    known = parsed(message, kind, method)
+    if kind is pb.BatchGetAvailabilityRequest:
+        count_of("skus", len(known.skus), SKUS_MAX)
+    known.DiscardUnknownFields()
+    return bytes(known.SerializeToString())

@@ -1,0 +1,125 @@
+"""Bytes of availability messages: requests taken apart and answers put together without building message objects.
+
+What is written here is what protobuf would write for the same answer; the tests compare every byte.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from invengine import kernels
+from invengine.replica.index import as_bytes
+from invengine.services.validation import required_id
+
+SKUS_MAX: Final = 10_000
+_REST_BYTES: Final = 65_536
+_LENGTH: Final = 2  # wire type
+_STATUS, _AVAILABLE, _ROW_COUNTS, _LOCATION_INDEX, _LOCATION_AVAILABLE, _LOCATIONS = 1, 2, 3, 4, 5, 6
+
+
+class OddMessage(Exception):
+    """The bytes hold something that protobuf itself has to judge."""
+
+
+def varint(number: int) -> bytes:
+    """A number from 0 up as protobuf writes it."""
+    if number < 0x80:
+        return bytes((number,))
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A string, bytes, message or packed field; written even when it is empty."""
+    return _head(number, len(content)) + content
+
+
+@lru_cache(maxsize=4096)
+def duration_field(number: int, milliseconds: int) -> bytes:
+    """A google.protobuf.Duration, which is not negative."""
+    seconds, rest = divmod(milliseconds, 1000)
+    content = b"\x08" + varint(seconds) if seconds else b""
+    if rest:
+        content += b"\x10" + varint(rest * 1_000_000)
+    return field(number, content)
+
+
+def locations_field(names: tuple[str, ...]) -> bytes:
+    """`locations` of a BatchGetAvailabilityResponse."""
+    return b"".join(field(_LOCATIONS, name.encode()) for name in names)
+
+
+def totals_fields(status: npt.NDArray[np.uint8], available: npt.NDArray[np.int64]) -> list[bytes]:
+    """`status` and `available` of a BatchGetAvailabilityResponse; a sfixed64 column is the array's own bytes."""
+    return [
+        _head(_STATUS, status.nbytes),
+        status.tobytes(),
+        _head(_AVAILABLE, available.nbytes),
+        available.tobytes(),
+    ]
+
+
+def rows_fields(
+    row_counts: npt.NDArray[np.int32],
+    location_index: npt.NDArray[np.int32],
+    location_available: npt.NDArray[np.int64],
+    locations: bytes,
+) -> list[bytes]:
+    """`row_counts`, `location_index`, `location_available` and `locations` of a BatchGetAvailabilityResponse."""
+    fields = [_head(_ROW_COUNTS, row_counts.nbytes), row_counts.tobytes()]
+    if location_index.size:
+        fields += [
+            _head(_LOCATION_INDEX, location_index.nbytes),
+            location_index.tobytes(),
+            _head(_LOCATION_AVAILABLE, location_available.nbytes),
+            location_available.tobytes(),
+        ]
+    fields.append(locations)
+    return fields
+
+
+class Splitter:
+    """Takes the SKUs out of requests. The arrays serve the next call again: use them before anything is awaited."""
+
+    def __init__(self) -> None:
+        self.spans = np.empty((SKUS_MAX, 2), np.int64)
+        self._odd = np.empty(SKUS_MAX, np.uint8)
+        self._rest = np.empty(_REST_BYTES, np.uint8)
+        self._rest_length = np.zeros(1, np.int64)
+
+    def split(self, message: bytes, sku_field: str) -> tuple[npt.NDArray[np.uint8], int, bytes]:
+        """The message as an array, how many SKUs it has (in `spans`), and its other fields.
+
+        `sku_field` is what a refusal calls the SKUs, `sku` or `skus`: InvalidArgument for the first that cannot be one.
+        OddMessage when protobuf has to judge: not a message, more than SKUS_MAX, not UTF-8.
+        """
+        text = as_bytes(message)
+        if text.size > self._rest.size:
+            self._rest = np.empty(text.size, np.uint8)
+        count = int(kernels.split_request(text, self.spans, self._odd, self._rest, self._rest_length))
+        if count < 0:
+            raise OddMessage
+        if self._odd[:count].any():
+            self._judge_odd(message, count, sku_field)
+        return text, count, self._rest[: int(self._rest_length[0])].tobytes()
+
+    def _judge_odd(self, message: bytes, count: int, sku_field: str) -> None:
+        for i in np.flatnonzero(self._odd[:count]).tolist():
+            at, length = self.spans[i].tolist()
+            try:
+                sku = message[at : at + length].decode()
+            except UnicodeDecodeError:
+                raise OddMessage from None
+            required_id(f"skus[{i}]" if sku_field == "skus" else sku_field, sku)
+
+
+def _head(number: int, length: int) -> bytes:
+    return varint(number << 3 | _LENGTH) + varint(length)

@@ -1,0 +1,89 @@
+"""What a question about availability asks of each location: worked out once per kind of question, then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from invengine.domain.orders import Fulfilment
+from invengine.kernels.layout import (
+    FLOOR_PARTS,
+    FLOOR_UNITS,
+    INDEX,
+    NOT_ASKED,
+    NOT_USABLE,
+    RANK,
+    SELECTION_COLUMNS,
+    WHY_NOT,
+)
+from invengine.services.availability_wire import locations_field
+from invengine.v1 import availability_service_pb2
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.replica.index import Locations
+
+REASON_NUMBERS: Final = {
+    name.removeprefix("AVAILABILITY_REASON_"): number
+    for name, number in availability_service_pb2.AvailabilityReason.items()
+    if number
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """The locations that a question asks about, as the kernels want them."""
+
+    block: npt.NDArray[np.int64]  # [locations, 5], see kernels/layout.py
+    asked: tuple[str, ...]  # by name
+    usable: tuple[str, ...]  # of these, by name
+    names: npt.NDArray[np.uint8]  # the names of `asked`, one behind another
+    name_ends: npt.NDArray[np.int64]  # [asked]
+    nothing_ignored: npt.NDArray[np.int64]  # [asked], zeros
+    locations_field: bytes  # `usable`, as a BatchGetAvailabilityResponse lists them
+    low_stock_threshold: int
+
+
+def select(
+    network: Network,
+    numbers: Locations,
+    channel: str,
+    *,
+    locations: Sequence[str] = (),
+    group: str = "",
+    fulfilment: Fulfilment = Fulfilment.ANY,
+) -> Selection:
+    """Compiles a question. UnknownChannel, UnknownLocation, UnknownGroup, GroupNotUsable; InvalidArgument."""
+    threshold = network.channel(channel).low_stock_threshold
+    asked = network.asked(channel, locations=locations, group=group)
+    rows = [numbers.number(name) for name in asked]
+    block = np.zeros((len(numbers), SELECTION_COLUMNS), np.int64)
+    block[:, FLOOR_UNITS] = NOT_ASKED
+    usable: list[str] = []
+    for rank, (name, row) in enumerate(zip(asked, rows, strict=True)):
+        why_not = network.why_not(channel, name, fulfilment)
+        if why_not:
+            units, parts = NOT_USABLE, 0
+        else:
+            units, parts = network.place_safety(channel, name)
+            block[row, INDEX] = len(usable)
+            usable.append(name)
+        block[row, FLOOR_UNITS] = units
+        block[row, FLOOR_PARTS] = parts
+        block[row, RANK] = rank
+        block[row, WHY_NOT] = REASON_NUMBERS[why_not] if why_not else 0
+    encoded = [name.encode() for name in asked]
+    return Selection(
+        block=block,
+        asked=asked,
+        usable=tuple(usable),
+        names=np.frombuffer(b"".join(encoded), np.uint8),
+        name_ends=np.cumsum([len(name) for name in encoded], dtype=np.int64),
+        nothing_ignored=np.zeros(len(asked), np.int64),
+        locations_field=locations_field(tuple(usable)),
+        low_stock_threshold=threshold,
+    )
