@@ -72,7 +72,7 @@ def reservation_to_proto(
             sku=line.sku,
             quantity=line.quantity,
             short_quantity=line.short_quantity,
-            fulfilment=FULFILMENT_NUMBERS[line.fulfilment],  # type: ignore[arg-type]
+            fulfilment=FULFILMENT_NUMBERS[line.fulfilment],
         )
         to = line.destination
         if to.country or to.postal_code or to.location:
@@ -109,7 +109,7 @@ def movement_outcomes(
     response = stock_service_pb2.PostMovementsResponse(consistency_token=consistency_token)
     for outcome in outcomes:
         wire = response.outcomes.add(
-            result=RESULT_NUMBERS[outcome.result],  # type: ignore[arg-type]
+            result=RESULT_NUMBERS[outcome.result],
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,

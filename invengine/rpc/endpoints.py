@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -35,6 +35,15 @@ RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 StreamStep = Callable[[bytes], Awaitable[bytes]]
 """One message of a stream in, its answer out."""
 
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+def takes_bytes(method: MethodT) -> MethodT:
+    """Marks a method that takes and gives the bytes of messages."""
+    method.takes_bytes = True  # type: ignore[attr-defined]
+    return method
+
+
 _CODE_NAMES = {reason: code_name(code) for reason, code in STATUS_CODES.items()}
 
 
@@ -48,7 +57,7 @@ def refusal_of(fault: Exception, method: str) -> InventoryError:
 
 
 async def _abort(context: Context, refusal: InventoryError) -> NoReturn:
-    await context.abort_with_status(refusal_to_status(refusal))  # type: ignore[attr-defined]  # the stubs lack it
+    await context.abort_with_status(refusal_to_status(refusal))
     raise AssertionError("abort_with_status returned")
 
 
@@ -100,7 +109,7 @@ def raw_unary(
         finally:
             series.seconds.observe(perf_counter() - begun)
 
-    return grpc.unary_unary_rpc_method_handler(serve)  # type: ignore[type-var]
+    return grpc.unary_unary_rpc_method_handler(serve)
 
 
 class Streams:
@@ -151,7 +160,7 @@ class Streams:
                 self._tasks.discard(task)
                 series.seconds.observe(perf_counter() - begun)
 
-        return grpc.stream_stream_rpc_method_handler(serve)  # type: ignore[arg-type, type-var]
+        return grpc.stream_stream_rpc_method_handler(serve)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""
@@ -166,4 +175,4 @@ def refusing(refusal: InventoryError) -> grpc.RpcMethodHandler[Any, Any]:
     async def serve(_: Any, context: Context) -> None:
         await _abort(context, refusal)
 
-    return grpc.stream_stream_rpc_method_handler(serve)  # type: ignore[arg-type, type-var]
+    return grpc.stream_stream_rpc_method_handler(serve)

@@ -99,7 +99,8 @@ def refusal_to_status(refusal: InventoryError) -> grpc.Status:
     status = status_pb2.Status(
         code=getattr(code_pb2, code.name), message=_cut(str(refusal)), details=[_packed(detail) for detail in details]
     )
-    return rpc_status.to_status(status)
+    converted: grpc.Status = rpc_status.to_status(status)
+    return converted
 
 
 def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
@@ -128,7 +129,7 @@ def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
 def _field_violations(refusal: InventoryError) -> list[error_details_pb2.BadRequest.FieldViolation]:
     if isinstance(refusal, InvalidArgument):
         return [_violation(refusal.field, refusal.problem)]
-    violations = []
+    violations: list[error_details_pb2.BadRequest.FieldViolation] = []
     if isinstance(refusal, NetworkInvalid):
         room = DETAIL_BYTES_MAX
         for fault in refusal.faults:

@@ -29,7 +29,7 @@ class AddressTaken(Exception):
     """An address cannot be listened on; the sentence says why."""
 
 
-class Router(grpc.GenericRpcHandler[Any, Any]):
+class Router(grpc.GenericRpcHandler):
     """Finds the handler of a call; until `open` every method is refused with the reason given."""
 
     def __init__(self, methods: Iterable[str], refusal: InventoryError) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message_factory import GetMessageClass
 
 from invengine.rpc import convert
-from invengine.rpc.endpoints import Context, Streams, raw_unary, unary
+from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
+from invengine.rpc.errors import refusal_to_proto
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -53,6 +54,27 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
         for service in file.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 yield f"/{service.full_name}/{method.name}", method
+
+
+class AvailabilityServicer:
+    """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
+
+    def __init__(self, availability: Availability) -> None:
+        self._availability = availability
+
+    @takes_bytes
+    async def GetAvailability(self, request: bytes, context: Context) -> bytes:
+        """One SKU with every position behind the total."""
+        return await self._availability.get_bytes(request, context.time_remaining())
+
+    @takes_bytes
+    async def BatchGetAvailability(self, request: bytes, context: Context) -> bytes:
+        """Many SKUs in columns."""
+        return await self._availability.batch(request, context.time_remaining())
+
+    def StreamAvailability(self, _: Context) -> StreamStep:
+        """Small queries, answered in order."""
+        return self._availability.open_stream(lambda refusal: refusal_to_proto(refusal).SerializeToString())
 
 
 class ReservationServicer:
@@ -177,7 +199,7 @@ class NetworkServicer:
             expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
             validate_only=request.validate_only,
         )
-        return convert.applied_to_proto(applied, self._replica.token())
+        return convert.applied_to_proto(applied, self._replica.token(()))
 
     async def GetNetwork(
         self, _request: network_service_pb2.GetNetworkRequest, _: Context

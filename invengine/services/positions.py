@@ -86,7 +86,7 @@ class Positions:
             await self._replica.wait_for([(home, revisions[home])], seconds)
 
     def _row(self, sku: str, location: str) -> list[int]:
-        columns = self._replica.columns
+        columns = self._replica.state.columns
         number = columns.find_sku(sku)
         if number < 0:
             raise UnknownSku(sku)

@@ -35,7 +35,7 @@ from invengine.services.reservation_requests import (
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
-    from invengine.replica.follower import StoreClock
+    from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
     from invengine.services.reservation_requests import Change, LineChange
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 REQUESTS_MAX: Final = 1000
 LINES_OF_BATCH_MAX: Final = 10_000
+
+Outcome = ReservationAnswer | InventoryError
 
 STATES: Final = (
     None,
@@ -77,7 +79,7 @@ class Reservations:
         def apply(written: object) -> None:
             replica.apply(written.entries)  # type: ignore[attr-defined]
 
-        self._reserve: GroupCommit[ReserveRequest, ReservationAnswer] = GroupCommit(
+        self._reserve: GroupCommit[ReserveRequest, Outcome] = GroupCommit(
             "reserve", store.reserve, apply, metrics, queue_max=queue_max
         )
         calls = {
@@ -86,7 +88,7 @@ class Reservations:
             "release": store.release,
             "fulfil": store.fulfil,
         }
-        self._changes: dict[str, GroupCommit[ReservationChange, ReservationAnswer]] = {
+        self._changes: dict[str, GroupCommit[ReservationChange, Outcome]] = {
             verb: GroupCommit(verb, call, apply, metrics, queue_max=queue_max) for verb, call in calls.items()
         }
 
@@ -101,15 +103,13 @@ class Reservations:
         answered = await self._reserve.submit((request,))
         return self._one(answered.outcomes[0], answered.revisions)
 
-    async def create_many(
-        self, messages: Sequence[pb.CreateReservationRequest]
-    ) -> tuple[list[ReservationAnswer | InventoryError], str]:
+    async def create_many(self, messages: Sequence[pb.CreateReservationRequest]) -> tuple[list[Outcome], str]:
         """Makes many reservations, one outcome each, in order; refused as a whole only when the batch is too large."""
         validation.count_of("requests", len(messages), REQUESTS_MAX)
         if sum([len(message.lines) for message in messages]) > LINES_OF_BATCH_MAX:
             raise InvalidArgument("requests", f"have more than {LINES_OF_BATCH_MAX} lines together")
         network = self._networks.required()
-        outcomes: list[ReservationAnswer | InventoryError | None] = [None] * len(messages)
+        outcomes: list[Outcome | None] = [None] * len(messages)
         requests: list[ReserveRequest] = []
         places: list[int] = []
         refused: list[tuple[int, InventoryError]] = []
@@ -132,8 +132,8 @@ class Reservations:
             revisions = answered.revisions
             for place, outcome in zip(places, answered.outcomes, strict=True):
                 outcomes[place] = outcome
-        for place, refusal in refused:
-            outcomes[place] = _first_answer_or(refusal, outcomes[place])
+        for place, why in refused:
+            outcomes[place] = _first_answer_or(why, outcomes[place])
         done = [outcome for outcome in outcomes if outcome is not None]
         self._count(done)
         return done, encode_token(self._store.store_id, sorted(revisions.items()))
@@ -186,7 +186,8 @@ class Reservations:
 
     async def close(self) -> None:
         """Takes no more writes and waits for those that were taken."""
-        for queue in (self._reserve, *self._changes.values()):
+        await self._reserve.close()
+        for queue in self._changes.values():
             await queue.close()
 
     async def _change(self, verb: str, message: Change | LineChange) -> tuple[ReservationAnswer, str]:
@@ -206,16 +207,14 @@ class Reservations:
         answered = await self._reserve.submit((impossible(checked),))
         return self._one(_first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
 
-    def _one(
-        self, outcome: ReservationAnswer | InventoryError, revisions: dict[int, int]
-    ) -> tuple[ReservationAnswer, str]:
+    def _one(self, outcome: Outcome, revisions: dict[int, int]) -> tuple[ReservationAnswer, str]:
         if isinstance(outcome, InventoryError):
             raise outcome
         if outcome.replayed:
             self._metrics.replays.inc()
         return outcome, self._token(outcome.reservation, revisions)
 
-    def _count(self, outcomes: Iterable[ReservationAnswer | InventoryError]) -> None:
+    def _count(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, InventoryError):
                 self._metrics.count_refusals((outcome.reason,))
@@ -240,16 +239,14 @@ class Reservations:
         self._networks.required().channel(channel)
 
 
-def _raise_if_all_failed(outcomes: Sequence[ReservationAnswer | InventoryError]) -> None:
+def _raise_if_all_failed(outcomes: Sequence[Outcome]) -> None:
     """Raises what kept the store from all of them: a caller that repeats unavailable calls then repeats this one."""
     first = outcomes[0]
     if isinstance(first, Unavailable | Exhausted | OutcomeUnknown) and all(outcome is first for outcome in outcomes):
         raise first
 
 
-def _first_answer_or(
-    refusal: InventoryError, outcome: ReservationAnswer | InventoryError | None
-) -> ReservationAnswer | InventoryError:
+def _first_answer_or(refusal: InventoryError, outcome: Outcome | None) -> Outcome:
     """What the store said to an impossible request, where that tells more than why it is impossible."""
     if isinstance(outcome, ReservationAnswer | RequestMismatch):
         return outcome

@@ -26,7 +26,7 @@ from invengine.services.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
-    from invengine.replica.follower import StoreClock
+    from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
     from invengine.store.redis_store import RedisStore

@@ -1,0 +1,285 @@
+"""Wires the engine and runs it: the only module that opens connections. Importing it opens none.
+
+Start:  listen (health: NOT_SERVING) -> Redis -> store -> network -> replica -> serve (health: SERVING)
+Stop:   NOT_SERVING -> streams end -> accepted calls are answered -> queues, sweeper, follower -> Redis
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import redis.asyncio
+import uvloop
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from invengine import __version__, kernels
+from invengine.errors import InventoryError
+from invengine.metrics import Metrics
+from invengine.replica.clock import StoreClock
+from invengine.replica.follower import Follower
+from invengine.replica.replica import Replica
+from invengine.rpc import servicers
+from invengine.rpc.logs import configure_logging
+from invengine.rpc.metrics_http import MetricsHttp
+from invengine.rpc.server import AddressTaken, Server
+from invengine.services.availability import Availability
+from invengine.services.integrity import Integrity
+from invengine.services.networks import Networks
+from invengine.services.positions import Positions
+from invengine.services.reservations import Reservations
+from invengine.services.stock import Stock
+from invengine.services.sweeper import Sweeper
+from invengine.settings import split_address
+from invengine.store.embedded import EmbeddedRedis
+from invengine.store.embedded_folder import EmbeddedError
+from invengine.store.records import LogTrimmed, StoreSettings
+from invengine.store.redis_store import RedisStore
+from invengine.store.startup import StoreUnsuitable
+
+if TYPE_CHECKING:
+    from invengine.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FIGURES_SECONDS: Final = 5.0
+"""How often the store is asked for the figures that no call brings along."""
+
+LOOP_LAG_SECONDS: Final = 0.5
+
+
+class Broken(Exception):
+    """The engine cannot start or go on; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An engine that serves. `broken` gets the sentence when it cannot go on."""
+
+    addresses: tuple[str, ...]
+    metrics_address: str
+    metrics: Metrics
+    store: RedisStore
+    replica: Replica
+    sweeper: Sweeper
+    broken: asyncio.Future[str]
+
+    @property
+    def address(self) -> str:
+        """The first address, as gRPC clients take it."""
+        return self.addresses[0]
+
+
+def serve(settings: Settings) -> None:
+    """Runs the engine until SIGTERM or SIGINT. Broken when it cannot start or go on."""
+    configure_logging(settings.log_level, as_json=settings.log_json)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    main = asyncio.current_task()
+    assert main is not None
+    started = False
+
+    def signalled() -> None:
+        stop.set()
+        if not started:
+            main.cancel()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, signalled)
+    try:
+        async with running(settings) as engine:
+            started = True
+            logger.info(
+                "invengine %s serving on %s; metrics on %s",
+                __version__,
+                ", ".join(engine.addresses),
+                engine.metrics_address or "no address",
+            )
+            engine.broken.add_done_callback(lambda _: stop.set())
+            await stop.wait()
+            logger.info("stopping")
+        if engine.broken.done():
+            raise Broken(engine.broken.result())
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        logger.info("stopped before it was serving")
+    else:
+        logger.info("stopped")
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """An engine that serves until the block is left. Broken when it cannot start; then nothing is left running."""
+    async with AsyncExitStack() as stack:
+        try:
+            engine = await _start(settings, stack)
+        except (AddressTaken, EmbeddedError, StoreUnsuitable, InventoryError) as fault:
+            raise Broken(str(fault)) from fault
+        yield engine
+
+
+async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
+    """Starts the parts in order; `stack` stops them in the opposite order."""
+    kernels.warm_up()
+    loop = asyncio.get_running_loop()
+    broken: asyncio.Future[str] = loop.create_future()
+    background = _Background(broken)
+    metrics = _metrics()
+    server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])
+    stack.push_async_callback(server.stop)
+    await server.start()
+    metrics_address = await _start_metrics(settings, metrics, server, stack)
+    store = await _open_store(settings, background, stack)
+    clock = StoreClock()
+    replica = Replica(store.partitions, store.store_id)
+    networks = Networks(store)
+    networks.add_listener(replica.set_network)
+    await networks.load()
+    follower = Follower(replica, store, clock, trimmed=LogTrimmed, on_lag=metrics.replica_lag.set)
+    await follower.load()
+    sweeper = Sweeper(store, replica, metrics)
+    stack.push_async_callback(background.stop)
+    background.run("follower", follower.run())
+    background.run("networks", networks.run())
+    background.run("sweeper", sweeper.run())
+    background.run("figures", _keep_figures(store, metrics))
+    background.run("loop lag", _watch_loop(metrics))
+    queue_max = settings.queued_calls_max
+    reservations = Reservations(store, replica, clock, networks, metrics, queue_max=queue_max)
+    stack.push_async_callback(reservations.close)
+    stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
+    stack.push_async_callback(stock.close)
+    served = servicers.handlers(
+        {
+            "invengine.v1.AdminService": servicers.AdminServicer(
+                Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
+            ),
+            "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
+                Availability(replica, store, clock, networks, metrics)
+            ),
+            "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
+            "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
+            "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
+        },
+        server.streams,
+        metrics,
+    )
+    stack.push_async_callback(server.drain)
+    await server.open(served)
+    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, broken)
+
+
+def _metrics() -> Metrics:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return Metrics(registry)
+
+
+async def _start_metrics(settings: Settings, metrics: Metrics, server: Server, stack: AsyncExitStack) -> str:
+    """Serves /metrics and /healthz; the address as bound, empty where none is wanted."""
+    if not settings.metrics_listen:
+        return ""
+    host, port = split_address(settings.metrics_listen)
+    pages = MetricsHttp(metrics.registry, lambda: server.is_serving)
+    stack.push_async_callback(pages.stop)
+    try:
+        port = await pages.start(host, port)
+    except OSError as fault:
+        raise AddressTaken(f"cannot listen on {settings.metrics_listen}: {fault.strerror or fault}") from None
+    return f"{settings.metrics_listen.rpartition(':')[0]}:{port}"
+
+
+async def _open_store(settings: Settings, background: _Background, stack: AsyncExitStack) -> RedisStore:
+    """The store in the Redis of the settings, or in one of our own."""
+    url = settings.redis_url
+    if not url:
+        embedded = EmbeddedRedis(settings.data_dir, server=settings.redis_server, durability=settings.durability)
+        stack.push_async_callback(embedded.stop)
+        url = await embedded.start()
+        background.end_with(embedded.broken())
+    client = redis.asyncio.Redis.from_url(url)
+    stack.push_async_callback(client.aclose)
+    return await RedisStore.open(client, partitions=settings.partitions, settings=_store_settings(settings))
+
+
+def _store_settings(settings: Settings) -> StoreSettings:
+    hours = max(settings.request_retention_hours, settings.event_retention_hours, settings.closed_retention_hours)
+    return StoreSettings(
+        retention_seconds=hours * 3600,
+        count_window_seconds=settings.count_window_hours * 3600,
+        log_length_max=settings.log_entries_max,
+        retry_seconds=settings.store_retry_seconds,
+    )
+
+
+class _Background:
+    """Tasks that run as long as the engine; one that ends by itself is a fault, and the engine cannot go on."""
+
+    def __init__(self, broken: asyncio.Future[str]) -> None:
+        self._broken = broken
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+        """Runs until `stop`."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def end_with(self, fault: Coroutine[Any, Any, Exception]) -> None:
+        """Ends the engine when `fault` answers."""
+
+        async def watch() -> None:
+            sentence = str(await fault)
+            if not self._broken.done():
+                self._broken.set_result(sentence)
+            await asyncio.Event().wait()  # until it is cancelled with the others
+
+        self.run("fault", watch())
+
+    async def stop(self) -> None:
+        """Ends them all."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        fault = task.exception()
+        logger.critical("the %s ended; the engine stops", task.get_name(), exc_info=fault)
+        if not self._broken.done():
+            self._broken.set_result(f"the {task.get_name()} ended: {fault!r}")
+
+
+async def _keep_figures(store: RedisStore, metrics: Metrics) -> None:
+    """Asks the store for figures now and then."""
+    while True:
+        try:
+            metrics.set_reservations(await store.states())
+            metrics.log_entries.set(await store.log_length())
+        except InventoryError as refusal:
+            logger.debug("no figures: %s", refusal)
+        await asyncio.sleep(FIGURES_SECONDS)
+
+
+async def _watch_loop(metrics: Metrics) -> None:
+    """Measures how late the event loop wakes."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOP_LAG_SECONDS
+        await asyncio.sleep(LOOP_LAG_SECONDS)
+        metrics.loop_lag.set(max(0.0, loop.time() - due))
