@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import zoneinfo
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,18 @@ def rule(entry: str) -> str:
     return (
         f"locations: {{A: {{}}}}\ngroups: {{g: [A]}}\nchannels: {{web: {{groups: [g]}}}}\nsafety_stock:\n  - {entry}\n"
     )
+
+
+def test_the_example_that_planners_read_is_a_network() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "network.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert len(examples) == 1
+    network = Network.parse(examples[0])
+    assert network.usable("web", fulfilment=Fulfilment.SHIP) == ("LON1", "SOHO")
+    assert network.locations["YORK"].fulfilments == {Fulfilment.PICKUP}
+    for model in (LocationDocument, ChannelDocument, SafetyRuleDocument):
+        for field in model.model_fields:
+            assert f"`{field}" in guide, f"{field} is not described"
 
 
 def test_everything_that_is_written_is_understood() -> None:
