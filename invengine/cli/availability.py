@@ -124,12 +124,12 @@ def _show_columns(skus: list[str], answer: availability_service_pb2.BatchGetAvai
     rows: list[tuple[Cell, ...]] = []
     first = 0
     for sku, status, available, count in zip(skus, answer.status, answer.available, answer.row_counts, strict=True):
-        where = ", ".join(
-            f"{answer.locations[answer.location_index[row]]} {answer.location_available[row]}"
+        places = sorted(
+            (answer.locations[answer.location_index[row]], answer.location_available[row])
             for row in range(first, first + count)
-            if answer.location_available[row]
         )
         first += count
         name = availability_service_pb2.AvailabilityStatus.Name(status)
+        where = ", ".join(f"{location} {units}" for location, units in places if units)
         rows.append((sku, available, word(name, "AVAILABILITY_STATUS_"), where))
     table(("sku", "available", "status", "where"), rows)

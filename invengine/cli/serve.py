@@ -106,5 +106,8 @@ def _run(settings: Any) -> None:
 
     for warning in Settings.unknown_variables(os.environ):
         say(warning)
-    bootstrap.serve(settings)
-    raise typer.Exit(ExitCode.OK)
+    try:
+        bootstrap.serve(settings)
+    except bootstrap.Broken as fault:
+        say(str(fault))
+        raise typer.Exit(ExitCode.FAILURE) from None

@@ -6,8 +6,8 @@ The rules, stated once:
 - Events with one home key (a customer, else an invoice) happen at place number CRC-32(key as UTF-8) modulo `locations`.
 - Each position opens with the least stock that never goes negative when the history is replayed in the order of the
   file; times `scale`, rounded down.
-- Consecutive sales of one document in a channel that takes orders are one order, cut after 200 lines. Every other
-  event is a movement.
+- Consecutive sales of one document in a channel that takes orders are one order, cut after 200 lines; it takes what
+  there is. Every other event is a movement; a sale, or shrink, of more than there is, is refused.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from invengine.cli.loading.plan import (
 )
 from invengine.cli.loading.progress import Ledger, Shows
 from invengine.client import Client, Line, Movement
-from invengine.errors import Refused
+from invengine.errors import InsufficientStock, Refused
 from invengine.v1 import common_pb2
 from invengine.v1.reservation_service_pb2 import CreateReservationRequest
 from invengine.v1.stock_service_pb2 import PostMovementsResponse
@@ -65,7 +65,7 @@ class Tally:
             self.applied += events
         elif result == "repeated":
             self.repeated += events
-        else:
+        elif events:
             self.refused[result] += events
 
 
@@ -162,7 +162,10 @@ class Replay:
         _count(await self._client.post_movements(movements), self.replayed)
 
     async def _serve(self, orders: list[Order]) -> None:
-        """Reserve orders in one call, in their order; then confirm and fulfil each that was not refused."""
+        """Reserve orders in one call, in their order; then confirm and fulfil what was taken.
+
+        A line that could not be taken whole counts as refused, though some of its units may have gone out.
+        """
         answer = await self._client.reserve_many([self._request(order) for order in orders])
         self.replayed.orders += len(orders)
         ahead = asyncio.Semaphore(_FINISHING_AT_ONCE)
@@ -171,7 +174,8 @@ class Replay:
             if outcome.HasField("refusal"):
                 self.replayed.count(reason_word(outcome.refusal), len(order.events))
             else:
-                taken.append(self._finish(order, ahead, repeated=outcome.replayed))
+                short = sum(1 for line in outcome.reservation.lines if line.short_quantity)
+                taken.append(self._finish(order, ahead, short, repeated=outcome.replayed))
         await _together(taken)
 
     def _request(self, order: Order) -> CreateReservationRequest:
@@ -181,10 +185,11 @@ class Replay:
             request_id=name,
             reservation_id=name,
             channel=order.events[0].channel,
+            best_effort=True,
             order_ref=order.events[0].document,
         )
 
-    async def _finish(self, order: Order, ahead: asyncio.Semaphore, *, repeated: bool) -> None:
+    async def _finish(self, order: Order, ahead: asyncio.Semaphore, short: int, *, repeated: bool) -> None:
         name, channel = f"{self._source}/{order.name}", order.events[0].channel
         async with ahead:
             try:
@@ -193,7 +198,8 @@ class Replay:
             except Refused as refusal:  # an outcome like any other: it is counted and listed
                 self.replayed.count(refusal.reason, len(order.events))
             else:
-                self.replayed.count("repeated" if repeated else "applied", len(order.events))
+                self.replayed.count("repeated" if repeated else "applied", len(order.events) - short)
+                self.replayed.count(InsufficientStock.reason, short)
 
 
 class _Pace:

@@ -1,0 +1,90 @@
+"""invengine stock post, show, history."""
+
+from tests.cli.servers import CommandLine
+
+
+def test_a_movement_shows_the_position_after_it(invengine: CommandLine) -> None:
+    posted = invengine.run("stock", "post", "receipt", "st-a", "WH1", "10")
+    header, row = (line.split() for line in posted.stdout.splitlines())
+    assert header == ["result", "sku", "location", "on_hand", "reserved", "revision"]
+    assert row[:5] == ["APPLIED", "st-a", "WH1", "10", "0"]
+    lost = invengine.json("stock", "post", "ADJUSTMENT", "st-a", "WH1", "-3", "--reason", "damaged")
+    assert lost["outcomes"][0]["onHand"] == 7
+    assert invengine.json("stock", "post", "COUNT", "st-a", "WH1", "6")["outcomes"][0]["onHand"] == 6
+
+
+def test_the_same_event_changes_nothing_twice(invengine: CommandLine) -> None:
+    arguments = ("stock", "post", "RECEIPT", "st-again", "WH1", "4", "--source", "erp", "--event-id", "note-1")
+    assert invengine.json(*arguments)["outcomes"][0]["result"] == "RESULT_APPLIED"
+    assert invengine.json(*arguments)["outcomes"][0] | {"revision": 0} == {
+        "result": "RESULT_REPEATED",
+        "onHand": 4,
+        "reserved": 0,
+        "revision": 0,
+    }
+
+
+def test_a_sale_of_more_than_there_is_ends_with_4(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "RECEIPT", "st-sale", "WH1", "1")
+    refused = invengine.run("stock", "post", "SALE", "st-sale", "WH1", "2", exit_code=4)
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("2 st-sale wanted at WH1, 1 available to sell\n")
+    as_json = invengine.run("stock", "post", "SALE", "st-sale", "WH1", "2", "--json", exit_code=4)
+    assert '"RESULT_REFUSED"' in as_json.stdout
+    assert '"INSUFFICIENT_STOCK"' in as_json.stderr
+
+
+def test_an_older_count_changes_nothing_and_says_so(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "COUNT", "st-count", "WH1", "5")
+    stale = invengine.run(
+        "stock", "post", "COUNT", "st-count", "WH1", "9", "--occurred-at", "2026-01-01T00:00:00Z", exit_code=4
+    )
+    assert "count" in stale.stderr
+    assert invengine.json("stock", "show", "st-count", "WH1")["position"]["onHand"] == 5
+
+
+def test_compare_and_set(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "RECEIPT", "st-cas", "WH1", "5", "--expected-revision", "0")
+    refused = invengine.run("stock", "post", "COUNT", "st-cas", "WH1", "4", "--expected-revision", "0", exit_code=4)
+    assert "Read it again" in refused.stderr
+
+
+def test_a_position_is_shown(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "RECEIPT", "st-show", "ST2", "5")
+    lines = [
+        line.split()
+        for line in invengine.run("stock", "show", "st-show", "ST2", "--fresh", "latest").stdout.splitlines()
+    ]
+    assert lines[0] == ["sku", "location", "on_hand", "reserved", "safety_stock", "shortfall", "revision"]
+    assert lines[1][:6] == ["st-show", "ST2", "5", "0", "1", "0"]
+    invengine.run("stock", "show", "st-show", "WH1", exit_code=3)
+    invengine.run("stock", "show", "st-show", "MARS", exit_code=3)
+
+
+def test_history_explains_every_number(invengine: CommandLine) -> None:
+    invengine.run(
+        "stock", "post", "RECEIPT", "st-h", "WH1", "5", "--source", "erp", "--event-id", "n-9", "--reference", "po-7"
+    )
+    invengine.run("reserve", "st-h", "2", "--channel", "web", "--reservation-id", "st-h-1")
+    invengine.run("stock", "post", "ADJUSTMENT", "st-h", "WH1", "-1", "--reason", "broken")
+    entries = invengine.json("stock", "history", "st-h", "--location", "WH1")["entries"]
+    assert [(e["kind"], e["actor"], e["onHandBefore"], e["onHandAfter"], e["reservedAfter"]) for e in entries] == [
+        ("ADJUSTMENT", "cli", 5, 4, 2),
+        ("RESERVE", "web", 5, 5, 2),
+        ("RECEIPT", "erp", 0, 5, 0),
+    ]
+    table = invengine.run("stock", "history", "st-h", "--most", "2")
+    assert table.stdout.splitlines()[1].split()[1:5] == ["WH1", "ADJUSTMENT", "cli", entries[0]["cause"]]
+    assert "5 -> 4" in table.stdout
+    assert "raise --most" in table.stderr
+
+
+def test_what_cannot_be_sent_ends_with_2(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "GIFT", "st-x", "WH1", "1", exit_code=2)
+    invengine.run("stock", "post", "RECEIPT", "st-x", "WH1", "many", exit_code=2)
+    bad = invengine.run("stock", "post", "RECEIPT", "st-x", "WH1", "1", "--occurred-at", "yesterday", exit_code=2)
+    assert "2026-01-31T09:30:00Z" in bad.stderr
+    nameless = invengine.run("stock", "post", "ADJUSTMENT", "st-x", "WH1", "1", exit_code=2)
+    assert "reason" in nameless.stderr
+    unknown = invengine.run("stock", "post", "RECEIPT", "st-x", "MARS", "1", exit_code=3)
+    assert "invengine network show" in unknown.stderr
