@@ -1,0 +1,69 @@
+"""What a benchmark reports, and how two things are measured against each other."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+RESULTS = Path(__file__).parent / "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure: a ratio unless `unit` says otherwise; `goal` is what it should reach."""
+
+    name: str
+    value: float
+    unit: str
+    better: Literal["higher", "lower"]
+    goal: float
+    setup: str
+
+    @property
+    def reached(self) -> bool:
+        """Whether the goal is met."""
+        return self.value >= self.goal if self.better == "higher" else self.value <= self.goal
+
+    def to_json(self) -> str:
+        """One line for results.jsonl."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A over B, round by round."""
+
+    median: float
+    lowest: float
+    highest: float
+    a: float
+    b: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} (rounds {self.lowest:.3g} to {self.highest:.3g}; medians {self.a:.4g} and {self.b:.4g})"
+
+
+def compare(a: Callable[[], float], b: Callable[[], float], rounds: int = 5) -> Ratio:
+    """Measure `a` and `b` in turn, `rounds` times after one that is not counted; the median of the rounds' ratios.
+
+    Taken pair by pair, a machine whose speed drifts drifts out of the ratio.
+    """
+    a(), b()
+    pairs = [(a(), b()) if turn % 2 else tuple(reversed((b(), a()))) for turn in range(rounds)]
+    ratios = [first / second for first, second in pairs]
+    return Ratio(
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        statistics.median(first for first, _ in pairs),
+        statistics.median(second for _, second in pairs),
+    )
+
+
+def say(question: str, estimate: str, measured: str) -> None:
+    """Print what was asked, what was expected beforehand and what came out."""
+    print(f"  {question}\n    estimated {estimate}\n    measured  {measured}", flush=True)

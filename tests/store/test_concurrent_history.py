@@ -1,0 +1,241 @@
+"""Fifty clients at once on ten SKUs: every answer is the one that the model gives at that place of the history.
+
+With one partition every call has one place in the order of revisions: a call that changed something made its revision,
+any other saw one. Replayed in that order, the model must give each answer to the letter, and no call may stand before
+one that had ended when it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from invengine.domain.orders import (
+    Candidate,
+    LineRequest,
+    LineUnits,
+    ReservationAnswer,
+    ReservationChange,
+    ReserveRequest,
+)
+from invengine.domain.stock import Movement, MovementKind
+from invengine.errors import InventoryError
+from invengine.store.redis_store import RedisStore, StoreSettings
+from tests.redis_servers import RunningRedis
+from tests.store.model import Model
+
+SKUS = [f"SKU-{n}" for n in range(10)]
+LOCATIONS = ("A", "B")
+CLIENTS, CALLS_EACH, CONNECTIONS = 50, 120, 5
+VERBS = ("reserve", "confirm", "extend", "release", "fulfil", "post_movements", "expire_due")
+WEIGHTS = (45, 15, 5, 12, 12, 8, 3)
+SETTINGS = StoreSettings()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that a client made, and the answer."""
+
+    began: float
+    ended: float
+    revision: int
+    now_ms: int
+    wrote: bool
+    verb: str
+    item: Any
+    answer: Any
+
+
+class Client:
+    """Makes random calls; `known` are the reservations that anyone was given, `sent` the requests that anyone made."""
+
+    def __init__(self, name: str, store: RedisStore, seed: int, shared: World) -> None:
+        self.name, self.store, self.random, self.shared = name, store, random.Random(seed), shared
+        self.count = 0
+
+    async def run(self) -> None:
+        for _ in range(CALLS_EACH // 2):
+            verb = self.random.choices(VERBS, WEIGHTS)[0]
+            if verb == "expire_due":
+                await self._sweep()
+                continue
+            if self.shared.sent[verb] and self.random.random() < 0.1:
+                item = self.random.choice(self.shared.sent[verb])  # a retry, perhaps of a call that is still under way
+            else:
+                item = self._item(verb)
+                self.shared.sent[verb].append(item)
+            began = monotonic()
+            written = await getattr(self.store, verb)([item])
+            self.shared.note(began, written, verb, item, written.outcomes[0])
+
+    async def _sweep(self) -> None:
+        began = monotonic()
+        written, more = await self.store.expire_due(0)
+        assert not more
+        self.shared.note(began, written, "expire_due", 0, set(written.outcomes))
+
+    def _item(self, verb: str) -> Any:
+        self.count += 1
+        request_id = f"{self.name}-{self.count}"
+        draw = self.random
+        if verb == "post_movements":
+            kind = draw.choice([MovementKind.RECEIPT, MovementKind.SALE, MovementKind.ADJUSTMENT])
+            units = draw.randint(1, 4) * (draw.choice([-1, 1]) if kind is MovementKind.ADJUSTMENT else 1)
+            sku, location = draw.choice(SKUS), draw.choice(LOCATIONS)
+            return Movement(self.name, request_id, 1_000, kind, sku, location, units, "found or lost")
+        if verb == "reserve":
+            lines = tuple(
+                LineRequest(
+                    str(n),
+                    draw.choice(SKUS),
+                    draw.randint(1, 3),
+                    tuple(Candidate(location, 1) for location in draw.sample(LOCATIONS, draw.randint(1, 2))),
+                    allow_split=draw.random() < 0.5,
+                )
+                for n in range(draw.choice([1, 1, 1, 2, 3]))
+            )
+            best_effort = draw.random() < 0.2
+            return ReserveRequest(
+                request_id, request_id, f"R-{request_id}", "web", lines, draw.choice([1, 2, 60]), best_effort
+            )
+        reservation = draw.choice(self.shared.known or ["R-none"])
+        lines = (LineUnits("0", "", 1),) if verb in ("release", "fulfil") and draw.random() < 0.5 else ()
+        return ReservationChange(request_id, request_id, reservation, "till", None, lines, draw.choice([1, 2]))
+
+
+class World:
+    """What the clients share, and the history that they make."""
+
+    def __init__(self) -> None:
+        self.known: list[str] = []
+        self.sent: dict[str, list[Any]] = {verb: [] for verb in VERBS}
+        self.history: list[Call] = []
+
+    def note(self, began: float, written: Any, verb: str, item: Any, answer: Any) -> None:
+        if verb == "reserve" and isinstance(answer, ReservationAnswer):
+            self.known.append(answer.reservation.reservation_id)
+        wrote = bool(written.entries)
+        self.history.append(Call(began, monotonic(), written.revisions[0], written.now_ms, wrote, verb, item, answer))
+
+
+def comparable(answer: Any) -> Any:
+    """An answer as a value: refusals compare by their word and numbers."""
+    return (type(answer), vars(answer)) if isinstance(answer, InventoryError) else answer
+
+
+def check(history: list[Call], model: Model) -> None:
+    """Replay the history in the order of revisions; every answer must be the model's."""
+    in_order = sorted(history, key=lambda call: (call.revision, not call.wrote, call.now_ms))
+    revision = model.revisions.get(0, 0)
+    for call in in_order:
+        model.now_ms = call.now_ms
+        if call.wrote:
+            assert call.revision == revision + 1, "a revision is missing or was made twice"
+        assert call.revision == revision + call.wrote
+        revision = call.revision
+        if call.verb == "expire_due":
+            assert call.answer == model.expire_due(0)
+            continue
+        (expected,) = getattr(model, call.verb)([call.item])
+        if call.verb == "post_movements":
+            got, want = call.answer, expected
+            assert (got.result, got.on_hand, got.reserved, got.revision) == (
+                want.result,
+                want.on_hand,
+                want.reserved,
+                want.revision,
+            ), call
+            assert comparable(got.refusal) == comparable(want.refusal), call
+        else:
+            assert comparable(call.answer) == comparable(expected), call
+        assert model.revisions.get(0, 0) == revision
+
+
+def check_real_time(history: list[Call]) -> None:
+    """No call stands before one that had ended when it began."""
+    ended = sorted(history, key=lambda call: call.ended)
+    done, newest = 0, 0
+    for call in sorted(history, key=lambda call: call.began):
+        while ended[done].ended < call.began:
+            newest = max(newest, ended[done].revision)
+            done += 1
+        assert call.revision >= newest, call
+
+
+async def make_history(url: str, seed: int) -> tuple[list[Call], Model, dict[tuple[str, str], Any]]:
+    """Run the clients; their history, the model as it was before them, and the positions at the end."""
+    async with AsyncExitStack() as stack:
+        stores = []
+        for _ in range(CONNECTIONS):
+            client = await stack.enter_async_context(Redis.from_url(url))
+            stores.append(await RedisStore.open(client, partitions=1, settings=SETTINGS))
+        opening = [Movement("erp", f"{s}{p}", 1_000, MovementKind.RECEIPT, s, p, 12) for s in SKUS for p in LOCATIONS]
+        model = Model(1, SETTINGS.count_window_seconds * 1000)
+        written = await stores[0].post_movements(opening)
+        model.now_ms = written.now_ms
+        model.post_movements(opening)
+        world = World()
+        clients = [Client(f"c{n}", stores[n % CONNECTIONS], seed * 1_000 + n, world) for n in range(CLIENTS)]
+        await asyncio.gather(*(client.run() for client in clients))
+        await _short_holds_are_over(stores[0])  # so that many calls of the second half meet expired holds
+        await asyncio.gather(*(client.run() for client in clients))
+        ends = {(sku, place): p for sku in SKUS for place, p in (await stores[0].positions(sku)).items()}
+    return world.history, model, ends
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.asyncio
+async def test_every_answer_of_a_concurrent_history_is_the_models(redis_server: RunningRedis, seed: int) -> None:
+    """Six thousand calls of 50 clients, retries and expiries among them, move by move as the model says."""
+    redis_server.empty()
+    history, model, ends = await make_history(redis_server.url, seed)
+    assert len(history) == CLIENTS * CALLS_EACH
+    check_real_time(history)
+    check(history, model)
+    assert ends == model.positions
+    words = {call.answer.reason for call in history if isinstance(call.answer, InventoryError)}
+    assert {"INSUFFICIENT_STOCK", "RESERVATION_EXPIRED", "RESERVATION_CLOSED"} <= words  # the history was a hard one
+
+
+async def _short_holds_are_over(store: RedisStore) -> None:
+    until = await store.now_ms() + 3_000
+    while await store.now_ms() < until:
+        await asyncio.sleep(0.05)
+
+
+def _oversell(call: Call) -> Call:
+    return _changed(call, verb="reserve", wrote=True, item=_more_units(call.item))
+
+
+def _more_units(item: ReserveRequest) -> ReserveRequest:
+    return replace(item, lines=tuple(replace(line, quantity=line.quantity + 1) for line in item.lines))
+
+
+def _changed(call: Call, **values: Any) -> Call:
+    return replace(call, **values)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        pytest.param(_oversell, id="more units taken than answered"),
+        pytest.param(lambda call: _changed(call, revision=call.revision + 1), id="a revision made twice"),
+        pytest.param(lambda call: _changed(call, now_ms=call.now_ms + 5_000), id="judged by another clock"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_the_check_sees_a_planted_fault(redis_url: str, plant: Callable[[Call], Call]) -> None:
+    """The check can fail: a history with one answer changed does not pass."""
+    history, model, _ = await make_history(redis_url, 4)
+    place = next(n for n, call in enumerate(history) if call.verb == "reserve" and call.wrote and n > len(history) // 2)
+    history[place] = plant(history[place])
+    with pytest.raises(AssertionError):
+        check(history, model)
