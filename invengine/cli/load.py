@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from invengine.cli.loading.replay import Replay, Tally
     from invengine.v1.admin_service_pb2 import CheckIntegrityResponse
 
-_LANES = 8
+_LANES = 4
 _PATIENCE_SECONDS = 60.0  # a server that restarts meanwhile is waited for
 
 

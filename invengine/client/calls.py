@@ -14,7 +14,7 @@ import grpc.aio
 from google.protobuf import duration_pb2
 
 from invengine.client.refusals import error_from_call
-from invengine.errors import OutcomeUnknown, Unavailable
+from invengine.errors import OutcomeUnknown, Overloaded, Unavailable
 from invengine.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
@@ -35,6 +35,7 @@ LineUnits = reservation_service_pb2.LineUnits
 Movement = stock_service_pb2.Movement
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
+_PASSING: Final = (Unavailable, Overloaded, OutcomeUnknown)  # the same call may succeed in a moment
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # 10,000 SKUs with all their locations
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
@@ -133,7 +134,7 @@ class Client:
         await self._wire.close()
 
     async def _call(self, method: Callable[..., Awaitable[T]], request: Any) -> T:
-        """One call, repeated while the server is away or leaves the outcome open, within the time that the call has."""
+        """One call, repeated while the server is away, full or leaves the outcome open, within the time it has."""
         clock = asyncio.get_running_loop().time
         given_up_at = clock() + self.timeout_seconds
         repeated_until = min(given_up_at, clock() + self.retry_seconds)
@@ -143,7 +144,7 @@ class Client:
                 return await method(request, timeout=max(0.001, given_up_at - clock()))
             except grpc.aio.AioRpcError as failure:
                 error = error_from_call(failure, self.server, writes=hasattr(request, "request_id"))
-                if not isinstance(error, Unavailable | OutcomeUnknown) or clock() + pause > repeated_until:
+                if not isinstance(error, _PASSING) or clock() + pause > repeated_until:
                     raise error from None
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads callers, guards nothing
             pause = min(2 * pause, 1.0)

@@ -35,7 +35,7 @@ from invengine.v1 import common_pb2
 from invengine.v1.reservation_service_pb2 import CreateReservationRequest
 from invengine.v1.stock_service_pb2 import PostMovementsResponse
 
-SPAN_EVENTS: Final = 2_500  # movements of one call: a quarter of a megabyte, some tens of milliseconds of the server
+SPAN_EVENTS: Final = 2_000  # of one call, some tens of milliseconds of the server; all lanes' calls fit its queue
 _FINISHING_AT_ONCE: Final = 16  # confirmations and fulfilments under way, per lane
 _KINDS: Final = {
     EventKind.SALE: (Movement.KIND_SALE, 1, ""),
