@@ -19,7 +19,7 @@ from benchmarks.figures import RESULTS, Figure
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-NOT_QUESTIONS = {"__init__", "__main__", "figures", "h2load", "empty_server", "engine"}
+NOT_QUESTIONS = {"__init__", "__main__", "figures", "h2load", "empty_server", "engine", "memory_replica"}
 
 
 def names() -> list[str]:
@@ -57,7 +57,9 @@ def table(figures: list[Figure]) -> str:
     for figure in figures:
         sign = "≥" if figure.better == "higher" else "≤"
         reached = "" if figure.reached else " (not reached)"
-        rows.append(f"| {figure.name} | {figure.value:.3g} {figure.unit}{reached} | {sign} {figure.goal:g} | {figure.setup} |")
+        rows.append(
+            f"| {figure.name} | {figure.value:.3g} {figure.unit}{reached} | {sign} {figure.goal:g} | {figure.setup} |"
+        )
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     machine = f"{platform.machine()}, Python {platform.python_version()}, {day}; written by `make bench`"
     return "\n".join([*rows, "", f"Measured on {machine}."])

@@ -44,7 +44,9 @@ class Ratio:
     b: float
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} (rounds {self.lowest:.3g} to {self.highest:.3g}; medians {self.a:.4g} and {self.b:.4g})"
+        return (
+            f"{self.median:.3g} (rounds {self.lowest:.3g} to {self.highest:.3g}; medians {self.a:.4g} and {self.b:.4g})"
+        )
 
 
 def compare(a: Callable[[], float], b: Callable[[], float], rounds: int = 5) -> Ratio:
