@@ -1,0 +1,168 @@
+"""A client that nobody of this project wrote: grpc-js, knowing the .proto files alone, or the server's reflection."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.rpc import status_pb2
+
+from tests.cli.servers import Server
+
+HERE = Path(__file__).parent / "node"
+PROTO = Path(__file__).parents[2] / "proto"
+GOOGLE = Path(status_pb2.__file__).parents[2]  # googleapis-common-protos brings google/rpc/*.proto
+UNITS_MAX = str(2**53 - 1)
+
+Run = Callable[[str], dict[str, Any]]
+
+
+def missing(reason: str) -> None:
+    """A skip at home, a failure in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def node_modules(request: pytest.FixtureRequest) -> Path:
+    """The packages of package-lock.json, installed once per content of that file and kept beside pytest's cache."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    lock_file = HERE / "package-lock.json"
+    cache: pytest.Cache = request.config.cache  # type: ignore[assignment]
+    folder = cache.mkdir("node") / hashlib.sha256(lock_file.read_bytes()).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        if not (folder / "installed").exists():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / name, folder / name)
+            install = subprocess.run(
+                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=180,
+            )
+            if install.returncode != 0:
+                missing(f"npm ci failed: {install.stderr[-2000:]}")
+            (folder / "installed").touch()
+    return folder / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def foreign(node_modules: Path, server: Server) -> Run:
+    """Runs one scenario of client.js against the server and answers what it printed."""
+
+    def run(scenario: str) -> dict[str, Any]:
+        done = subprocess.run(
+            ["node", HERE / "client.js", server.address, PROTO, GOOGLE, scenario],
+            env={**os.environ, "NODE_PATH": str(node_modules)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        answered: dict[str, Any] = json.loads(done.stdout)
+        return answered
+
+    return run
+
+
+def test_a_foreign_client_shops(foreign: Run) -> None:
+    """Apply a network, post stock, look, reserve, repeat, confirm, look again: everything in step, units as text."""
+    answered = foreign("shopping")
+    assert {outcome["result"] for outcome in answered["posted"]["outcomes"]} <= {"RESULT_APPLIED", "RESULT_REPEATED"}
+    before, after = answered["before"], answered["after"]
+    assert (before["available"], before["level"]) == ("7", "LEVEL_IN_STOCK")
+    assert [(row["location"], row["available"]) for row in before["positions"]] == [("DC", "5"), ("SHOP", "2")]
+    made = answered["reserved"]["reservation"]
+    assert (made["state"], made["cart_ref"], answered["reserved"]["replayed"]) == ("STATE_HELD", "cart-1", False)
+    taken = [(unit["location"], unit["quantity"]) for unit in made["lines"][0]["allocations"]]
+    assert taken == [("DC", "5"), ("SHOP", "1")]
+    assert int(made["expire_time"]["seconds"]) - int(made["create_time"]["seconds"]) in (600, 601)
+    assert (answered["repeated"]["reservation"], answered["repeated"]["replayed"]) == (made, True)
+    confirmed = answered["confirmed"]["reservation"]
+    assert (confirmed["state"], confirmed["order_ref"], confirmed["expire_time"]) == (
+        "STATE_CONFIRMED",
+        "order-1",
+        None,
+    )
+    assert (after["available"], after["level"]) == ("1", "LEVEL_LOW")
+    assert [row["reserved"] for row in after["positions"]] == ["5", "1"]
+    assert answered["listed"]["reservations"] == [confirmed]
+
+
+def test_a_foreign_client_reads_why_it_was_refused(foreign: Run) -> None:
+    """The typed Refusal in the status details decodes by the .proto, true numbers included."""
+    answered = foreign("refused")
+    short = answered["short"]
+    assert (short["grpc_code"], short["code"]) == ("FAILED_PRECONDITION", 9)
+    assert (short["ErrorInfo"]["reason"], short["ErrorInfo"]["domain"]) == ("INSUFFICIENT_STOCK", "invengine")
+    refusal = short["Refusal"]
+    assert (refusal["reason"], refusal["message"]) == ("ERROR_REASON_INSUFFICIENT_STOCK", short["message"])
+    lines = [(line["line_id"], line["sku"], line["location"], line["wanted"]) for line in refusal["short_lines"]]
+    assert lines == [("a", "RUG", "DC", "1"), ("b", "LAMP", "", "1000000")]
+    assert refusal["short_lines"][0]["available"] == "0"
+    assert refusal["metadata"] == short["ErrorInfo"]["metadata"]
+    unknown = answered["unknown_channel"]
+    assert (unknown["grpc_code"], unknown["Refusal"]["reason"]) == ("NOT_FOUND", "ERROR_REASON_UNKNOWN_CHANNEL")
+    assert unknown["Refusal"]["metadata"] == {"channel": "webb"}
+    bad = answered["bad"]
+    assert (bad["grpc_code"], bad["Refusal"]["reason"]) == ("INVALID_ARGUMENT", "ERROR_REASON_INVALID_ARGUMENT")
+    assert [violation["field"] for violation in bad["BadRequest"]["field_violations"]] == ["lines[0].quantity"]
+
+
+def test_a_foreign_client_reads_the_columns_of_a_batch(foreign: Run) -> None:
+    """They are written without protobuf's help, so a foreign decoder is the judge; 2^53-1 units survive."""
+    answered = foreign("columns")
+    columns, totals = answered["columns"], answered["totals"]
+    known, unknown = "AVAILABILITY_STATUS_KNOWN", "AVAILABILITY_STATUS_UNKNOWN_SKU"
+    assert columns["status"] == totals["status"] == [known, unknown, known, known]
+    assert (columns["available"][0], columns["available"][3]) == (UNITS_MAX, UNITS_MAX)
+    rows = {sku: {} for sku in ("RUG", "NOTHING", "LAMP", "RUG again")}
+    place = 0
+    for sku, count in zip(rows, columns["row_counts"], strict=True):
+        for row in range(place, place + count):
+            location = columns["locations"][columns["location_index"][row]]
+            rows[sku][location] = columns["location_available"][row]
+        place += count
+    assert place == len(columns["location_index"]) == len(columns["location_available"])
+    assert (rows["RUG"], rows["NOTHING"], rows["RUG again"]) == ({"SHOP": UNITS_MAX}, {}, {"SHOP": UNITS_MAX})
+    assert set(rows["LAMP"]) == {"DC", "SHOP"}
+    assert sum(map(int, rows["LAMP"].values())) == int(columns["available"][2])
+    assert (totals["row_counts"], totals["location_index"], totals["location_available"]) == ([], [], [])
+    assert (totals["available"][0], totals["available"][2]) == (UNITS_MAX, rows["LAMP"]["SHOP"])
+    assert columns["consistency_token"]
+
+
+def test_a_foreign_client_streams_queries(foreign: Run) -> None:
+    """Answers come in the order of the queries; a refused query does not end the stream."""
+    answers = foreign("streaming")["answers"]
+    assert [answer["query_id"] for answer in answers] == [str(number) for number in range(1, 501)]
+    first, second, third, fourth, *others = answers
+    assert (first["available"], first["level"], first["refusal"]) == (UNITS_MAX, "LEVEL_IN_STOCK", None)
+    assert (second["status"], second["available"]) == ("AVAILABILITY_STATUS_UNKNOWN_SKU", "0")
+    assert third["refusal"]["reason"] == "ERROR_REASON_UNKNOWN_GROUP"
+    assert fourth["available"] == UNITS_MAX
+    assert {answer["available"] for answer in others} == {UNITS_MAX}
+
+
+def test_a_client_without_proto_files_learns_them_by_reflection(foreign: Run) -> None:
+    foreign("columns")  # puts the stock there that is asked for
+    answered = foreign("reflection")
+    ours = {f"invengine.v1.{name}Service" for name in ("Admin", "Availability", "Network", "Reservation", "Stock")}
+    assert ours | {"grpc.health.v1.Health"} <= set(answered["services"])
+    assert answered["methods"] == ["GetAvailability", "BatchGetAvailability", "StreamAvailability"]
+    assert answered["answer"]["available"] == UNITS_MAX
