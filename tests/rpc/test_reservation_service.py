@@ -26,9 +26,7 @@ async def held(stubs: Stubs, quantity: int = 4, **more: object) -> pb.Reservatio
 
 
 async def test_a_reservation_is_made_whole_and_read_back(stubs: Stubs) -> None:
-    made = await held(
-        stubs, reservation_id="cart 7", customer_ref="ann", time_to_live=Duration(seconds=60, nanos=1)
-    )
+    made = await held(stubs, reservation_id="cart 7", customer_ref="ann", time_to_live=Duration(seconds=60, nanos=1))
     assert made.reservation_id == "cart 7"
     assert made.state == HELD
     assert made.expire_time.seconds - made.create_time.seconds in (61, 62)
@@ -205,9 +203,7 @@ async def test_confirm_fulfil_and_the_states_between(stubs: Stubs) -> None:
     assert partly.reservation.state == CONFIRMED
     assert partly.reservation.lines[0].allocations[0].fulfilled == 3
     assert (await stubs.position("LAMP"))[:2] == (7, 1)
-    done = await stubs.reservations.FulfilReservation(
-        change(pb.FulfilReservationRequest, "rest", made.reservation_id)
-    )
+    done = await stubs.reservations.FulfilReservation(change(pb.FulfilReservationRequest, "rest", made.reservation_id))
     assert done.reservation.state == FULFILLED
     assert (await stubs.position("LAMP"))[:2] == (6, 0)
     why = await refused(
