@@ -12,7 +12,6 @@ from invengine.kernels.layout import (
     INDEX,
     KNOWN,
     LOCATION,
-    NOT_ASKED,
     ON_HAND,
     RANK,
     REASON_RESERVED,
@@ -59,7 +58,7 @@ def _safety(positions, row, selection, location):
 
 @njit(nogil=True)
 def _available(positions, row, selection, location):
-    unreserved = positions[row, ON_HAND] - (positions[row, RESERVED] - positions[row, EXPIRED])
+    unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
     return max(unreserved - _safety(positions, row, selection, location), 0)
 
 
@@ -78,16 +77,12 @@ def available_positions(sku, positions, skus, selection, ignored, terms):
     first = skus[sku, FIRST_ROW]
     for row in range(first, first + skus[sku, ROWS]):
         location = positions[row, LOCATION]
-        if location >= selection.shape[0] or selection[location, FLOOR_UNITS] == NOT_ASKED:
+        if location >= selection.shape[0] or selection[location, RANK] < 0:
             continue
         rank = selection[location, RANK]
         on_hand = positions[row, ON_HAND]
         reserved = max(positions[row, RESERVED] - positions[row, EXPIRED] - ignored[rank], 0)
-        safety = safety_units(
-            on_hand,
-            max(positions[row, SAFETY_UNITS], selection[location, FLOOR_UNITS]),
-            max(positions[row, SAFETY_PARTS], selection[location, FLOOR_PARTS]),
-        )
+        safety = _safety(positions, row, selection, location)
         available = max(on_hand - reserved - safety, 0)
         reasons = 0
         if selection[location, WHY_NOT] != 0:
@@ -121,7 +116,7 @@ def _total(sku, positions, skus, selection):
     first = skus[sku, FIRST_ROW]
     for row in range(first, first + skus[sku, ROWS]):
         location = positions[row, LOCATION]
-        if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+        if location < selection.shape[0] and selection[location, INDEX] >= 0:
             total = min(total + _available(positions, row, selection, location), TOTAL_MAX)
     return total
 
@@ -160,7 +155,7 @@ def count_rows(numbers, positions, skus, selection, row_counts):
             first = skus[sku, FIRST_ROW]
             for row in range(first, first + skus[sku, ROWS]):
                 location = positions[row, LOCATION]
-                if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+                if location < selection.shape[0] and selection[location, INDEX] >= 0:
                     count += 1
         row_counts[i] = count
         total += count
@@ -189,7 +184,7 @@ def available_rows(numbers, positions, skus, selection, status, totals, location
             first = skus[sku, FIRST_ROW]
             for row in range(first, first + skus[sku, ROWS]):
                 location = positions[row, LOCATION]
-                if location < selection.shape[0] and selection[location, FLOOR_UNITS] >= 0:
+                if location < selection.shape[0] and selection[location, INDEX] >= 0:
                     available = _available(positions, row, selection, location)
                     total = min(total + available, TOTAL_MAX)
                     location_index[filled] = selection[location, INDEX]

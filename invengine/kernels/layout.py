@@ -25,14 +25,12 @@ PARTITION: Final = 3  # of the store
 SKU_COLUMNS: Final = 4
 
 # selection, int64 [locations, SELECTION_COLUMNS]: what one kind of question asks of each location, by its number
-FLOOR_UNITS: Final = 0  # units that the rules for location and channel keep back; or NOT_USABLE, or NOT_ASKED
+FLOOR_UNITS: Final = 0  # units that the rules for location and channel keep back
 FLOOR_PARTS: Final = 1  # ten-thousandths of on_hand that those rules keep back
-RANK: Final = 2  # place among the locations asked about, by name
-INDEX: Final = 3  # place among the usable locations, by name
+RANK: Final = 2  # place among the locations asked about, by name; -1 when it is not asked about
+INDEX: Final = 3  # place among the usable of these, by name; -1 when it cannot be used
 WHY_NOT: Final = 4  # AvailabilityReason when not usable, else 0
 SELECTION_COLUMNS: Final = 5
-NOT_USABLE: Final = -1
-NOT_ASKED: Final = -2
 
 # terms, int64 [rows, TERM_COLUMNS]: one line per position that was asked about
 TERM_RANK: Final = 0

@@ -84,7 +84,7 @@ def _is_odd(message, at, length):
 
 
 @njit(f"int64({_BYTES}, {_BLOCK}, uint8[::1], uint8[::1], int64[::1])", nogil=True, cache=True)
-def split_request(message, spans, odd, rest, rest_length):
+def split_request(message, spans, odd, rest, lengths):
     """Take the SKUs (field 1) out of a GetAvailability or BatchGetAvailability request.
 
     Returns how many there are, NOT_A_MESSAGE, or TOO_MANY for `spans`.
@@ -92,10 +92,11 @@ def split_request(message, spans, odd, rest, rest_length):
       spans        int64 [>= n, 2]   filled: first byte and length of each SKU
       odd          uint8 [>= n]      filled: 1 where a SKU has to be looked at more closely before it is believed
       rest         uint8 [>= bytes]  filled: all other fields as they stand
-      rest_length  int64 [1]         filled: how many bytes those are
+      lengths      int64 [2]         filled: bytes of `rest`, and how many of `odd` are 1
     """
     count = 0
     kept = 0
+    odd_count = 0
     at = np.int64(0)
     while at < message.size:
         begin = at
@@ -110,7 +111,9 @@ def split_request(message, spans, odd, rest, rest_length):
                 return TOO_MANY
             spans[count, 0] = start
             spans[count, 1] = length
-            odd[count] = _is_odd(message, start, length)
+            is_odd = _is_odd(message, start, length)
+            odd[count] = is_odd
+            odd_count += is_odd
             count += 1
             at = start + length
             continue
@@ -120,7 +123,8 @@ def split_request(message, spans, odd, rest, rest_length):
         for i in range(begin, at):
             rest[kept] = message[i]
             kept += 1
-    rest_length[0] = kept
+    lengths[0] = kept
+    lengths[1] = odd_count
     return count
 
 

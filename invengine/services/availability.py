@@ -91,19 +91,19 @@ class Availability:
         """
         began = perf_counter()
         try:
-            _, count, rest = self._splitter.split(request, "sku")
+            text, count, rest = self._splitter.split(request, "sku")
         except OddMessage:
             return await self.get_bytes(_plain(request, pb.GetAvailabilityRequest, GET), timeout_seconds)
         if count == 0:
             raise InvalidArgument("sku", "is required")
         at, length = self._splitter.spans[count - 1].tolist()  # of a field that is given twice, the last counts
-        sku = request[at : at + length]
+        sku = text[at : at + length]
         question = self._questions.of_get(rest)
         ignored = question.selection.nothing_ignored
         if question.waits:
             await self._freshen(question, timeout_seconds)
             if question.ignore_reservation_id:
-                ignored = await self._ignored(question, sku.decode(), timeout_seconds)
+                ignored = await self._ignored(question, sku.tobytes().decode(), timeout_seconds)
             began = perf_counter()
         answer = self._answer(sku, question.selection, ignored)
         if self._seconds is not None:
@@ -152,13 +152,13 @@ class Availability:
 
         return answer
 
-    def _answer(self, sku: bytes, selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
+    def _answer(self, sku: npt.NDArray[np.uint8], selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
         replica = self._replica
         replica.advance(self._clock.now_ms())
         columns = replica.state.columns
-        number = columns.index.find(sku)
+        number = int(kernels.find_name(sku, columns.index.slots, columns.index.arena))
         if number < 0:
-            raise UnknownSku(sku.decode())
+            raise UnknownSku(sku.tobytes().decode())
         length = self._write(number, selection, ignored)
         if length < 0:  # no room for so many positions
             self._terms = np.empty((-length, TERM_COLUMNS), np.int64)

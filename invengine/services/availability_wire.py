@@ -93,7 +93,7 @@ class Splitter:
         self.spans = np.empty((SKUS_MAX, 2), np.int64)
         self._odd = np.empty(SKUS_MAX, np.uint8)
         self._rest = np.empty(_REST_BYTES, np.uint8)
-        self._rest_length = np.zeros(1, np.int64)
+        self._lengths = np.zeros(2, np.int64)
 
     def split(self, message: bytes, sku_field: str) -> tuple[npt.NDArray[np.uint8], int, bytes]:
         """The message as an array, how many SKUs it has (in `spans`), and its other fields.
@@ -104,12 +104,13 @@ class Splitter:
         text = as_bytes(message)
         if text.size > self._rest.size:
             self._rest = np.empty(text.size, np.uint8)
-        count = int(kernels.split_request(text, self.spans, self._odd, self._rest, self._rest_length))
+        count = int(kernels.split_request(text, self.spans, self._odd, self._rest, self._lengths))
         if count < 0:
             raise OddMessage
-        if self._odd[:count].any():
+        rest_length, odd_count = self._lengths.tolist()
+        if odd_count:
             self._judge_odd(message, count, sku_field)
-        return text, count, self._rest[: int(self._rest_length[0])].tobytes()
+        return text, count, self._rest[:rest_length].tobytes()
 
     def _judge_odd(self, message: bytes, count: int, sku_field: str) -> None:
         for i in np.flatnonzero(self._odd[:count]).tolist():

@@ -14,8 +14,6 @@ from invengine.kernels.layout import (
     FLOOR_PARTS,
     FLOOR_UNITS,
     INDEX,
-    NOT_ASKED,
-    NOT_USABLE,
     RANK,
     SELECTION_COLUMNS,
     WHY_NOT,
@@ -62,20 +60,17 @@ def select(
     asked = network.asked(channel, locations=locations, group=group)
     rows = [numbers.number(name) for name in asked]
     block = np.zeros((len(numbers), SELECTION_COLUMNS), np.int64)
-    block[:, FLOOR_UNITS] = NOT_ASKED
+    block[:, RANK] = block[:, INDEX] = -1
     usable: list[str] = []
     for rank, (name, row) in enumerate(zip(asked, rows, strict=True)):
         why_not = network.why_not(channel, name, fulfilment)
+        block[row, FLOOR_UNITS], block[row, FLOOR_PARTS] = network.place_safety(channel, name)
+        block[row, RANK] = rank
         if why_not:
-            units, parts = NOT_USABLE, 0
+            block[row, WHY_NOT] = REASON_NUMBERS[why_not]
         else:
-            units, parts = network.place_safety(channel, name)
             block[row, INDEX] = len(usable)
             usable.append(name)
-        block[row, FLOOR_UNITS] = units
-        block[row, FLOOR_PARTS] = parts
-        block[row, RANK] = rank
-        block[row, WHY_NOT] = REASON_NUMBERS[why_not] if why_not else 0
     encoded = [name.encode() for name in asked]
     return Selection(
         block=block,

@@ -1,0 +1,139 @@
+"""What kernels are tried with: names, log rows, selections, and both worlds fed with the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+from invengine import kernels
+from invengine.domain.stock import UNITS_MAX
+from invengine.kernels.layout import (
+    FLOOR_PARTS,
+    FLOOR_UNITS,
+    INDEX,
+    RANK,
+    SELECTION_COLUMNS,
+    WHY_NOT,
+)
+from invengine.replica.columns import Columns
+from invengine.replica.index import Locations
+from tests.kernels import reference
+from tests.kernels.reference import Asked
+
+units = st.one_of(st.integers(0, 20), st.integers(0, UNITS_MAX), st.just(UNITS_MAX))
+parts = st.one_of(st.just(0), st.integers(0, 10_000))
+seconds = st.one_of(st.integers(1, 30), st.integers(1, 300_000))
+
+# few SKUs and locations, so that rows meet; some names are longer than an inline key, and alike
+SKUS = (
+    "A",
+    "LAMP",
+    "LAMP-1",
+    "LAMP\u00e9",
+    "S" * 24,
+    "S" * 25,
+    "S" * 64,
+    "T" * 63 + "S",
+    "x y",
+    "8-LETTER",
+    "16-LETTERS-NAME-",
+)
+LOCATIONS = ("AMS1", "BER", "L" * 64, "CDG-\u00fc", "m", "0", "ZZZ")
+skus = st.sampled_from(SKUS)
+locations = st.sampled_from(LOCATIONS)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> str:
+    """One row of the log. A leg belongs to one position for ever, as in the store."""
+    kind = draw(st.sampled_from("PPPHHR"))
+    if kind == "P":
+        sku, location = draw(skus), draw(locations)
+        return f"P\t{sku}\t{location}\t{draw(units)}\t{draw(units)}\t0\t1\t-1\tSALE\ttill\tx\t\tref\t1700000000000\t\n"
+    if kind == "H":
+        leg = draw(st.integers(0, 12))
+        held = draw(st.one_of(st.just("0\t0"), st.tuples(st.integers(1, 9), seconds).map(lambda h: f"{h[0]}\t{h[1]}")))
+        return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
+    return draw(st.sampled_from(("R\tr1\t\tHELD\tweb\t1\t2\t\n", "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n")))
+
+
+@dataclass
+class Worlds:
+    """The columns and their naive twin."""
+
+    columns: Columns = field(default_factory=lambda: Columns(Locations()))
+    state: reference.State = field(default_factory=reference.State)
+
+    def apply(self, partition: int, revision: int, text: str) -> None:
+        encoded = text.encode()
+        self.columns.apply(encoded, np.array([[partition, revision, 0, len(encoded)]], np.int64))
+        reference.apply_rows(self.state, partition, revision, text)
+
+    def advance(self, second: int) -> None:
+        self.columns.advance(second)
+        reference.advance_holds(self.state, second)
+
+    def check(self) -> None:
+        assert self.state.rows() == list(self.columns.all_positions())
+        assert len(self.state.holds) == self.columns.hold_count
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> Worlds:
+    """Both worlds after the same rows, at the same second."""
+    both = Worlds()
+    both.apply(0, 5, "".join(draw(st.lists(rows(), max_size=30))))
+    both.advance(draw(seconds))
+    for sku, location, safety_units, safety_parts in draw(
+        st.lists(st.tuples(skus, st.none() | locations, units, parts), max_size=4)
+    ):
+        number = both.columns.find_sku(sku)
+        if number >= 0:
+            place = -1 if location is None else both.columns.locations.number(location)
+            kernels.raise_safety(both.columns.positions, both.columns.skus, number, place, safety_units, safety_parts)
+            reference.raise_safety(both.state, sku, location, safety_units, safety_parts)
+    return both
+
+
+asked = st.builds(Asked, units=units, parts=parts, why_not=st.sampled_from((0, 0, 0, 1, 2, 3, 7)))
+selections = st.dictionaries(locations, asked, max_size=len(LOCATIONS))
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A selection as the kernels want it."""
+
+    block: npt.NDArray[np.int64]
+    asked: tuple[str, ...]
+    usable: tuple[str, ...]
+
+    @property
+    def names(self) -> npt.NDArray[np.uint8]:
+        return np.frombuffer("".join(self.asked).encode(), np.uint8)
+
+    @property
+    def name_ends(self) -> npt.NDArray[np.int64]:
+        return np.cumsum([len(name.encode()) for name in self.asked], dtype=np.int64)
+
+    def units(self, by_location: Mapping[str, int]) -> npt.NDArray[np.int64]:
+        return np.array([by_location.get(name, 0) for name in self.asked], np.int64)
+
+
+def compiled(selection: reference.Selection, numbers: Locations) -> Compiled:
+    names = tuple(sorted(selection))
+    usable = tuple(name for name in names if not selection[name].why_not)
+    places = {name: numbers.number(name) for name in names}
+    block = np.zeros((len(numbers), SELECTION_COLUMNS), np.int64)
+    block[:, RANK] = block[:, INDEX] = -1
+    for rank, name in enumerate(names):
+        row, wanted = places[name], selection[name]
+        block[row, FLOOR_UNITS] = wanted.units
+        block[row, FLOOR_PARTS] = wanted.parts
+        block[row, RANK] = rank
+        block[row, INDEX] = -1 if wanted.why_not else usable.index(name)
+        block[row, WHY_NOT] = wanted.why_not
+    return Compiled(block, names, usable)

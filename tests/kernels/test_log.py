@@ -1,0 +1,196 @@
+"""Decoding log rows and loading positions, against plain text handling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invengine import kernels
+from invengine.kernels.layout import POSITION_COUNT, ROW_COUNT, SAFETY_PARTS, SAFETY_UNITS
+from invengine.replica.columns import Columns, LogMalformed
+from invengine.replica.index import Locations
+from tests.kernels import reference
+from tests.kernels.strategies import Worlds, locations, parts, rows, seconds, skus, units, worlds
+
+entries = st.tuples(st.integers(0, 2), st.integers(1, 9), st.lists(rows(), max_size=8).map("".join))
+steps = st.lists(st.one_of(entries, seconds), max_size=25)
+
+
+@given(steps)
+def test_rows_and_the_clock_leave_what_the_definition_says(taken: list[tuple[int, int, str] | int]) -> None:
+    """Positions in any order of revisions, holds made, changed, ended, over; the clock goes forward and back."""
+    both = Worlds()
+    for step in taken:
+        if isinstance(step, int):
+            both.advance(step)
+        else:
+            both.apply(*step)
+        both.check()
+
+
+@given(st.lists(entries, min_size=1, max_size=20))
+def test_many_entries_at_once_are_the_same_as_one_by_one(taken: list[tuple[int, int, str]]) -> None:
+    columns, state = Columns(Locations()), reference.State()
+    ends = np.cumsum([len(text.encode()) for *_, text in taken])
+    spans = [
+        (partition, revision, int(end) - len(text.encode()), int(end))
+        for (partition, revision, text), end in zip(taken, ends, strict=True)
+    ]
+    columns.apply("".join(text for *_, text in taken).encode(), np.array(spans, np.int64))
+    for partition, revision, text in taken:
+        reference.apply_rows(state, partition, revision, text)
+    assert state.rows() == list(columns.all_positions())
+
+
+def test_structures_grow_while_rows_are_applied() -> None:
+    """Thousands of SKUs, positions, holds and locations in one call, long names among them."""
+    lines = []
+    for i in range(6000):
+        sku, location = f"SKU-{i % 3000}" + "-LONG" * (i % 7 * 2), f"LOC{i % 200}"
+        lines.append(f"P\t{sku}\t{location}\t{i}\t3\t0\t1\t0\tCOUNT\t\t\t\t\t0\t\n")
+        lines.append(f"H\t{i}\t{sku}\t{location}\t2\t{i % 500 + 1}\t\n")
+    both = Worlds()
+    both.apply(1, 7, "".join(lines))
+    both.check()
+    for second in (100, 350, 2**17, 40):
+        both.advance(second)
+    both.check()
+    for i in range(0, 6000, 3):
+        lines[2 * i + 1] = lines[2 * i + 1].rsplit("\t", 3)[0] + "\t0\t0\t\n"
+    both.apply(1, 8, "".join(lines))
+    both.check()
+
+
+@given(st.lists(entries, max_size=3), st.text("PHR\t\n0123456789aé-", max_size=40))
+def test_whatever_is_not_a_row_is_refused(before: list[tuple[int, int, str]], text: str) -> None:
+    """The kernel takes exactly what the definition takes."""
+    both = Worlds()
+    for entry in before:
+        both.apply(*entry)
+    encoded = text.encode()
+    spans = np.array([[0, 9, 0, len(encoded)]], np.int64)
+    try:
+        reference.apply_rows(both.state, 0, 9, text)
+    except reference.Malformed:
+        with pytest.raises(LogMalformed):
+            both.columns.apply(encoded, spans)
+    else:
+        both.columns.apply(encoded, spans)
+        both.check()
+
+
+_GOOD = "P\tLAMP\tAMS1\t5\t1\t0\t5\t0\tRECEIPT\tdock\te1\t\t\t0\t\n"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        _GOOD[:-1],  # no line feed
+        _GOOD.replace("\t\n", "\n"),  # the last column has no end
+        _GOOD.replace("\t5\t1\t", "\t-5\t1\t"),
+        _GOOD.replace("\t5\t1\t", "\t5.0\t1\t"),
+        _GOOD.replace("\t5\t1\t", "\t\t1\t"),
+        _GOOD.replace("\t5\t1\t", f"\t{2**53}\t1\t"),
+        _GOOD.replace("\t5\t1\t", f"\t{10**18}\t1\t"),
+        _GOOD.replace("LAMP", ""),
+        _GOOD.replace("AMS1", ""),
+        _GOOD.replace("RECEIPT\t", ""),
+        _GOOD.replace("RECEIPT", "RECEIPT\tmore"),
+        _GOOD.replace("P", "Q", 1),
+        _GOOD.replace("P\t", "PP\t", 1),
+        "H\t1\tLAMP\tAMS1\t1\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t3\t\n",
+        "H\tx\tLAMP\tAMS1\t1\t2\t\n",
+        "R\tid\tHELD\t\n",
+        "\n",
+        "\t\n",
+    ],
+)
+def test_a_malformed_row_is_named(row: str) -> None:
+    both = Worlds()
+    both.apply(0, 1, _GOOD)
+    text = (_GOOD + row).encode()
+    with pytest.raises(LogMalformed, match="not a row"):
+        both.columns.apply(text, np.array([[0, 2, 0, len(text)]], np.int64))
+    with pytest.raises(reference.Malformed):
+        reference.apply_rows(both.state, 0, 2, row)
+
+
+def test_a_location_that_is_not_utf8_is_malformed() -> None:
+    text = _GOOD.encode().replace(b"AMS1", b"\xff")
+    with pytest.raises(LogMalformed):
+        Columns(Locations()).apply(text, np.array([[0, 2, 0, len(text)]], np.int64))
+
+
+numbers = st.tuples(units, units, st.integers(0, 12), units).map(lambda n: ",".join(map(str, n)))
+chunks = st.lists(st.tuples(skus, st.dictionaries(locations, numbers, max_size=7)), max_size=12)
+
+
+@given(st.lists(entries, max_size=3), chunks)
+def test_loading_takes_what_is_newer(
+    before: list[tuple[int, int, str]], chunk: list[tuple[str, dict[str, str]]]
+) -> None:
+    both = Worlds()
+    for entry in before:
+        both.apply(*entry)
+    both.columns.load(
+        [(sku, {name.encode(): text.encode() for name, text in fields.items()}) for sku, fields in chunk], 64
+    )
+    reference.load_positions(both.state, chunk)
+    both.check()
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "1,2,3,", "-1,2,3,4", "1, 2,3,4", "a,2,3,4", ""])
+def test_a_malformed_position_is_refused(text: str) -> None:
+    with pytest.raises(LogMalformed):
+        Columns(Locations()).load([("LAMP", {b"AMS1": text.encode()})], 64)
+    with pytest.raises(reference.Malformed):
+        reference.load_positions(reference.State(), [("LAMP", {"AMS1": text})])
+
+
+def test_a_bulk_load_sets_aside_exactly_what_it_needs() -> None:
+    columns = Columns(Locations())
+    for begin in range(0, 3000, 100):
+        columns.load(
+            [(f"S{i}", {b"L%d" % j: b"1,0,1,0" for j in range(i % 12)}) for i in range(begin, begin + 100)], 64
+        )
+    assert columns.counters[ROW_COUNT] == columns.counters[POSITION_COUNT] == sum(i % 12 for i in range(3000))
+
+
+@given(worlds())
+def test_packing_changes_nothing_but_the_room(both: Worlds) -> None:
+    columns = both.columns
+    packed = np.empty_like(columns.positions)
+    kernels.pack_rows(columns.positions, packed, columns.skus, columns.counters)
+    columns.positions = packed
+    state, lines = reference.pack_rows(both.state)
+    assert state.rows() == list(columns.all_positions())
+    assert lines == columns.counters[ROW_COUNT]
+
+
+@given(worlds(), st.data())
+def test_safety_rules_are_raised_and_cleared(both: Worlds, data: st.DataObject) -> None:
+    columns, state = both.columns, both.state
+
+    def found() -> list[tuple[int, int]]:
+        return [
+            tuple(row)
+            for number in range(columns.sku_count)
+            for row in columns.rows(number)[:, [SAFETY_UNITS, SAFETY_PARTS]].tolist()
+        ]
+
+    def expected() -> list[tuple[int, int]]:
+        return [position.safety for places in state.skus.values() for position in places.values()]
+
+    assert expected() == found()
+    kernels.clear_safety(columns.positions, columns.skus, columns.counters)
+    reference.clear_safety(state)
+    assert expected() == found()
+    for sku in state.skus:
+        location, least, share = data.draw(st.none() | locations), data.draw(units), data.draw(parts)
+        place = -1 if location is None else columns.locations.number(location)
+        kernels.raise_safety(columns.positions, columns.skus, columns.find_sku(sku), place, least, share)
+        reference.raise_safety(state, sku, location, least, share)
+    assert expected() == found()
