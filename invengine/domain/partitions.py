@@ -28,8 +28,10 @@ def encode_token(store_id: bytes, revisions: Iterable[tuple[int, int]]) -> str:
     return base64.urlsafe_b64encode(_HEAD.pack(_TOKEN_VERSION, store_id) + body).decode().rstrip("=")
 
 
-def decode_token(token: str, store_id: bytes, partitions: int, field: str = "consistency.at_least_as_fresh") -> list[tuple[int, int]]:
-    """The (partition, revision) pairs of a token. InvalidArgument names `field` when it is not a token of this store."""
+def decode_token(
+    token: str, store_id: bytes, partitions: int, field: str = "consistency.at_least_as_fresh"
+) -> list[tuple[int, int]]:
+    """The (partition, revision) pairs of a token; InvalidArgument names `field` when it is none of this store's."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         version, token_store = _HEAD.unpack_from(raw)

@@ -1,4 +1,4 @@
-"""Positions, and the movements that change them. Quantities are whole units, instants are milliseconds since 1970 UTC."""
+"""Positions, and the movements that change them. Quantities are whole units, instants milliseconds since 1970 UTC."""
 
 from __future__ import annotations
 
