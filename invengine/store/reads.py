@@ -41,7 +41,7 @@ class Reads:
         return [int(text or 0) for text in texts]
 
     async def position(self, sku: str, location: str) -> Position | None:
-        """One position, or None where the SKU was never stocked. `reserved` counts holds that are over but not swept."""
+        """One position, or None where the SKU was never stocked. `reserved` still counts unswept holds."""
         (text,) = await self._calls.read(("HGET", keys.stock(self._of(sku), sku), location))
         return read_position(text) if text else None
 

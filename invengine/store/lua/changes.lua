@@ -52,9 +52,9 @@ local function extend_record(record, items, at)
 end
 
 -- Which units of which allocations an item names.
---   returns  a list of { line, allocation, units }; or nil and the refusal
+--   returns  a list of { line, allocation, units }, each allocation once; or nil and the refusal
 local function named_units(record, items, at)
-  local plan, left = {}, {} -- left: allocation -> open units that this item has not named yet
+  local plan, step_of, left = {}, {}, {} -- left: allocation -> open units that this item has not named yet
   each_allocation(record, function(line, allocation)
     local units = open_units(record, allocation)
     left[allocation] = units
@@ -92,7 +92,14 @@ local function named_units(record, items, at)
       local allocation = found[f][2]
       local units = math.min(wanted, left[allocation])
       if units > 0 then
-        plan[#plan + 1] = { found[f][1], allocation, units }
+        local step = step_of[allocation]
+        if step then
+          step[3] = step[3] + units
+        else
+          step = { found[f][1], allocation, units }
+          step_of[allocation] = step
+          plan[#plan + 1] = step
+        end
         left[allocation] = left[allocation] - units
         wanted = wanted - units
       end

@@ -1,0 +1,99 @@
+"""Stores for tests: opened on a server of the suite, with a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio import Redis
+
+from invengine.errors import InventoryError
+from invengine.store.library import Library
+from invengine.store.redis_store import RedisStore, StoreSettings
+
+CLOCK_KEY = "test:clock"
+_CLOCK = b"""  local time = call('TIME')
+  return time[1] * 1000 + floor(time[2] / 1000)
+"""
+_TEST_CLOCK = b"""  return number(call('GET', 'test:clock'))
+"""
+
+
+def with_test_clock(library: Library) -> Library:
+    """The library with its one clock replaced by a key that the test sets."""
+    assert library.code.count(_CLOCK) == 1
+    return Library(library.code.replace(_CLOCK, _TEST_CLOCK))
+
+
+class Clock:
+    """Redis's clock as the functions see it."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self.now_ms = 0
+
+    async def set(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        await self._client.set(CLOCK_KEY, now_ms)
+
+    async def advance(self, milliseconds: int) -> None:
+        await self.set(self.now_ms + milliseconds)
+
+
+class World:
+    """A store, its clock and a plain client."""
+
+    def __init__(self, store: RedisStore, clock: Clock, client: Redis) -> None:
+        self.store, self.clock, self.client = store, clock, client
+
+
+def opened(
+    url: str, monkeypatch: Any, *, partitions: int = 4, settings: StoreSettings | None = None, **replaced: str
+) -> AbstractAsyncContextManager[World]:
+    """A new store in the (empty) server at `url`; `replaced` are other numbers for constants of the library."""
+    settings = settings or StoreSettings(retention_seconds=864_000, count_window_seconds=3_600)
+    return _opened(url, monkeypatch, partitions, settings, replaced)
+
+
+@asynccontextmanager
+async def _opened(url: str, monkeypatch: Any, partitions: int, settings: StoreSettings, replaced: dict[str, str]):
+    client = redis.asyncio.from_url(url)
+    try:
+        library = with_test_clock(Library.packaged())
+        for name, value in replaced.items():
+            library = with_constant(library, name, value)
+        monkeypatch.setattr("invengine.store.startup.Library.packaged", lambda: library)
+        clock = Clock(client)
+        seconds, _ = await client.time()
+        await clock.set(int(seconds) * 1000)
+        store = await RedisStore.open(client, partitions=partitions, settings=settings)
+
+        async def now_ms() -> int:
+            return clock.now_ms
+
+        monkeypatch.setattr(store, "now_ms", now_ms)
+        yield World(store, clock, client)
+    finally:
+        monkeypatch.undo()
+        await client.aclose()
+
+
+def with_constant(library: Library, name: str, value: str) -> Library:
+    """The library with `local NAME = value`."""
+    head = f"local {name} = ".encode()
+    before, after = library.code.split(head)
+    return Library(before + head + value.encode() + after[after.index(b" --") :])
+
+
+def told(outcome: Any) -> Any:
+    """An outcome in a form that compares by value: refusals are exceptions, equal only to themselves."""
+    if isinstance(outcome, InventoryError):
+        return type(outcome).__name__, vars(outcome)
+    if isinstance(getattr(outcome, "refusal", None), InventoryError):
+        return outcome.result, outcome.on_hand, outcome.reserved, outcome.revision, told(outcome.refusal)
+    return outcome
+
+
+Opened = Callable[..., AbstractAsyncContextManager[World]]
