@@ -16,7 +16,7 @@ from invengine.replica.state import Entry, State
 
 _log = logging.getLogger(__name__)
 
-CLOCK_SECONDS: Final = 1.0  # how often the store is asked for its time
+VERIFY_SECONDS: Final = 1.0  # how often the store is asked for its time, and whether its log is still the same
 RETRY_SECONDS: Final = 0.05  # pause after the store was away, doubled up to
 RETRY_SECONDS_MAX: Final = 1.0
 
@@ -40,7 +40,7 @@ class Source(Protocol):
         """Entries after these revisions, at most `count` a partition; waits up to `block_ms` when there are none."""
 
 
-class _HistoryLost(Exception):
+class HistoryLost(Exception):
     """The log does not continue what is applied here: entries are gone, or the store went back to an older state."""
 
 
@@ -48,11 +48,17 @@ def _nothing(_: object) -> None:
     """The hook of those who do not listen."""
 
 
+def _none() -> int:
+    return 0
+
+
 class Follower:
     """Keeps a replica equal to its store. `load` first, then `run` as a task.
 
-    `trimmed` is the exception by which `source.read_log` says that entries after a revision are gone. `on_lag` is told
-    seconds since the replica was known to be caught up, after every look at the log; `on_reload` why it is loaded anew.
+    `trimmed` is the exception by which `source.read_log` says that entries after a revision are gone. `disruptions`
+    counts the connections to the store that were lost: behind a new one may be a store that lost writes, so nothing is
+    applied until it is clear that what was applied is still there. `on_lag` is told seconds since the replica was known
+    to be caught up, after every look at the log; `on_reload` why it is loaded anew.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Follower:
         clock: StoreClock,
         *,
         trimmed: type[Exception],
+        disruptions: Callable[[], int] = _none,
         block_ms: int = 100,
         entries_a_read: int = 1000,
         on_lag: Callable[[float], None] = _nothing,
@@ -71,12 +78,13 @@ class Follower:
         self._source = source
         self._clock = clock
         self._trimmed = trimmed
+        self._disruptions = disruptions
         self._block_ms = block_ms
         self._count = entries_a_read
         self._on_lag = on_lag
         self._on_reload = on_reload
         self._stopping = asyncio.Event()
-        self._clock_read_at = float("-inf")
+        self._verified_at = float("-inf")
 
     async def load(self) -> None:
         """Loads the whole state aside, then swaps it in; until then the replica answers as before.
@@ -87,28 +95,29 @@ class Follower:
         while True:
             try:
                 state = await self._loaded()
-            except (self._trimmed, _HistoryLost) as lost:
-                _log.warning("the log was trimmed while the replica was loading; it begins again: %s", lost)
-                continue
-            break
+                break
+            except (self._trimmed, HistoryLost) as lost:
+                _log.warning("the log was cut while the replica was loading; it begins again: %s", lost)
         self._replica.become(state)
 
     async def run(self) -> None:
         """Follows the log until `stop`, over lost connections and lost history."""
-        pause = RETRY_SECONDS
-        connected = True
+        away, pause = False, RETRY_SECONDS
+        lost: Exception | None = None
         while not self._stopping.is_set():
             try:
-                if not connected:
-                    await self._check_history()
-                    connected, pause = True, RETRY_SECONDS
-                await self._follow()
-            except (self._trimmed, _HistoryLost, LogMalformed) as lost:
-                await self._reload(lost)
-            except Unavailable as away:
-                if connected:
-                    _log.warning("the store is away; the replica answers from what it has: %s", away)
-                connected = False
+                if lost is not None:
+                    await self._reload(lost)
+                    lost = None
+                await self._look()
+                away, pause = False, RETRY_SECONDS
+            except (self._trimmed, HistoryLost, LogMalformed) as fault:
+                lost = fault
+            except Unavailable as fault:
+                if not away:
+                    _log.warning("the store is away; the replica answers from what it has: %s", fault)
+                away = True
+                self._verified_at = float("-inf")
                 await self._pause(pause)
                 pause = min(2 * pause, RETRY_SECONDS_MAX)
             self._on_lag(self._replica.staleness_ms() / 1000)
@@ -124,46 +133,54 @@ class Follower:
         async for chunk in source.snapshot_positions():
             state.columns.load(chunk, self._replica.partitions)
         async for holds in source.snapshot_holds():
-            if holds:
-                state.apply_rows(holds)
+            state.apply_rows(holds)
         began = monotonic()
         wanted = await source.revisions()
         while not state.is_at(wanted):
-            entries = await source.read_log(list(state.applied), self._block_ms, self._count)
-            if not state.apply(entries):
-                raise _HistoryLost(f"the log ends before revisions that the store has, or has a gap: {wanted}")
+            if not state.apply(await source.read_log(list(state.applied), 0, self._count)):
+                raise HistoryLost("the log does not reach the revisions that the store has")
         self._replica.caught_up(began)
         return state
 
-    async def _follow(self) -> None:
-        """One look at the log."""
-        replica = self._replica
-        if monotonic() - self._clock_read_at > CLOCK_SECONDS:
+    async def _look(self) -> None:
+        """One look at the log; every second, and after a lost connection, one that starts at what was applied last."""
+        if monotonic() - self._verified_at > VERIFY_SECONDS:
             await self._read_clock()
-        began = monotonic()
-        entries = await self._source.read_log(list(replica.applied), self._block_ms, self._count)
+            await self._verify()
+            return
+        disruptions, began = self._disruptions(), monotonic()
+        entries = await self._source.read_log(list(self._replica.applied), self._block_ms, self._count)
+        if self._disruptions() != disruptions:
+            self._verified_at = float("-inf")
+            return
+        self._apply(entries, began)
+
+    async def _verify(self) -> None:
+        """A look that first compares what was applied last with what the log has there: a failover may lose some."""
+        state = self._replica.state
+        applied, newest = list(state.applied), list(state.newest)
+        disruptions, began = self._disruptions(), monotonic()
+        entries = await self._source.read_log([max(0, revision - 1) for revision in applied], 0, self._count)
+        first: dict[int, Entry] = {}
+        for entry in entries:
+            first.setdefault(entry.partition, entry)
+        for partition, revision in enumerate(applied):
+            if revision and not _is_same(first.get(partition), revision, newest[partition]):
+                raise HistoryLost(f"revision {revision} of partition {partition} is gone, or another one now")
+        self._apply(entries, began)
+        if self._disruptions() == disruptions:
+            self._verified_at = began
+
+    def _apply(self, entries: Sequence[Entry], began: float) -> None:
+        """Applies what a look that began then has found."""
+        replica = self._replica
         replica.apply(entries)
         if replica.fault is not None:
             raise replica.fault
         if replica.state.has_gap(entries):
-            raise _HistoryLost("the log has a gap")
+            raise HistoryLost("the log has a gap")
         if len(entries) < self._count:
             replica.caught_up(began)
-
-    async def _check_history(self) -> None:
-        """After a lost connection: is the entry that was applied last still there, the same? Failovers lose some."""
-        state = self._replica.state
-        applied, newest = list(state.applied), list(state.newest)
-        entries = await self._source.read_log([max(0, revision - 1) for revision in applied], 1, 1)
-        found = {entry.partition: entry for entry in entries}
-        for partition, revision in enumerate(applied):
-            entry, known = found.get(partition), newest[partition]
-            if revision == 0:
-                continue
-            if entry is None or entry.revision != revision:
-                raise _HistoryLost(f"partition {partition} has no revision {revision} any more")
-            if known is not None and (entry.recorded_at_ms, entry.rows) != (known.recorded_at_ms, known.rows):
-                raise _HistoryLost(f"revision {revision} of partition {partition} is another one now")
 
     async def _reload(self, lost: Exception) -> None:
         _log.warning("the replica is loaded anew: %s", lost)
@@ -171,15 +188,14 @@ class Follower:
         try:
             await self.load()
         except LogMalformed:
-            _log.exception("the store holds data that cannot be decoded; trying again")
+            _log.exception("the store holds what cannot be decoded; trying again")
             await self._pause(RETRY_SECONDS_MAX)
+            raise
 
     async def _read_clock(self) -> None:
         sent = monotonic()
         store_ms = await self._source.now_ms()
-        received = monotonic()
-        self._clock.observe(store_ms, sent, received)
-        self._clock_read_at = received
+        self._clock.observe(store_ms, sent, monotonic())
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -187,3 +203,10 @@ class Follower:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _is_same(entry: Entry | None, revision: int, known: Entry | None) -> bool:
+    """Whether the log's entry is the one of this revision that was applied, as far as that is known."""
+    if entry is None or entry.revision != revision:
+        return False
+    return known is None or (entry.recorded_at_ms, entry.rows) == (known.recorded_at_ms, known.rows)
