@@ -1,0 +1,36 @@
+"""Short ways to say movements, requests and changes in tests."""
+
+from __future__ import annotations
+
+import itertools
+
+from invengine.domain.orders import Candidate, LineRequest, LineUnits, ReservationChange, ReserveRequest
+from invengine.domain.stock import Movement, MovementKind
+
+_counter = itertools.count(1)
+
+
+def movement(kind: str, quantity: int, at: int, sku: str = "LAMP", location: str = "AMS1", **more) -> Movement:
+    """A movement of its own event unless `event_id` says otherwise."""
+    event_id = more.pop("event_id", None) or f"event {next(_counter)}"
+    return Movement("erp", event_id, at, MovementKind(kind), sku, location, quantity, **more)
+
+
+def line(quantity: int, *candidates: str | Candidate, sku: str = "LAMP", line_id: str = "1", **more) -> LineRequest:
+    """A line over candidates without safety stock, AMS1 unless said otherwise."""
+    places = tuple(c if isinstance(c, Candidate) else Candidate(c) for c in candidates or ("AMS1",))
+    return LineRequest(line_id, sku, quantity, places, **more)
+
+
+def request(*lines: LineRequest | int, reservation_id: str = "", **more) -> ReserveRequest:
+    """A request of its own to hold lines (numbers are units of LAMP at AMS1) for a minute."""
+    n = next(_counter)
+    defaults = {"request_id": f"request {n}", "fingerprint": "A", "channel": "web", "time_to_live_seconds": 60}
+    said = tuple(line(each) if isinstance(each, int) else each for each in lines)
+    return ReserveRequest(reservation_id=reservation_id or f"reservation {n}", lines=said, **(defaults | more))
+
+
+def change(reservation_id: str, *lines: LineUnits, **more) -> ReservationChange:
+    """A change of a reservation, a request of its own."""
+    defaults = {"request_id": f"request {next(_counter)}", "fingerprint": "A", "channel": "till"}
+    return ReservationChange(reservation_id=reservation_id, lines=lines, **(defaults | more))
