@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator
 import grpc
 import uvloop
 
-from invengine.rpc.server import SERVER_OPTIONS
+from invengine.rpc.server import server_options
+from invengine.settings import Settings
 
 
 class EmptyHandlers(grpc.GenericRpcHandler):
@@ -39,7 +40,7 @@ class EmptyHandlers(grpc.GenericRpcHandler):
 
 async def serve(answer: bytes) -> None:
     """Serve until standard input closes."""
-    server = grpc.aio.server(handlers=[EmptyHandlers(answer)], options=SERVER_OPTIONS)
+    server = grpc.aio.server(handlers=[EmptyHandlers(answer)], options=server_options(Settings.load()))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"127.0.0.1:{port}", flush=True)

@@ -53,7 +53,7 @@ class Server:
         self._services = services
         self._router = Router(methods, StoreUnavailable("the server is loading its data"))
         self._health = HealthServicer()
-        self._server = grpc.aio.server(options=_options(settings))
+        self._server = grpc.aio.server(options=server_options(settings))
         self.streams = Streams()
         self.addresses: tuple[str, ...] = ()
         self.is_serving = False
@@ -109,7 +109,8 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
 
-def _options(settings: Settings) -> list[tuple[str, Any]]:
+def server_options(settings: Settings) -> list[tuple[str, Any]]:
+    """What gRPC is told: sizes, streams and keepalive of a connection."""
     return [
         ("grpc.so_reuseport", 0),  # else a second server on the port starts without a word and takes half the calls
         ("grpc.max_receive_message_length", settings.message_bytes_max),
