@@ -16,7 +16,7 @@ The rules:
   opening stock   per position the least that never goes negative; times scale, rounded down
   orders          a sale line in web or export takes what there is
   refused         any other sale, and shrink, of more than there is; nothing of it happens
-Ends with 0 when nothing differs, else with 1.
+A position that was never stocked holds 0. Ends with 0 when nothing differs, else with 1.
 """
 
 import argparse
@@ -108,11 +108,11 @@ def main():
     wanted, events, short = expected(asked.file, asked.locations, asked.scale)
     found = dict(held(asked.server, sorted({sku for sku, _ in wanted})))
     differences = [
-        (position, wanted.get(position, 0), found.get(position))
+        (position, wanted.get(position, 0), found.get(position, (0, 0)))
         for position in sorted(wanted.keys() | found.keys())
-        if found.get(position) != (wanted.get(position), 0)
+        if found.get(position, (0, 0)) != (wanted.get(position, 0), 0)
     ]
-    for position, should, (on_hand, reserved) in [(p, w, f or (None, None)) for p, w, f in differences[:20]]:
+    for position, should, (on_hand, reserved) in differences[:20]:
         print(f"{position[0]} at {position[1]}: {should} expected, {on_hand} on hand, {reserved} reserved")
     print(f"events {events}, short or refused by the rules {short}")
     compared = len(wanted.keys() | found.keys())

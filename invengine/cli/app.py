@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, load, network, reservations, serve, stock
+from invengine.cli import admin, availability, demo, load, network, reservations, serve, stock
 
 app = typer.Typer(
     name="invengine",
@@ -36,6 +36,7 @@ def options(
     """
 
 
+demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from invengine.v1.admin_service_pb2 import CheckIntegrityResponse
 
 _LANES = 4
+_PROBE = 100
 _PATIENCE_SECONDS = 60.0  # a server that restarts meanwhile is waited for
 
 
@@ -72,19 +73,23 @@ async def load(
     except (HistoryFault, OSError) as fault:
         fail_usage(str(fault))
     read_seconds = time.perf_counter() - started
-    say(f"{plan.events} events, {len(plan.openings)} positions to open, {len(plan.locations)} locations.")
+    say(f"{plan.events} events, {len(plan.openings)} positions, {len(plan.locations)} locations.")
     await _apply_network(session, network_document(plan.locations, form.channels), replace=replace_network)
 
     ledger = Ledger(state or state_path(identity), identity)
     replay = Replay(session.client, form.name, scale=part, speed=speed)
-    openings = sorted(plan.openings.items())
+    openings = replay.openings(plan)
     from_row = ledger.read() if resume else 1
     started = time.perf_counter()
     with shown("Opening stock", len(openings)) as shows:
-        await replay.open_positions(openings, shows, _LANES)
-    if from_row > 1 and replay.opened.applied:
-        say("The state file belongs to another store: starting from the first row.")
-        from_row = 1
+        if from_row > 1:  # a few of what was posted then: a store that does not know them is another one
+            await replay.open_positions(openings[:_PROBE], shows)
+            if replay.opened.applied:
+                say("This store was not loaded before, whatever the state file says: starting from the first row.")
+                from_row = 1
+                await replay.open_positions(openings[_PROBE:], shows)
+        else:
+            await replay.open_positions(openings, shows)
     opened_seconds = time.perf_counter() - started
     started = time.perf_counter()
     try:

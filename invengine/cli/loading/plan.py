@@ -5,7 +5,8 @@ The rules, stated once:
 - The network has `locations` places: warehouses WH1 and WH2 (the first two), then stores ST001, ST002, ...
 - Events with one home key (a customer, else an invoice) happen at place number CRC-32(key as UTF-8) modulo `locations`.
 - Each position opens with the least stock that never goes negative when the history is replayed in the order of the
-  file; times `scale`, rounded down.
+  file; times `scale`, rounded down. A SKU that opens with nothing anywhere is made known all the same, by a receipt
+  of one unit that is taken back at once.
 - Consecutive sales of one document in a channel that takes orders are one order, cut after 200 lines; it takes what
   there is. Every other event is a movement; a sale, or shrink, of more than there is, is refused.
 """
@@ -68,6 +69,7 @@ class Plan:
     locations: tuple[str, ...]
     lanes: list[list[Step]]
     openings: dict[Position, Opening] = field(default_factory=dict)
+    """Of every position of the history, also those that open with nothing."""
     events: int = 0
     last_row: int = 0
     first_ms: int = 0
@@ -123,11 +125,7 @@ def make_plan(form: HistoryFormat, events: Iterable[HistoryEvent], *, locations:
         else:
             plan.lanes[lane_of[location]].append(Move(location, event))
     close_order()
-    plan.openings = {
-        position: Opening(-lowest_balance, first_ms)
-        for position, (_, lowest_balance, first_ms) in lowest.items()
-        if lowest_balance < 0
-    }
+    plan.openings = {position: Opening(-least, first_ms) for position, (_, least, first_ms) in lowest.items()}
     return plan
 
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -36,6 +36,7 @@ from invengine.v1.reservation_service_pb2 import CreateReservationRequest
 from invengine.v1.stock_service_pb2 import PostMovementsResponse
 
 SPAN_EVENTS: Final = 2_000  # of one call, some tens of milliseconds of the server; all lanes' calls fit its queue
+_OPENINGS_AT_ONCE: Final = 4
 _FINISHING_AT_ONCE: Final = 16  # confirmations and fulfilments under way, per lane
 _KINDS: Final = {
     EventKind.SALE: (Movement.KIND_SALE, 1, ""),
@@ -90,30 +91,44 @@ class Replay:
         self.opened = Tally()
         self.replayed = Tally()
 
-    async def open_positions(self, openings: Sequence[tuple[Position, Opening]], shows: Shows, lanes: int) -> None:
-        """Post the opening stock as receipts, in `lanes` calls at a time."""
-        ahead = asyncio.Semaphore(lanes)
+    def openings(self, plan: Plan) -> list[Movement]:
+        """The movements that give every position its opening stock, in an order that is always the same."""
+        stocked = {sku for (sku, _), opening in plan.openings.items() if scaled(opening.units, self._scale)}
+        movements = []
+        for (sku, location), opening in sorted(plan.openings.items()):
+            if units := scaled(opening.units, self._scale):
+                movements.append(self._opening(sku, location, opening, Movement.KIND_RECEIPT, units))
+            elif sku not in stocked:
+                stocked.add(sku)
+                movements.append(self._opening(sku, location, opening, Movement.KIND_RECEIPT, 1))
+                movements.append(self._opening(sku, location, opening, Movement.KIND_ADJUSTMENT, -1))
+        return movements
 
-        async def post(part: Sequence[tuple[Position, Opening]]) -> None:
+    def _opening(
+        self, sku: str, location: str, opening: Opening, kind: Movement.Kind.ValueType, units: int
+    ) -> Movement:
+        back = units < 0
+        return Movement(
+            source=self._source,
+            event_id=f"{'back' if back else 'opening'}/{sku}/{location}",
+            occurred_at=_timestamp(opening.occurred_at_ms),
+            kind=kind,
+            sku=sku,
+            location=location,
+            quantity=units,
+            reason="opens with nothing" if back else "",
+        )
+
+    async def open_positions(self, movements: Sequence[Movement], shows: Shows) -> None:
+        """Post opening stock, some calls at a time; the two movements of one position stay in one call."""
+        ahead = asyncio.Semaphore(_OPENINGS_AT_ONCE)
+
+        async def post(part: Sequence[Movement]) -> None:
             async with ahead:
-                movements = [
-                    Movement(
-                        source=self._source,
-                        event_id=f"opening/{sku}/{location}",
-                        occurred_at=_timestamp(opening.occurred_at_ms),
-                        kind=Movement.KIND_RECEIPT,
-                        sku=sku,
-                        location=location,
-                        quantity=units,
-                    )
-                    for (sku, location), opening in part
-                    if (units := scaled(opening.units, self._scale))
-                ]
-                if movements:
-                    _count(await self._client.post_movements(movements), self.opened)
+                _count(await self._client.post_movements(part), self.opened)
                 shows.add(len(part))
 
-        await _together(post(openings[start : start + SPAN_EVENTS]) for start in range(0, len(openings), SPAN_EVENTS))
+        await _together(post(part) for part in _parts(movements))
 
     async def run(self, plan: Plan, ledger: Ledger, shows: Shows, *, from_row: int) -> None:
         """Replay what is not acknowledged yet, lanes side by side."""
@@ -231,6 +246,17 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
                 tasks.create_task(part)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+def _parts(movements: Sequence[Movement]) -> Iterator[Sequence[Movement]]:
+    """Pieces of about SPAN_EVENTS; a movement that takes its predecessor back stays with it."""
+    start = 0
+    while start < len(movements):
+        end = start + SPAN_EVENTS
+        if end < len(movements) and movements[end].quantity < 0:
+            end += 1
+        yield movements[start:end]
+        start = end
 
 
 def _count(answer: PostMovementsResponse, tally: Tally) -> None:

@@ -1,0 +1,122 @@
+"""The command that shows the engine to a newcomer: a whole one, started for a minute, with a story that it acts out."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from invengine.cli.exits import ExitCode
+from invengine.cli.render import say, show_json
+from invengine.cli.session import AsJson, fail
+
+if TYPE_CHECKING:
+    from invengine.client import Client
+
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 15.0
+
+
+class DemoFailed(Exception):
+    """The server of the demo did not start or did not last; the text is what it said."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the top of the tree."""
+    app.command("demo")(demo)
+
+
+def demo(
+    *,
+    seconds: Annotated[float, typer.Option(min=0.1, max=30, help="How long to measure each way of asking.")] = 1.0,
+    json: AsJson = False,
+) -> None:
+    """Start a whole engine with a made-up retailer, act out a day at it, measure it, and leave nothing behind.
+
+    Example: invengine demo
+    """
+    try:
+        asyncio.run(_demo(seconds, as_json=json))
+    except KeyboardInterrupt:
+        say("Interrupted; the engine of the demo is stopped.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+async def _demo(seconds: float, *, as_json: bool) -> None:
+    from invengine.cli.demo_story import Story, Teller
+    from invengine.client import CallFailed
+    from invengine.errors import InventoryError
+
+    teller = Teller(quiet=as_json)
+    try:
+        with tempfile.TemporaryDirectory(prefix="invengine-demo-") as folder:
+            async with _engine(Path(folder)) as client:
+                sound = await Story(client, teller).tell(seconds)
+    except (InventoryError, CallFailed, DemoFailed) as error:
+        fail(error, as_json)
+    if as_json:
+        show_json(teller.facts)
+    else:
+        teller.text("The engine is stopped, and its files are gone.")
+    if not sound:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+@asynccontextmanager
+async def _engine(folder: Path) -> AsyncIterator[Client]:
+    """A client of a server process with its own data in `folder`; the process ends with the block, whatever happens."""
+    from invengine.cli.demo_server import address_in
+    from invengine.client import Client
+
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "invengine.cli.demo_server",
+            str(folder),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for us; the server then ends by the end of its stdin
+        )
+    try:
+        async with Client(address_in(folder), timeout_seconds=_START_SECONDS, retry_seconds=_START_SECONDS) as client:
+            if not await _serves(client, server):
+                raise DemoFailed(f"the server ended with {server.returncode}: {_text(log)}")
+            yield client
+    finally:
+        assert server.stdin is not None
+        server.stdin.close()
+        try:
+            await asyncio.wait_for(server.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            server.kill()
+            await server.wait()
+
+
+async def _serves(client: Client, server: asyncio.subprocess.Process) -> bool:
+    """True once the server answers, False as soon as it ended instead."""
+    from invengine.errors import NetworkMissing
+
+    ended = asyncio.create_task(server.wait())
+    answer = asyncio.create_task(client.get_network())
+    try:
+        await asyncio.wait((ended, answer), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done() and not isinstance(answer.exception(), NetworkMissing):
+            answer.result()
+        return answer.done()
+    finally:
+        ended.cancel()
+        answer.cancel()
+        await asyncio.gather(ended, answer, return_exceptions=True)
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace").strip()
