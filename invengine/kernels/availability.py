@@ -32,8 +32,11 @@ from invengine.kernels.layout import (
     UNKNOWN_SKU,
     WHY_NOT,
 )
+from invengine.kernels.text import prefetch
 
 _BLOCK = "int64[:, ::1]"
+_SKUS_AHEAD, _ROWS_AHEAD = 16, 8  # far enough for memory to answer, near enough to be still in the cache
+_ROWS_FETCHED_MAX = 32
 
 
 @njit(nogil=True)
@@ -127,6 +130,21 @@ def available_total(sku, positions, skus, selection):
     return _total(sku, positions, skus, selection)
 
 
+@njit(nogil=True)
+def _fetch_ahead(numbers, i, positions, skus):
+    """Has the CPU fetch what the SKUs after the i-th need: with a million positions, memory is what takes the time."""
+    if i + _SKUS_AHEAD < numbers.size:
+        sku = numbers[i + _SKUS_AHEAD]
+        if sku >= 0:
+            prefetch(skus, sku)
+    if i + _ROWS_AHEAD < numbers.size:
+        sku = numbers[i + _ROWS_AHEAD]
+        if sku >= 0:
+            first = skus[sku, FIRST_ROW]
+            for row in range(first, first + min(skus[sku, ROWS], _ROWS_FETCHED_MAX)):
+                prefetch(positions, row)
+
+
 @njit(f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1])", nogil=True, cache=True)
 def available_totals(numbers, positions, skus, selection, status, totals):
     """Fill, for each SKU, `status` with KNOWN or UNKNOWN_SKU and `totals` with the units that can be taken now.
@@ -136,6 +154,7 @@ def available_totals(numbers, positions, skus, selection, status, totals):
     status     uint8 [n]   totals  int64 [n]  >= 0, and not over 2^62
     """
     for i in range(numbers.size):
+        _fetch_ahead(numbers, i, positions, skus)
         if numbers[i] < 0:
             status[i] = UNKNOWN_SKU
             totals[i] = 0
@@ -149,6 +168,7 @@ def count_rows(numbers, positions, skus, selection, row_counts):
     """Fill `row_counts`, int32 [n], with how many positions of each SKU can be used; returns their sum."""
     total = 0
     for i in range(numbers.size):
+        _fetch_ahead(numbers, i, positions, skus)
         sku = numbers[i]
         count = 0
         if sku >= 0:
@@ -175,6 +195,7 @@ def available_rows(numbers, positions, skus, selection, status, totals, location
     """
     filled = 0
     for i in range(numbers.size):
+        _fetch_ahead(numbers, i, positions, skus)
         sku = numbers[i]
         total = 0
         if sku < 0:

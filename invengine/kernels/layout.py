@@ -73,6 +73,7 @@ ENTRY: Final = 10  # where decoding goes on: which entry,
 OFFSET: Final = 11  # and at which byte of the buffer
 NAME_AT: Final = 12  # first byte of the name that NEW_LOCATION means
 NAME_LENGTH: Final = 13
+ROWS_WANTED: Final = 14  # lines of `positions` that FULL_POSITIONS asks for
 COUNTERS: Final = 16
 
 # created, int64 [n, CREATED_COLUMNS]: positions that came into being

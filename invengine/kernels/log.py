@@ -43,6 +43,7 @@ from invengine.kernels.layout import (
     ROOM,
     ROW_COUNT,
     ROWS,
+    ROWS_WANTED,
     SKU_COUNT,
 )
 from invengine.kernels.names import find, insert
@@ -55,7 +56,8 @@ _P = ord("P")
 _H = ord("H")
 _R = ord("R")
 _COMMA = ord(",")
-_COLUMNS_AFTER_RESERVED = 9  # of a P row
+_POSITION_COLUMNS = 14  # of a P row
+_HOLD_COLUMNS = 6  # of an H row
 _RECORD_COLUMNS = 4  # of an R row, at least
 
 
@@ -96,15 +98,6 @@ def _noted_row(buffer, name_at, name_length, positions, skus, counters, created,
         created[note, CREATED_NAME_LENGTH] = name_length
         counters[CREATED_COUNT] = note + 1
     return row
-
-
-@njit(nogil=True)
-def _tabs(buffer, at, end):
-    count = 0
-    for i in range(at, end):
-        if buffer[i] == TAB:
-            count += 1
-    return count
 
 
 @njit(nogil=True)
@@ -171,12 +164,12 @@ def apply_rows(
         at = max(counters[OFFSET], entries[entry, ENTRY_START])
         while at < end:
             counters[OFFSET] = at
-            stop = line_end(buffer, at, end)
+            stop, tabs = line_end(buffer, at, end)
             if stop == end or stop - at < 3 or buffer[at + 1] != TAB or buffer[stop - 1] != TAB:
                 return MALFORMED
             kind = buffer[at]
             if kind == _R:
-                if _tabs(buffer, at, stop) < _RECORD_COLUMNS:
+                if tabs < _RECORD_COLUMNS:
                     return MALFORMED
                 at = stop + 1
                 continue
@@ -201,10 +194,7 @@ def apply_rows(
             second = units_number(buffer, second_at, second_stop)
             if first < 0 or second < 0 or sku_stop == sku_at or place_stop == place_at:
                 return MALFORMED
-            if kind == _H:
-                if second_stop + 1 != stop:
-                    return MALFORMED
-            elif _tabs(buffer, second_stop + 1, stop) != _COLUMNS_AFTER_RESERVED:
+            if tabs != (_POSITION_COLUMNS if kind == _P else _HOLD_COLUMNS):
                 return MALFORMED
             location = find(place_slots, place_arena, buffer, place_at, place_stop - place_at)
             if location < 0:
@@ -248,17 +238,17 @@ def load_positions(buffer, partitions, positions, skus, slots, arena, place_slot
     for entry in range(counters[ENTRY], partitions.size):
         counters[ENTRY] = entry
         at = counters[OFFSET]
-        stop = line_end(buffer, at, buffer.size)
+        stop, tabs = line_end(buffer, at, buffer.size)
         if stop == buffer.size:
             return MALFORMED
         sku_stop = column_end(buffer, at, stop)
-        tabs = _tabs(buffer, sku_stop, stop)
         if sku_stop == at or tabs % 2 == 1:
             return MALFORMED
         sku = _sku_number(buffer, at, sku_stop - at, partitions[entry], skus, slots, arena, counters)
         if sku < 0:
             return FULL_SKUS
         if skus[sku, ROOM] == 0 and counters[ROW_COUNT] + tabs // 2 > positions.shape[0]:
+            counters[ROWS_WANTED] = tabs // 2
             return FULL_POSITIONS
         field = sku_stop
         while field < stop:

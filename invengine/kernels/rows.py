@@ -16,6 +16,7 @@ from invengine.kernels.layout import (
     ROOM,
     ROW_COUNT,
     ROWS,
+    ROWS_WANTED,
     SAFETY_PARTS,
     SAFETY_UNITS,
     SKU_COUNT,
@@ -47,6 +48,7 @@ def place(positions, skus, counters, sku, location, room):
         room = max(room, rows + rows // 2 + 1)
         start = counters[ROW_COUNT]
         if start + room > positions.shape[0]:
+            counters[ROWS_WANTED] = room
             return -1
         first = skus[sku, FIRST_ROW]
         for moved in range(rows):

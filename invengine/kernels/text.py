@@ -5,31 +5,57 @@ All take `buffer`, uint8 [n], and byte offsets into it; `end` is one past the la
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from invengine.kernels.layout import UNITS_MAX
+
+instruction: Any = intrinsic  # numba's declarations know no arguments of intrinsics
 
 TAB = 9
 LINE_FEED = 10
 _ONES = np.uint64(0x0101010101010101)
 _HIGHS = np.uint64(0x8080808080808080)
+_LOWS = np.uint64(0x7F7F7F7F7F7F7F7F)
 _LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
+_TABS = np.uint64(0x0909090909090909)
 
 
-@njit(nogil=True)
-def word_at(buffer, at):
-    """The 8 bytes from `at` on as a little-endian number; the caller knows that they are there."""
-    return (
-        np.uint64(buffer[at])
-        | np.uint64(buffer[at + 1]) << np.uint64(8)
-        | np.uint64(buffer[at + 2]) << np.uint64(16)
-        | np.uint64(buffer[at + 3]) << np.uint64(24)
-        | np.uint64(buffer[at + 4]) << np.uint64(32)
-        | np.uint64(buffer[at + 5]) << np.uint64(40)
-        | np.uint64(buffer[at + 6]) << np.uint64(48)
-        | np.uint64(buffer[at + 7]) << np.uint64(56)
-    )
+@instruction
+def word_at(_, buffer, at):
+    """The 8 bytes from `at` on as a little-endian number: one load, aligned or not. The caller knows they are there."""
+
+    def load(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
+        word = builder.load(address)
+        word.align = 1
+        return word
+
+    return types.uint64(buffer, types.int64), load
+
+
+@instruction
+def prefetch(_, block, row):
+    """Asks the CPU to fetch the line of memory where this row of a two-dimensional block begins; never faults."""
+
+    def fetch(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        stride = builder.extract_value(array.strides, 0)
+        byte_type = ir.IntType(8).as_pointer()
+        address = builder.gep(builder.bitcast(array.data, byte_type), [builder.mul(arguments[1], stride)])
+        int_32 = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [byte_type, int_32, int_32, int_32])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        builder.call(function, [address, int_32(0), int_32(3), int_32(1)])
+        return context.get_dummy_value()
+
+    return types.void(block, types.int64), fetch
 
 
 @njit(nogil=True)
@@ -48,16 +74,26 @@ def part_word(buffer, at, length):
 
 
 @njit(nogil=True)
+def _matches(word, pattern):
+    """The high bit of each byte of `word` that is as in `pattern`, nothing else."""
+    differ = word ^ pattern
+    return ~(((differ & _LOWS) + _LOWS) | differ) & _HIGHS
+
+
+@njit(nogil=True)
 def line_end(buffer, at, end):
-    """Where the first line feed from `at` on is, or `end`: eight bytes a step."""
+    """(where the first line feed from `at` on is, or `end`; how many TABs stand before it): eight bytes a step."""
+    tabs = np.int64(0)
     while at + 8 <= end:
-        word = word_at(buffer, at) ^ _LINE_FEEDS
-        if (word - _ONES) & ~word & _HIGHS != np.uint64(0):
+        word = word_at(buffer, at)
+        if _matches(word, _LINE_FEEDS) != np.uint64(0):
             break
+        tabs += np.int64((_matches(word, _TABS) >> np.uint64(7)) * _ONES >> np.uint64(56))
         at += 8
     while at < end and buffer[at] != LINE_FEED:
+        tabs += buffer[at] == TAB
         at += 1
-    return at
+    return at, tabs
 
 
 @njit(nogil=True)

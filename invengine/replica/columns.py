@@ -48,6 +48,7 @@ from invengine.kernels.layout import (
     RESERVED,
     REVISION,
     ROWS,
+    ROWS_WANTED,
     SKU_COLUMNS,
     SKU_COUNT,
     WHEEL_SECONDS,
@@ -61,6 +62,7 @@ CreatedPosition = tuple[str, int, int]
 _NAME_BYTES_MAX: Final = 64
 _POSITIONS_MIN: Final = 1024
 _POSITIONS_GROWTH: Final = 1.4  # bytes a position stay within 1.4 x 56, index aside; see the module
+_LOAD_GROWTH: Final = 4.0  # a load leaves no holes, and room that is not touched costs nothing
 _CREATED_MAX: Final = 4096
 
 
@@ -154,7 +156,11 @@ class Columns:
                 )
             )
 
-        self._finish(decode, buffer)
+        self._finish(decode, buffer, _LOAD_GROWTH)
+
+    def settle(self) -> None:
+        """After a load: from here on, room is full as soon as holes and spare room are 0.4 of what lives."""
+        self.positions = self.positions[: _room(self.position_count, _POSITIONS_GROWTH)]
 
     def advance(self, second: int) -> None:
         """Sets the clock: holds that are over by `second` stop counting."""
@@ -177,7 +183,7 @@ class Columns:
             for row in self.rows(number)[:, [LOCATION, ON_HAND, RESERVED, EXPIRED, REVISION]].tolist():
                 yield (sku, self.locations.names[row[0]], row[1], row[2], row[3], row[4])
 
-    def _finish(self, decode: Callable[[], int], buffer: bytes) -> None:
+    def _finish(self, decode: Callable[[], int], buffer: bytes, growth: float = _POSITIONS_GROWTH) -> None:
         """Decodes from the first line on, making room wherever the kernel stops for it."""
         self.counters[ENTRY] = 0
         self.counters[OFFSET] = 0
@@ -189,7 +195,7 @@ class Columns:
                 except UnicodeDecodeError:
                     raise LogMalformed(buffer[at : at + length]) from None
             elif status == FULL_POSITIONS:
-                self._grow_positions()
+                self._grow_positions(growth)
             elif status == FULL_SKUS:
                 self._grow_skus()
             elif status == FULL_HOLDS:
@@ -200,11 +206,9 @@ class Columns:
                 at = int(self.counters[OFFSET])
                 raise LogMalformed(buffer[at:].partition(b"\n")[0])
 
-    def _grow_positions(self) -> None:
-        room = (
-            max(_POSITIONS_MIN, int(self.position_count * _POSITIONS_GROWTH)) + 2048
-        )  # a SKU has at most 1,000s of rows
-        packed = np.empty((room, POSITION_COLUMNS), np.int64)
+    def _grow_positions(self, growth: float) -> None:
+        wanted = self.position_count + int(self.counters[ROWS_WANTED])
+        packed = np.empty((max(wanted, _room(self.position_count, growth)), POSITION_COLUMNS), np.int64)
         kernels.pack_rows(self.positions, packed, self.skus, self.counters)
         self.positions = packed
 
@@ -236,6 +240,10 @@ class Columns:
                     for row in created
                 ]
             )
+
+
+def _room(positions: int, growth: float) -> int:
+    return max(_POSITIONS_MIN, int(positions * growth))
 
 
 def _longer(block: Block, used: int) -> Block:

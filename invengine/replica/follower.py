@@ -132,6 +132,7 @@ class Follower:
         state = State(Columns(self._replica.locations), await source.revisions())
         async for chunk in source.snapshot_positions():
             state.columns.load(chunk, self._replica.partitions)
+        state.columns.settle()
         async for holds in source.snapshot_holds():
             state.apply_rows(holds)
         began = monotonic()

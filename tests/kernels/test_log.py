@@ -159,6 +159,17 @@ def test_a_bulk_load_sets_aside_exactly_what_it_needs() -> None:
     assert columns.counters[ROW_COUNT] == columns.counters[POSITION_COUNT] == sum(i % 12 for i in range(3000))
 
 
+def test_a_sku_may_be_at_thousands_of_locations() -> None:
+    """Its room is most of the block when it grows."""
+    both = Worlds()
+    both.apply(0, 1, "".join(f"P\tLAMP\tL{i}\t{i}\t0\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n" for i in range(5000)))
+    both.check()
+    both.columns.load([("CHAIR", {b"L%d" % i: b"1,0,1,0" for i in range(4000)})], 64)
+    both.columns.settle()
+    both.apply(0, 2, "P\tCHAIR\tNEW\t1\t0\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n")
+    assert both.columns.position_count == 9_001
+
+
 @given(worlds())
 def test_packing_changes_nothing_but_the_room(both: Worlds) -> None:
     columns = both.columns
