@@ -19,7 +19,6 @@ from invengine.cli.loading.plan import (
     Opening,
     Order,
     Plan,
-    Position,
     Step,
     first_row,
     happened_ms,
