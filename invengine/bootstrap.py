@@ -152,6 +152,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("follower", follower.run())
     background.run("networks", networks.run())
     background.run("sweeper", sweeper.run())
+    background.run("forgetting", sweeper.run_forgetting())
     background.run("figures", _keep_figures(store, metrics))
     background.run("loop lag", _watch_loop(metrics))
     queue_max = settings.queued_calls_max
@@ -175,7 +176,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         metrics,
     )
     stack.push_async_callback(server.drain)
-    await server.open(served)
+    server.open(served)
     return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, broken)
 
 
@@ -249,11 +250,11 @@ class _Background:
         self.run("fault", watch())
 
     async def stop(self) -> None:
-        """Ends them all."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Ends them all. Told again and again: a wait_for, which redis-py uses too, may lose one cancellation."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=0.05)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -62,10 +62,11 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }
 
-MESSAGE_LETTERS_MAX: Final = 600
-DETAIL_BYTES_MAX: Final = 1500
-"""Of each list in the details. A status travels in trailing metadata, and peers refuse more than 8 KiB of that; lists
-are cut and the metadata says how many elements there are."""
+MESSAGE_BYTES_MAX: Final = 400
+FACT_BYTES_MAX: Final = 256
+LIST_BYTES_MAX: Final = 1200
+"""A status travels in trailing metadata, of which peers refuse more than 8 KiB, and much of it stands there twice. Long
+texts and lists are cut; the metadata says how many elements there are."""
 
 
 def code_name(code: grpc.StatusCode) -> str:
@@ -110,7 +111,7 @@ def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
         metadata=_metadata(refusal),
     )
     if isinstance(refusal, InsufficientStock):
-        room = DETAIL_BYTES_MAX
+        room = LIST_BYTES_MAX
         for line in refusal.short_lines:
             short = message.short_lines.add(
                 line_id=line.line_id,
@@ -131,7 +132,7 @@ def _field_violations(refusal: InventoryError) -> list[error_details_pb2.BadRequ
         return [_violation(refusal.field, refusal.problem)]
     violations: list[error_details_pb2.BadRequest.FieldViolation] = []
     if isinstance(refusal, NetworkInvalid):
-        room = DETAIL_BYTES_MAX
+        room = LIST_BYTES_MAX
         for fault in refusal.faults:
             violation = _violation(
                 f"document:{fault.line}" if fault.line else "document", f"{fault.path}: {fault.problem}"
@@ -144,15 +145,17 @@ def _field_violations(refusal: InventoryError) -> list[error_details_pb2.BadRequ
 
 
 def _violation(field: str, problem: str) -> error_details_pb2.BadRequest.FieldViolation:
-    return error_details_pb2.BadRequest.FieldViolation(field=_cut(field), description=_cut(problem))
+    return error_details_pb2.BadRequest.FieldViolation(field=_cut(field, FACT_BYTES_MAX), description=_cut(problem))
 
 
 def _metadata(refusal: InventoryError) -> dict[str, str]:
-    return {name: _cut(value) for name, value in refusal.metadata.items()}
+    return {name: _cut(value, FACT_BYTES_MAX) for name, value in refusal.metadata.items()}
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MESSAGE_LETTERS_MAX else text[: MESSAGE_LETTERS_MAX - 1] + "…"
+def _cut(text: str, bytes_max: int = MESSAGE_BYTES_MAX) -> str:
+    if len(text) * 4 <= bytes_max or len(encoded := text.encode()) <= bytes_max:
+        return text
+    return encoded[: bytes_max - 3].decode(errors="ignore") + "…"
 
 
 def _packed(detail: Message) -> any_pb2.Any:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from invengine.errors import InventoryError, StoreUnavailable
 from invengine.rpc.endpoints import Streams, refusing
+from invengine.rpc.health import Health
 
 if TYPE_CHECKING:
     from invengine.settings import Settings
@@ -52,7 +52,7 @@ class Server:
         self._settings = settings
         self._services = services
         self._router = Router(methods, StoreUnavailable("the server is loading its data"))
-        self._health = HealthServicer()
+        self._health = Health(services)
         self._server = grpc.aio.server(options=server_options(settings))
         self.streams = Streams()
         self.addresses: tuple[str, ...] = ()
@@ -65,20 +65,19 @@ class Server:
         if self._settings.reflection:
             names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
             reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
-        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
         self.addresses = tuple([self._listen(address) for address in self._settings.listen])
         await self._server.start()
 
-    async def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+    def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
         """Serves: everything is warm and the replica has caught up."""
         self._router.open(handlers)
         self.is_serving = True
-        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve()
 
     async def drain(self) -> None:
         """Stops: says so, ends streams, takes nothing new, answers every call that was taken (within the grace)."""
         self.is_serving = False
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         self.streams.end()
         await self.stop(self._settings.grace_seconds)
 
@@ -89,10 +88,6 @@ class Server:
             if address.startswith(UNIX):
                 _remove_socket(address.removeprefix(UNIX))
         self.addresses = ()
-
-    async def _say(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
-        for service in ("", *self._services):
-            await self._health.set(service, status)
 
     def _listen(self, address: str) -> str:
         """Listens on one address; the address as bound, with the real port where 0 was asked for."""

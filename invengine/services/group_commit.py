@@ -63,15 +63,15 @@ class _Submission(Generic[ItemT, OutcomeT]):
 class GroupCommit(Generic[ItemT, OutcomeT]):
     """The queue of one verb.
 
-    `call` is the store's batched write; `on_written` sees every answer before the callers do, so that the replica holds
-    a write before its caller can read (read-your-writes).
+    `call` is the store's batched write; `on_written` takes in every answer before the callers get theirs, so that the
+    replica holds a write before its caller can read (read-your-writes).
     """
 
     def __init__(
         self,
         verb: str,
         call: Callable[[Sequence[ItemT]], Awaitable[Written[OutcomeT]]],
-        on_written: Callable[[Written[OutcomeT]], None],
+        on_written: Callable[[Written[OutcomeT]], Awaitable[None]],
         metrics: Metrics,
         *,
         queue_max: int = 20_000,
@@ -161,7 +161,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         started = loop.time()
         try:
             written = await self._call(items)
-            self._on_written(written)
+            await self._on_written(written)
         except InventoryError as refusal:
             self._errors.get(refusal.reason, self._errors["INTERNAL"]).inc()
             for submission, _ in chunks:

@@ -8,6 +8,7 @@ released and fulfilled by any channel that the network knows, also by one that i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReservationState, ReserveRequest
@@ -22,7 +23,7 @@ from invengine.errors import (
     ReservationNotFound,
     Unavailable,
 )
-from invengine.services import validation
+from invengine.services import own_writes, validation
 from invengine.services.group_commit import GroupCommit
 from invengine.services.reservation_requests import (
     CheckedRequest,
@@ -76,11 +77,9 @@ class Reservations:
         self._networks = networks
         self._metrics = metrics
 
-        def apply(written: object) -> None:
-            replica.apply(written.entries)  # type: ignore[attr-defined]
-
+        take_in = partial(own_writes.take_in, replica)
         self._reserve: GroupCommit[ReserveRequest, Outcome] = GroupCommit(
-            "reserve", store.reserve, apply, metrics, queue_max=queue_max
+            "reserve", store.reserve, take_in, metrics, queue_max=queue_max
         )
         calls = {
             "confirm": store.confirm,
@@ -89,7 +88,7 @@ class Reservations:
             "fulfil": store.fulfil,
         }
         self._changes: dict[str, GroupCommit[ReservationChange, Outcome]] = {
-            verb: GroupCommit(verb, call, apply, metrics, queue_max=queue_max) for verb, call in calls.items()
+            verb: GroupCommit(verb, call, take_in, metrics, queue_max=queue_max) for verb, call in calls.items()
         }
 
     async def create(self, message: pb.CreateReservationRequest) -> tuple[ReservationAnswer, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import encode_token, partition_of
@@ -21,7 +22,7 @@ from invengine.errors import (
     StoreUnavailable,
     UnknownLocation,
 )
-from invengine.services import validation
+from invengine.services import own_writes, validation
 from invengine.services.group_commit import GroupCommit
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Stock:
         self._queue: GroupCommit[Movement, MovementOutcome] = GroupCommit(
             "post_movements",
             store.post_movements,
-            lambda written: replica.apply(written.entries),
+            partial(own_writes.take_in, replica),
             metrics,
             queue_max=queue_max,
         )

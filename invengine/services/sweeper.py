@@ -50,10 +50,12 @@ class Sweeper:
         self._well = True
 
     async def run(self) -> None:
-        """Runs until it is cancelled; a store that is away is left alone for a while."""
-        async with asyncio.TaskGroup() as rounds:
-            rounds.create_task(self._go_round(self.sweep, self._pause))
-            rounds.create_task(self._go_round(self.forget, FORGET_ROUND_SECONDS / self._store.partitions))
+        """Sweeps until it is cancelled; a store that is away is left alone for a while."""
+        await self._go_round(self.sweep, self._pause)
+
+    async def run_forgetting(self) -> None:
+        """Forgets until it is cancelled."""
+        await self._go_round(self.forget, FORGET_ROUND_SECONDS / self._store.partitions)
 
     async def sweep(self, partition: int) -> int:
         """Expires everything that is due in a partition, some at a time; answers how many holds that were."""

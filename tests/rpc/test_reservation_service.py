@@ -63,7 +63,8 @@ async def test_the_same_request_id_with_other_content_is_refused(stubs: Stubs) -
 async def test_a_repeat_is_answered_even_where_the_network_would_refuse_it_now(stubs: Stubs) -> None:
     made = await held(stubs, line={"location": "DC"})
     await stubs.apply_network(
-        "locations: {DC: {enabled: false}, LON: {kind: store}}\ngroups: {all: [DC, LON]}\nchannels: {web: {groups: [all]}}"
+        "locations: {DC: {enabled: false}, LON: {kind: store}}\n"
+        "groups: {all: [DC, LON]}\nchannels: {web: {groups: [all]}}"
     )
     again = await stubs.reservations.CreateReservation(create("made", quantity=4, line={"location": "DC"}))
     assert again.replayed
