@@ -54,6 +54,7 @@ from invengine.kernels.layout import (
     WHEEL_SECONDS,
 )
 from invengine.replica.index import Locations, NameIndex, as_bytes
+from invengine.replica.memory import zeros
 
 Block = npt.NDArray[np.int64]
 CreatedPosition = tuple[str, int, int]
@@ -78,7 +79,7 @@ class Columns:
 
     def __init__(self, locations: Locations) -> None:
         self.locations = locations
-        self.positions: Block = np.empty((_POSITIONS_MIN, POSITION_COLUMNS), np.int64)
+        self.positions: Block = zeros((_POSITIONS_MIN, POSITION_COLUMNS), np.int64)
         self.skus: Block = np.empty((256, SKU_COLUMNS), np.int64)
         self.index = NameIndex()
         self.holds: Block = np.empty((256, HOLD_COLUMNS), np.int64)
@@ -208,7 +209,7 @@ class Columns:
 
     def _grow_positions(self, growth: float) -> None:
         wanted = self.position_count + int(self.counters[ROWS_WANTED])
-        packed = np.empty((max(wanted, _room(self.position_count, growth)), POSITION_COLUMNS), np.int64)
+        packed = zeros((max(wanted, _room(self.position_count, growth)), POSITION_COLUMNS), np.int64)
         kernels.pack_rows(self.positions, packed, self.skus, self.counters)
         self.positions = packed
 
@@ -222,7 +223,7 @@ class Columns:
         if int(self.counters[HOLD_SLOTS]) == self.holds.shape[0]:
             self.holds = _longer(self.holds, self.holds.shape[0])
         if 2 * (self.hold_count + 1) > self.hold_slots.shape[0]:
-            wider = np.zeros((2 * self.hold_slots.shape[0], 2), np.int64)
+            wider = zeros((2 * self.hold_slots.shape[0], 2), np.int64)
             kernels.rehash_holds(self.hold_slots, wider)
             self.hold_slots = wider
 
@@ -247,6 +248,6 @@ def _room(positions: int, growth: float) -> int:
 
 
 def _longer(block: Block, used: int) -> Block:
-    longer = np.empty((2 * block.shape[0], block.shape[1]), np.int64)
+    longer = zeros((2 * block.shape[0], block.shape[1]), np.int64)
     longer[:used] = block[:used]
     return longer

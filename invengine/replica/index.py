@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from invengine import kernels
 from invengine.kernels.layout import INLINE_BYTES, SLOT_WORDS
+from invengine.replica.memory import zeros
 
 
 def as_bytes(text: bytes) -> npt.NDArray[np.uint8]:
@@ -35,11 +36,11 @@ class NameIndex:
     def make_room(self, count: int, arena_used: int, name_bytes: int) -> None:
         """Sees to it that `count` names fit, and one of `name_bytes` into the arena."""
         if 2 * count > self.slots.shape[0]:
-            wider = np.zeros((1 << (2 * count - 1).bit_length(), SLOT_WORDS), np.uint64)
+            wider = zeros((1 << (2 * count - 1).bit_length(), SLOT_WORDS), np.uint64)
             kernels.rehash_names(self.slots, wider)
             self.slots = wider
         if name_bytes > INLINE_BYTES and arena_used + name_bytes > self.arena.size:
-            longer = np.empty(2 * self.arena.size + name_bytes, np.uint8)
+            longer = zeros((2 * self.arena.size + name_bytes,), np.uint8)
             longer[:arena_used] = self.arena[:arena_used]
             self.arena = longer
 
