@@ -1,0 +1,44 @@
+"""How refusals end a command."""
+
+import pytest
+
+from invengine.cli.exits import ExitCode, advice_for, exit_code_of
+from invengine.client import CallFailed, ServerUnreachable
+from invengine.errors import InventoryError, all_refusals
+from tests.cli.servers import CommandLine
+
+CODES = {
+    ExitCode.USAGE: "INVALID_ARGUMENT MALFORMED_MESSAGE REQUEST_MISMATCH NETWORK_INVALID",
+    ExitCode.NOT_FOUND: "UNKNOWN_SKU UNKNOWN_LOCATION UNKNOWN_GROUP UNKNOWN_CHANNEL POSITION_NOT_FOUND "
+    "RESERVATION_NOT_FOUND LINE_NOT_FOUND",
+    ExitCode.REFUSED: "INSUFFICIENT_STOCK LOCATION_NOT_USABLE CHANNEL_DISABLED GROUP_NOT_USABLE RESERVATION_EXPIRED "
+    "RESERVATION_CLOSED RESERVATION_CONFIRMED RESERVATION_NOT_CONFIRMED QUANTITY_EXCEEDS_OPEN TIME_TO_LIVE_TOO_LONG "
+    "QUANTITY_OUT_OF_RANGE COUNT_TOO_OLD OLDER_COUNT COVERED_BY_COUNT RESERVATION_EXISTS REVISION_MISMATCH "
+    "NETWORK_MISSING",
+    ExitCode.UNAVAILABLE: "STORE_UNAVAILABLE STORE_FULL REPLICA_BEHIND SHUTTING_DOWN OVERLOADED",
+    ExitCode.FAILURE: "OUTCOME_UNKNOWN INTERNAL",
+}
+CODE_OF = {word: code for code, words in CODES.items() for word in words.split()}
+
+
+def test_every_refusal_has_its_code() -> None:
+    assert set(CODE_OF) == set(all_refusals())
+
+
+@pytest.mark.parametrize(("word", "kind"), all_refusals().items())
+def test_a_refusal_ends_with_the_code_of_its_family(word: str, kind: type[InventoryError]) -> None:
+    assert exit_code_of(kind.__new__(kind)) == CODE_OF[word]
+
+
+def test_what_is_no_refusal_is_a_failure_or_nobody_there() -> None:
+    assert exit_code_of(CallFailed("CANCELLED", "")) == ExitCode.FAILURE
+    unreachable = ServerUnreachable("127.0.0.1:1")
+    assert exit_code_of(unreachable) == ExitCode.UNAVAILABLE
+    assert "invengine serve" in advice_for(unreachable)
+
+
+def test_nobody_there_ends_with_5() -> None:
+    nobody = CommandLine("127.0.0.1:1").run("network", "show", "--timeout", "0.2", exit_code=5)
+    assert nobody.stdout == ""
+    assert nobody.stderr.startswith("No server answers at 127.0.0.1:1")
+    assert "Start one with: invengine serve." in nobody.stderr
