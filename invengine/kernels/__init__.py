@@ -17,7 +17,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         available_rows,
         available_total,
         available_totals,
-        count_rows,
+        rows_at_most,
     )
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.log import apply_rows, load_positions
@@ -34,7 +34,6 @@ __all__ = [
     "available_total",
     "available_totals",
     "clear_safety",
-    "count_rows",
     "find_name",
     "find_names",
     "insert_name",
@@ -44,6 +43,7 @@ __all__ = [
     "raise_safety",
     "rehash_holds",
     "rehash_names",
+    "rows_at_most",
     "split_request",
 ]
 

@@ -163,34 +163,28 @@ def available_totals(numbers, positions, skus, selection, status, totals):
             totals[i] = _total(numbers[i], positions, skus, selection)
 
 
-@njit(f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, int32[::1])", nogil=True, cache=True)
-def count_rows(numbers, positions, skus, selection, row_counts):
-    """Fill `row_counts`, int32 [n], with how many positions of each SKU can be used; returns their sum."""
-    total = 0
+@njit(f"int64(int64[::1], {_BLOCK})", nogil=True, cache=True)
+def rows_at_most(numbers, skus):
+    """How many positions the SKUs have, by their numbers, -1 for one that is not known: no answer has more rows."""
+    rows = 0
     for i in range(numbers.size):
-        _fetch_ahead(numbers, i, positions, skus)
-        sku = numbers[i]
-        count = 0
-        if sku >= 0:
-            first = skus[sku, FIRST_ROW]
-            for row in range(first, first + skus[sku, ROWS]):
-                location = positions[row, LOCATION]
-                if location < selection.shape[0] and selection[location, INDEX] >= 0:
-                    count += 1
-        row_counts[i] = count
-        total += count
-    return total
+        if i + _SKUS_AHEAD < numbers.size and numbers[i + _SKUS_AHEAD] >= 0:
+            prefetch(skus, numbers[i + _SKUS_AHEAD])
+        if numbers[i] >= 0:
+            rows += skus[numbers[i], ROWS]
+    return rows
 
 
 @njit(
-    f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1], int32[::1], int64[::1])",
+    f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1], int32[::1], int32[::1], int64[::1])",
     nogil=True,
     cache=True,
 )
-def available_rows(numbers, positions, skus, selection, status, totals, location_index, location_available):
-    """As `available_totals`, and fill a row per usable position, in the order of the SKUs: `count_rows` says how many.
+def available_rows(numbers, positions, skus, selection, status, totals, row_counts, location_index, location_available):
+    """As `available_totals`, and fill a row per usable position, in the order of the SKUs; returns how many rows.
 
-    location_index      int32 [rows]  place among the usable locations
+    row_counts          int32 [n]     how many rows each SKU has
+    location_index      int32 [rows]  place among the usable locations; `rows_at_most` says how much room is enough
     location_available  int64 [rows]  units that can be taken there now
     """
     filled = 0
@@ -198,6 +192,7 @@ def available_rows(numbers, positions, skus, selection, status, totals, location
         _fetch_ahead(numbers, i, positions, skus)
         sku = numbers[i]
         total = 0
+        begin = filled
         if sku < 0:
             status[i] = UNKNOWN_SKU
         else:
@@ -212,3 +207,5 @@ def available_rows(numbers, positions, skus, selection, status, totals, location
                     location_available[filled] = available
                     filled += 1
         totals[i] = total
+        row_counts[i] = filled - begin
+    return filled

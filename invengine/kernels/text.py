@@ -74,7 +74,7 @@ def part_word(buffer, at, length):
 
 
 @njit(nogil=True)
-def _matches(word, pattern):
+def matches(word, pattern):
     """The high bit of each byte of `word` that is as in `pattern`, nothing else."""
     differ = word ^ pattern
     return ~(((differ & _LOWS) + _LOWS) | differ) & _HIGHS
@@ -86,9 +86,9 @@ def line_end(buffer, at, end):
     tabs = np.int64(0)
     while at + 8 <= end:
         word = word_at(buffer, at)
-        if _matches(word, _LINE_FEEDS) != np.uint64(0):
+        if matches(word, _LINE_FEEDS) != np.uint64(0):
             break
-        tabs += np.int64((_matches(word, _TABS) >> np.uint64(7)) * _ONES >> np.uint64(56))
+        tabs += np.int64((matches(word, _TABS) >> np.uint64(7)) * _ONES >> np.uint64(56))
         at += 8
     while at < end and buffer[at] != LINE_FEED:
         tabs += buffer[at] == TAB

@@ -20,7 +20,11 @@ from invengine.kernels.layout import (
     TERM_SAFETY,
     TOTAL_MAX,
 )
+from invengine.kernels.text import matches, part_word
 
+_HIGHS = np.uint64(0x8080808080808080)
+_SPACES = np.uint64(0x2020202020202020)
+_DELETES = np.uint64(0x7F7F7F7F7F7F7F7F)
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _SKU_FIELD = 1  # of both requests
@@ -77,10 +81,13 @@ def _is_odd(message, at, length):
     """Whether a SKU is not for certain valid: not 1 to 64 printable ASCII characters without spaces at the ends."""
     if length == 0 or length > _NAME_BYTES_MAX or message[at] == 32 or message[at + length - 1] == 32:
         return True
-    highest = np.uint8(0)
-    for i in range(at, at + length):
-        highest = max(highest, np.uint8(message[i] - np.uint8(32)))
-    return highest > np.uint8(94)
+    bad = np.uint64(0)
+    for i in range(0, length, 8):
+        word = part_word(message, at + i, length - i)
+        if length - i < 8:
+            word |= _SPACES << np.uint64(8 * (length - i))
+        bad |= (word - _SPACES) & ~word | word | matches(word, _DELETES)
+    return bad & _HIGHS != np.uint64(0)
 
 
 @njit(f"int64({_BYTES}, {_BLOCK}, uint8[::1], uint8[::1], int64[::1])", nogil=True, cache=True)

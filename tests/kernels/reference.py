@@ -238,8 +238,8 @@ def available_rows(state: State, skus: Iterable[str], selection: Selection) -> l
     ]
 
 
-def count_rows(state: State, skus: Iterable[str], selection: Selection) -> list[int]:
-    return [len(rows) for rows in available_rows(state, skus, selection)]
+def rows_at_most(state: State, skus: Iterable[str]) -> int:
+    return sum(len(state.skus.get(sku, {})) for sku in skus)
 
 
 # the wire

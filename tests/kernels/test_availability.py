@@ -58,14 +58,13 @@ def test_totals_and_rows_agree_with_the_definition(
     kernels.available_totals(*arrays, status, totals)
     assert expected == list(zip(status.tolist(), totals.tolist(), strict=True))
 
-    row_counts = np.empty(len(wanted), np.int32)
-    rows = kernels.count_rows(*arrays, row_counts)
-    assert reference.count_rows(both.state, wanted, selection) == row_counts.tolist()
-    assert rows == row_counts.sum()
-
-    index, available = np.empty(rows, np.int32), np.empty(rows, np.int64)
+    room = kernels.rows_at_most(numbers, columns.skus)
+    assert reference.rows_at_most(both.state, wanted) == room
+    row_counts, index, available = np.empty(len(wanted), np.int32), np.empty(room, np.int32), np.empty(room, np.int64)
     status[:], totals[:] = 0, -1
-    kernels.available_rows(*arrays, status, totals, index, available)
+    rows = kernels.available_rows(*arrays, status, totals, row_counts, index, available)
+    assert rows == row_counts.sum()
+    index, available = index[:rows], available[:rows]
     assert expected == list(zip(status.tolist(), totals.tolist(), strict=True))
     ends = np.cumsum(row_counts)
     found = [
