@@ -27,7 +27,7 @@ _SPACES = np.uint64(0x2020202020202020)
 _DELETES = np.uint64(0x7F7F7F7F7F7F7F7F)
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
-_SKU_FIELD = 1  # of both requests
+_SKU_TAG = 1 << 3 | 2  # field 1 of both requests, a string
 _NAME_BYTES_MAX = 64
 _POSITION_BYTES_MAX = 128  # a name of 64 bytes, four numbers of 8, seven reasons, and their tags: 113
 _HEAD_BYTES_MAX = 16
@@ -107,11 +107,16 @@ def split_request(message, spans, odd, rest, lengths):
     at = np.int64(0)
     while at < message.size:
         begin = at
-        tag, at = _read_varint(message, at)
-        if at < 0:
-            return NOT_A_MESSAGE
-        if tag == _SKU_FIELD << 3 | LENGTH:
-            length, start = _read_varint(message, at)
+        if message[at] == _SKU_TAG and at + 1 < message.size and message[at + 1] < 128:  # what nearly every field is
+            tag, start, length = np.int64(_SKU_TAG), at + 2, np.int64(message[at + 1])
+        else:
+            tag, at = _read_varint(message, at)
+            if at < 0:
+                return NOT_A_MESSAGE
+            start, length = at, np.int64(0)
+            if tag == _SKU_TAG:
+                length, start = _read_varint(message, at)
+        if tag == _SKU_TAG:
             if start < 0 or length > message.size - start:
                 return NOT_A_MESSAGE
             if count == spans.shape[0]:
