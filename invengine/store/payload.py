@@ -57,43 +57,36 @@ class Packer:
             homes.append(home)
             ids.append(request.reservation_id)
             customer, order, cart = request.customer_ref, request.order_ref, request.cart_ref
+            channel, reservation_id = request.channel, request.reservation_id
+            sets = [f"{kind}:{ref}" for kind, ref in (("customer", customer), ("order", order), ("cart", cart)) if ref]
             items += (
                 request.fingerprint,
                 request.time_to_live_seconds,
                 1 if request.best_effort else 0,
-                request.channel,
-                f"{customer}\t{order}\t{cart}",
-                order,
-                customer and f"customer:{customer}",
-                order and f"order:{order}",
-                cart and f"cart:{cart}",
+                f"HELD\t{channel}\t",
+                f"\t{customer}\t{order}\t{cart}\t{len(request.lines)}",
+                f"\tRESERVE\t{channel}\t{reservation_id}\t\t{order}\t",
+                len(sets),
                 len(request.lines),
+                *sets,
             )
-            texts = [
-                request.request_id,
-                request.fingerprint,
-                request.reservation_id,
-                request.channel,
-                customer,
-                order,
-                cart,
-            ]
+            texts = [request.request_id, request.fingerprint, reservation_id, channel, customer, order, cart]
             for line in request.lines:
                 candidates = line.candidates
                 place = known_lists.get(id(candidates))
                 if place is None:
                     lists.append(_columns(candidates))
                     place = known_lists[id(candidates)] = len(lists)
-                partition = of(line.sku)
+                sku, quantity, to = line.sku, line.quantity, line.destination
+                partition = of(sku)
                 touched[partition] = None
-                to = line.destination
-                texts += (line.line_id, line.sku, line.fulfilment, to.country, to.postal_code, to.location)
+                texts += (line.line_id, sku, to.country, to.postal_code, to.location)
                 items += (
-                    line.line_id,
                     partition,
-                    line.sku,
-                    line.quantity,
-                    f"{line.fulfilment}\t{to.country}\t{to.postal_code}\t{to.location}",
+                    sku,
+                    quantity,
+                    f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
+                    f"\t{to.country}\t{to.postal_code}\t{to.location}\t",
                     1 if line.allow_split else 0,
                     place,
                 )

@@ -76,6 +76,8 @@ HEAD_FIELDS = 9
 LINE_FIELDS = 9
 ALLOCATION_FIELDS = 5
 _NOWHERE = Destination()
+_STATES = {state.value: state for state in ReservationState}
+_FULFILMENTS = {way.value: way for way in Fulfilment}
 
 
 def read_position(text: bytes) -> Position:
@@ -107,10 +109,12 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
             destination = Destination(country, postal_code, place) if known else _NOWHERE
-            lines.append(ReservationLine(line_id, sku, int(quantity), Fulfilment(way), destination, tuple(allocations)))
+            lines.append(
+                ReservationLine(line_id, sku, int(quantity), _FULFILMENTS[way], destination, tuple(allocations))
+            )
         return Reservation(
             reservation_id,
-            ReservationState(state),
+            _STATES[state],
             channel,
             int(created_at_ms),
             int(expires_at),
@@ -120,7 +124,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
             order_ref,
             cart_ref,
         )
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
 
 

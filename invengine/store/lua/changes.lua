@@ -35,18 +35,14 @@ local function extend_record(record, items, at)
   end
   local expires_at = text_of(math.ceil(now_ms / 1000) + given(items[at + 3], 1))
   record[EXPIRES_AT] = expires_at
-  local bucket = text_of(record.home) .. '\t' .. record.id
+  local entry = text_of(record.home) .. '\t' .. record.id
   each_allocation(record, function(line, allocation)
     local units = open_units(record, allocation)
     if units > 0 then
       local partition = whole(record[line + LINE_PARTITION])
       local rows = rows_in(partition)
       rows[#rows + 1] = hold_row(record, line, allocation, units, expires_at)
-      local key = tags[partition] .. 'expiry:' .. expires_at
-      local entries = push_of[key]
-      if not entries or entries[#entries] ~= bucket then
-        push_entry(key, bucket, expires_at, partition)
-      end
+      look_at(partition, expires_at, entry)
     end
   end)
 end
@@ -127,9 +123,9 @@ local function give_up_units(record, plan, kind, channel)
     local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
     local p, partition = position_of(record, line, allocation)
     local rows, left = rows_in(partition), 0
-    reserved[p] = reserved[p] - units
+    set_reserved(p, reserved[p] - units)
     if is_fulfilled then
-      on_hand[p] = on_hand[p] - units
+      set_on_hand(p, on_hand[p] - units)
       remember_in_trail(p, -units, now_ms)
     end
     touch(p)
@@ -234,8 +230,8 @@ local function change(args, change_record)
   local message = begin_call(args)
   begin_expiry(0)
   local items, request_partitions, requests, homes, ids = message[5], message[6], message[7], message[8], message[9]
-  local stored = look_up(request_partitions, requests, { 'requests:' .. period, 'requests:' .. period_before })
-  local texts = look_up(homes, ids, { 'reservations', 'closed:' .. period, 'closed:' .. period_before })
+  local stored = look_up(request_partitions, requests, { requests_now, requests_before })
+  local texts = look_up(homes, ids, { 'reservations', closed_now, closed_before })
   local outcomes, at = {}, 1
   for i = 1, #requests do
     if work > WORK_MAX then

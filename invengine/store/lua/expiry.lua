@@ -2,12 +2,28 @@
 
 local EXPIRE_MAX = 500 -- reservations per call
 
+local buckets -- second -> partition -> entries to append to its bucket
 local bucket_cuts -- a list of { partition, second, entries read, whether these were all }
 local swept -- partition -> true: all that was due is expired; false: more is due
 local budget -- how many may still be expired by this call
 
 local function begin_expiry(limit)
-  bucket_cuts, swept, budget = {}, {}, limit
+  buckets, bucket_cuts, swept, budget = {}, {}, {}, limit
+end
+
+-- Has a reservation looked at in a partition when `second` begins; `entry` is home TAB reservation_id.
+local function look_at(partition, second, entry)
+  local by_partition = buckets[second]
+  if not by_partition then
+    by_partition = {}
+    buckets[second] = by_partition
+  end
+  local entries = by_partition[partition]
+  if not entries then
+    by_partition[partition] = { entry }
+  elseif entries[#entries] ~= entry then -- another line of the same reservation
+    entries[#entries + 1] = entry
+  end
 end
 
 local function expire_record(record)
@@ -21,7 +37,7 @@ local function expire_record(record)
         broken('units of a reservation are missing', record.id)
       end
       local rows = rows_in(partition)
-      reserved[p] = reserved[p] - units
+      set_reserved(p, reserved[p] - units)
       touch(p)
       record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
       rows[#rows + 1] = position_row(p, 0, -units, 'EXPIRE', channel_and_id, '\t' .. record[ORDER_REF], now_text)
@@ -89,6 +105,14 @@ local function expire_for(partitions)
 end
 
 write_expiry = function()
+  for second, by_partition in pairs(buckets) do
+    for partition, entries in pairs(by_partition) do
+      local tag = tags[partition]
+      if call_in_parts('RPUSH', tag .. 'expiry:' .. second, entries) == #entries then -- a new bucket
+        call('ZADD', tag .. 'expiry', second, second)
+      end
+    end
+  end
   for i = 1, #bucket_cuts do
     local cut = bucket_cuts[i]
     local tag, second = tags[cut[1]], cut[2]

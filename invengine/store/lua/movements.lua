@@ -16,7 +16,7 @@ local function moved_since(p, instant)
     end
     return number(recorded_at)
   end
-  local pending = push_of[key] or {}
+  local pending = trails[key] or {}
   for i = 1, #pending do
     add(pending[i])
   end
@@ -48,8 +48,9 @@ end
 -- Decides a movement of any kind but a count.
 --   returns  nil and the new on_hand, or the word of the refusal and its numbers
 local function decide_change(p, kind, quantity, occurred_at)
-  if counted[p] > 0 and occurred_at <= counted[p] then
-    return { 'COVERED_BY_COUNT', counted[p] }
+  local counted_at = whole(counted_text[p])
+  if counted_at > 0 and occurred_at <= counted_at then
+    return { 'COVERED_BY_COUNT', counted_at }
   end
   local units = kind == 'SALE' and -quantity or quantity
   local after = on_hand[p] + units
@@ -65,8 +66,9 @@ end
 
 -- Decides a count: on_hand was `quantity` at `occurred_at`, and what moved since is kept on top.
 local function decide_count(p, exists, quantity, occurred_at)
-  if counted[p] > 0 and occurred_at < counted[p] then
-    return { 'OLDER_COUNT', counted[p] }
+  local counted_at = whole(counted_text[p])
+  if counted_at > 0 and occurred_at < counted_at then
+    return { 'OLDER_COUNT', counted_at }
   elseif exists and occurred_at < now_ms - count_window_ms then
     return { 'COUNT_TOO_OLD', now_ms - count_window_ms }
   end
@@ -79,7 +81,7 @@ local function decide_count(p, exists, quantity, occurred_at)
 end
 
 local function outcome_of(word, p, refusal)
-  local outcome = { word, on_hand[p], reserved[p], revised[p] }
+  local outcome = { word, on_hand[p], reserved[p], whole(revised[p]) }
   if refusal then
     for i = 1, #refusal do
       outcome[4 + i] = refusal[i]
@@ -97,8 +99,8 @@ local function move(items, at, event, reason_and_reference)
   local occurred_at, expected = given(items[at + 5], 0), items[at + 6]
   local quantity = given(items[at + 4], kind == 'ADJUSTMENT' and -UNITS_MAX or 0)
   local p, exists = position_for(sku, location, partition)
-  if expected >= 0 and expected ~= revised[p] then
-    return outcome_of('REFUSED', p, { 'REVISION_MISMATCH', revised[p] })
+  if expected >= 0 and text_of(expected) ~= revised[p] then
+    return outcome_of('REFUSED', p, { 'REVISION_MISMATCH', whole(revised[p]) })
   end
   local refusal, after
   if kind == 'COUNT' then
@@ -123,13 +125,14 @@ local function move(items, at, event, reason_and_reference)
   local rows, units = rows_in(partition), after - on_hand[p]
   if not exists then
     places_in(sku)[location] = p
+    stock_key(sku, partition)
   end
   if kind == 'COUNT' then
-    counted[p] = occurred_at
+    counted_text[p] = text_of(occurred_at)
   else
     remember_in_trail(p, units, occurred_at)
   end
-  on_hand[p] = after
+  set_on_hand(p, after)
   touch(p)
   rows[#rows + 1] = position_row(p, units, 0, kind, event, reason_and_reference, text_of(occurred_at))
   return outcome_of('APPLIED', p), true
@@ -147,7 +150,8 @@ local function post_movements(_, args)
   local message = begin_call(args)
   begin_expiry(EXPIRE_MAX)
   local items, event_partitions, events, reasons = message[5], message[6], message[7], message[8]
-  local stored = look_up(event_partitions, events, { 'events:' .. period, 'events:' .. period_before })
+  local events_now = 'events:' .. period
+  local stored = look_up(event_partitions, events, { events_now, 'events:' .. period_before })
   local outcomes, seen = {}, {}
   for i = 1, #events do
     if work > WORK_MAX then
@@ -164,7 +168,7 @@ local function post_movements(_, args)
       end
       if is_final then
         seen[event] = true
-        write_field(tags[event_partitions[i]] .. 'events:' .. period, event, text_of(outcome[4]))
+        write_field(event_partitions[i], events_now, event, text_of(outcome[4]))
       end
       outcomes[i] = outcome
     end

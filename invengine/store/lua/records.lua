@@ -57,7 +57,7 @@ end
 -- Writes down a change of a record: its new revision, its row, its place. Returns its text.
 local function record_changed(record)
   local rows, was = rows_in(record.home), record.last_state or record.was_state
-  record[REVISION] = text_of(revision_of[record.home])
+  record[REVISION] = revision_texts[record.home]
   local text = concat(record, '\t')
   rows[#rows + 1] = 'R\t' .. record.id .. '\t' .. was .. '\t' .. text .. '\t\n'
   if was ~= record[STATE] then
@@ -77,12 +77,12 @@ end
 write_records = function()
   for i = 1, #changed_records do
     local record = changed_records[i]
-    local tag, state = tags[record.home], record[STATE]
+    local state = record[STATE]
     if state == 'HELD' or state == 'CONFIRMED' then
-      write_field(tag .. 'reservations', record.id, record.text)
+      write_field(record.home, 'reservations', record.id, record.text)
     else
-      hash_drops[#hash_drops + 1] = { tag .. 'reservations', record.id }
-      write_field(tag .. 'closed:' .. period, record.id, record.text)
+      hash_drops[#hash_drops + 1] = { tags[record.home] .. 'reservations', record.id }
+      write_field(record.home, closed_now, record.id, record.text)
     end
   end
 end
@@ -93,7 +93,7 @@ local answered_requests -- of this call: request -> fingerprint TAB reservation_
 local function remember_request(partition, request, fingerprint, id, text)
   local answer = fingerprint .. '\t' .. id .. '\t' .. text
   answered_requests[request] = answer
-  write_field(tags[partition] .. 'requests:' .. period, request, answer)
+  write_field(partition, requests_now, request, answer)
 end
 
 -- What a request was answered before: nil, or the outcome for it.

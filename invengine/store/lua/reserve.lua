@@ -1,13 +1,11 @@
 -- Reserving: the takes of the item that is being decided.
 local take_count
-local take_position, take_units, take_line, reserved_after -- by take: p, units, its line, reserved at p after it
+local take_position, take_units, take_line -- by take: p, units, its line
 
 local function take(p, units, line)
   take_count = take_count + 1
-  local after = reserved[p] + units
-  reserved[p] = after
   take_position[take_count], take_units[take_count], take_line[take_count] = p, units, line
-  reserved_after[take_count] = after
+  reserved[p] = reserved[p] + units -- its text follows when the item is recorded
 end
 
 local function undo_takes(from)
@@ -66,20 +64,21 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
   return wanted - best, best
 end
 
--- A line of an item in the message: its fields, from `at` on.
-local LINE_SIZE = 7 -- line_id, partition, sku, quantity, the record's fields from fulfilment on, may split, list
+-- A line in the message: partition, sku, quantity, the line's fields of the record up to the destination with a TAB before
+-- and after, 1 when it may be split else 0, place in the lists.
+local LINE_SIZE = 6
 
 -- Takes all lines of an item. Returns nil when the item may be recorded, else its refusal; then nothing is taken.
 local function take_item(items, at, line_count, best_effort, lists)
   local short
   take_count = 0
   for line = 1, line_count do
-    local partition, sku = items[at + 1], items[at + 2]
+    local partition, sku = items[at], items[at + 1]
     local missing, available = take_line_units(
-      line, partition, sku, given(items[at + 3], 1), items[at + 5] == 1, lists[items[at + 6]], best_effort
+      line, partition, sku, given(items[at + 2], 1), items[at + 4] == 1, lists[items[at + 5]], best_effort
     )
     if missing > 0 then
-      if available == 0 and call('EXISTS', tags[partition] .. 'stock:' .. sku) == 0 then
+      if available == 0 and call('EXISTS', stock_key(sku, partition)) == 0 then
         undo_takes(0)
         return { 'UNKNOWN_SKU', line }
       end
@@ -98,7 +97,7 @@ local function decide_item(items, at, line_count, best_effort, lists)
   while refusal and refusal[1] == 'INSUFFICIENT_STOCK' do
     local partitions = {}
     for i = 2, #refusal, 2 do
-      partitions[#partitions + 1] = items[at + (refusal[i] - 1) * LINE_SIZE + 1]
+      partitions[#partitions + 1] = items[at + (refusal[i] - 1) * LINE_SIZE]
     end
     local kept = take_count
     undo_takes(0)
@@ -117,105 +116,111 @@ local function decide_item(items, at, line_count, best_effort, lists)
   return refusal
 end
 
+local held_count -- reservations made by this call
+local second_of -- time to live -> the text of the second when it is over
+
+-- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after it.
+local function record_takes(line, partition, t, cause, expires_at)
+  local rows, first, allocations = rows_in(partition), t, nil
+  local n, end_of_line = #rows, '\t' .. expires_at .. '\t\n'
+  while take_line[t] == line and t <= take_count do
+    local p = take_position[t]
+    local location, units, leg = location_of[p], text_of(take_units[t]), new_leg(partition)
+    local after = reserved_before[p] + take_units[t] -- as it is after this take, not after all
+    reserved_before[p], reserved_text[p] = after, text_of(after)
+    touch(p)
+    n = n + 1
+    rows[n] = 'P\t' .. sku_of[p] .. '\t' .. location .. '\t' .. on_hand_text[p] .. '\t' .. reserved_text[p] .. '\t'
+      .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\nH\t' .. leg .. '\t' .. sku_of[p] .. '\t'
+      .. location .. '\t' .. units .. end_of_line
+    local allocation = '\t' .. location .. '\t' .. leg .. '\t' .. units .. '\t0\t0'
+    allocations = allocations and allocations .. allocation or allocation
+    t = t + 1
+  end
+  return text_of(t - first) .. allocations, t
+end
+
 -- Records an item whose units are taken. Returns the text of the record.
-local function record_item(items, at, line_count, home, id, channel, references, order_ref, expires_at)
-  local home_rows = rows_in(home)
-  local pieces = {}
-  local t = 1
-  local channel_and_id = channel .. '\t' .. id
-  local bucket = home .. '\t' .. id
-  local bucket_partition
+--   head   the fields of the record before `created_at_ms`; `tail` those from customer_ref to line_count
+--   cause  the fields of its rows from `kind` to `reference`; these three have their TABs already
+local function record_item(items, at, line_count, home, id, head, tail, cause, expires_at)
+  local home_rows, lines, t, entry = rows_in(home), tail, 1, text_of(home) .. '\t' .. id
   for line = 1, line_count do
-    local sku = items[at + 2]
-    local partition = items[at + 1]
-    local first, allocations = t, ''
-    while t <= take_count and take_line[t] == line do
-      local p, units = take_position[t], text_of(take_units[t])
-      local rows = rows_in(partition)
-      local leg, location = new_leg(partition), location_of[p]
-      touch(p)
-      rows[#rows + 1] = 'P\t' .. sku .. '\t' .. location .. '\t' .. text_of(on_hand[p]) .. '\t'
-        .. text_of(reserved_after[t]) .. '\t' .. text_of(counted[p]) .. '\t0\t' .. units .. '\tRESERVE\t'
-        .. channel_and_id .. '\t\t' .. order_ref .. '\t' .. now_text .. '\t\nH\t' .. leg .. '\t' .. sku .. '\t'
-        .. location .. '\t' .. units .. '\t' .. expires_at .. '\t\n'
-      allocations = allocations .. '\t' .. location .. '\t' .. leg .. '\t' .. units .. '\t0\t0'
-      t = t + 1
+    local partition, allocations = items[at], '0'
+    if take_line[t] == line and t <= take_count then
+      allocations, t = record_takes(line, partition, t, cause, expires_at)
+      look_at(partition, expires_at, entry)
     end
-    if t > first and partition ~= bucket_partition then
-      bucket_partition = partition
-      local key = tags[partition] .. 'expiry:' .. expires_at
-      local entries = push_of[key]
-      if not entries or entries[#entries] ~= bucket then
-        push_entry(key, bucket, expires_at, partition)
-      end
-    end
-    pieces[line] = '\t' .. items[at] .. '\t' .. partition .. '\t' .. sku .. '\t' .. text_of(items[at + 3]) .. '\t'
-      .. items[at + 4] .. '\t' .. text_of(t - first) .. allocations
+    lines = lines .. items[at + 3] .. allocations
     at = at + LINE_SIZE
   end
-  local text = 'HELD\t' .. channel .. '\t' .. now_text .. '\t' .. expires_at .. '\t' .. text_of(revision_of[home])
-    .. '\t' .. references .. '\t' .. line_count .. concat(pieces)
-  home_rows[#home_rows + 1] = 'R\t' .. id .. '\t\t' .. text .. '\t\n'
-  write_field(tags[home] .. 'reservations', id, text)
-  count_state('HELD', 1)
+  local text = head .. now_text .. '\t' .. expires_at .. '\t' .. revision_texts[home] .. lines
+  local n = #home_rows
+  home_rows[n + 1], home_rows[n + 2], home_rows[n + 3], home_rows[n + 4] = 'R\t', id, '\t\t', text
+  home_rows[n + 5] = '\t\n'
+  write_field(home, 'reservations', id, text)
+  held_count = held_count + 1
   return text
 end
 
-local ITEM_SIZE = 10 -- fields of an item before its lines
+local ITEM_SIZE = 8 -- fields of an item before its reference sets and lines
 
 -- Reserves units: each item all or nothing, or as much as there is.
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
 --   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { item's request partition, ... },
 --          { request, ... }, { home, ... }, { reservation_id, ... } }
---          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0,
---          channel, references of the record (customer TAB order TAB cart), order_ref, three names of reference sets
---          (`customer:<ref>` and so on, or ''), line count, then LINE_SIZE fields per line
+--          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0, head,
+--          tail and cause as `record_item` takes them, count of reference sets, line count; then the names of these sets
+--          (`customer:<ref>` and so on), then LINE_SIZE fields per line
 --   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
 --          REQUEST_MISMATCH | RESERVATION_EXISTS | UNKNOWN_SKU, line | INSUFFICIENT_STOCK, line, available, ... |
 --          SWEEP_FIRST, partition: sweep it, then send this item and those after it again
 local function reserve(_, args)
   local message = begin_call(args)
   begin_expiry(EXPIRE_MAX)
-  take_position, take_units, take_line, reserved_after = {}, {}, {}, {}
+  take_position, take_units, take_line, held_count, second_of = {}, {}, {}, 0, {}
   local lists, items = message[5], message[6]
   local request_partitions, requests, homes, ids = message[7], message[8], message[9], message[10]
-  local stored = look_up(request_partitions, requests, { 'requests:' .. period, 'requests:' .. period_before })
-  local taken_ids = look_up(homes, ids, { 'reservations', 'closed:' .. period, 'closed:' .. period_before })
+  local stored = look_up(request_partitions, requests, { requests_now, requests_before })
+  local taken_ids = look_up(homes, ids, { 'reservations', closed_now, closed_before })
   local outcomes, made, at = {}, {}, 1
   for i = 1, #requests do
     if work > WORK_MAX then
       break
     end
-    local fingerprint, line_count, id = items[at], items[at + 9], ids[i]
+    local fingerprint, id, set_count, line_count = items[at], ids[i], items[at + 6], items[at + 7]
+    local lines = at + ITEM_SIZE + set_count
     local outcome = earlier_answer(requests[i], fingerprint, stored[i])
     if not outcome and (taken_ids[i] or made[id]) then
       outcome = { 'RESERVATION_EXISTS' }
     end
     if not outcome then
       local sweep
-      outcome, sweep = decide_item(items, at + ITEM_SIZE, line_count, items[at + 2] == 1, lists)
+      outcome, sweep = decide_item(items, lines, line_count, items[at + 2] == 1, lists)
       if sweep then
         outcomes[i] = { 'SWEEP_FIRST', sweep }
         break
       end
     end
     if not outcome then
-      local home, channel = homes[i], items[at + 3]
-      local expires_at = text_of(math.ceil(now_ms / 1000) + given(items[at + 1], 1))
-      outcome = record_item(
-        items, at + ITEM_SIZE, line_count, home, id, channel, items[at + 4], items[at + 5], expires_at
-      )
+      local home = homes[i]
+      local seconds = items[at + 1]
+      local expires_at = second_of[seconds]
+      if not expires_at then
+        expires_at = text_of(math.ceil(now_ms / 1000) + given(seconds, 1))
+        second_of[seconds] = expires_at
+      end
+      outcome = record_item(items, lines, line_count, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
       made[id] = true
       remember_request(request_partitions[i], requests[i], fingerprint, id, outcome)
-      for r = at + 6, at + 8 do
-        if items[r] ~= '' then
-          set_changes[#set_changes + 1] = { 'SADD', tags[home] .. items[r], id }
-        end
+      for set = at + ITEM_SIZE, lines - 1 do
+        set_changes[#set_changes + 1] = { 'SADD', tags[home] .. items[set], id }
       end
     end
     outcomes[i] = outcome
-    at = at + ITEM_SIZE + line_count * LINE_SIZE
+    at = lines + line_count * LINE_SIZE
   end
+  count_state('HELD', held_count)
   return finish(outcomes, homes[1])
 end
 
