@@ -216,9 +216,8 @@ async def _open_store(settings: Settings, background: _Background, stack: AsyncE
 
 
 def _store_settings(settings: Settings) -> StoreSettings:
-    hours = max(settings.request_retention_hours, settings.event_retention_hours, settings.closed_retention_hours)
     return StoreSettings(
-        retention_seconds=hours * 3600,
+        retention_seconds=settings.retention_hours * 3600,
         count_window_seconds=settings.count_window_hours * 3600,
         log_length_max=settings.log_entries_max,
         retry_seconds=settings.store_retry_seconds,

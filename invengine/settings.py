@@ -97,9 +97,11 @@ class Settings(BaseSettings):
     queued_calls_max: int = Field(10_000, ge=1, description="Writes that wait for Redis before more are refused")
     store_retry_seconds: float = Field(5.0, ge=0, le=300, description="How long a write is repeated when Redis is away")
 
-    request_retention_hours: Hours = Field(24, description="How long a request_id is remembered")
-    event_retention_hours: Hours = Field(168, description="How long an event_id of a stock movement is remembered")
-    closed_retention_hours: Hours = Field(720, description="How long closed reservations are kept")
+    retention_hours: Hours = Field(
+        168,
+        description="How long requests, movements and closed reservations are remembered, at least; at most twice as "
+        "long. Counts when the store is made",
+    )
     count_window_hours: Hours = Field(168, description="How old a stock count may be when it arrives")
     log_entries_max: int = Field(
         10_000, ge=1000, le=10_000_000, description="Change log entries kept per partition (ledger, slow followers)"

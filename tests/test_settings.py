@@ -35,8 +35,7 @@ def test_without_any_variable_the_engine_is_private_and_durable() -> None:
     assert settings.listen == ("127.0.0.1:50051",)
     assert settings.metrics_listen == "127.0.0.1:9464"
     assert settings.message_bytes_max == 4 * 1024 * 1024
-    hours = (settings.request_retention_hours, settings.event_retention_hours, settings.closed_retention_hours)
-    assert hours == (24, 168, 720)
+    assert settings.retention_hours == 168
     assert settings.count_window_hours == 168
 
 
