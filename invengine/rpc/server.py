@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -13,7 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from invengine.errors import InventoryError, StoreUnavailable
+from invengine.errors import InventoryError, ShuttingDown, StoreUnavailable
 from invengine.rpc.endpoints import Streams, refusing
 from invengine.rpc.health import Health
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNIX: Final = "unix:"
+QUIET_SECONDS: Final = 0.02
+QUIET_SECONDS_MAX: Final = 1.0
 
 
 class AddressTaken(Exception):
@@ -30,18 +33,25 @@ class AddressTaken(Exception):
 
 
 class Router(grpc.GenericRpcHandler):
-    """Finds the handler of a call; until `open` every method is refused with the reason given."""
+    """Finds the handler of a call; before `open` and after `close` every method is refused with the reason given."""
 
     def __init__(self, methods: Iterable[str], refusal: InventoryError) -> None:
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = dict.fromkeys(methods, refusing(refusal))
+        self._methods = frozenset(methods)
+        self._handlers = dict.fromkeys(self._methods, refusing(refusal))
+        self.found = 0
 
     def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
         """Serves from now on; `handlers` by `/package.Service/Method`."""
-        assert set(handlers) == set(self._handlers), "every method of the contract is served"
-        self._handlers.update(handlers)
+        assert set(handlers) == self._methods, "every method of the contract is served"
+        self._handlers = dict(handlers)
+
+    def close(self, refusal: InventoryError) -> None:
+        """Refuses new calls from now on; those that were begun go on."""
+        self._handlers = dict.fromkeys(self._methods, refusing(refusal))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of one call, None for a method that does not exist."""
+        self.found += 1
         return self._handlers.get(handler_call_details.method)
 
 
@@ -78,7 +88,9 @@ class Server:
         """Stops: says so, ends streams, takes nothing new, answers every call that was taken (within the grace)."""
         self.is_serving = False
         self._health.stop()
+        self._router.close(ShuttingDown())
         self.streams.end()
+        await self._quiet()
         await self.stop(self._settings.grace_seconds)
 
     async def stop(self, grace_seconds: float = 0.0) -> None:
@@ -88,6 +100,15 @@ class Server:
             if address.startswith(UNIX):
                 _remove_socket(address.removeprefix(UNIX))
         self.addresses = ()
+
+    async def _quiet(self) -> None:
+        """Waits until no new calls come in, not for long: gRPC tells a call that comes while it stops CANCELLED."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(QUIET_SECONDS_MAX, self._settings.grace_seconds)
+        found = -1
+        while found != self._router.found and loop.time() < until:
+            found = self._router.found
+            await asyncio.sleep(QUIET_SECONDS)
 
     def _listen(self, address: str) -> str:
         """Listens on one address; the address as bound, with the real port where 0 was asked for."""

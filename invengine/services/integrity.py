@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 VIOLATIONS_DEFAULT: Final = 100
 VIOLATIONS_MAX: Final = 1000
-ROUNDS_MAX: Final = 10
+ROUNDS_MAX: Final = 5
 LOG_CHUNK: Final = 200
 REPLICA_SECONDS_MAX: Final = 5.0
 POSITIONS_A_TURN: Final = 500
@@ -118,6 +118,7 @@ class _Check:
         self._report = Report()
         self._counts: Counter[str] = Counter()
         self._violations_max = 0
+        self._unreadable: set[Place] = set()
         self._log_from: list[int] = []
         self._log = State(Columns(Locations()), [])
 
@@ -214,7 +215,7 @@ class _Check:
             sku = name.decode()
             if sku not in seen:
                 suspects.update((sku, location) for location in _rows(columns, sku))
-        return suspects | left
+        return (suspects | left) - self._unreadable
 
     def _suspects_of(self, sku: str, stored: dict[bytes, bytes], units: Counter[Place]) -> set[Place]:
         suspects: set[Place] = set()
@@ -228,6 +229,7 @@ class _Check:
                 position = read_position(text)
             except Unreadable as fault:
                 self._violation(READABLE, (sku, location), str(fault))
+                self._unreadable.add((sku, location))
                 continue
             row = (position.on_hand, position.reserved, position.revision)
             if (
@@ -272,14 +274,12 @@ class _Check:
         return moved
 
     async def _positions(self, places: Iterable[Place]) -> dict[Place, Position]:
-        """What the store has of these positions now; those that cannot be read were reported by the first look."""
+        """What the store has of these positions now."""
         found = {}
-        for sku in {sku for sku, _ in places}:
-            try:
-                positions = await self._store.positions(sku)
-            except Unreadable:
-                continue
-            found.update({(sku, location): position for location, position in positions.items()})
+        for sku, location in sorted(places):
+            position = await self._store.position(sku, location)
+            if position is not None:
+                found[sku, location] = position
         return found
 
     def _judge_row(self, invariant: str, place: Place, position: Position, row: Row | None, who: str) -> None:

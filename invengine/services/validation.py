@@ -141,4 +141,4 @@ def cursor_of(field: str, token: str, filters: tuple[str, ...]) -> str:
 
 
 def _filter_hash(filters: tuple[str, ...]) -> bytes:
-    return blake2b("\n".join(filters).encode(), digest_size=_FILTER_BYTES).digest()
+    return blake2b(repr(filters).encode(), digest_size=_FILTER_BYTES).digest()

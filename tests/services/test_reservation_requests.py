@@ -1,0 +1,174 @@
+"""From messages to what the store takes: defaults, fingerprints, candidates, times to live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invengine.domain.network import Network
+from invengine.domain.orders import Candidate, Destination, Fulfilment
+from invengine.errors import InvalidArgument, LocationNotUsable, TimeToLiveTooLong
+from invengine.services import validation
+from invengine.services.reservation_requests import (
+    check_change,
+    check_create,
+    derived_reservation_id,
+    impossible,
+    resolve,
+)
+from invengine.services.reservations import STATES
+from invengine.services.stock import KINDS
+from invengine.v1 import common_pb2, stock_service_pb2
+from invengine.v1 import reservation_service_pb2 as pb
+from tests.rpc.engines import NETWORK, create
+
+network = Network.parse(NETWORK + "safety_stock:\n  - {sku: LAMP, units: 3}\n  - {location: LON, percent: 10}\n")
+
+
+def test_what_is_left_out_gets_its_default() -> None:
+    request = resolve(check_create(create("r")), network)
+    assert request.reservation_id == derived_reservation_id("web", "r")
+    assert request.time_to_live_seconds == 15 * 60
+    assert not request.best_effort
+    (line,) = request.lines
+    assert (line.line_id, line.fulfilment, line.destination) == ("1", Fulfilment.ANY, Destination())
+    assert line.candidates == (Candidate("DC", 3, 0), Candidate("LON", 3, 1000))
+    assert line.named_location == ""
+
+
+def test_a_derived_id_is_a_plain_id_of_its_own_channel_and_request() -> None:
+    ids = {derived_reservation_id(channel, request) for channel in ("a", "b") for request in ("x", "y", "ü" * 32)}
+    assert len(ids) == 6
+    assert all(validation.is_plain(made) and made.isalnum() for made in ids)
+    assert derived_reservation_id("web", "r") == derived_reservation_id("web", "r")
+
+
+def test_a_named_location_is_the_only_candidate_and_is_repeated_by_refusals() -> None:
+    (line,) = resolve(check_create(create("r", line={"location": "LON"})), network).lines
+    assert [candidate.location for candidate in line.candidates] == ["LON"]
+    assert line.named_location == "LON"
+
+
+def test_ship_to_store_takes_from_who_ships_and_goes_where_pickup_is() -> None:
+    to_store = {
+        "fulfilment": common_pb2.FULFILMENT_SHIP_TO_STORE,
+        "destination": common_pb2.Destination(location="LON", country="GB", postal_code="N1 9GU"),
+    }
+    (line,) = resolve(check_create(create("r", line=to_store)), network).lines
+    assert line.destination == Destination("GB", "N1 9GU", "LON")
+    to_store["destination"] = common_pb2.Destination(location="DC")
+    checked = check_create(create("r", line=to_store))
+    with pytest.raises(LocationNotUsable, match="CANNOT_FULFIL"):
+        resolve(checked, network)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "expected"), [(1, 0, 1), (0, 1, 1), (1, 1, 2), (7200, 0, 7200), (7199, 999_999_999, 7200)]
+)
+def test_a_time_to_live_is_rounded_up(seconds: int, nanos: int, expected: int) -> None:
+    request = create("r", time_to_live=Duration(seconds=seconds, nanos=nanos))
+    assert resolve(check_create(request), network).time_to_live_seconds == expected
+
+
+def test_a_time_to_live_beyond_the_channels_longest_is_refused() -> None:
+    checked = check_create(create("r", time_to_live=Duration(seconds=7200, nanos=1)))
+    with pytest.raises(TimeToLiveTooLong, match="7200 s at most, not 7201 s"):
+        resolve(checked, network)
+
+
+def test_an_impossible_request_keeps_what_a_repeat_is_known_by_and_has_no_candidates() -> None:
+    checked = check_create(create("r", quantity=3))
+    asked, real = impossible(checked), resolve(checked, network)
+    assert (asked.request_id, asked.fingerprint, asked.channel) == (real.request_id, real.fingerprint, real.channel)
+    assert [line.candidates for line in asked.lines] == [()]
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"reservation_id": "x"},
+    {"quantity": 2},
+    {"sku": "SOFA"},
+    {"policy": 2},
+    {"time_to_live": Duration(seconds=900)},
+    {"customer_ref": "x"},
+    {"order_ref": "x"},
+    {"cart_ref": "x"},
+    {"line": {"line_id": "x"}},
+    {"line": {"location": "x"}},
+    {"line": {"group": "x"}},
+    {"line": {"fulfilment": 1}},
+    {"line": {"allow_split": True}},
+    {"line": {"destination": common_pb2.Destination(country="GB")}},
+    {"line": {"destination": common_pb2.Destination(postal_code="GB")}},
+    {"line": {"destination": common_pb2.Destination(location="GB")}},
+]
+
+
+def fingerprint(**given: Any) -> str:
+    return check_create(create("r", **given)).fingerprint
+
+
+def test_every_part_of_the_content_is_in_the_fingerprint() -> None:
+    assert len({fingerprint(**variant) for variant in VARIANTS}) == len(VARIANTS)
+    two = create("r")
+    two.lines.append(pb.ReservationLineRequest(sku="LAMP", quantity=1))
+    assert check_create(two).fingerprint != fingerprint()
+
+
+def test_what_means_the_same_has_the_same_fingerprint() -> None:
+    same = [
+        {},
+        {"policy": 1},
+        {"line": {"line_id": "1"}},
+        {"line": {"destination": common_pb2.Destination()}},
+    ]
+    assert len({fingerprint(**variant) for variant in same}) == 1
+    assert check_create(create("other")).fingerprint == fingerprint()
+
+
+def test_verbs_have_fingerprints_of_their_own() -> None:
+    whole = {"request_id": "r", "reservation_id": "res", "channel": "web"}
+    made = {
+        check_change(kind(**whole), verb).fingerprint
+        for verb, kind in (
+            ("confirm", pb.ConfirmReservationRequest),
+            ("extend", pb.ExtendReservationRequest),
+            ("release", pb.ReleaseReservationRequest),
+            ("fulfil", pb.FulfilReservationRequest),
+        )
+    }
+    made |= {
+        check_change(pb.ReleaseReservationRequest(**whole, expected_revision=0), "release").fingerprint,
+        check_change(pb.ReleaseReservationRequest(**whole, lines=[pb.LineUnits(line_id="1")]), "release").fingerprint,
+    }
+    assert len(made) == 6
+
+
+@given(st.text(max_size=70))
+def test_the_quick_look_at_an_id_never_contradicts_the_slow_one(text: str) -> None:
+    if text and validation.is_plain(text):
+        assert validation.problem_of_text(text) == ""
+
+
+@given(st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3), st.text(min_size=1, max_size=50))
+def test_a_page_token_opens_with_its_own_filter_only(one: list[str], other: list[str], cursor: str) -> None:
+    token = validation.page_token(tuple(one), cursor)
+    assert validation.cursor_of("page_token", token, tuple(one)) == cursor
+    if one != other:
+        with pytest.raises(InvalidArgument):
+            validation.cursor_of("page_token", token, tuple(other))
+
+
+def test_numbers_of_the_contract_mean_what_the_tables_say() -> None:
+    states = pb.Reservation.State.items()
+    assert {name.removeprefix("STATE_"): number for name, number in states if number} == {
+        str(state): number for number, state in enumerate(STATES) if state
+    }
+    kinds = stock_service_pb2.Movement.Kind.items()
+    assert {name.removeprefix("KIND_"): number for name, number in kinds if number} == {
+        str(kind): number for number, kind in enumerate(KINDS) if kind
+    }
