@@ -1,0 +1,81 @@
+"""The pages say what is so: commands, exit codes, settings, metrics, links."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from invengine.cli.exits import ExitCode
+from invengine.metrics import Metrics
+from invengine.settings import Settings
+from tests.cli.test_help import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page(name)):
+        if not target.startswith("https://"):
+            assert (ROOT / name).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_that_are_shown_exist(name: str) -> None:
+    shown = re.findall(r"(?:^ {4}|`|\$ )invengine ([a-z][a-z -]*)", page(name), flags=re.MULTILINE)
+    for words in shown:
+        first, second, *_ = [*words.split(), "", ""]
+        assert (first,) in COMMANDS or (first, second) in COMMANDS, words
+
+
+def test_every_command_is_on_its_page() -> None:
+    text = page("docs/cli.md")
+    for path in COMMANDS:
+        *group, name = path
+        rows = [row for row in text.splitlines() if row.startswith("| `" + " ".join([*group, ""]).lstrip())]
+        assert any(re.search(rf"[` ]{name}[` ]", row) for row in rows), path
+
+
+def test_the_exit_codes_are_listed() -> None:
+    assert re.findall(r"^\| (\d+) \|", page("docs/cli.md"), flags=re.MULTILINE) == [str(int(code)) for code in ExitCode]
+
+
+def test_every_setting_is_listed_and_no_other() -> None:
+    listed = re.findall(r"^\| `(INVENGINE_\w+)`", page("docs/operations.md"), flags=re.MULTILINE)
+    assert listed == [f"INVENGINE_{name.upper()}" for name in Settings.model_fields]
+
+
+def test_the_defaults_of_numbers_and_addresses_are_told() -> None:
+    rows = re.findall(r"^\| `INVENGINE_(\w+)` \| ([^|]+) \|", page("docs/operations.md"), flags=re.MULTILINE)
+    told = {name.lower(): text.strip().strip("`") for name, text in rows}
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if name == "message_bytes_max":
+            default = f"{default // 2**20} MiB"
+        if isinstance(default, bool):
+            default = str(default).lower()
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        if isinstance(default, int | float):
+            default = f"{default:,.0f}"
+        if isinstance(default, str) and default:
+            assert told[name] == default, name
+
+
+def test_the_metrics_are_those_that_are_served() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    served = {
+        metric.name + ("_total" if metric.type == "counter" else "_info" if metric.type == "info" else "")
+        for metric in registry.collect()
+    }
+    named = set(re.findall(r"`((?:invengine|grpc)_\w+)`", page("docs/operations.md")))
+    assert named == served
