@@ -39,6 +39,8 @@ def demo(
 ) -> None:
     """Start a whole engine with a made-up retailer, act out a day at it, measure it, and leave nothing behind.
 
+    It takes about ten seconds and needs nothing set up.
+
     Example: invengine demo
     """
     try:

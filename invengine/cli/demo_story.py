@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -208,6 +209,7 @@ class Story:
         tell.step("How fast is it, with this one Python client on the same machine?")
         rates = await demo_rates.measure(self._client, retailer, seconds)
         tell.table(("what", "a second"), [(rate.what, round(rate.per_second)) for rate in rates])
+        tell.text(f"   {os.cpu_count()} processors are shared by client, server and Redis; every write is on disk.")
         tell.fact("rates", {rate.name: round(rate.per_second) for rate in rates})
 
     async def _check(self) -> bool:

@@ -70,8 +70,7 @@ def _drawn(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     drawn = Table(box=box.SIMPLE_HEAD, header_style="bold")
     content = [list(row) for row in rows]
     for number, column in enumerate(columns):
-        numeric = bool(content) and all(isinstance(row[number], int | float) for row in content)
-        drawn.add_column(column, justify="right" if numeric else "left")
+        drawn.add_column(column, justify="right" if _is_numeric(content, number) else "left")
     for row in content:
         drawn.add_row(*(Text(str(cell)) for cell in row))  # Text: ids may hold square brackets
     Console(no_color=bool(os.environ.get("NO_COLOR"))).print(drawn)
@@ -80,7 +79,7 @@ def _drawn(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
 def _plain(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     content = [list(row) for row in rows]
     widths = [max(len(column), *(len(str(row[n])) for row in content), 0) for n, column in enumerate(columns)]
-    numeric = [bool(content) and all(isinstance(row[n], int | float) for row in content) for n in range(len(columns))]
+    numeric = [_is_numeric(content, number) for number in range(len(columns))]
     everything: list[Sequence[Cell]] = [columns, *content]
     for row in everything:
         cells = (
@@ -88,6 +87,12 @@ def _plain(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
             for cell, width, right in zip(row, widths, numeric, strict=True)
         )
         typer.echo("  ".join(cells).rstrip())
+
+
+def _is_numeric(content: list[list[Cell]], column: int) -> bool:
+    """Whether a column holds numbers, and nothing else but empty cells."""
+    cells = [row[column] for row in content if row[column] != ""]
+    return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
 
 
 def instant(moment: Any) -> str:

@@ -80,7 +80,7 @@ def fail(error: Exception, as_json: bool) -> NoReturn:
     advice = advice_for(error)
     if as_json:
         facts = getattr(error, "metadata", {})
-        reason = getattr(error, "reason", "") or type(error).__name__
+        reason = getattr(error, "reason", "") or getattr(error, "code", "") or "SERVER_UNREACHABLE"
         told = {"reason": reason, "message": str(error), "metadata": facts, "advice": advice}
         typer.echo(json.dumps(told, ensure_ascii=False), err=True)
     else:

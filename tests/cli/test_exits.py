@@ -1,5 +1,7 @@
 """How refusals end a command."""
 
+import json
+
 import pytest
 
 from invengine.cli.exits import ExitCode, advice_for, exit_code_of
@@ -42,3 +44,5 @@ def test_nobody_there_ends_with_5() -> None:
     assert nobody.stdout == ""
     assert nobody.stderr.startswith("No server answers at 127.0.0.1:1")
     assert "Start one with: invengine serve." in nobody.stderr
+    told = json.loads(CommandLine("127.0.0.1:1").run("check", "--json", "--timeout", "0.2", exit_code=5).stderr)
+    assert told["reason"] == "SERVER_UNREACHABLE"

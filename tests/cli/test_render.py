@@ -39,6 +39,8 @@ def test_json_of_messages_within_messages() -> None:
 def test_a_piped_table_is_aligned_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
     table(("name", "units", "why"), [("a", 5, ""), ("bcdef", 1234, "x")])
     assert capsys.readouterr().out == "name   units  why\na          5\nbcdef   1234  x\n"
+    table(("name", "units"), [("a", 17), ("b", "")])
+    assert capsys.readouterr().out == "name  units\na        17\nb\n"
     table(("name", "units"), [])
     assert capsys.readouterr().out == "name  units\n"
 

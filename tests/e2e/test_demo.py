@@ -22,7 +22,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
 def processes_of(folder: Path) -> list[int]:
     """Processes whose command line names the folder."""
     found = []
-    for entry in Path("/proc").iterdir():
+    for entry in Path("/proc").glob("*"):  # nothing where there is no /proc
         try:
             if entry.name.isdigit() and str(folder).encode() in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
