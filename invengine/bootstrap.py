@@ -7,6 +7,7 @@ Stop:   NOT_SERVING -> streams end -> accepted calls are answered -> queues, swe
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -105,6 +106,8 @@ async def _serve(settings: Settings) -> None:
                 engine.metrics_address or "no address",
             )
             engine.broken.add_done_callback(lambda _: stop.set())
+            gc.collect()
+            gc.freeze()  # what was imported and loaded stays: no collection needs to look at it again
             await stop.wait()
             logger.info("stopping")
         if engine.broken.done():
