@@ -252,6 +252,9 @@ _CHANGE_REFUSALS: dict[int | bytes, Callable[[ReservationChange, list[int | byte
         _number(facts[1]),
     ),
     b"INSUFFICIENT_STOCK": _short_at_fulfilment,
+    b"INTERNAL": lambda change, _: errors.InternalError(
+        f"units of reservation {change.reservation_id!r} are missing: run invengine check"
+    ),
 }
 
 

@@ -64,8 +64,8 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
   return wanted - best, best
 end
 
--- A line in the message: partition, sku, quantity, the line's fields of the record up to the destination with a TAB before
--- and after, 1 when it may be split else 0, place in the lists.
+-- A line in the message: partition, sku, quantity, the line's fields of the record up to the destination with a TAB
+-- before and after, 1 when it may be split else 0, place in the lists.
 local LINE_SIZE = 6
 
 -- Takes all lines of an item. Returns nil when the item may be recorded, else its refusal; then nothing is taken.
@@ -119,7 +119,8 @@ end
 local held_count -- reservations made by this call
 local second_of -- time to live -> the text of the second when it is over
 
--- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after it.
+-- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after
+-- it.
 local function record_takes(line, partition, t, cause, expires_at)
   local rows, first, allocations = rows_in(partition), t, nil
   local n, end_of_line = #rows, '\t' .. expires_at .. '\t\n'
@@ -167,11 +168,11 @@ local ITEM_SIZE = 8 -- fields of an item before its reference sets and lines
 
 -- Reserves units: each item all or nothing, or as much as there is.
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
---   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { item's request partition, ... },
---          { request, ... }, { home, ... }, { reservation_id, ... } }
---          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0, head,
---          tail and cause as `record_item` takes them, count of reference sets, line count; then the names of these sets
---          (`customer:<ref>` and so on), then LINE_SIZE fields per line
+--   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { partition of the item's
+--          request, ... }, { request, ... }, { home, ... }, { reservation_id, ... } }
+--          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0,
+--          head, tail and cause as `record_item` takes them, count of reference sets, line count; then the names of
+--          these sets (`customer:<ref>` and so on), then LINE_SIZE fields per line
 --   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
 --          REQUEST_MISMATCH | RESERVATION_EXISTS | UNKNOWN_SKU, line | INSUFFICIENT_STOCK, line, available, ... |
 --          SWEEP_FIRST, partition: sweep it, then send this item and those after it again
