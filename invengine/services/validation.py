@@ -33,7 +33,7 @@ NANOS_MAX: Final = 999_999_999
 _FILTER_BYTES: Final = 8
 
 is_plain: Final = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?").fullmatch
-"""True for nearly every id: 1 to 64 printable ASCII characters, no space at the ends. One call into C, since it is asked
+"""True for nearly every id: 1 to 64 printable ASCII characters, no space at the ends. One call into C: it is asked
 three times for each line of a batch."""
 
 
