@@ -15,7 +15,7 @@ from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_ser
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from invengine.services.integrity import Report
+    from invengine.services.integrity_report import Report
     from invengine.services.networks import Applied
     from invengine.services.positions import PositionNow
 

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import partition_of
@@ -21,6 +20,14 @@ from invengine.kernels.layout import LOCATION, ON_HAND, RESERVED, REVISION
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from invengine.replica.state import State
+from invengine.services.integrity_report import (
+    POSITION_IS_LOGGED,
+    READABLE,
+    REPLICA_IS_STORE,
+    RESERVED_IS_OPEN_UNITS,
+    Report,
+    Violation,
+)
 from invengine.store.records import LogTrimmed, Unreadable, open_allocations, read_position
 
 if TYPE_CHECKING:
@@ -39,11 +46,6 @@ REPLICA_SECONDS_MAX: Final = 5.0
 POSITIONS_A_TURN: Final = 500
 """Compared before others have their turn: half a millisecond."""
 
-RESERVED_IS_OPEN_UNITS: Final = "RESERVED_IS_OPEN_UNITS"
-POSITION_IS_LOGGED: Final = "POSITION_IS_LOGGED"
-REPLICA_IS_STORE: Final = "REPLICA_IS_STORE"
-READABLE: Final = "READABLE"
-
 Place = tuple[str, str]
 """SKU and location."""
 
@@ -53,33 +55,6 @@ Row = tuple[int, int, int]
 """on_hand, reserved, revision."""
 
 NOTHING: Final = Position(0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One thing that does not hold."""
-
-    invariant: str
-    sku: str
-    location: str
-    expected: int
-    actual: int
-    what: str
-
-    def __str__(self) -> str:
-        where = f"{self.sku} at {self.location}: " if self.sku else ""
-        return f"{where}{self.what}"
-
-
-@dataclass(slots=True)
-class Report:
-    """What a check found. `unsettled` are positions that never stood still long enough to be judged."""
-
-    positions_checked: int = 0
-    reservations_checked: int = 0
-    violations_count: int = 0
-    unsettled: int = 0
-    violations: list[Violation] = field(default_factory=list)
 
 
 class Integrity:
