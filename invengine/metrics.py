@@ -28,7 +28,7 @@ BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 VERBS: Final = ("reserve", "confirm", "extend", "release", "fulfil", "post_movements")
 """The writes that share calls to the store."""
 
-INVARIANTS: Final = ("RESERVED_IS_OPEN_UNITS", "POSITION_IS_LOGGED", "REPLICA_IS_STORE", "READABLE")
+INVARIANTS: Final = ("RESERVED_IS_OPEN_UNITS", "POSITION_IS_LOGGED", "REPLICA_IS_STORE", "READABLE", "LOG_REPLAYS")
 """What the integrity check checks."""
 
 KERNELS: Final = ("get", "batch", "stream")

@@ -168,6 +168,7 @@ def applied_to_proto(applied: Applied, consistency_token: str) -> network_servic
 
 def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityResponse:
     """What an integrity check found."""
+    replayed = report.replayed
     return admin_service_pb2.CheckIntegrityResponse(
         positions_checked=report.positions_checked,
         reservations_checked=report.reservations_checked,
@@ -183,6 +184,15 @@ def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityRespon
             )
             for violation in report.violations
         ],
+        replay=None
+        if replayed is None
+        else admin_service_pb2.ReplaySummary(
+            entries=replayed.entries,
+            positions_covered=replayed.positions_covered,
+            positions_not_covered=replayed.positions_not_covered,
+            reservations_covered=replayed.reservations_covered,
+            reservations_not_covered=replayed.reservations_not_covered,
+        ),
     )
 
 

@@ -21,13 +21,16 @@ from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from invengine.replica.state import State
 from invengine.services.integrity_report import (
+    NOWHERE,
     POSITION_IS_LOGGED,
     READABLE,
     REPLICA_IS_STORE,
     RESERVED_IS_OPEN_UNITS,
+    Place,
     Report,
     Violation,
 )
+from invengine.services.replay import Replay
 from invengine.store.records import LogTrimmed, Unreadable, open_allocations, read_position
 
 if TYPE_CHECKING:
@@ -45,11 +48,6 @@ LOG_CHUNK: Final = 200
 REPLICA_SECONDS_MAX: Final = 5.0
 POSITIONS_A_TURN: Final = 500
 """Compared before others have their turn: half a millisecond."""
-
-Place = tuple[str, str]
-"""SKU and location."""
-
-NOWHERE: Final[Place] = ("", "")
 
 Row = tuple[int, int, int]
 """on_hand, reserved, revision."""
@@ -70,13 +68,13 @@ class Integrity:
         self._log_entries_kept = log_entries_kept
         self._one_at_a_time = asyncio.Lock()
 
-    async def check(self, violations_max: int = 0) -> Report:
-        """Checks everything; answers at most `violations_max` violations, 0 meaning 100."""
+    async def check(self, violations_max: int = 0, *, replay: bool = False) -> Report:
+        """Checks everything, with `replay` the whole log too; answers at most `violations_max` violations (0: 100)."""
         if not 0 <= violations_max <= VIOLATIONS_MAX:
             raise InvalidArgument("violations_max", f"is {violations_max}; 0 to {VIOLATIONS_MAX} are allowed")
         async with self._one_at_a_time:
             return await _Check(self._store, self._replica, self._log_entries_kept).run(
-                violations_max or VIOLATIONS_DEFAULT, self._tell
+                violations_max or VIOLATIONS_DEFAULT, self._tell, replay=replay
             )
 
     def _tell(self, counts: Counter[str]) -> None:
@@ -97,8 +95,8 @@ class _Check:
         self._log_from: list[int] = []
         self._log = State(Columns(Locations()), [])
 
-    async def run(self, violations_max: int, tell: Callable[[Counter[str]], None]) -> Report:
-        """Looks at everything once, then at the suspects until they are settled."""
+    async def run(self, violations_max: int, tell: Callable[[Counter[str]], None], *, replay: bool) -> Report:
+        """Looks at everything once, then at the suspects until they are settled; then replays the log if wanted."""
         self._violations_max = violations_max
         await self._read_log()
         units = await self._open_units()
@@ -110,6 +108,8 @@ class _Check:
         self._report.unsettled = len(suspects)
         if suspects:
             logger.warning("%d positions changed too fast to be judged", len(suspects))
+        if replay:
+            self._report.replayed = await Replay(self._store, self._violation).run()
         tell(self._counts)
         return self._report
 
