@@ -73,23 +73,24 @@ async def _demo(seconds: float, *, as_json: bool) -> None:
 @asynccontextmanager
 async def _engine(folder: Path) -> AsyncIterator[Client]:
     """A client of a server process with its own data in `folder`; the process ends with the block, whatever happens."""
-    from invengine.cli.demo_server import address_in
+    from invengine.cli.demo_server import address_for
     from invengine.client import Client
 
-    log = folder / "server.log"
+    log, address = folder / "server.log", address_for(folder)
     with log.open("wb") as output:
         server = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "invengine.cli.demo_server",
             str(folder),
+            address,
             stdin=asyncio.subprocess.PIPE,
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C is for us; the server then ends by the end of its stdin
         )
     try:
-        async with Client(address_in(folder), timeout_seconds=_START_SECONDS, retry_seconds=_START_SECONDS) as client:
+        async with Client(address, timeout_seconds=_START_SECONDS, retry_seconds=_START_SECONDS) as client:
             if not await _serves(client, server):
                 raise DemoFailed(f"the server ended with {server.returncode}: {_text(log)}")
             yield client
