@@ -9,6 +9,7 @@ from invengine.errors import (
     Exhausted,
     InvalidArgument,
     InventoryError,
+    LineExists,
     MalformedMessage,
     NetworkInvalid,
     NotFound,
@@ -42,7 +43,7 @@ class ExitCode(IntEnum):
 _FAMILIES: Final = (
     ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
-    ((Refused, Stale, ReservationExists, RevisionMismatch), ExitCode.REFUSED),
+    ((Refused, Stale, ReservationExists, LineExists, RevisionMismatch), ExitCode.REFUSED),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
 )
 
@@ -67,6 +68,7 @@ _ADVICE: Final = {
     "TIME_TO_LIVE_TOO_LONG": "Ask for a shorter --hold-seconds, or raise the channel's longest in the network file.",
     "COUNT_TOO_OLD": "Count again.",
     "RESERVATION_EXISTS": "Choose another --reservation-id, or leave it out.",
+    "LINE_EXISTS": "Raise that line with --line, or give the new one another id.",
     "REVISION_MISMATCH": "Read it again and decide anew.",
     "NETWORK_MISSING": "Apply one: invengine network apply FILE.",
     "OUTCOME_UNKNOWN": "Run the command again with the same --request-id: nothing is done twice.",

@@ -88,21 +88,15 @@ def check_create(message: pb.CreateReservationRequest) -> CheckedRequest:
     customer_ref = validation.optional_text("customer_ref", message.customer_ref)
     order_ref = validation.optional_text("order_ref", message.order_ref)
     cart_ref = validation.optional_text("cart_ref", message.cart_ref)
-    lines = _check_lines(message.lines)
+    lines = check_lines(message.lines)
     best_effort = policy == _BEST_EFFORT
-    fingerprint = _fingerprint(
+    request_fingerprint = fingerprint(
         f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{customer_ref}\t{order_ref}\t{cart_ref}\n"
-        + "".join(
-            [
-                f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}"
-                f"\t{to.country}\t{to.postal_code}\t{to.location}\n"
-                for id_, sku, quantity, location, group, fulfilment, to, split in lines
-            ]
-        )
+        + lines_as_text(lines)
     )
     return CheckedRequest(
         request_id,
-        fingerprint,
+        request_fingerprint,
         reservation_id or derived_reservation_id(channel, request_id),
         channel,
         lines,
@@ -125,7 +119,7 @@ def resolve(request: CheckedRequest, network: Network) -> ReserveRequest:
         request.fingerprint,
         request.reservation_id,
         channel,
-        tuple([_resolve_line(line, channel, network) for line in request.lines]),
+        tuple([resolve_line(line, channel, network) for line in request.lines]),
         time_to_live(request.time_to_live_seconds, channel, network),
         request.best_effort,
         request.customer_ref,
@@ -174,7 +168,7 @@ def check_change(message: Change | LineChange, verb: str) -> ReservationChange:
     text = f"{verb}\t{reservation_id}\t{revision}\t{seconds}\t{order_ref}\n"
     text += "".join([f"{line.line_id}\t{line.location}\t{line.quantity}\n" for line in lines])
     return ReservationChange(
-        request_id, _fingerprint(text), reservation_id, channel, revision, lines, seconds, order_ref
+        request_id, fingerprint(text), reservation_id, channel, revision, lines, seconds, order_ref
     )
 
 
@@ -183,30 +177,44 @@ def derived_reservation_id(channel: str, request_id: str) -> str:
     return blake2b(f"{channel}\t{request_id}".encode(), digest_size=12).hexdigest()
 
 
-def _fingerprint(text: str) -> str:
+def fingerprint(text: str) -> str:
     """Of a request's content. No part of the text holds TAB or LF, so different contents are different texts."""
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _check_lines(messages: Sequence[pb.ReservationLineRequest]) -> list[CheckedLine]:
+def lines_as_text(lines: list[CheckedLine]) -> str:
+    """The content of lines, for a fingerprint."""
+    return "".join(
+        [
+            f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}"
+            f"\t{to.country}\t{to.postal_code}\t{to.location}\n"
+            for id_, sku, quantity, location, group, fulfilment, to, split in lines
+        ]
+    )
+
+
+def check_lines(
+    messages: Sequence[pb.ReservationLineRequest], field: str = "lines", *, is_new: bool = True
+) -> list[CheckedLine]:
+    """Lines to reserve, of a new reservation or to be added to one: there an empty line_id stays for the store."""
     if len(messages) != 1:
-        validation.count_of("lines", len(messages), LINES_MAX)
+        validation.count_of(field, len(messages), LINES_MAX)
     lines = []
     seen = set()
     for place, message in enumerate(messages):
         try:
-            line = _check_line(message, place)
+            line = _check_line(message, str(place + 1) if is_new else "")
         except InvalidArgument as refusal:
-            raise InvalidArgument(f"lines[{place}].{refusal.field}", refusal.problem) from None
-        if line.line_id in seen:
-            raise InvalidArgument(f"lines[{place}].line_id", f"{line.line_id!r} is the id of an earlier line")
+            raise InvalidArgument(f"{field}[{place}].{refusal.field}", refusal.problem) from None
+        if line.line_id and line.line_id in seen:
+            raise InvalidArgument(f"{field}[{place}].line_id", f"{line.line_id!r} is the id of an earlier line")
         seen.add(line.line_id)
         lines.append(line)
     return lines
 
 
-def _check_line(message: pb.ReservationLineRequest, place: int) -> CheckedLine:
-    line_id = validation.optional_text("line_id", message.line_id) or str(place + 1)
+def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> CheckedLine:
+    line_id = validation.optional_text("line_id", message.line_id) or line_id_without
     sku = validation.required_id("sku", message.sku)
     quantity = message.quantity
     if not 1 <= quantity <= UNITS_MAX:
@@ -255,7 +263,8 @@ def _check_line_units(messages: Sequence[pb.LineUnits]) -> tuple[LineUnits, ...]
     return tuple(lines)
 
 
-def _resolve_line(line: CheckedLine, channel: str, network: Network) -> LineRequest:
+def resolve_line(line: CheckedLine, channel: str, network: Network) -> LineRequest:
+    """The line with its candidates. LocationNotUsable, ChannelDisabled and what else the network refuses."""
     if line.fulfilment == _SHIP_TO_STORE:
         network.pickup_location(line.destination.location, channel)
     fulfilment = FULFILMENTS[line.fulfilment]

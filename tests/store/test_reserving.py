@@ -184,10 +184,9 @@ async def test_reservation_id_is_given_once(world: World) -> None:
     outcomes = await reserve(world, request(1, reservation_id="A"), request(1, reservation_id="A"))
     assert told(outcomes[1]) == ("ReservationExists", {"reservation_id": "A"})
     await world.store.release([change("A")])
-    assert told((await reserve(world, request(1, reservation_id="A")))[0]) == (
-        "ReservationExists",
-        {"reservation_id": "A"},
-    )
+    assert told(
+        (await reserve(world, request(1, reservation_id="A")))[0]
+    ) == ("ReservationExists", {"reservation_id": "A"})
 
 
 async def test_hold_stops_counting_when_its_second_begins(world: World) -> None:
