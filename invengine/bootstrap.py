@@ -7,12 +7,13 @@ Stop:   NOT_SERVING -> streams end -> accepted calls are answered -> queues, swe
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 import uvloop
@@ -28,6 +29,7 @@ from invengine.rpc import servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
+from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.integrity import Integrity
 from invengine.services.networks import Networks
@@ -46,11 +48,6 @@ if TYPE_CHECKING:
     from invengine.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-FIGURES_SECONDS: Final = 5.0
-"""How often the store is asked for the figures that no call brings along."""
-
-LOOP_LAG_SECONDS: Final = 0.5
 
 
 class Broken(Exception):
@@ -105,6 +102,8 @@ async def _serve(settings: Settings) -> None:
                 engine.metrics_address or "no address",
             )
             engine.broken.add_done_callback(lambda _: stop.set())
+            gc.collect()
+            gc.freeze()  # what was imported and loaded stays: no collection needs to look at it again
             await stop.wait()
             logger.info("stopping")
         if engine.broken.done():
@@ -139,13 +138,21 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(server.stop)
     await server.start()
     metrics_address = await _start_metrics(settings, metrics, server, stack)
-    store = await _open_store(settings, background, stack)
+    connections = _Connections()
+    store = await _open_store(settings, connections, background, stack)
     clock = StoreClock()
     replica = Replica(store.partitions, store.store_id)
     networks = Networks(store)
     networks.add_listener(replica.set_network)
     await networks.load()
-    follower = Follower(replica, store, clock, trimmed=LogTrimmed, on_lag=metrics.replica_lag.set)
+    follower = Follower(
+        replica,
+        store,
+        clock,
+        trimmed=LogTrimmed,
+        disruptions=lambda: connections.made,
+        on_lag=metrics.replica_lag.set,
+    )
     await follower.load()
     sweeper = Sweeper(store, replica, metrics)
     stack.push_async_callback(background.stop)
@@ -153,8 +160,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("networks", networks.run())
     background.run("sweeper", sweeper.run())
     background.run("forgetting", sweeper.run_forgetting())
-    background.run("figures", _keep_figures(store, metrics))
-    background.run("loop lag", _watch_loop(metrics))
+    background.run("figures", figures.keep(store, metrics))
+    background.run("loop lag", figures.watch_loop(metrics))
     queue_max = settings.queued_calls_max
     reservations = Reservations(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(reservations.close)
@@ -202,7 +209,21 @@ async def _start_metrics(settings: Settings, metrics: Metrics, server: Server, s
     return f"{settings.metrics_listen.rpartition(':')[0]}:{port}"
 
 
-async def _open_store(settings: Settings, background: _Background, stack: AsyncExitStack) -> RedisStore:
+class _Connections:
+    """Counts connections to Redis: behind a new one there may be a server that lost writes."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    async def greet(self, connection: Any) -> None:
+        """Greets Redis as redis-py does by itself."""
+        self.made += 1
+        await connection.on_connect()
+
+
+async def _open_store(
+    settings: Settings, connections: _Connections, background: _Background, stack: AsyncExitStack
+) -> RedisStore:
     """The store in the Redis of the settings, or in one of our own."""
     url = settings.redis_url
     if not url:
@@ -210,7 +231,7 @@ async def _open_store(settings: Settings, background: _Background, stack: AsyncE
         stack.push_async_callback(embedded.stop)
         url = await embedded.start()
         background.end_with(embedded.broken())
-    client = redis.asyncio.Redis.from_url(url)
+    client = redis.asyncio.Redis.from_url(url, redis_connect_func=connections.greet)
     stack.push_async_callback(client.aclose)
     return await RedisStore.open(client, partitions=settings.partitions, settings=_store_settings(settings))
 
@@ -263,23 +284,3 @@ class _Background:
         logger.critical("the %s ended; the engine stops", task.get_name(), exc_info=fault)
         if not self._broken.done():
             self._broken.set_result(f"the {task.get_name()} ended: {fault!r}")
-
-
-async def _keep_figures(store: RedisStore, metrics: Metrics) -> None:
-    """Asks the store for figures now and then."""
-    while True:
-        try:
-            metrics.set_reservations(await store.states())
-            metrics.log_entries.set(await store.log_length())
-        except InventoryError as refusal:
-            logger.debug("no figures: %s", refusal)
-        await asyncio.sleep(FIGURES_SECONDS)
-
-
-async def _watch_loop(metrics: Metrics) -> None:
-    """Measures how late the event loop wakes."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LOOP_LAG_SECONDS
-        await asyncio.sleep(LOOP_LAG_SECONDS)
-        metrics.loop_lag.set(max(0.0, loop.time() - due))

@@ -1,16 +1,21 @@
 """What the server counts and measures: one class, the registry handed in.
 
 Units are seconds and units of stock; label values come from enums and the contract only, never from callers; every
-series exists at 0 from the start, so that an alert on "absent" and one on "rate" mean different things. Children are
-looked up once: `labels()` costs four times what counting does.
+series exists at 0 from the start, so that an alert on "absent" and one on "rate" mean different things. What every call
+counts is counted in plain numbers and exposed when asked for: the library's own counters cost 6 us a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from invengine import __version__
 from invengine.domain.orders import ReservationState
@@ -23,10 +28,7 @@ BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 VERBS: Final = ("reserve", "confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over", "post_movements")
 """The writes that share calls to the store."""
 
-STORE_CALLS: Final = (*VERBS, "expire_due", "forget_old", "read_log", "read", "apply_network")
-"""What a round trip to the store was for."""
-
-INVARIANTS: Final = ("RESERVED_IS_OPEN_UNITS", "POSITION_IS_LOGGED", "REPLICA_IS_STORE", "READABLE")
+INVARIANTS: Final = ("RESERVED_IS_OPEN_UNITS", "POSITION_IS_LOGGED", "REPLICA_IS_STORE", "READABLE", "LOG_REPLAYS")
 """What the integrity check checks."""
 
 KERNELS: Final = ("get", "batch", "stream")
@@ -49,18 +51,85 @@ CODES: Final = (
 """The status codes that the server answers, as the gRPC dashboards spell them."""
 
 
+class Distribution:
+    """Counts of observations up to each of `bounds`, and their sum: a histogram of one event loop, without locks."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts one observation."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: tuple[str, ...]) -> None:
+        """Adds itself to what is exposed."""
+        totals = accumulate(self._counts)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        family.add_metric(labels, list(zip(names, totals, strict=True)), self._sum)
+
+
+class Distributions(Collector):
+    """The distributions of one name, by the values of its one label."""
+
+    def __init__(self, name: str, help_: str, label: str, values: Iterable[str], bounds: tuple[float, ...]) -> None:
+        self._name = name
+        self._help = help_
+        self._label = label
+        self.of = {value: Distribution(bounds) for value in values}
+
+    def collect(self) -> Iterator[Metric]:
+        """What is exposed."""
+        family = HistogramMetricFamily(self._name, self._help, labels=[self._label])
+        for value, distribution in self.of.items():
+            distribution.add_to(family, (value,))
+        yield family
+
+
 class MethodMetrics:
-    """The series of one gRPC method, looked up once."""
+    """What is counted of one gRPC method: plain numbers, since every call counts five times."""
 
-    __slots__ = ("handled", "received", "seconds", "sent", "started")
+    __slots__ = ("handled", "labels", "received", "seconds", "sent", "started")
 
-    def __init__(self, metrics: Metrics, kind: str, service: str, method: str) -> None:
-        labels = (kind, service, method)
-        self.started = metrics.rpc_started.labels(*labels)
-        self.handled = {code: metrics.rpc_handled.labels(*labels, code) for code in CODES}
-        self.seconds = metrics.rpc_seconds.labels(*labels)
-        self.received = metrics.rpc_received.labels(*labels)
-        self.sent = metrics.rpc_sent.labels(*labels)
+    def __init__(self, kind: str, service: str, method: str) -> None:
+        self.labels = (kind, service, method)
+        self.started = 0
+        self.received = 0
+        self.sent = 0
+        self.handled = dict.fromkeys(CODES, 0)
+        self.seconds = Distribution(SECONDS_BUCKETS)
+
+
+class MethodsCollector(Collector):
+    """The methods in the names that ready-made gRPC dashboards know."""
+
+    def __init__(self) -> None:
+        self.methods: list[MethodMetrics] = []
+
+    def collect(self) -> Iterator[Metric]:
+        """What is exposed."""
+        labels = ["grpc_type", "grpc_service", "grpc_method"]
+        started = CounterMetricFamily("grpc_server_started", "Calls begun.", labels=labels)
+        received = CounterMetricFamily("grpc_server_msg_received", "Messages received.", labels=labels)
+        sent = CounterMetricFamily("grpc_server_msg_sent", "Messages sent.", labels=labels)
+        handled = CounterMetricFamily(
+            "grpc_server_handled", "Calls ended, by status code.", labels=[*labels, "grpc_code"]
+        )
+        seconds = HistogramMetricFamily(
+            "grpc_server_handling_seconds", "Time from a call's arrival to its answer.", labels=labels
+        )
+        for method in self.methods:
+            started.add_metric(method.labels, method.started)
+            received.add_metric(method.labels, method.received)
+            sent.add_metric(method.labels, method.sent)
+            for code, count in method.handled.items():
+                handled.add_metric((*method.labels, code), count)
+            method.seconds.add_to(seconds, method.labels)
+        yield from (started, received, sent, handled, seconds)
 
 
 class Metrics:
@@ -68,48 +137,25 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._add_rpc(registry)
+        self._methods = MethodsCollector()
+        registry.register(self._methods)
         self._add_store(registry)
         self._add_engine(registry)
 
-    def _add_rpc(self, registry: CollectorRegistry) -> None:
-        method = ("grpc_type", "grpc_service", "grpc_method")
-        self.rpc_started = Counter("grpc_server_started_total", "Calls begun.", method, registry=registry)
-        self.rpc_handled = Counter(
-            "grpc_server_handled_total", "Calls ended, by status code.", (*method, "grpc_code"), registry=registry
-        )
-        self.rpc_seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "Time from a call's first byte to its answer.",
-            method,
-            buckets=SECONDS_BUCKETS,
-            registry=registry,
-        )
-        self.rpc_received = Counter("grpc_server_msg_received_total", "Messages received.", method, registry=registry)
-        self.rpc_sent = Counter("grpc_server_msg_sent_total", "Messages sent.", method, registry=registry)
-
     def _add_store(self, registry: CollectorRegistry) -> None:
-        roundtrip = Histogram(
+        self.store_seconds = self._distributions(
             "invengine_store_roundtrip_seconds",
-            "Time of one call to Redis, repeats after a lost connection included.",
-            ("call",),
-            buckets=SECONDS_BUCKETS,
-            registry=registry,
+            "Time of one write to Redis, repeats after a lost connection included.",
+            ("call", VERBS, SECONDS_BUCKETS),
         )
-        self.store_seconds = {call: roundtrip.labels(call) for call in STORE_CALLS}
+        self.batch_size = self._distributions(
+            "invengine_batch_size", "Requests that shared one call to Redis.", ("verb", VERBS, BATCH_BUCKETS)
+        )
         errors = Counter(
             "invengine_store_errors_total", "Calls to Redis that failed, by reason.", ("reason",), registry=registry
         )
         reasons = ("STORE_UNAVAILABLE", "STORE_FULL", "OUTCOME_UNKNOWN", "INTERNAL")
         self.store_errors = {reason: errors.labels(reason) for reason in reasons}
-        batch = Histogram(
-            "invengine_batch_size",
-            "Requests that shared one call to Redis.",
-            ("verb",),
-            buckets=BATCH_BUCKETS,
-            registry=registry,
-        )
-        self.batch_size = {verb: batch.labels(verb) for verb in VERBS}
         depth = Gauge("invengine_queue_depth", "Requests waiting for a call to Redis.", ("verb",), registry=registry)
         self.queue_depth = {verb: depth.labels(verb) for verb in VERBS}
         self.log_entries = Gauge("invengine_log_entries", "Entries in the change log.", registry=registry)
@@ -128,14 +174,11 @@ class Metrics:
         self.replica_lag = Gauge(
             "invengine_replica_lag_seconds", "How old a change may be that the replica misses.", registry=registry
         )
-        kernel = Histogram(
+        self.kernel_seconds = self._distributions(
             "invengine_kernel_seconds",
-            "Time in the kernels of one read.",
-            ("kernel",),
-            buckets=KERNEL_SECONDS_BUCKETS,
-            registry=registry,
+            "Time of one read behind the wire: message in, kernels, message out.",
+            ("kernel", KERNELS, KERNEL_SECONDS_BUCKETS),
         )
-        self.kernel_seconds = {name: kernel.labels(name) for name in KERNELS}
         violations = Gauge(
             "invengine_integrity_violations",
             "What the newest integrity check found; must be 0.",
@@ -171,7 +214,16 @@ class Metrics:
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
         """The series of one method; `kind` is `unary`, `server_stream`, `client_stream` or `bidi_stream`."""
-        return MethodMetrics(self, kind, service, method)
+        series = MethodMetrics(kind, service, method)
+        self._methods.methods.append(series)
+        return series
+
+    def _distributions(
+        self, name: str, help_: str, shape: tuple[str, Iterable[str], tuple[float, ...]]
+    ) -> dict[str, Distribution]:
+        collector = Distributions(name, help_, *shape)
+        self.registry.register(collector)
+        return collector.of
 
     def set_reservations(self, states: Mapping[str, int]) -> None:
         """Takes over how many reservations are in each state."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from invengine.cli.exits import ExitCode
 from invengine.cli.render import as_json, say, show_json, table, word
 from invengine.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from invengine.v1.admin_service_pb2 import ReplaySummary
 
 
 def register(app: typer.Typer) -> None:
@@ -19,12 +22,15 @@ def register(app: typer.Typer) -> None:
 async def check(
     session: Session,
     most: Annotated[int, typer.Option("--most", min=1, max=1000, help="List at most so many violations.")] = 100,
+    replay: Annotated[bool, typer.Option("--replay", help="Replay the whole change log too, and compare.")] = False,
 ) -> None:
     """Verify the live store: reserved units, the log and the replica must agree. Ends with 1 when they do not.
 
-    Example: invengine check
+    With --replay every change that the log still has is added up from nothing, and must come to what is stored.
+
+    Example: invengine check --replay
     """
-    answer = await session.client.check_integrity(violations_max=most)
+    answer = await session.client.check_integrity(violations_max=most, replay=replay)
     if session.json:
         show_json(as_json(answer))
     else:
@@ -48,5 +54,17 @@ async def check(
             f"{answer.positions_checked} positions and {answer.reservations_checked} live reservations checked: "
             f"{answer.violations_count or 'no'} violation{'' if answer.violations_count == 1 else 's'}."
         )
+        if answer.HasField("replay"):
+            _say_replayed(answer.replay)
     if answer.violations_count:
         raise typer.Exit(ExitCode.FAILURE)
+
+
+def _say_replayed(replay: ReplaySummary) -> None:
+    """How far the replay reached."""
+    positions = replay.positions_covered + replay.positions_not_covered
+    reservations = replay.reservations_covered + replay.reservations_not_covered
+    say(
+        f"{replay.entries} log entries replayed: they cover {replay.positions_covered} of {positions} positions and "
+        f"{replay.reservations_covered} of {reservations} live reservations."
+    )

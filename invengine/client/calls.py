@@ -372,7 +372,9 @@ class Client:
         """The document in force."""
         return await self._call(self._network.GetNetwork, network_service_pb2.GetNetworkRequest())
 
-    async def check_integrity(self, *, violations_max: int = 0) -> admin_service_pb2.CheckIntegrityResponse:
-        """What does not hold on the live store; nothing, one hopes."""
-        request = admin_service_pb2.CheckIntegrityRequest(violations_max=violations_max)
+    async def check_integrity(
+        self, *, violations_max: int = 0, replay: bool = False
+    ) -> admin_service_pb2.CheckIntegrityResponse:
+        """What does not hold on the live store; nothing, one hopes. With `replay` the whole change log is replayed."""
+        request = admin_service_pb2.CheckIntegrityRequest(violations_max=violations_max, replay=replay)
         return await self._call(self._admin.CheckIntegrity, request)

@@ -15,7 +15,7 @@ from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_ser
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from invengine.services.integrity import Report
+    from invengine.services.integrity_report import Report
     from invengine.services.networks import Applied
     from invengine.services.positions import PositionNow
 
@@ -53,40 +53,49 @@ def reservation_to_proto(
     reservation: Reservation, state: ReservationState | None = None
 ) -> reservation_service_pb2.Reservation:
     """The record; `state` where another counts than the stored one."""
-    message = reservation_service_pb2.Reservation(
-        reservation_id=reservation.reservation_id,
-        state=STATE_NUMBERS[state or reservation.state],  # type: ignore[arg-type]
-        channel=reservation.channel,
-        revision=reservation.revision,
-        customer_ref=reservation.customer_ref,
-        order_ref=reservation.order_ref,
-        cart_ref=reservation.cart_ref,
-    )
-    message.create_time.seconds, rest = divmod(reservation.created_at_ms, 1000)
-    message.create_time.nanos = rest * 1_000_000
+    message = reservation_service_pb2.Reservation()
+    _fill_reservation(message, reservation, state or reservation.state)
+    return message
+
+
+def _fill_reservation(
+    message: reservation_service_pb2.Reservation, reservation: Reservation, state: ReservationState
+) -> None:
+    """Fills a message where it stands: one that is built alone and put into another is copied."""
+    message.reservation_id = reservation.reservation_id
+    message.state = STATE_NUMBERS[state]  # type: ignore[assignment]  # enums are numbers on the wire
+    message.channel = reservation.channel
+    message.revision = reservation.revision
+    if reservation.customer_ref:
+        message.customer_ref = reservation.customer_ref
+    if reservation.order_ref:
+        message.order_ref = reservation.order_ref
+    if reservation.cart_ref:
+        message.cart_ref = reservation.cart_ref
+    made = message.create_time
+    made.seconds, rest = divmod(reservation.created_at_ms, 1000)
+    made.nanos = rest * 1_000_000
     if reservation.expires_at:
         message.expire_time.seconds = reservation.expires_at
     for line in reservation.lines:
-        wire = message.lines.add(
-            line_id=line.line_id,
-            sku=line.sku,
-            quantity=line.quantity,
-            short_quantity=line.short_quantity,
-            fulfilment=FULFILMENT_NUMBERS[line.fulfilment],
-        )
+        wire = message.lines.add(line_id=line.line_id, sku=line.sku, quantity=line.quantity)
+        if line.fulfilment is not Fulfilment.ANY:
+            wire.fulfilment = FULFILMENT_NUMBERS[line.fulfilment]  # type: ignore[assignment]
         to = line.destination
         if to.country or to.postal_code or to.location:
             wire.destination.country = to.country
             wire.destination.postal_code = to.postal_code
             wire.destination.location = to.location
+        short = line.quantity
         for allocation in line.allocations:
-            wire.allocations.add(
-                location=allocation.location,
-                quantity=allocation.quantity,
-                fulfilled=allocation.fulfilled,
-                released=allocation.released,
-            )
-    return message
+            short -= allocation.quantity
+            taken = wire.allocations.add(location=allocation.location, quantity=allocation.quantity)
+            if allocation.fulfilled:
+                taken.fulfilled = allocation.fulfilled
+            if allocation.released:
+                taken.released = allocation.released
+        if short:
+            wire.short_quantity = short
 
 
 def batch_outcomes(
@@ -95,10 +104,13 @@ def batch_outcomes(
     """One outcome per request of a batch; the token is the caller's to set."""
     response = reservation_service_pb2.BatchCreateReservationsResponse()
     for outcome in outcomes:
+        wire = response.outcomes.add()
         if isinstance(outcome, InventoryError):
-            response.outcomes.add(refusal=refusal_to_proto(outcome))
+            wire.refusal.CopyFrom(refusal_to_proto(outcome))
         else:
-            response.outcomes.add(reservation=reservation_to_proto(outcome.reservation), replayed=outcome.replayed)
+            _fill_reservation(wire.reservation, outcome.reservation, outcome.reservation.state)
+            if outcome.replayed:
+                wire.replayed = True
     return response
 
 
@@ -156,6 +168,7 @@ def applied_to_proto(applied: Applied, consistency_token: str) -> network_servic
 
 def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityResponse:
     """What an integrity check found."""
+    replayed = report.replayed
     return admin_service_pb2.CheckIntegrityResponse(
         positions_checked=report.positions_checked,
         reservations_checked=report.reservations_checked,
@@ -171,6 +184,15 @@ def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityRespon
             )
             for violation in report.violations
         ],
+        replay=None
+        if replayed is None
+        else admin_service_pb2.ReplaySummary(
+            entries=replayed.entries,
+            positions_covered=replayed.positions_covered,
+            positions_not_covered=replayed.positions_not_covered,
+            reservations_covered=replayed.reservations_covered,
+            reservations_not_covered=replayed.reservations_not_covered,
+        ),
     )
 
 

@@ -86,25 +86,24 @@ def raw_unary(
     method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A method of bytes, wrapped."""
-    ok = series.handled["OK"]
 
     async def serve(request: bytes, context: Context) -> bytes:
         begun = perf_counter()
-        series.started.inc()
-        series.received.inc()
+        series.started += 1
+        series.received += 1
         try:
             response = await handler(request, context)
         except asyncio.CancelledError:
-            series.handled[_ended_early(context)].inc()
+            series.handled[_ended_early(context)] += 1
             raise
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
             refusal = refusal_of(fault, method)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]].inc()
+            series.handled[_CODE_NAMES[refusal.reason]] += 1
             await _abort(context, refusal)
         else:
-            ok.inc()
-            series.sent.inc()
+            series.handled["OK"] += 1
+            series.sent += 1
             return response
         finally:
             series.seconds.observe(perf_counter() - begun)
@@ -130,32 +129,31 @@ class Streams:
 
         async def serve(_: Any, context: Context) -> None:
             begun = perf_counter()
-            series.started.inc()
+            series.started += 1
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
             step = open_stream(context)
-            received, sent = series.received.inc, series.sent.inc
             try:
                 if self._stopping:
                     raise ShuttingDown
                 while (request := await context.read()) is not grpc.aio.EOF:
-                    received()
+                    series.received += 1
                     await context.write(await step(request))
-                    sent()
+                    series.sent += 1
             except asyncio.CancelledError:
                 if not self._stopping:
-                    series.handled[_ended_early(context)].inc()
+                    series.handled[_ended_early(context)] += 1
                     raise
-                series.handled["Unavailable"].inc()
+                series.handled["Unavailable"] += 1
                 await _abort(context, ShuttingDown())
             except Exception as fault:  # noqa: BLE001  # logged in refusal_of
                 refusal = refusal_of(fault, method)
                 metrics.count_refusals((refusal.reason,))
-                series.handled[_CODE_NAMES[refusal.reason]].inc()
+                series.handled[_CODE_NAMES[refusal.reason]] += 1
                 await _abort(context, refusal)
             else:
-                series.handled["OK"].inc()
+                series.handled["OK"] += 1
             finally:
                 self._tasks.discard(task)
                 series.seconds.observe(perf_counter() - begun)

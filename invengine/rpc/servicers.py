@@ -240,7 +240,7 @@ class AdminServicer:
         self, request: admin_service_pb2.CheckIntegrityRequest, _: Context
     ) -> admin_service_pb2.CheckIntegrityResponse:
         """What does not hold in the store."""
-        return convert.integrity_to_proto(await self._integrity.check(request.violations_max))
+        return convert.integrity_to_proto(await self._integrity.check(request.violations_max, replay=request.replay))
 
 
 def _written(answer: ReservationAnswer, token: str) -> dict[str, Any]:

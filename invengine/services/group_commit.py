@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
 
-ITEMS_PER_CALL_MAX = 250
-"""A call of 100 items amortises all there is to amortise; 1,000 would keep everybody else waiting for milliseconds."""
-
 CALLS_IN_FLIGHT_MAX = 2
 """One executing in Redis, one being packed or unpacked here."""
 
@@ -64,7 +61,8 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
     """The queue of one verb.
 
     `call` is the store's batched write; `on_written` takes in every answer before the callers get theirs, so that the
-    replica holds a write before its caller can read (read-your-writes).
+    replica holds a write before its caller can read (read-your-writes). `items_per_call_max` is what the store does in
+    one step of a few milliseconds: more items at once would only keep everybody else waiting.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         metrics: Metrics,
         *,
         queue_max: int = 20_000,
-        items_per_call_max: int = ITEMS_PER_CALL_MAX,
+        items_per_call_max: int = 100,
     ) -> None:
         self._call = call
         self._on_written = on_written

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import partition_of
@@ -21,6 +20,17 @@ from invengine.kernels.layout import LOCATION, ON_HAND, RESERVED, REVISION
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from invengine.replica.state import State
+from invengine.services.integrity_report import (
+    NOWHERE,
+    POSITION_IS_LOGGED,
+    READABLE,
+    REPLICA_IS_STORE,
+    RESERVED_IS_OPEN_UNITS,
+    Place,
+    Report,
+    Violation,
+)
+from invengine.services.replay import Replay
 from invengine.store.records import LogTrimmed, Unreadable, open_allocations, read_position
 
 if TYPE_CHECKING:
@@ -39,47 +49,10 @@ REPLICA_SECONDS_MAX: Final = 5.0
 POSITIONS_A_TURN: Final = 500
 """Compared before others have their turn: half a millisecond."""
 
-RESERVED_IS_OPEN_UNITS: Final = "RESERVED_IS_OPEN_UNITS"
-POSITION_IS_LOGGED: Final = "POSITION_IS_LOGGED"
-REPLICA_IS_STORE: Final = "REPLICA_IS_STORE"
-READABLE: Final = "READABLE"
-
-Place = tuple[str, str]
-"""SKU and location."""
-
-NOWHERE: Final[Place] = ("", "")
-
 Row = tuple[int, int, int]
 """on_hand, reserved, revision."""
 
 NOTHING: Final = Position(0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One thing that does not hold."""
-
-    invariant: str
-    sku: str
-    location: str
-    expected: int
-    actual: int
-    what: str
-
-    def __str__(self) -> str:
-        where = f"{self.sku} at {self.location}: " if self.sku else ""
-        return f"{where}{self.what}"
-
-
-@dataclass(slots=True)
-class Report:
-    """What a check found. `unsettled` are positions that never stood still long enough to be judged."""
-
-    positions_checked: int = 0
-    reservations_checked: int = 0
-    violations_count: int = 0
-    unsettled: int = 0
-    violations: list[Violation] = field(default_factory=list)
 
 
 class Integrity:
@@ -95,13 +68,13 @@ class Integrity:
         self._log_entries_kept = log_entries_kept
         self._one_at_a_time = asyncio.Lock()
 
-    async def check(self, violations_max: int = 0) -> Report:
-        """Checks everything; answers at most `violations_max` violations, 0 meaning 100."""
+    async def check(self, violations_max: int = 0, *, replay: bool = False) -> Report:
+        """Checks everything, with `replay` the whole log too; answers at most `violations_max` violations (0: 100)."""
         if not 0 <= violations_max <= VIOLATIONS_MAX:
             raise InvalidArgument("violations_max", f"is {violations_max}; 0 to {VIOLATIONS_MAX} are allowed")
         async with self._one_at_a_time:
             return await _Check(self._store, self._replica, self._log_entries_kept).run(
-                violations_max or VIOLATIONS_DEFAULT, self._tell
+                violations_max or VIOLATIONS_DEFAULT, self._tell, replay=replay
             )
 
     def _tell(self, counts: Counter[str]) -> None:
@@ -122,8 +95,8 @@ class _Check:
         self._log_from: list[int] = []
         self._log = State(Columns(Locations()), [])
 
-    async def run(self, violations_max: int, tell: Callable[[Counter[str]], None]) -> Report:
-        """Looks at everything once, then at the suspects until they are settled."""
+    async def run(self, violations_max: int, tell: Callable[[Counter[str]], None], *, replay: bool) -> Report:
+        """Looks at everything once, then at the suspects until they are settled; then replays the log if wanted."""
         self._violations_max = violations_max
         await self._read_log()
         units = await self._open_units()
@@ -135,6 +108,8 @@ class _Check:
         self._report.unsettled = len(suspects)
         if suspects:
             logger.warning("%d positions changed too fast to be judged", len(suspects))
+        if replay:
+            self._report.replayed = await Replay(self._store, self._violation).run()
         tell(self._counts)
         return self._report
 

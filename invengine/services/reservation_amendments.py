@@ -143,9 +143,10 @@ def resolve_hand_over(change: ReservationChange, network: Network) -> Reservatio
     network.channel(change.channel)
     channel = change.to_channel or change.channel
     seconds = change.time_to_live_seconds
-    if (change.to_channel or seconds) and not network.channel(channel).enabled:
+    rules = network.channel(channel)
+    if (change.to_channel or seconds) and not rules.enabled:
         raise ChannelDisabled(channel)
-    return replace(change, time_to_live_seconds=time_to_live(seconds, channel, network) if seconds else 0)
+    return replace(change, time_to_live_seconds=time_to_live(seconds, channel, rules) if seconds else 0)
 
 
 def impossible_placing(checked: CheckedPlacing) -> ReservationChange:

@@ -23,12 +23,21 @@ from invengine.domain.orders import (
 )
 from invengine.domain.stock import UNITS_MAX
 from invengine.errors import ChannelDisabled, InvalidArgument, TimeToLiveTooLong
-from invengine.services import validation
+from invengine.services.validation import (
+    count_of,
+    expected_revision,
+    is_plain,
+    optional_text,
+    required_id,
+    seconds_up,
+    units,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from invengine.domain.network import Network
+    from invengine.domain.network_parts import Channel
     from invengine.v1 import reservation_service_pb2 as pb
 
     Change = pb.ConfirmReservationRequest | pb.ExtendReservationRequest
@@ -78,25 +87,29 @@ class CheckedRequest(NamedTuple):
 
 def check_create(message: pb.CreateReservationRequest) -> CheckedRequest:
     """The request, if it obeys the contract; InvalidArgument names the field that does not."""
-    request_id = validation.required_id("request_id", message.request_id)
-    reservation_id = validation.optional_text("reservation_id", message.reservation_id)
-    channel = validation.required_id("channel", message.channel)
+    request_id, channel = message.request_id, message.channel
+    if not is_plain(request_id):
+        required_id("request_id", request_id)
+    if reservation_id := message.reservation_id:
+        optional_text("reservation_id", reservation_id)
+    if not is_plain(channel):
+        required_id("channel", channel)
     policy = message.policy
     if not 0 <= policy < _POLICIES:
         raise InvalidArgument("policy", f"{policy} is not a policy")
-    seconds = validation.seconds_up("time_to_live", message.time_to_live) if message.HasField("time_to_live") else 0
-    customer_ref = validation.optional_text("customer_ref", message.customer_ref)
-    order_ref = validation.optional_text("order_ref", message.order_ref)
-    cart_ref = validation.optional_text("cart_ref", message.cart_ref)
-    lines = check_lines(message.lines)
     best_effort = policy == _BEST_EFFORT
-    request_fingerprint = fingerprint(
-        f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{customer_ref}\t{order_ref}\t{cart_ref}\n"
-        + lines_as_text(lines)
-    )
+    seconds = seconds_up("time_to_live", message.time_to_live) if message.HasField("time_to_live") else 0
+    if customer_ref := message.customer_ref:
+        optional_text("customer_ref", customer_ref)
+    if order_ref := message.order_ref:
+        optional_text("order_ref", order_ref)
+    if cart_ref := message.cart_ref:
+        optional_text("cart_ref", cart_ref)
+    lines = check_lines(message.lines)
+    text = f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{customer_ref}\t{order_ref}\t{cart_ref}\n"
     return CheckedRequest(
         request_id,
-        request_fingerprint,
+        fingerprint(text + lines_as_text(lines)),
         reservation_id or derived_reservation_id(channel, request_id),
         channel,
         lines,
@@ -120,7 +133,7 @@ def resolve(request: CheckedRequest, network: Network) -> ReserveRequest:
         request.reservation_id,
         channel,
         tuple([resolve_line(line, channel, network) for line in request.lines]),
-        time_to_live(request.time_to_live_seconds, channel, network),
+        time_to_live(request.time_to_live_seconds, channel, rules),
         request.best_effort,
         request.customer_ref,
         request.order_ref,
@@ -138,9 +151,8 @@ def impossible(request: CheckedRequest) -> ReserveRequest:
     )
 
 
-def time_to_live(seconds: int, channel: str, network: Network) -> int:
+def time_to_live(seconds: int, channel: str, rules: Channel) -> int:
     """The wanted seconds, or the channel's default for 0. TimeToLiveTooLong beyond the channel's longest."""
-    rules = network.channel(channel)
     if not seconds:
         return rules.time_to_live_seconds
     if seconds > rules.time_to_live_seconds_max:
@@ -150,19 +162,19 @@ def time_to_live(seconds: int, channel: str, network: Network) -> int:
 
 def check_change(message: Change | LineChange, verb: str) -> ReservationChange:
     """A confirm, extend, release or fulfil, if it obeys the contract; extend's 0 seconds mean the channel's default."""
-    request_id = validation.required_id("request_id", message.request_id)
-    reservation_id = validation.required_id("reservation_id", message.reservation_id)
-    channel = validation.required_id("channel", message.channel)
+    request_id = required_id("request_id", message.request_id)
+    reservation_id = required_id("reservation_id", message.reservation_id)
+    channel = required_id("channel", message.channel)
     revision = None
     if message.HasField("expected_revision"):
-        revision = validation.expected_revision("expected_revision", message.expected_revision)
+        revision = expected_revision("expected_revision", message.expected_revision)
     lines: tuple[LineUnits, ...] = ()
     seconds, order_ref = 0, ""
     if verb == "confirm":
-        order_ref = validation.optional_text("order_ref", message.order_ref)  # type: ignore[union-attr]
+        order_ref = optional_text("order_ref", message.order_ref)  # type: ignore[union-attr]
     elif verb == "extend":
         if message.HasField("time_to_live"):  # type: ignore[arg-type]
-            seconds = validation.seconds_up("time_to_live", message.time_to_live)  # type: ignore[union-attr]
+            seconds = seconds_up("time_to_live", message.time_to_live)  # type: ignore[union-attr]
     else:
         lines = _check_line_units(message.lines)  # type: ignore[union-attr]
     text = f"{verb}\t{reservation_id}\t{revision}\t{seconds}\t{order_ref}\n"
@@ -184,45 +196,49 @@ def fingerprint(text: str) -> str:
 
 def lines_as_text(lines: list[CheckedLine]) -> str:
     """The content of lines, for a fingerprint."""
-    return "".join(
-        [
-            f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}"
-            f"\t{to.country}\t{to.postal_code}\t{to.location}\n"
-            for id_, sku, quantity, location, group, fulfilment, to, split in lines
-        ]
-    )
+    text = ""
+    for id_, sku, quantity, location, group, fulfilment, to, split in lines:
+        text += f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}"
+        text += f"\t{to.country}\t{to.postal_code}\t{to.location}\n" if to is not _NOWHERE else "\t\t\t\n"
+    return text
 
 
 def check_lines(
     messages: Sequence[pb.ReservationLineRequest], field: str = "lines", *, is_new: bool = True
 ) -> list[CheckedLine]:
     """Lines to reserve, of a new reservation or to be added to one: there an empty line_id stays for the store."""
-    if len(messages) != 1:
-        validation.count_of(field, len(messages), LINES_MAX)
+    count = len(messages)
+    if not 1 <= count <= LINES_MAX:
+        count_of(field, count, LINES_MAX)
     lines = []
-    seen = set()
     for place, message in enumerate(messages):
         try:
-            line = _check_line(message, str(place + 1) if is_new else "")
+            lines.append(_check_line(message, str(place + 1) if is_new else ""))
         except InvalidArgument as refusal:
             raise InvalidArgument(f"{field}[{place}].{refusal.field}", refusal.problem) from None
-        if line.line_id and line.line_id in seen:
-            raise InvalidArgument(f"{field}[{place}].line_id", f"{line.line_id!r} is the id of an earlier line")
-        seen.add(line.line_id)
-        lines.append(line)
+    if count > 1:
+        seen: set[str] = set()
+        for place, line in enumerate(lines):
+            if line.line_id and line.line_id in seen:
+                raise InvalidArgument(f"{field}[{place}].line_id", f"{line.line_id!r} is the id of an earlier line")
+            seen.add(line.line_id)
     return lines
 
 
 def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> CheckedLine:
-    line_id = validation.optional_text("line_id", message.line_id) or line_id_without
-    sku = validation.required_id("sku", message.sku)
-    quantity = message.quantity
+    if line_id := message.line_id:
+        optional_text("line_id", line_id)
+    sku, quantity = message.sku, message.quantity
+    if not is_plain(sku):
+        required_id("sku", sku)
     if not 1 <= quantity <= UNITS_MAX:
-        validation.units("quantity", quantity)
-    location = validation.optional_text("location", message.location)
-    group = validation.optional_text("group", message.group)
-    if location and group:
-        raise InvalidArgument("group", "cannot be given together with location")
+        units("quantity", quantity)
+    if location := message.location:
+        optional_text("location", location)
+    if group := message.group:
+        optional_text("group", group)
+        if location:
+            raise InvalidArgument("group", "cannot be given together with location")
     fulfilment = message.fulfilment
     if not 0 <= fulfilment < len(FULFILMENTS):
         raise InvalidArgument("fulfilment", f"{fulfilment} is not a fulfilment")
@@ -231,7 +247,9 @@ def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> Che
     destination = _check_destination(message) if message.HasField("destination") else _NOWHERE
     if fulfilment == _SHIP_TO_STORE and not destination.location:
         raise InvalidArgument("destination.location", "is required for FULFILMENT_SHIP_TO_STORE")
-    return CheckedLine(line_id, sku, quantity, location, group, fulfilment, destination, message.allow_split)
+    return CheckedLine(
+        line_id or line_id_without, sku, quantity, location, group, fulfilment, destination, message.allow_split
+    )
 
 
 def _check_destination(message: pb.ReservationLineRequest) -> Destination:
@@ -243,21 +261,21 @@ def _check_destination(message: pb.ReservationLineRequest) -> Destination:
         raise InvalidArgument("destination.country", "is not an ISO 3166-1 alpha-2 country in upper case")
     return Destination(
         country,
-        validation.optional_text("destination.postal_code", given.postal_code, POSTAL_CODE_BYTES_MAX),
-        validation.optional_text("destination.location", given.location),
+        optional_text("destination.postal_code", given.postal_code, POSTAL_CODE_BYTES_MAX),
+        optional_text("destination.location", given.location),
     )
 
 
 def _check_line_units(messages: Sequence[pb.LineUnits]) -> tuple[LineUnits, ...]:
-    validation.count_of("lines", len(messages), LINES_MAX, least=0)
+    count_of("lines", len(messages), LINES_MAX, least=0)
     lines = []
     for place, message in enumerate(messages):
         path = f"lines[{place}]"
         lines.append(
             LineUnits(
-                validation.required_id(f"{path}.line_id", message.line_id),
-                validation.optional_text(f"{path}.location", message.location),
-                validation.units(f"{path}.quantity", message.quantity, least=0),
+                required_id(f"{path}.line_id", message.line_id),
+                optional_text(f"{path}.location", message.location),
+                units(f"{path}.quantity", message.quantity, least=0),
             )
         )
     return tuple(lines)

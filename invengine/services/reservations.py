@@ -44,6 +44,7 @@ from invengine.services.reservation_requests import (
     resolve,
     time_to_live,
 )
+from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +97,12 @@ class Reservations:
 
         take_in = partial(own_writes.take_in, replica)
         self._reserve: GroupCommit[ReserveRequest, Outcome] = GroupCommit(
-            "reserve", store.reserve, take_in, metrics, queue_max=queue_max
+            "reserve",
+            store.reserve,
+            take_in,
+            metrics,
+            queue_max=queue_max,
+            items_per_call_max=RESERVATIONS_PER_CALL,
         )
         calls = {
             "confirm": store.confirm,
@@ -235,7 +241,7 @@ class Reservations:
         if verb == "extend":
             if not rules.enabled:
                 raise ChannelDisabled(change.channel)
-            seconds = time_to_live(change.time_to_live_seconds, change.channel, network)
+            seconds = time_to_live(change.time_to_live_seconds, change.channel, rules)
             change = _with_seconds(change, seconds)
         answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)

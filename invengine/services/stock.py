@@ -24,6 +24,7 @@ from invengine.errors import (
 )
 from invengine.services import own_writes, validation
 from invengine.services.group_commit import GroupCommit
+from invengine.store.redis_store import MOVEMENTS_PER_CALL
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
@@ -124,6 +125,7 @@ class Stock:
             partial(own_writes.take_in, replica),
             metrics,
             queue_max=queue_max,
+            items_per_call_max=MOVEMENTS_PER_CALL,
         )
 
     async def post(self, request_id: str, messages: Sequence[pb.Movement]) -> tuple[list[MovementOutcome], str]:

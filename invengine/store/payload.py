@@ -301,6 +301,9 @@ _CHANGE_REFUSALS: dict[int | bytes, Callable[[ReservationChange, list[int | byte
     b"INVALID_ARGUMENT": lambda *_: errors.InvalidArgument("added_lines", "would be more than 200 lines together"),
     b"UNKNOWN_SKU": lambda _, facts: errors.UnknownSku(_text(facts[0])),
     b"INSUFFICIENT_STOCK": _short_lines,
+    b"INTERNAL": lambda change, _: errors.InternalError(
+        f"units of reservation {change.reservation_id!r} are missing: run invengine check"
+    ),
 }
 
 

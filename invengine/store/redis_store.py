@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -108,7 +109,7 @@ class RedisStore(Listing):
         """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
         touched, message = self._packer.sweep(partition, limit)
         tally: _Tally[str] = _Tally()
-        more, *expired = tally.add(await self._calls.write("invengine_expire", [keys.log(n) for n in touched], message))
+        more, *expired = tally.note(await self._call("invengine_expire", touched, message))
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
         return tally.written(), more == 1
 
@@ -117,8 +118,7 @@ class RedisStore(Listing):
         forgotten, more = 0, 1
         while more:
             touched, message = self._packer.sweep(partition, self._first_period)
-            reply = await self._calls.write("invengine_forget", [keys.log(n) for n in touched], message)
-            more, count = _Tally[None]().add(reply)
+            more, count = _Tally[None]().note(await self._call("invengine_forget", touched, message))
             forgotten += count
         return forgotten
 
@@ -148,23 +148,42 @@ class RedisStore(Listing):
         pack: Callable[[Sequence[ItemT]], tuple[list[int], bytes]],
         outcome: Callable[[ItemT, Answer], OutcomeT],
     ) -> Written[OutcomeT]:
-        """Have all items written. A call answers the items that it got to; the rest goes into the next one."""
+        """Have all items written. A call answers the items that it got to; the rest goes into the next one.
+
+        While Redis works on one part of the batch, the answers before it are read and the next part is packed.
+        """
         tally: _Tally[OutcomeT] = _Tally()
-        while (done := len(tally.outcomes)) < len(items):
-            part = items[done : fitting(items, done)]
-            touched, message = pack(part)
+        start, end = 0, fitting(items, 0)
+        message = pack(items[:end])
+        while start < len(items):
+            part = items[start:end]
+            call = asyncio.create_task(self._call(function, *message))
             try:
-                answers = tally.add(await self._calls.write(function, [keys.log(n) for n in touched], message))
-                last = answers[-1]
-                if isinstance(last, list) and last[0] == _SWEEP_FIRST:
-                    answers.pop()
-                    await self._sweep(tally, last[1])
+                await asyncio.sleep(0)  # the call goes out
+                tally.read(outcome)
+                following = fitting(items, end)
+                if end < len(items):
+                    message = pack(items[end:following])
+                tally.add(part, await call)
+                if tally.sweep_first is not None:
+                    await self._sweep(tally, tally.sweep_first)
             except (Unavailable, Exhausted) as error:
-                if done:  # parts of the batch are written, so "nothing was changed" would be untrue
+                if start:  # parts of the batch are written, so "nothing was changed" would be untrue
                     raise OutcomeUnknown(str(error)) from error
                 raise
-            tally.outcomes.extend(map(outcome, part, answers))
+            finally:
+                call.cancel()
+            start += len(tally.unread)
+            if start < end:  # the call stopped early, so what was packed starts too late
+                following = fitting(items, start)
+                message = pack(items[start:following])
+            end = following
+        tally.read(outcome)
         return tally.written()
+
+    async def _call(self, function: str, touched: Sequence[int], message: bytes) -> bytes:
+        reply: bytes = await self._calls.write(function, [keys.log(n) for n in touched], message)
+        return reply
 
     async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
         more = True
@@ -182,8 +201,10 @@ class _Tally(Generic[OutcomeT]):
         self.revisions: dict[int, int] = {}
         self.entries: list[LogEntry] = []
         self.now_ms = 0
+        self.unread: list[tuple[Any, Answer]] = []  # items and their answers, of the newest reply
+        self.sweep_first: int | None = None  # the partition to sweep before the item after those can be decided
 
-    def add(self, reply: bytes) -> list[Any]:
+    def note(self, reply: bytes) -> list[Any]:
         """Note what a reply says of partitions; its answers to the items."""
         self.now_ms, partitions, answers = payload.read_reply(reply)
         for partition, revision, rows in partitions:
@@ -191,6 +212,21 @@ class _Tally(Generic[OutcomeT]):
             if rows:
                 self.entries.append(LogEntry(partition, revision, self.now_ms, rows))
         return answers
+
+    def add(self, part: Sequence[Any], reply: bytes) -> None:
+        """Note a reply to the first items of a part, whose answers are read later."""
+        answers = self.note(reply)
+        last = answers[-1]
+        self.sweep_first = None
+        if isinstance(last, list) and last[0] == _SWEEP_FIRST:
+            self.sweep_first = last[1]
+            answers.pop()
+        self.unread = list(zip(part, answers))  # noqa: B905  # the items not got to are sent again
+
+    def read(self, outcome: Callable[[Any, Answer], OutcomeT]) -> None:
+        """Turn the answers that were noted last into outcomes."""
+        self.outcomes.extend(outcome(item, answer) for item, answer in self.unread)
+        self.unread = []
 
     def written(self) -> Written[OutcomeT]:
         """The answer to the whole batch."""

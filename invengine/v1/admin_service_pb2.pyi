@@ -26,16 +26,20 @@ class CheckIntegrityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIOLATIONS_MAX_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     violations_max: _builtins.int
     """At most so many violations in the answer, 1 to 1,000; 0 means 100."""
+    replay: _builtins.bool
+    """Replay the whole change log too."""
     def __init__(
         self,
         *,
         violations_max: _builtins.int = ...,
+        replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["violations_max", b"violations_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replay", b"replay", "violations_max", b"violations_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -63,6 +67,8 @@ class IntegrityViolation(_message.Message):
         """The replica equals Redis."""
         INVARIANT_READABLE: IntegrityViolation._Invariant.ValueType  # 4
         """A stored value cannot be read as what it should be."""
+        INVARIANT_LOG_REPLAYS: IntegrityViolation._Invariant.ValueType  # 5
+        """The changes in the log add up, and come to what is stored."""
 
     class Invariant(_Invariant, metaclass=_InvariantEnumTypeWrapper):
         """The invariants."""
@@ -77,6 +83,8 @@ class IntegrityViolation(_message.Message):
     """The replica equals Redis."""
     INVARIANT_READABLE: IntegrityViolation.Invariant.ValueType  # 4
     """A stored value cannot be read as what it should be."""
+    INVARIANT_LOG_REPLAYS: IntegrityViolation.Invariant.ValueType  # 5
+    """The changes in the log add up, and come to what is stored."""
 
     INVARIANT_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
@@ -124,6 +132,7 @@ class CheckIntegrityResponse(_message.Message):
     RESERVATIONS_CHECKED_FIELD_NUMBER: _builtins.int
     VIOLATIONS_COUNT_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     positions_checked: _builtins.int
     """Positions looked at."""
     reservations_checked: _builtins.int
@@ -134,6 +143,10 @@ class CheckIntegrityResponse(_message.Message):
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntegrityViolation]:
         """The first of them."""
 
+    @_builtins.property
+    def replay(self) -> Global___ReplaySummary:
+        """What the replay judged. Only set when it was asked for."""
+
     def __init__(
         self,
         *,
@@ -141,11 +154,52 @@ class CheckIntegrityResponse(_message.Message):
         reservations_checked: _builtins.int = ...,
         violations_count: _builtins.int = ...,
         violations: _abc.Iterable[Global___IntegrityViolation] | None = ...,
+        replay: Global___ReplaySummary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replay", b"replay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions_checked", b"positions_checked", "reservations_checked", b"reservations_checked", "violations", b"violations", "violations_count", b"violations_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions_checked", b"positions_checked", "replay", b"replay", "reservations_checked", b"reservations_checked", "violations", b"violations", "violations_count", b"violations_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckIntegrityResponse: _TypeAlias = CheckIntegrityResponse  # noqa: Y015
+
+@_typing.final
+class ReplaySummary(_message.Message):
+    """How far the replay of the change log reached. What did not change since the log was trimmed is not covered, nor what
+    changed all the time while the check ran.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    POSITIONS_COVERED_FIELD_NUMBER: _builtins.int
+    POSITIONS_NOT_COVERED_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_COVERED_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_NOT_COVERED_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """Entries of the change log that were replayed."""
+    positions_covered: _builtins.int
+    """Positions that were judged by it."""
+    positions_not_covered: _builtins.int
+    """Positions that it could not judge."""
+    reservations_covered: _builtins.int
+    """Live reservations that were judged by it."""
+    reservations_not_covered: _builtins.int
+    """Live reservations that it could not judge."""
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        positions_covered: _builtins.int = ...,
+        positions_not_covered: _builtins.int = ...,
+        reservations_covered: _builtins.int = ...,
+        reservations_not_covered: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "positions_covered", b"positions_covered", "positions_not_covered", b"positions_not_covered", "reservations_covered", b"reservations_covered", "reservations_not_covered", b"reservations_not_covered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaySummary: _TypeAlias = ReplaySummary  # noqa: Y015

@@ -1175,8 +1175,8 @@ class HandOverReservationRequest(_message.Message):
     """Only if the reservation still has this revision, else ABORTED: REVISION_MISMATCH."""
     @_builtins.property
     def time_to_live(self) -> _duration_pb2.Duration:
-        """How long to hold from now on, by the rules of `to_channel`, or of `channel` where that is empty. Left out: as long as
-        it is held already.
+        """How long to hold from now on, by the rules of `to_channel`, or of `channel` where that is empty. Left out: as long
+        as it is held already.
         """
 
     def __init__(

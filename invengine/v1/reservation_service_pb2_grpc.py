@@ -163,7 +163,7 @@ class ReservationServiceServicer:
 
     def AmendReservation(self, request, context):
         """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
-        what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when something left.
+        what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
         FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
         to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
         """

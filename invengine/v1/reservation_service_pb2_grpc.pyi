@@ -64,7 +64,7 @@ class ReservationServiceStub:
     """
     AmendReservation: _grpc.UnaryUnaryMultiCallable[_reservation_service_pb2.AmendReservationRequest, _reservation_service_pb2.AmendReservationResponse]
     """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
-    what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when something left.
+    what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
     FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
     to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
     """
@@ -115,7 +115,7 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     """
     AmendReservation: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.AmendReservationRequest, _reservation_service_pb2.AmendReservationResponse]  # type: ignore[assignment]
     """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
-    what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when something left.
+    what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
     FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
     to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
     """
@@ -217,7 +217,7 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reservation_service_pb2.AmendReservationResponse, _abc.Awaitable[_reservation_service_pb2.AmendReservationResponse]]:
         """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
-        what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when something left.
+        what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
         FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
         to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
         """

@@ -167,6 +167,36 @@ async def test_fulfilment_after_a_loss_names_what_is_there(world: World) -> None
     assert outcome.reservation.lines[1].allocations[0].fulfilled == 4
 
 
+async def test_lines_of_one_fulfilment_share_what_is_there(world: World) -> None:
+    await confirmed(world, *(line(3, line_id=n) for n in "123"))
+    await world.store.post_movements([movement("ADJUSTMENT", -2, world.clock.now_ms, reason="fire")])
+    outcome = await one(world, "fulfil", "A")
+    assert outcome.short_lines == (errors.ShortLine("3", "LAMP", "AMS1", 3, 2),)
+
+
+async def test_hold_rows_say_what_is_still_held(world: World) -> None:
+    await held(world, line(6, line_id="1"), line(6, "BER1", line_id="2"))
+    written = await world.store.release([change("A", LineUnits("1", "", 2), LineUnits("2"))])
+    rows = [row.split(b"\t") for entry in written.entries for row in entry.rows.splitlines() if row.startswith(b"H")]
+    expires_at = b"%d" % written.outcomes[0].reservation.expires_at
+    assert [row[3:6] for row in rows] == [[b"AMS1", b"4", expires_at], [b"BER1", b"0", b"0"]]
+
+
+async def test_damaged_position_harms_only_its_own_reservation(world: World) -> None:
+    """Fewer units reserved than the records say: told as a fault, the others go on, and sweeping goes on."""
+    await held(world, line(6), time_to_live_seconds=5)
+    await world.store.reserve([request(line(3, "BER1"), reservation_id="B", time_to_live_seconds=5)])
+    key = f"{{p{partition_of('LAMP', world.store.partitions)}}}:stock:LAMP"
+    await world.client.hset(key, "AMS1", "10,5,2,0")
+    damaged, sound = (await world.store.release([change("A"), change("B", LineUnits("1", "", 1))])).outcomes
+    assert isinstance(damaged, errors.InternalError)
+    assert sound.reservation.lines[0].allocations[0].released == 1
+    await world.clock.advance(60_000)
+    written, more = await world.store.expire_due(partition_of("LAMP", world.store.partitions))
+    assert (written.outcomes, more) == (["B"], False)
+    assert await world.client.hget(key, "AMS1") == b"10,5,2,0"
+
+
 async def test_repeated_change_is_answered_as_the_first_time(world: World) -> None:
     await held(world)
     wanted = change("A")

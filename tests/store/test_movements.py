@@ -173,6 +173,15 @@ async def test_long_trail_is_searched_to_its_start(world: World, start: int) -> 
     assert count.on_hand == 4_000 - 699
 
 
+async def test_movement_that_was_ahead_of_the_clock_stays_on_a_later_count(world: World, start: int) -> None:
+    await post(world, movement("RECEIPT", 100, start - 10_000), movement("SALE", 7, start + 60_000))
+    await world.clock.advance(1_000)
+    await post(world, movement("SALE", 1, start + 1_000))
+    await world.clock.advance(60_000)
+    (count,) = await post(world, movement("COUNT", 50, start + 30_000))
+    assert count.on_hand == 43
+
+
 async def test_trail_forgets_what_no_count_may_ask_for(world: World, start: int) -> None:
     await post(world, *(movement("RECEIPT", 1, start) for _ in range(20)))
     await world.clock.advance(2 * HOUR)

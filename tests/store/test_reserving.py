@@ -184,9 +184,10 @@ async def test_reservation_id_is_given_once(world: World) -> None:
     outcomes = await reserve(world, request(1, reservation_id="A"), request(1, reservation_id="A"))
     assert told(outcomes[1]) == ("ReservationExists", {"reservation_id": "A"})
     await world.store.release([change("A")])
-    assert told(
-        (await reserve(world, request(1, reservation_id="A")))[0]
-    ) == ("ReservationExists", {"reservation_id": "A"})
+    assert told((await reserve(world, request(1, reservation_id="A")))[0]) == (
+        "ReservationExists",
+        {"reservation_id": "A"},
+    )
 
 
 async def test_hold_stops_counting_when_its_second_begins(world: World) -> None:
@@ -256,13 +257,31 @@ async def test_one_of_two_hundred_gets_the_last_unit(world: World) -> None:
 
 
 async def test_many_candidates_and_many_splits(world: World) -> None:
-    """A line over a thousand places, one unit each."""
-    places = [f"L{n}" for n in range(1_000)]
+    """A line over thousands of places, one unit each: more than one command carries, each allocation with its leg."""
+    places = [f"L{n}" for n in range(2_500)]
     await world.store.post_movements([movement("RECEIPT", 1, world.clock.now_ms, location=place) for place in places])
-    (outcome,) = await reserve(world, request(line(1_000, *places, allow_split=True)))
-    assert [[(place, 1) for place in places]] == taken(outcome)
+    (outcome,) = await reserve(world, request(line(2_500, *places, allow_split=True)))
+    assert taken(outcome) == [[(place, 1) for place in places]]
+    holds = [entry.rows async for chunk in world.store.snapshot_holds() for entry in chunk]
+    assert len({row.split(b"\t")[1] for row in b"".join(holds).splitlines()}) == 2_500
+    assert sum(position.reserved for position in (await world.store.positions("LAMP")).values()) == 2_500
     await world.store.release([change(outcome.reservation.reservation_id)])
     assert sum(position.reserved for position in (await world.store.positions("LAMP")).values()) == 0
+
+
+async def test_holds_that_end_in_many_different_seconds_are_all_swept(world: World) -> None:
+    await stocked(world, AMS1=150)
+    await reserve(world, *(request(1, time_to_live_seconds=n) for n in range(1, 151)))
+    await world.clock.advance(200_000)
+    (outcome,) = await reserve(world, request(150))
+    assert taken(outcome) == [[("AMS1", 150)]]
+
+
+async def test_basket_of_several_lines_is_looked_at_once(world: World) -> None:
+    await stocked(world, AMS1=10, BER1=10)
+    await reserve(world, request(line(1, line_id="1"), line(1, "BER1", line_id="2"), line(1, line_id="3")))
+    (bucket,) = await world.client.keys("{p*}:expiry:*")
+    assert await world.client.llen(bucket) == 1
 
 
 async def test_control_characters_never_reach_the_store(world: World) -> None:

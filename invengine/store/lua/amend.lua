@@ -1,5 +1,5 @@
 -- Reservations that change their content: amend (quantities, lines), rebind (locations), hand over (channel, customer).
--- Gives and takes of an item are one step: what it gives back counts for what it takes, and one short line refuses it all.
+-- An item is one step: what it gives back counts for what it takes, and one short line refuses all of it.
 
 local LINES_MAX = 200 -- of a reservation, as many as one may be made with
 local LINE_QUANTITY = 4 -- place in a line of `lines_of`
@@ -9,8 +9,8 @@ local LINE_QUANTITY = 4 -- place in a line of `lines_of`
 --   4 1 when what it takes may come from several locations else 0   5 place in the lists
 --   and for a line to add: 6 partition   7 sku   8 fulfilment   9 country   10 postal_code   11 destination_location
 
--- The lines of a record as tables, to be changed and written back: the fields up to the destination in their order, and
--- by name the partition (a number), the SKU and the allocations with their units as numbers.
+-- The lines of a record as tables, to be changed and written back: the fields up to the destination in their order,
+-- and by name the partition (a number), the SKU and the allocations with their units as numbers.
 --   returns  lines, and these by line_id
 local function lines_of(record)
   local lines, by_id, at = {}, {}, LINES
@@ -66,11 +66,12 @@ end
 
 -- Units of an allocation to give back: an element of `gives`.
 local function give(line, allocation, units)
-  local p = find_position(line.sku, allocation.location, line.partition)
-  if not p then
-    broken('units of a reservation are missing', line.sku .. ' ' .. allocation.location)
-  end
-  return { line = line, allocation = allocation, units = units, p = p }
+  return {
+    line = line,
+    allocation = allocation,
+    units = units,
+    p = find_position(line.sku, allocation.location, line.partition),
+  }
 end
 
 -- Units that a line is to take: an element of `wants`.
@@ -109,9 +110,6 @@ local function lend(gives, sign)
   for i = 1, #gives do
     local p = gives[i].p
     reserved[p] = reserved[p] + sign * gives[i].units
-    if reserved[p] < 0 then
-      broken('units of a reservation are missing', sku_of[p] .. ' ' .. location_of[p])
-    end
   end
 end
 
@@ -145,9 +143,12 @@ local function try_wants(gives, wants)
   return short, partitions
 end
 
--- Decides the takes of an item; when it is short, expires what is due and decides anew. Returns nil or the refusal, and
--- then perhaps the partition to sweep before the item can be decided.
-local function decide_wants(gives, wants)
+-- Decides the takes of an item; when it is short, expires what is due and decides anew. Returns nil or the refusal,
+-- and then perhaps the partition to sweep before the item can be decided.
+local function decide_wants(record, gives, wants)
+  if not units_are_reserved(record) then
+    return { 'INTERNAL' }
+  end
   local refusal, partitions = try_wants(gives, wants)
   while partitions do
     local answer = expire_for(partitions)
@@ -172,7 +173,8 @@ local function allocation_at(line, location)
   return made
 end
 
--- Moves units of an allocation between free and reserved, and writes the rows. `units` is below 0 when they become free.
+-- Moves units of an allocation between free and reserved, and writes the rows. `units` is below 0 when they become
+-- free.
 local function shift(record, line, allocation, p, units, kind, channel)
   local rows = rows_in(line.partition)
   allocation.quantity = allocation.quantity + units
@@ -268,7 +270,7 @@ local function amend_record(record, items, at, lists)
     end
     line[LINE_QUANTITY] = text_of(units)
   end
-  local refusal, sweep = decide_wants(gives, wants)
+  local refusal, sweep = decide_wants(record, gives, wants)
   if refusal then
     return refusal, nil, sweep
   end
@@ -314,7 +316,7 @@ local function rebind_record(record, items, at, lists)
       wants[#wants + 1] = want(line, open, asked, lists[asked[5]])
     end
   end
-  local refusal, sweep = decide_wants(gives, wants)
+  local refusal, sweep = decide_wants(record, gives, wants)
   if refusal then
     return refusal, nil, sweep
   end

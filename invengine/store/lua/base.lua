@@ -2,9 +2,9 @@
 -- Version 2. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
--- amend, movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so
--- that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all
--- is decided, because Redis rolls nothing back.
+-- amend, movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this
+-- call, so that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written
+-- before all is decided, because Redis rolls nothing back.
 --
 -- Keys, record and row formats: README.md.
 
@@ -213,22 +213,26 @@ local write_positions -- set by stock.lua
 local write_records -- set by records.lua
 local write_expiry -- set by expiry.lua
 
--- A command with many values after its key, in as many parts as Lua can hand over.
-local function call_in_parts(command, key, values)
-  if #values <= SPREAD_MAX then
-    return call(command, key, spread(values))
-  end
-  local answer
+-- Sets fields of a hash, in as many parts as Lua can hand over. `values` is field, value, field, value and so on.
+local function set_fields(key, values)
   for from = 1, #values, SPREAD_MAX do
-    answer = call(command, key, spread(values, from, math.min(from + SPREAD_MAX - 1, #values)))
+    call('HSET', key, spread(values, from, math.min(from + SPREAD_MAX - 1, #values)))
   end
-  return answer
+end
+
+-- Appends to a list, likewise. Returns how long it is then.
+local function append(key, entries)
+  local length
+  for from = 1, #entries, SPREAD_MAX do
+    length = call('RPUSH', key, spread(entries, from, math.min(from + SPREAD_MAX - 1, #entries)))
+  end
+  return length
 end
 
 local function write_hashes()
   for i = 1, #hash_writes do
     local write = hash_writes[i]
-    call_in_parts('HSET', tags[write[1]] .. write[2], write[3])
+    set_fields(tags[write[1]] .. write[2], write[3])
   end
   for i = 1, #hash_drops do
     call('HDEL', hash_drops[i][1], hash_drops[i][2])

@@ -1,5 +1,5 @@
--- What becomes of reservations: confirm, extend, release, fulfil. One loop for all, also for the verbs of amend.lua; each
--- verb is a function that changes the record and the positions, or returns a refusal before it changed anything.
+-- What becomes of reservations: confirm, extend, release, fulfil. One loop for all, also for the verbs of amend.lua;
+-- each verb is a function that changes the record and the positions, or returns a refusal before it changed anything.
 
 local CHANGE_SIZE = 6 -- fields of an item before its lines
 local UNITS_SIZE = 3 -- fields of a line of release and fulfil
@@ -111,14 +111,10 @@ local function named_units(record, items, at)
   return plan
 end
 
--- The position of an allocation.
+-- The position of an allocation, and its partition.
 local function position_of(record, line, allocation)
   local partition = whole(record[line + LINE_PARTITION])
-  local p = find_position(record[line + LINE_SKU], record[allocation], partition)
-  if not p then
-    broken('units of a reservation are missing', record.id)
-  end
-  return p, partition
+  return find_position(record[line + LINE_SKU], record[allocation], partition), partition
 end
 
 -- Lowers reserved, and on_hand when the units leave, and writes it to the record.
@@ -159,23 +155,14 @@ local function close_if_done(record)
   end
 end
 
-local function check_reserved(record, plan)
-  local taken = {}
-  for i = 1, #plan do
-    local p = position_of(record, plan[i][1], plan[i][2])
-    taken[p] = (taken[p] or 0) + plan[i][3]
-    if taken[p] > reserved[p] then
-      broken('units of a reservation are missing', record.id)
-    end
-  end
-end
-
 local function release_record(record, items, at)
   local plan, refusal = named_units(record, items, at)
   if not plan then
     return refusal
   end
-  check_reserved(record, plan)
+  if not units_are_reserved(record) then
+    return { 'INTERNAL' }
+  end
   give_up_units(record, plan, 'RELEASE', items[at + 1])
   close_if_done(record)
   return nil, #plan == 0
@@ -189,7 +176,9 @@ local function fulfil_record(record, items, at)
   if not plan then
     return refusal
   end
-  check_reserved(record, plan)
+  if not units_are_reserved(record) then
+    return { 'INTERNAL' }
+  end
   local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
   for i = 1, #plan do
     local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
@@ -227,8 +216,8 @@ local function refused_by_state(record, expected_revision)
 end
 
 -- The loop of the verbs.
---   change_record  (record, items, at, lists) -> refusal or nil, then whether nothing changed, then the partition to sweep
---                  before the item can be decided
+--   change_record  (record, items, at, lists) -> refusal or nil, then whether nothing changed, then the partition to
+--                  sweep before the item can be decided
 --   line_size      places of a line in the items
 --   expire_max     reservations that the call may expire when it finds stock short
 --   keys   {pN}:log of every partition of a reservation or a request; those of SKUs are derived from the records
@@ -236,7 +225,8 @@ end
 --          { reservation_id, ... }, and where the verb takes units the lists of reserve.lua }; items as above
 --   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
 --          REQUEST_MISMATCH | RESERVATION_NOT_FOUND | RESERVATION_EXPIRED, second | RESERVATION_CLOSED, state |
---          REVISION_MISMATCH, revision | SWEEP_FIRST, partition, as reserve answers it | and what the verb says
+--          REVISION_MISMATCH, revision | SWEEP_FIRST, partition, as reserve answers it | and what the verb says.
+--          INTERNAL: the positions have less reserved than the record says, which nothing here can bring about
 local function change(args, change_record, line_size, expire_max)
   local message = begin_call(args)
   begin_expiry(expire_max)

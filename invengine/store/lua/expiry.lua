@@ -26,6 +26,24 @@ local function look_at(partition, second, entry)
   end
 end
 
+-- Whether the positions still have reserved what a record says is open; false only where data are damaged.
+local function units_are_reserved(record)
+  local taken = {}
+  return not each_allocation(record, function(line, allocation)
+    local units = open_units(record, allocation)
+    if units > 0 then
+      local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
+      if not p then
+        return true
+      end
+      taken[p] = (taken[p] or 0) + units
+      if taken[p] > reserved[p] then
+        return true
+      end
+    end
+  end)
+end
+
 local function expire_record(record)
   local channel_and_id = record[CHANNEL] .. '\t' .. record.id
   each_allocation(record, function(line, allocation)
@@ -33,9 +51,6 @@ local function expire_record(record)
     if units > 0 then
       local partition = whole(record[line + LINE_PARTITION])
       local p = find_position(record[line + LINE_SKU], record[allocation], partition)
-      if not p or reserved[p] < units then
-        broken('units of a reservation are missing', record.id)
-      end
       local rows = rows_in(partition)
       set_reserved(p, reserved[p] - units)
       touch(p)
@@ -76,8 +91,12 @@ local function expire_due(partition, expired)
         record = text and read_record(id, home, text)
       end
       if record and record[STATE] == 'HELD' and whole(record[EXPIRES_AT]) <= now_s then
-        expire_record(record)
-        expired[#expired + 1] = id
+        if units_are_reserved(record) then
+          expire_record(record)
+          expired[#expired + 1] = id
+        else -- one damaged record must not stop all others: it stays, and the integrity check names it
+          redis.log(redis.LOG_WARNING, 'invengine: units of reservation ' .. id .. ' are missing')
+        end
       end
     end
   end
@@ -108,7 +127,7 @@ write_expiry = function()
   for second, by_partition in pairs(buckets) do
     for partition, entries in pairs(by_partition) do
       local tag = tags[partition]
-      if call_in_parts('RPUSH', tag .. 'expiry:' .. second, entries) == #entries then -- a new bucket
+      if append(tag .. 'expiry:' .. second, entries) == #entries then -- a new bucket
         call('ZADD', tag .. 'expiry', second, second)
       end
     end

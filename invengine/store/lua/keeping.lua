@@ -25,7 +25,8 @@ redis.register_function('invengine_apply_network', apply_network)
 
 local FORGET_MAX = 500 -- reservations per call
 
--- Takes closed reservations of a period out of the sets of their references. Returns how many, and whether all are done.
+-- Takes closed reservations of a period out of the sets of their references. Returns how many, and whether all are
+-- done.
 local function forget_closed(tag, key)
   local records = call('HSCAN', key, '0', 'COUNT', FORGET_MAX)[2]
   for i = 1, #records, 2 do

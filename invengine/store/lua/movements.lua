@@ -143,8 +143,9 @@ end
 --   args   1 message: { ..., { partition of a SKU, ... }, items, { item's event partition, ... }, { event, ... },
 --          { reason TAB reference, ... } }; an event is source TAB event_id; items are flat, MOVEMENT_SIZE fields each
 --   reply  per movement, as far as this call went: { result, on_hand, reserved, revision, then for STALE and REFUSED:
---          OLDER_COUNT, counted_at | COVERED_BY_COUNT, counted_at | COUNT_TOO_OLD, oldest | REVISION_MISMATCH, revision |
---          INSUFFICIENT_STOCK, wanted, available | QUANTITY_OUT_OF_RANGE, on_hand, quantity }, or
+--          OLDER_COUNT, counted_at | COVERED_BY_COUNT, counted_at | COUNT_TOO_OLD, oldest |
+--          REVISION_MISMATCH, revision | INSUFFICIENT_STOCK, wanted, available |
+--          QUANTITY_OUT_OF_RANGE, on_hand, quantity }, or
 --          { SWEEP_FIRST, partition }: sweep it, then send this one and those after it again
 local function post_movements(_, args)
   local message = begin_call(args)

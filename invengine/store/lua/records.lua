@@ -45,7 +45,8 @@ local function each_allocation(record, visit)
 end
 
 local function open_units(record, allocation)
-  return whole(record[allocation + QUANTITY]) - whole(record[allocation + FULFILLED]) - whole(record[allocation + RELEASED])
+  local gone = whole(record[allocation + FULFILLED]) + whole(record[allocation + RELEASED])
+  return whole(record[allocation + QUANTITY]) - gone
 end
 
 -- The row of a hold: `units` of it count until `expires_at`; 0 and '0' when it is none any more.

@@ -64,8 +64,8 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
   return wanted - best, best
 end
 
--- A line in the message: partition, sku, quantity, the line's fields of the record up to the destination with a TAB before
--- and after, 1 when it may be split else 0, place in the lists.
+-- A line in the message: partition, sku, quantity, the line's fields of the record up to the destination with a TAB
+-- before and after, 1 when it may be split else 0, place in the lists.
 local LINE_SIZE = 6
 
 -- Takes all lines of an item. Returns nil when the item may be recorded, else its refusal; then nothing is taken.
@@ -119,10 +119,11 @@ end
 local held_count -- reservations made by this call
 local second_of -- time to live -> the text of the second when it is over
 
--- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after it.
+-- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after
+-- it.
 local function record_takes(line, partition, t, cause, expires_at)
-  local rows, first, allocations = rows_in(partition), t, nil
-  local n, end_of_line = #rows, '\t' .. expires_at .. '\t\n'
+  local rows, allocations = rows_in(partition), nil
+  local n = #rows
   while take_line[t] == line and t <= take_count do
     local p = take_position[t]
     local location, units, leg = location_of[p], text_of(take_units[t]), new_leg(partition)
@@ -132,12 +133,12 @@ local function record_takes(line, partition, t, cause, expires_at)
     n = n + 1
     rows[n] = 'P\t' .. sku_of[p] .. '\t' .. location .. '\t' .. on_hand_text[p] .. '\t' .. reserved_text[p] .. '\t'
       .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\nH\t' .. leg .. '\t' .. sku_of[p] .. '\t'
-      .. location .. '\t' .. units .. end_of_line
+      .. location .. '\t' .. units .. '\t' .. expires_at .. '\t\n'
     local allocation = '\t' .. location .. '\t' .. leg .. '\t' .. units .. '\t0\t0'
     allocations = allocations and allocations .. allocation or allocation
     t = t + 1
   end
-  return text_of(t - first) .. allocations, t
+  return allocations, t
 end
 
 -- Records an item whose units are taken. Returns the text of the record.
@@ -146,12 +147,12 @@ end
 local function record_item(items, at, line_count, home, id, head, tail, cause, expires_at)
   local home_rows, lines, t, entry = rows_in(home), tail, 1, text_of(home) .. '\t' .. id
   for line = 1, line_count do
-    local partition, allocations = items[at], '0'
+    local partition, first, allocations = items[at], t, ''
     if take_line[t] == line and t <= take_count then
       allocations, t = record_takes(line, partition, t, cause, expires_at)
       look_at(partition, expires_at, entry)
     end
-    lines = lines .. items[at + 3] .. allocations
+    lines = lines .. items[at + 3] .. text_of(t - first) .. allocations
     at = at + LINE_SIZE
   end
   local text = head .. now_text .. '\t' .. expires_at .. '\t' .. revision_texts[home] .. lines
@@ -167,11 +168,11 @@ local ITEM_SIZE = 8 -- fields of an item before its reference sets and lines
 
 -- Reserves units: each item all or nothing, or as much as there is.
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
---   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { item's request partition, ... },
---          { request, ... }, { home, ... }, { reservation_id, ... } }
---          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0, head,
---          tail and cause as `record_item` takes them, count of reference sets, line count; then the names of these sets
---          (`customer:<ref>` and so on), then LINE_SIZE fields per line
+--   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { partition of the item's
+--          request, ... }, { request, ... }, { home, ... }, { reservation_id, ... } }
+--          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0,
+--          head, tail and cause as `record_item` takes them, count of reference sets, line count; then the names of
+--          these sets (`customer:<ref>` and so on), then LINE_SIZE fields per line
 --   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
 --          REQUEST_MISMATCH | RESERVATION_EXISTS | UNKNOWN_SKU, line | INSUFFICIENT_STOCK, line, available, ... |
 --          SWEEP_FIRST, partition: sweep it, then send this item and those after it again

@@ -5,7 +5,7 @@ local sku_of, location_of, partition_of -- what p is
 local on_hand, reserved -- its numbers
 local on_hand_text, reserved_text -- and their texts, to be kept in step
 local reserved_before -- reserved without what the item takes that is being decided
-local revised, counted_text -- texts of its revision and counted_at_ms ('0' when it never was); few calls need the numbers
+local revised, counted_text -- texts of its revision and counted_at_ms, '0' when it never was; few need the numbers
 local is_changed, changed_positions -- p -> true, and these p in order
 local places_of -- sku -> location -> p, or false where the SKU has no stock
 local stock_keys -- sku -> its key
@@ -117,8 +117,8 @@ end
 -- The row of a change of a position, from its numbers now.
 local function position_row(p, units, set_aside, kind, actor_and_cause, reason_and_reference, occurred_at)
   return 'P\t' .. sku_of[p] .. '\t' .. location_of[p] .. '\t' .. on_hand_text[p] .. '\t' .. reserved_text[p] .. '\t'
-    .. counted_text[p] .. '\t' .. text_of(units) .. '\t' .. text_of(set_aside) .. '\t' .. kind .. '\t' .. actor_and_cause
-    .. '\t' .. reason_and_reference .. '\t' .. occurred_at .. '\t\n'
+    .. counted_text[p] .. '\t' .. text_of(units) .. '\t' .. text_of(set_aside) .. '\t' .. kind .. '\t'
+    .. actor_and_cause .. '\t' .. reason_and_reference .. '\t' .. occurred_at .. '\t\n'
 end
 
 -- Remembers a change of on_hand that a later count may have to keep on top.
@@ -138,7 +138,7 @@ end
 -- Appends to a trail and drops entries that no count can ask for any more: as many as were added and one more, so that
 -- it shrinks while it is used; one that is not used any more goes as a whole.
 local function write_trail(key, entries)
-  call_in_parts('RPUSH', key, entries)
+  append(key, entries)
   local oldest = now_ms - count_window_ms - AHEAD_MS
   local first, over = call('LRANGE', key, 0, #entries), 0
   while over < #first and number(match(first[over + 1], '^%d+')) < oldest do
@@ -150,25 +150,24 @@ local function write_trail(key, entries)
   call('PEXPIRE', key, text_of(count_window_ms + 2 * AHEAD_MS))
 end
 
+local function position_text(p)
+  return on_hand_text[p] .. ',' .. reserved_text[p] .. ',' .. revised[p] .. ',' .. counted_text[p]
+end
+
 write_positions = function()
-  local count, i = #changed_positions, 1
-  while i <= count do -- neighbours of one SKU are written together
-    local p = changed_positions[i]
-    local sku, text = sku_of[p], on_hand_text[p] .. ',' .. reserved_text[p] .. ',' .. revised[p] .. ',' .. counted_text[p]
-    if sku_of[changed_positions[i + 1]] ~= sku then
-      call('HSET', stock_keys[sku], location_of[p], text)
+  local i, p = 1, changed_positions[1]
+  while p do
+    local sku, values = sku_of[p], { location_of[p], position_text(p) }
+    local key = stock_keys[sku]
+    i = i + 1
+    p = changed_positions[i]
+    while p and sku_of[p] == sku do -- neighbours of one SKU are written together
+      local n = #values
+      values[n + 1], values[n + 2] = location_of[p], position_text(p)
       i = i + 1
-    else
-      local values = {}
-      while p and sku_of[p] == sku do
-        local n = #values
-        values[n + 1] = location_of[p]
-        values[n + 2] = on_hand_text[p] .. ',' .. reserved_text[p] .. ',' .. revised[p] .. ',' .. counted_text[p]
-        i = i + 1
-        p = changed_positions[i]
-      end
-      call_in_parts('HSET', stock_keys[sku], values)
+      p = changed_positions[i]
     end
+    set_fields(key, values)
   end
   for t = 1, #trails do
     write_trail(trails[t][1], trails[t][2])

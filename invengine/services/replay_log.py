@@ -1,0 +1,224 @@
+"""One partition's change log, replayed: every change added up, and what in the log itself does not add up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from sys import intern
+from typing import TYPE_CHECKING, Final, Protocol
+
+from invengine.domain.orders import ReservationState
+from invengine.domain.stock import UNITS_MAX
+from invengine.services.integrity_report import LOG_REPLAYS, NOWHERE, READABLE, Place
+from invengine.store.records import LogEntry, LogTrimmed
+
+if TYPE_CHECKING:
+    from invengine.store.redis_store import RedisStore
+
+LOG_CHUNK: Final = 200
+ROWS_A_TURN: Final = 500
+"""Replayed before others have their turn: a few milliseconds."""
+
+POSITION_COLUMNS: Final = 15
+HOLD_COLUMNS: Final = 7
+RECORD_COLUMNS_LEAST: Final = 12
+NUMBERS: Final = ("on_hand", "reserved", "revision", "counted_at_ms")
+"""The numbers of a position's text, in order."""
+
+_LIVE: Final = {ReservationState.HELD.value, ReservationState.CONFIRMED.value}
+
+
+class Report(Protocol):
+    """Takes one violation: the invariant, where, a sentence, what should be and what is."""
+
+    def __call__(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0, /) -> None:
+        """Takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the log says last of a reservation."""
+
+    text: str
+    recorded_at_ms: int
+
+    @property
+    def state(self) -> str:
+        """The word of its state."""
+        return self.text.partition("\t")[0]
+
+    @property
+    def is_live(self) -> bool:
+        """HELD or CONFIRMED."""
+        return self.state in _LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in the log itself that does not add up."""
+
+    invariant: str
+    place: Place
+    what: str
+    expected: int = 0
+    actual: int = 0
+
+
+class PartitionLog:
+    """The model of one partition: what its log comes to, from revision `first` to `applied`."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.first = 1
+        self.applied = 0
+        self.positions: dict[str, dict[str, str] | None] = {}
+        """SKU -> location -> text as the store keeps it; None: this SKU is judged, rows of it do not matter."""
+        self.records: dict[str, Record] = {}
+        self._keeps_records = True
+        self._faults: list[Fault] = []
+
+    def begin_after(self, revision: int) -> None:
+        """Forgets what is not judged: the log begins anew after `revision`, later than all that was replayed."""
+        self.first, self.applied = revision + 1, revision
+        self.positions = {sku: places for sku, places in self.positions.items() if places is None}
+        self.records.clear()
+
+    def covers(self, revision: int) -> bool:
+        """Whether the entry of this revision was replayed or will be."""
+        return revision >= self.first
+
+    def apply(self, entry: LogEntry) -> int:
+        """Replays the next entry; how many rows it has."""
+        self.applied = entry.revision
+        lines = entry.rows.split(b"\n")
+        for line in lines[:-1]:
+            try:
+                self._apply_row(entry, line.decode().split("\t"))
+            except ValueError as error:
+                self._fault(READABLE, NOWHERE, f"row {line!r} of revision {entry.revision} cannot be read: {error}")
+        if lines[-1]:
+            self._fault(READABLE, NOWHERE, f"revision {entry.revision} ends within a row: {lines[-1]!r}")
+        return len(lines)
+
+    def drop_records(self) -> None:
+        """The reservations are judged: nothing of them is kept from now on."""
+        self.records.clear()
+        self._keeps_records = False
+
+    def faults_to_tell(self) -> list[Fault]:
+        """What did not add up since this was asked before. No entry is read twice, so nothing is told twice."""
+        found, self._faults = self._faults, []
+        return found
+
+    def _apply_row(self, entry: LogEntry, row: list[str]) -> None:
+        kind, count = row[0], len(row)
+        if kind == "P" and count == POSITION_COLUMNS:
+            self._apply_position(entry.revision, row)
+        elif kind == "R" and count >= RECORD_COLUMNS_LEAST:
+            self._apply_record(entry, row)
+        elif kind != "H" or count != HOLD_COLUMNS:
+            raise ValueError(f"{count} columns of kind {kind!r}")
+
+    def _apply_position(self, revision: int, row: list[str]) -> None:
+        sku, location = row[1], row[2]
+        on_hand, reserved, counted_at_ms, units, set_aside = map(int, row[3:8])
+        places = self.positions.setdefault(sku, {})
+        if places is None:
+            return
+        before = places.get(location) or ("0,0" if self.first == 1 else "")
+        if before:
+            known = [int(number) for number in before.split(",")[:2]]
+            said = [on_hand - units, reserved - set_aside]
+            for name, expected, actual in zip(NUMBERS, known, said, strict=False):
+                if expected != actual:
+                    what = f"revision {revision} changes {name} from {actual}, the changes before it come to {expected}"
+                    self._fault(LOG_REPLAYS, (sku, location), what, expected, actual)
+        places[intern(location)] = f"{on_hand},{reserved},{revision},{counted_at_ms}"
+
+    def _apply_record(self, entry: LogEntry, row: list[str]) -> None:
+        if not self._keeps_records:
+            return
+        reservation_id, state_before = row[1], row[2]
+        known = self.records.get(reservation_id)
+        before = known.state if known else ""
+        is_reused = not state_before and known and not known.is_live  # the closed one with this id was forgotten
+        if before != state_before and (known or self.first == 1) and not is_reused:
+            what = (
+                f"revision {entry.revision} changes reservation {reservation_id} from {state_before or 'nothing'}, "
+                f"the changes before it come to {before or 'nothing'}"
+            )
+            self._fault(LOG_REPLAYS, NOWHERE, what)
+        self.records[reservation_id] = Record("\t".join(row[3:-1]), entry.recorded_at_ms)
+
+    def _fault(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0) -> None:
+        what = f"the log of partition {self.partition}: {what}"
+        self._faults.append(Fault(invariant, place, what, expected, actual))
+
+    def fault_of_log(self, what: str) -> None:
+        """The log is not whole."""
+        self._fault(LOG_REPLAYS, NOWHERE, what)
+
+
+class LogReader:
+    """Reads logs of a store into their models."""
+
+    def __init__(self, store: RedisStore, report: Report) -> None:
+        self._store = store
+        self._report = report
+
+    async def follow(self, log: PartitionLog) -> None:
+        """Replays a log up to the revision that the store has now; tells what in it does not add up."""
+        newest = (await self._store.revisions())[log.partition]
+        restarts = rows = 0
+        while log.applied < newest:
+            try:
+                entries = await self._after(log, log.applied, LOG_CHUNK)
+            except LogTrimmed:
+                await self._begin_anew(log, newest, restarts)
+                restarts += 1
+                continue
+            if not entries:
+                at = log.applied
+                log.begin_after(newest)
+                log.fault_of_log(f"ends at revision {at}, the store is at {newest}")
+            for entry in entries:
+                if entry.revision != log.applied + 1:
+                    gap = f"revisions {log.applied + 1} to {entry.revision - 1} are missing"
+                    log.begin_after(entry.revision - 1)
+                    log.fault_of_log(gap)
+                rows += log.apply(entry)
+                if rows > ROWS_A_TURN:
+                    rows = 0
+                    await asyncio.sleep(0)
+        for fault in log.faults_to_tell():
+            self._report(fault.invariant, fault.place, fault.what, fault.expected, fault.actual)
+
+    async def _begin_anew(self, log: PartitionLog, newest: int, restarts: int) -> None:
+        """Goes to where the log begins now; further in with every restart, since writers trim while this reads."""
+        at = log.applied
+        is_gap = bool(at) and await self._has(log, at)
+        gone, there = at, newest  # entries after `gone` are missing, those after `there` are not
+        while there - gone > 1:
+            middle = (gone + there) // 2
+            try:
+                await self._after(log, middle, 1)
+            except LogTrimmed:
+                gone = middle
+            else:
+                there = middle
+        log.begin_after(there + (newest - there) * min(restarts, 8) // 8)
+        if is_gap:
+            log.fault_of_log(f"revisions after {at} are missing")
+
+    async def _has(self, log: PartitionLog, revision: int) -> bool:
+        """Whether the log still has this entry: then what is missing after it was not trimmed."""
+        try:
+            return bool(await self._after(log, revision - 1, 1))
+        except LogTrimmed:
+            return False
+
+    async def _after(self, log: PartitionLog, revision: int, count: int) -> list[LogEntry]:
+        """Entries of one log: nothing of the others is after their end."""
+        after = [UNITS_MAX] * self._store.partitions
+        after[log.partition] = revision
+        return await self._store.read_log(after, 0, count)

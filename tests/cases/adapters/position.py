@@ -1,0 +1,100 @@
+"""Kind `position`: one SKU at one location, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invengine.v1 import common_pb2, reservation_service_pb2, stock_service_pb2
+from tests.cases.adapters.calls import FRESH, answer, available, move, reserve
+from tests.rpc.engines import Stubs
+
+SKU, LOCATION, CHANNEL = "LAMP", "SHELF", "shop"
+NETWORK = """\
+locations: {SHELF: {kind: warehouse}}
+groups: {all: [SHELF]}
+channels: {shop: {groups: [all]}}
+"""
+MOVEMENTS = {"receive": "RECEIPT", "sell": "SALE", "adjust": "ADJUSTMENT", "return": "RETURN", "count": "COUNT"}
+APPLIED = stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
+REFUSED = stock_service_pb2.PostMovementsResponse.Outcome.RESULT_REFUSED
+
+
+async def run(stubs: Stubs, case: dict[str, Any]) -> None:
+    """Open the position, do the steps, look at the end."""
+    await stubs.apply_network(NETWORK, "case")
+    await stubs.receive(SKU, case["on_hand"], LOCATION)
+    for number, step in enumerate(case["steps"], 1):
+        done = set(step) & {*MOVEMENTS, *RESERVING, "is"}
+        assert len(done) == 1, f"step {number} is not one step: {step}"
+        (verb,) = done
+        if verb == "is":
+            await look(stubs, step["is"])
+        elif verb in MOVEMENTS:
+            await moved(stubs, verb, step, number)
+        else:
+            await RESERVING[verb](stubs, step, number)
+    await look(stubs, case["ends"])
+
+
+async def look(stubs: Stubs, expected: dict[str, int]) -> None:
+    """The position has these numbers."""
+    request = stock_service_pb2.GetPositionRequest(sku=SKU, location=LOCATION, consistency=FRESH)
+    position = (await stubs.stock.GetPosition(request)).position
+    numbers = {
+        "on_hand": position.on_hand,
+        "reserved": position.reserved,
+        "shortfall": position.shortfall,
+        "available": await available(stubs, SKU, CHANNEL),
+    }
+    assert {name: numbers[name] for name in expected} == expected
+
+
+async def moved(stubs: Stubs, verb: str, step: dict[str, Any], number: int) -> None:
+    """One movement: applied, or refused with the word of the step."""
+    outcome = await move(stubs, f"step {number}", MOVEMENTS[verb], step[verb], SKU, LOCATION)
+    word = step.get("refused", "")
+    assert outcome.result == (REFUSED if word else APPLIED), outcome
+    assert outcome.refusal.reason == (common_pb2.ErrorReason.Value(f"ERROR_REASON_{word}") if word else 0)
+
+
+async def reserved(stubs: Stubs, step: dict[str, Any], _: int) -> None:
+    """Reserve for an order; a repeated order is answered as the first time."""
+    wanted = step["reserve"] if isinstance(step["reserve"], list) else [step["reserve"]]
+    lines = [{"sku": SKU, "quantity": quantity} for quantity in wanted]
+    response = await answer(reserve(stubs, step["order"], CHANNEL, lines), step.get("refused", ""))
+    if response is not None:
+        assert response.replayed == step.get("repeated", False)
+
+
+async def confirmed(stubs: Stubs, step: dict[str, Any], number: int) -> None:
+    """The order is firm."""
+    request = reservation_service_pb2.ConfirmReservationRequest(
+        request_id=f"step {number}", reservation_id=step["confirm"], channel=CHANNEL
+    )
+    await answer(stubs.reservations.ConfirmReservation(request), step.get("refused", ""))
+
+
+async def shipped(stubs: Stubs, step: dict[str, Any], number: int) -> None:
+    """Units of the order leave."""
+    request = reservation_service_pb2.FulfilReservationRequest(**some_units(step, "ship", number))
+    await answer(stubs.reservations.FulfilReservation(request), step.get("refused", ""))
+
+
+async def released(stubs: Stubs, step: dict[str, Any], number: int) -> None:
+    """Units of the order are given back."""
+    request = reservation_service_pb2.ReleaseReservationRequest(**some_units(step, "release", number))
+    await answer(stubs.reservations.ReleaseReservation(request), step.get("refused", ""))
+
+
+def some_units(step: dict[str, Any], verb: str, number: int) -> dict[str, Any]:
+    """Units of the one line of an order."""
+    line = reservation_service_pb2.LineUnits(line_id="1", quantity=step[verb])
+    return {
+        "request_id": f"step {number}",
+        "reservation_id": step["order"],
+        "channel": CHANNEL,
+        "lines": [line],
+    }
+
+
+RESERVING = {"reserve": reserved, "confirm": confirmed, "ship": shipped, "release": released}
