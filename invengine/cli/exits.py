@@ -48,7 +48,7 @@ _FAMILIES: Final = (
 )
 
 _ADVICE: Final = {
-    "INSUFFICIENT_STOCK": "Ask for fewer, leave out --location to look elsewhere, or take what there is with "
+    "INSUFFICIENT_STOCK": "Ask for fewer, name no location to look elsewhere, or reserve what there is with "
     "--best-effort.",
     "REQUEST_MISMATCH": "Use a new --request-id for a new request; repeat the old content under the old one.",
     "UNKNOWN_SKU": "Record its first stock: invengine stock post RECEIPT SKU LOCATION QUANTITY.",
