@@ -95,6 +95,15 @@ async def test_unknown_lines_are_named(world: World, verb: str) -> None:
     assert await reserved(world) == {"AMS1": 4, "BER1": 0}
 
 
+@pytest.mark.parametrize("verb", ["amend", "rebind"])
+async def test_a_damaged_position_is_told_as_a_fault_and_left_as_it_is(world: World, verb: str) -> None:
+    await held(world)
+    key = f"{{p{partition_of('LAMP', world.store.partitions)}}}:stock:LAMP"
+    await world.client.hset(key, "AMS1", "10,3,2,0")
+    assert isinstance(await one(world, verb, to(2, "BER1")), errors.InternalError)
+    assert await reserved(world) == {"AMS1": 3, "BER1": 0}
+
+
 # amend
 
 
