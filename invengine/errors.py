@@ -193,6 +193,7 @@ class InsufficientStock(Refused):
 
     @property
     def metadata(self) -> dict[str, str]:
+        """The first short line, and how many there are."""
         first = self.short_lines[0]
         return {
             "line_id": first.line_id,
@@ -440,6 +441,7 @@ class NetworkInvalid(InventoryError):
 
     @property
     def metadata(self) -> dict[str, str]:
+        """The first fault, and how many there are."""
         first = self.faults[0]
         return {"faults": str(len(self.faults)), "line": str(first.line), "path": first.path, "problem": first.problem}
 

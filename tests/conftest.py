@@ -6,12 +6,17 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from invengine import kernels
 from tests import redis_servers
 from tests.redis_servers import RunningRedis
 
-# Compiled before the first test: otherwise the first Hypothesis example of a kernel would meet its deadline.
+# Time never decides a test: the machine may be busy.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
+# Compiled before the first test, so that none of them pays for it.
 kernels.warm_up()
 
 

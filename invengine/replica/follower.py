@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 VERIFY_SECONDS: Final = 1.0  # how often the store is asked for its time, and whether its log is still the same
 RETRY_SECONDS: Final = 0.05  # pause after the store was away, doubled up to
 RETRY_SECONDS_MAX: Final = 1.0
+OWN_WRITES_PAUSE_SECONDS: Final = 0.005
+"""After a look that found only what was applied already: a busy server reads its own writes back in larger pieces."""
 
 
 class Source(Protocol):
@@ -154,7 +156,8 @@ class Follower:
         if self._disruptions() != disruptions:
             self._verified_at = float("-inf")
             return
-        self._apply(entries, began)
+        if entries and not self._apply(entries, began):
+            await self._pause(OWN_WRITES_PAUSE_SECONDS)
 
     async def _verify(self) -> None:
         """A look that first compares what was applied last with what the log has there: a failover may lose some."""
@@ -172,9 +175,10 @@ class Follower:
         if self._disruptions() == disruptions:
             self._verified_at = began
 
-    def _apply(self, entries: Sequence[Entry], began: float) -> None:
-        """Applies what a look that began then has found."""
+    def _apply(self, entries: Sequence[Entry], began: float) -> bool:
+        """Applies what a look that began then has found; whether any of it was news."""
         replica = self._replica
+        before = list(replica.applied)
         replica.apply(entries)
         if replica.fault is not None:
             raise replica.fault
@@ -182,6 +186,7 @@ class Follower:
             raise HistoryLost("the log has a gap")
         if len(entries) < self._count:
             replica.caught_up(began)
+        return replica.applied != before
 
     async def _reload(self, lost: Exception) -> None:
         _log.warning("the replica is loaded anew: %s", lost)

@@ -37,7 +37,7 @@ class AdminServiceStub:
     """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
     on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
     With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
-    with the positions and reservations in Redis: some seconds per million changes more.
+    with the positions and reservations in Redis: some 15 seconds more per million changes.
     """
 
 @_typing.type_check_only
@@ -49,7 +49,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
     on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
     With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
-    with the positions and reservations in Redis: some seconds per million changes more.
+    with the positions and reservations in Redis: some 15 seconds more per million changes.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +64,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
         on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
         With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
-        with the positions and reservations in Redis: some seconds per million changes more.
+        with the positions and reservations in Redis: some 15 seconds more per million changes.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -340,6 +340,21 @@ async def test_all_closed_records_may_be_forgotten(world: tuple[RedisStore, Redi
     assert (await replayed(store)).violations == []
 
 
+async def test_an_id_may_be_used_again_once_it_is_forgotten(redis_url: str) -> None:
+    async with opened(redis_url, retention_seconds=1) as (store, _):
+        await store.post_movements([movement("RECEIPT", 10, await store.now_ms())])
+        await store.reserve([request(1, reservation_id="again")])
+        await store.release([change("again")])
+        over = await store.now_ms() + 2000
+        while await store.now_ms() < over:
+            await asyncio.sleep(0.05)
+        assert await store.forget_old(partition_of("again", PARTITIONS)) == 1
+        (made,) = (await store.reserve([request(2, reservation_id="again")])).outcomes
+        assert isinstance(made, ReservationAnswer)
+        found = await replayed(store)
+        assert (found.violations, found.replayed.reservations_covered) == ([], 1)
+
+
 # Damage of the log itself
 
 
@@ -453,29 +468,39 @@ async def test_a_log_that_is_trimmed_while_it_is_read_is_no_fault(
 # A live store
 
 
-async def test_nothing_is_found_while_everything_moves(
-    stores: tuple[RedisStore, Redis], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, _ = stores
-    monkeypatch.setattr(replay_log, "LOG_CHUNK", 7)  # the log grows while it is read
+@asynccontextmanager
+async def trading(*traders: Trader) -> AsyncIterator[None]:
+    """They trade until the end of the block."""
     done = asyncio.Event()
-    traders = [Trader(store, seed) for seed in range(10, 13)]
-    for trader in traders:
-        await trader.some(20)
 
     async def trade(trader: Trader) -> None:
         while not done.is_set():
             await trader.some(1)
 
-    tasks = [asyncio.create_task(trade(trader)) for trader in traders]
+    async with asyncio.TaskGroup() as tasks:
+        for trader in traders:
+            tasks.create_task(trade(trader))
+        try:
+            yield
+        finally:
+            done.set()
+
+
+async def test_nothing_is_found_while_everything_moves(
+    stores: tuple[RedisStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = stores
+    monkeypatch.setattr(replay_log, "LOG_CHUNK", 7)  # the log grows while it is read
+    traders = [Trader(store, seed) for seed in range(10, 13)]
+    for trader in traders:
+        await trader.some(20)
     before = sum(await store.revisions())
     covered = 0
-    for _ in range(3):
-        found = await replayed(store)
-        assert found.violations == []
-        covered += found.replayed.positions_covered + found.replayed.reservations_covered
-    done.set()
-    await asyncio.gather(*tasks)
+    async with trading(*traders):
+        for _ in range(3):
+            found = await replayed(store)
+            assert found.violations == []
+            covered += found.replayed.positions_covered + found.replayed.reservations_covered
     assert sum(await store.revisions()) > before + 20
     assert covered > 100
     found = await replayed(store)
@@ -488,17 +513,8 @@ async def test_damage_is_found_while_everything_else_moves(stores: tuple[RedisSt
     store, redis = stores
     await store.post_movements([movement("RECEIPT", 10, await store.now_ms())])
     await more_on_hand(redis)
-    done = asyncio.Event()
-    trader = Trader(store, 20)
-
-    async def trade() -> None:
-        while not done.is_set():
-            await trader.some(1)
-
-    task = asyncio.create_task(trade())
-    found = await replayed(store)
-    done.set()
-    await task
+    async with trading(Trader(store, 20)):
+        found = await replayed(store)
     assert found.in_short == [(*LAMP, "AMS1", 10, 11)]
 
 
