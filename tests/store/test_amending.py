@@ -264,12 +264,13 @@ async def test_more_due_holds_than_a_call_expires_are_swept_first(open_world: Ca
     assert standing(outcome) == [[("BER1", 4), ("AMS1", 10)] if verb == "amend" else [("AMS1", 4)]]
 
 
-async def test_raised_units_expire_with_the_others(world: World) -> None:
+async def test_units_of_an_added_line_expire_with_the_others(world: World) -> None:
+    """Whoever sweeps the partition of the added SKU alone finds the reservation too."""
+    assert partition_of("LAMP", 4) != partition_of("SOFA", 4)
     await held(world, line(2, sku="SOFA"), time_to_live_seconds=10)
     await one(world, "amend", added=(line(3, "BER1", line_id="2"),))
     await world.clock.advance(11_000)
-    for partition in {partition_of("LAMP", 4), partition_of("SOFA", 4)}:
-        await world.store.expire_due(partition)
+    assert (await world.store.expire_due(partition_of("LAMP", 4)))[0].outcomes == ["A"]
     assert (await reserved(world), await reserved(world, "SOFA")) == ({"AMS1": 0, "BER1": 0}, {"AMS1": 0})
 
 
