@@ -12,6 +12,7 @@
     |                           CountTooOld, NetworkMissing
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
+    |- LineExists               the id belongs to another line of the reservation
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
@@ -393,6 +394,18 @@ class ReservationExists(InventoryError):
 
     def __str__(self) -> str:
         return f"reservation {self.reservation_id!r} exists already"
+
+
+@dataclass(eq=False)
+class LineExists(InventoryError):
+    """The line_id of a line to add belongs to a line of the reservation, perhaps to one that was removed."""
+
+    reason = "LINE_EXISTS"
+    reservation_id: str
+    line_id: str
+
+    def __str__(self) -> str:
+        return f"reservation {self.reservation_id!r} has a line {self.line_id!r} already"
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from invengine.domain.orders import (
     Candidate,
     Destination,
     Fulfilment,
+    LinePlacement,
     LineRequest,
     LineUnits,
     ReservationChange,
@@ -89,10 +90,62 @@ line_units = st.builds(
 )
 
 
+placements = st.lists(
+    st.builds(
+        LinePlacement,
+        rarely(st.just("9"), st.sampled_from(LINE_IDS[:2]), 15),
+        st.integers(0, 12),
+        rarely(st.just(()), candidates),
+        st.booleans(),
+        st.sampled_from(["", "AMS1"]),
+    ),
+    max_size=2,
+    unique_by=lambda placement: placement.line_id,
+).map(tuple)
+
+added_lines = st.lists(
+    st.builds(
+        LineRequest,
+        st.sampled_from(["", "", "", "2", "x"]),
+        skus,
+        st.integers(1, 6),
+        candidates,
+        st.sampled_from(Fulfilment),
+        destinations,
+        st.booleans(),
+        st.sampled_from(["", "AMS1"]),
+    ),
+    max_size=2,
+).map(tuple)
+
+
 def reservation_changes(
-    request_ids: st.SearchStrategy[str], reservation_ids: st.SearchStrategy[str]
+    request_ids: st.SearchStrategy[str], reservation_ids: st.SearchStrategy[str], verb: str = ""
 ) -> st.SearchStrategy[ReservationChange]:
-    """Changes of reservations with ids of the test's choice."""
+    """Changes of reservations with ids of the test's choice; only what `verb` reads differs from change to change."""
+    if verb in ("amend", "rebind"):
+        return st.builds(
+            ReservationChange,
+            request_ids,
+            fingerprints,
+            reservation_ids,
+            channels,
+            maybe_revisions,
+            placements=placements,
+            added=added_lines if verb == "amend" else st.just(()),
+        )
+    if verb == "hand_over":
+        return st.builds(
+            ReservationChange,
+            request_ids,
+            fingerprints,
+            reservation_ids,
+            channels,
+            maybe_revisions,
+            time_to_live_seconds=st.sampled_from([0, 0, 1, 10, 40]),
+            to_channel=st.sampled_from(["", *CHANNELS]),
+            to_customer_ref=references,
+        )
     return st.builds(
         ReservationChange,
         request_ids,

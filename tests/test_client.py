@@ -19,7 +19,18 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from invengine import errors
-from invengine.client import CallFailed, Client, Line, LineUnits, Movement, ServerUnreachable, SyncClient, connect
+from invengine.client import (
+    CallFailed,
+    Client,
+    Line,
+    LineAmendment,
+    LineRebinding,
+    LineUnits,
+    Movement,
+    ServerUnreachable,
+    SyncClient,
+    connect,
+)
 from invengine.client.refusals import error_from_refusal
 from invengine.v1 import common_pb2, stock_service_pb2, stock_service_pb2_grpc
 from invengine.v1.availability_service_pb2 import AvailabilityStatus
@@ -95,6 +106,24 @@ async def test_reservations(web: Client) -> None:
     assert [reservation.reservation_id for reservation in listed.reservations] == [name]
     many = await web.reserve_many([web.create_request([Line(sku="c-r", quantity=quantity)]) for quantity in (6, 1)])
     assert [outcome.WhichOneof("outcome") for outcome in many.outcomes] == ["reservation", "refusal"]
+
+
+@pytest.mark.asyncio
+async def test_reservations_that_change(web: Client) -> None:
+    await web.post_movements([receipt("c-m", "WH1", 9), receipt("c-m", "ST1", 9)])
+    name = (await web.reserve([Line(sku="c-m", quantity=4)])).reservation.reservation_id
+    amended = await web.amend(
+        name, lines=[LineAmendment(line_id="1", quantity=2)], added_lines=[Line(sku="c-m", quantity=1)]
+    )
+    assert [(line.line_id, line.quantity) for line in amended.reservation.lines] == [("1", 2), ("2", 1)]
+    revision = amended.reservation.revision
+    rebound = await web.rebind(name, lines=[LineRebinding(location="ST1")], expected_revision=revision)
+    assert {a.location for line in rebound.reservation.lines for a in line.allocations} == {"ST1"}
+    handed = await web.hand_over(name, to_channel="till", to_customer_ref="c-bob", time_to_live_seconds=60)
+    assert (handed.reservation.channel, handed.reservation.customer_ref) == ("till", "c-bob")
+    with pytest.raises(errors.LineExists) as exists:
+        await web.amend(name, added_lines=[Line(line_id="1", sku="c-m", quantity=1)])
+    assert (exists.value.reservation_id, exists.value.line_id) == (name, "1")
 
 
 @pytest.mark.asyncio

@@ -129,7 +129,7 @@ def test_every_kernel_has_a_definition_in_plain_python() -> None:
 
 # What the functions say besides refusals: outcomes, states, kinds of movements and changes; and to Redis.
 OUTCOMES = {"APPLIED", "REPEATED", "SAME", "STALE", "REFUSED", "SWEEP_FIRST"}
-CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "EXPIRE"}
+CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "AMEND", "REBIND", "EXPIRE"}
 OF_REDIS = {"SADD", "SREM", "LIMIT", "MAXLEN", "NX", "XX", "WITHSCORES", "MATCH", "NOVALUES"}
 
 

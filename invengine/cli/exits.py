@@ -9,6 +9,7 @@ from invengine.errors import (
     Exhausted,
     InvalidArgument,
     InventoryError,
+    LineExists,
     MalformedMessage,
     NetworkInvalid,
     NotFound,
@@ -42,12 +43,12 @@ class ExitCode(IntEnum):
 _FAMILIES: Final = (
     ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
-    ((Refused, Stale, ReservationExists, RevisionMismatch), ExitCode.REFUSED),
+    ((Refused, Stale, ReservationExists, LineExists, RevisionMismatch), ExitCode.REFUSED),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
 )
 
 _ADVICE: Final = {
-    "INSUFFICIENT_STOCK": "Ask for fewer, leave out --location to look elsewhere, or take what there is with "
+    "INSUFFICIENT_STOCK": "Ask for fewer, name no location to look elsewhere, or reserve what there is with "
     "--best-effort.",
     "REQUEST_MISMATCH": "Use a new --request-id for a new request; repeat the old content under the old one.",
     "UNKNOWN_SKU": "Record its first stock: invengine stock post RECEIPT SKU LOCATION QUANTITY.",
@@ -67,6 +68,7 @@ _ADVICE: Final = {
     "TIME_TO_LIVE_TOO_LONG": "Ask for a shorter --hold-seconds, or raise the channel's longest in the network file.",
     "COUNT_TOO_OLD": "Count again.",
     "RESERVATION_EXISTS": "Choose another --reservation-id, or leave it out.",
+    "LINE_EXISTS": "Raise that line with --line, or give the new one another id.",
     "REVISION_MISMATCH": "Read it again and decide anew.",
     "NETWORK_MISSING": "Apply one: invengine network apply FILE.",
     "OUTCOME_UNKNOWN": "Run the command again with the same --request-id: nothing is done twice.",

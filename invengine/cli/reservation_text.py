@@ -11,7 +11,13 @@ from invengine.cli.render import instant, say, table, word
 from invengine.cli.session import fail_usage
 
 if TYPE_CHECKING:
-    from invengine.v1.reservation_service_pb2 import LineUnits, Reservation, ReservationLineRequest
+    from invengine.v1.reservation_service_pb2 import (
+        LineAmendment,
+        LineRebinding,
+        LineUnits,
+        Reservation,
+        ReservationLineRequest,
+    )
 
 
 def _whole(text: str, what: str) -> int:
@@ -57,6 +63,61 @@ def units_of(texts: list[str] | None) -> list[LineUnits]:
     return found
 
 
+def amendments_of(texts: list[str] | None, group: str, allow_split: bool) -> list[LineAmendment]:
+    """The lines of `LINE=QUANTITY[@LOCATION]` options; `group` is for lines that name no location."""
+    from invengine.client import LineAmendment
+
+    found = []
+    for text in texts or ():
+        line_id, said, amount = text.rpartition("=")
+        if not said:
+            fail_usage(f"--line {text}: name a quantity, --line {text}=QUANTITY")
+        quantity, _, location = amount.partition("@")
+        found.append(
+            LineAmendment(
+                line_id=line_id,
+                quantity=_whole(quantity, f"--line {text}"),
+                location=location,
+                group="" if location else group,
+                allow_split=allow_split,
+            )
+        )
+    return found
+
+
+def added_lines_of(
+    texts: list[str] | None, group: str, fulfilment: FulfilmentOption, allow_split: bool
+) -> list[ReservationLineRequest]:
+    """The lines of `SKU=QUANTITY[@LOCATION]` options."""
+    items: list[str] = []
+    for text in texts or ():
+        sku, said, amount = text.rpartition("=")
+        if not said:
+            fail_usage(f"--add {text}: name a quantity, --add {text}=QUANTITY")
+        items += (sku, amount)
+    return lines_of(items, "", group, fulfilment, allow_split)
+
+
+def rebindings_of(texts: list[str] | None, location: str, group: str, allow_split: bool) -> list[LineRebinding]:
+    """The lines of `LINE[@LOCATION]` options, all lines where there are none."""
+    from invengine.client import LineRebinding
+
+    found = []
+    for text in texts or ("",):
+        line_id, _, named = text.partition("@")
+        if text and not line_id:
+            fail_usage(f"--line {text}: name the line, --line LINE{text}")
+        found.append(
+            LineRebinding(
+                line_id=line_id,
+                location=named or location,
+                group="" if named else group,
+                allow_split=allow_split,
+            )
+        )
+    return found
+
+
 def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
     """Print a reservation: a line of facts, a table of what was taken where."""
     state = word(type(reservation).State.Name(reservation.state), "STATE_")
@@ -75,6 +136,8 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
     typer.echo("  ".join(parts))
     rows: list[tuple[str | int, ...]] = []
     for line in reservation.lines:
+        if not line.quantity:
+            rows.append((line.line_id, line.sku, "(removed)", 0, 0, 0))
         rows += [(line.line_id, line.sku, a.location, a.quantity, a.fulfilled, a.released) for a in line.allocations]
         if line.short_quantity:
             rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0))

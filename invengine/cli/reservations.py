@@ -9,13 +9,22 @@ import typer
 
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.render import as_json, instant, say, show_json, table, word
-from invengine.cli.reservation_text import lines_of, show_reservation, units_of
-from invengine.cli.session import RequestId, Session, command
+from invengine.cli.reservation_text import (
+    added_lines_of,
+    amendments_of,
+    lines_of,
+    rebindings_of,
+    show_reservation,
+    units_of,
+)
+from invengine.cli.session import RequestId, Session, command, fail_usage
 
 if TYPE_CHECKING:
     from invengine.v1.reservation_service_pb2 import ListReservationsResponse
 
-app = typer.Typer(help="Reservations: show, list, confirm, extend, release, fulfil.", no_args_is_help=True)
+app = typer.Typer(
+    help="Reservations: show, list, confirm, extend, release, fulfil, amend, rebind, hand over.", no_args_is_help=True
+)
 
 _PAGE = 1000
 
@@ -30,6 +39,10 @@ Units = Annotated[
         "--line", metavar="LINE[=QUANTITY[@LOCATION]]", help="Only these units; may repeat. Default: all that are open."
     ),
 ]
+
+
+Group = Annotated[str, typer.Option(help="Take from the locations of this group, by priority.")]
+AllowSplit = Annotated[bool, typer.Option("--allow-split", help="One line may come from several places.")]
 
 
 class State(StrEnum):
@@ -55,9 +68,9 @@ async def reserve(
         typer.Argument(metavar="SKU QUANTITY[@LOCATION]...", help="What to take; QUANTITY@LOCATION takes it there."),
     ],
     location: Annotated[str, typer.Option(help="Where lines that name no location take from.")] = "",
-    group: Annotated[str, typer.Option(help="Take from the locations of this group, by priority.")] = "",
+    group: Group = "",
     fulfilment: Fulfilment = FulfilmentOption.ANY,
-    allow_split: Annotated[bool, typer.Option("--allow-split", help="One line may come from several places.")] = False,
+    allow_split: AllowSplit = False,
     best_effort: Annotated[bool, typer.Option("--best-effort", help="Take what there is.")] = False,
     hold_seconds: HoldSeconds = None,
     reservation_id: Annotated[str, typer.Option(metavar="ID", help="The id to give it.")] = "",
@@ -237,6 +250,105 @@ async def fulfil(
     answer = await session.client.fulfil(
         reservation_id,
         lines=units_of(line),
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)
+
+
+@command(app, "amend")
+async def amend(
+    session: Session,
+    reservation_id: Id,
+    *,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LINE=QUANTITY[@LOCATION]",
+            help="What the line is to have in all, 0 to remove it; more comes from LOCATION. May repeat.",
+        ),
+    ] = None,
+    add: Annotated[
+        list[str] | None, typer.Option(metavar="SKU=QUANTITY[@LOCATION]", help="A line to add; may repeat.")
+    ] = None,
+    group: Group = "",
+    fulfilment: Fulfilment = FulfilmentOption.ANY,
+    allow_split: AllowSplit = False,
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Change quantities of lines and add lines, all of it or nothing. --fulfilment is that of the added lines.
+
+    Example: invengine reservation amend 5f0c... --channel web --line 1=3 --line 2=0 --add CHAIR=1
+    """
+    if not line and not add:
+        fail_usage("Name what to change: --line LINE=QUANTITY or --add SKU=QUANTITY.")
+    answer = await session.client.amend(
+        reservation_id,
+        lines=amendments_of(line, group, allow_split),
+        added_lines=added_lines_of(add, group, fulfilment, allow_split),
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)
+
+
+@command(app, "rebind")
+async def rebind(
+    session: Session,
+    reservation_id: Id,
+    *,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LINE[@LOCATION]", help="Only this line, to LOCATION; may repeat. Default: all lines."),
+    ] = None,
+    location: Annotated[str, typer.Option(help="Where lines that name no location go.")] = "",
+    group: Annotated[str, typer.Option(help="To the locations of this group, by priority.")] = "",
+    allow_split: Annotated[bool, typer.Option("--allow-split", help="One line may go to several places.")] = False,
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Move the open units of lines to other locations; with none named, to the channel's, by priority.
+
+    Example: invengine reservation rebind 5f0c... --channel web --line 1@LON1
+    """
+    answer = await session.client.rebind(
+        reservation_id,
+        lines=rebindings_of(line, location, group, allow_split),
+        channel=session.needs_channel(),
+        expected_revision=expected_revision,
+        request_id=request_id,
+    )
+    show_json(as_json(answer)) if session.json else show_reservation(answer.reservation, answer.replayed)
+
+
+@command(app, "hand-over")
+async def hand_over(
+    session: Session,
+    reservation_id: Id,
+    *,
+    to_channel: Annotated[str, typer.Option(help="The channel that gets it.")] = "",
+    to_customer: Annotated[str, typer.Option(help="Your reference for the customer who gets it.")] = "",
+    hold_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="How long to hold, from now; default: as long as it is held already."),
+    ] = None,
+    expected_revision: ExpectedRevision = None,
+    request_id: RequestId = "",
+) -> None:
+    """Give a reservation to another channel, another customer or both: same units, same id.
+
+    Example: invengine reservation hand-over 5f0c... --channel web --to-channel till --hold-seconds 900
+    """
+    if not to_channel and not to_customer:
+        fail_usage("Name who gets it: --to-channel or --to-customer.")
+    answer = await session.client.hand_over(
+        reservation_id,
+        to_channel=to_channel,
+        to_customer_ref=to_customer,
+        time_to_live_seconds=hold_seconds,
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,

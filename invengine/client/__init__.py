@@ -12,7 +12,16 @@ numbers. Every write carries a request_id, so a call that found the server away,
 repeated with the same id until `retry_seconds` are over: repeating changes nothing twice.
 """
 
-from invengine.client.calls import DEFAULT_SERVER, Client, Line, LineUnits, Movement, new_request_id
+from invengine.client.calls import (
+    DEFAULT_SERVER,
+    Client,
+    Line,
+    LineAmendment,
+    LineRebinding,
+    LineUnits,
+    Movement,
+    new_request_id,
+)
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
 from invengine.client.waiting import SyncClient, connect
 
@@ -21,6 +30,8 @@ __all__ = [
     "CallFailed",
     "Client",
     "Line",
+    "LineAmendment",
+    "LineRebinding",
     "LineUnits",
     "Movement",
     "ServerUnreachable",

@@ -31,6 +31,8 @@ from invengine.v1 import (
 
 T = TypeVar("T")
 Line = reservation_service_pb2.ReservationLineRequest
+LineAmendment = reservation_service_pb2.LineAmendment
+LineRebinding = reservation_service_pb2.LineRebinding
 LineUnits = reservation_service_pb2.LineUnits
 Movement = stock_service_pb2.Movement
 
@@ -272,6 +274,48 @@ class Client:
             reservation_id=reservation_id, lines=lines, **self._change(change)
         )
         return await self._call(self._reservations.FulfilReservation, request)
+
+    async def amend(
+        self,
+        reservation_id: str,
+        *,
+        lines: Iterable[LineAmendment] = (),
+        added_lines: Iterable[Line] = (),
+        **change: Unpack[Change],
+    ) -> reservation_service_pb2.AmendReservationResponse:
+        """Give lines other quantities (0 removes one) and add lines: all of it, or nothing."""
+        request = reservation_service_pb2.AmendReservationRequest(
+            reservation_id=reservation_id, lines=lines, added_lines=added_lines, **self._change(change)
+        )
+        return await self._call(self._reservations.AmendReservation, request)
+
+    async def rebind(
+        self, reservation_id: str, *, lines: Iterable[LineRebinding], **change: Unpack[Change]
+    ) -> reservation_service_pb2.RebindReservationResponse:
+        """Move open units of lines to other locations; one `LineRebinding` without a line_id means all lines."""
+        request = reservation_service_pb2.RebindReservationRequest(
+            reservation_id=reservation_id, lines=lines, **self._change(change)
+        )
+        return await self._call(self._reservations.RebindReservation, request)
+
+    async def hand_over(
+        self,
+        reservation_id: str,
+        *,
+        to_channel: str = "",
+        to_customer_ref: str = "",
+        time_to_live_seconds: float | None = None,
+        **change: Unpack[Change],
+    ) -> reservation_service_pb2.HandOverReservationResponse:
+        """Give it to another channel or customer: same units, same id, for a hold perhaps more time."""
+        request = reservation_service_pb2.HandOverReservationRequest(
+            reservation_id=reservation_id,
+            to_channel=to_channel,
+            to_customer_ref=to_customer_ref,
+            time_to_live=_duration(time_to_live_seconds),
+            **self._change(change),
+        )
+        return await self._call(self._reservations.HandOverReservation, request)
 
     def _change(self, change: Change) -> Change:
         return {

@@ -86,11 +86,31 @@ class LineUnits:
 
 
 @dataclass(frozen=True, slots=True)
-class ReservationChange:
-    """A confirm, extend, release or fulfil of one reservation.
+class LinePlacement:
+    """What a line of a reservation is to have (amend), or where its open units are to go (rebind).
 
-    `lines` is for release and fulfil (empty: everything open), `time_to_live_seconds` for extend, `order_ref` for
-    confirm (empty: keep).
+    `quantity` is for amend: the units of the line in all, those that left counted, those given back not; 0 removes it.
+    `candidates` are where units may be taken, in their order (amend tries the line's own first); the other fields are
+    as in LineRequest.
+    """
+
+    line_id: str
+    quantity: int = 0
+    candidates: tuple[Candidate, ...] = ()
+    allow_split: bool = False
+    named_location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationChange:
+    """One verb for one reservation; each reads the fields that it knows.
+
+    `lines`                 release, fulfil: empty for everything open
+    `time_to_live_seconds`  extend; hand over: 0 to keep the expiry
+    `order_ref`             confirm: empty to keep it
+    `placements`            amend, rebind: each line once
+    `added`                 amend: lines to add; an empty line_id becomes the line's place in the reservation, from 1
+    `to_channel`, `to_customer_ref`  hand over: empty to keep them
     """
 
     request_id: str
@@ -101,6 +121,10 @@ class ReservationChange:
     lines: tuple[LineUnits, ...] = ()
     time_to_live_seconds: int = 0
     order_ref: str = ""
+    placements: tuple[LinePlacement, ...] = ()
+    added: tuple[LineRequest, ...] = ()
+    to_channel: str = ""
+    to_customer_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +152,11 @@ class ReservationLine:
     fulfilment: Fulfilment
     destination: Destination
     allocations: tuple[Allocation, ...]
+
+    @property
+    def standing(self) -> int:
+        """Units that were taken and not given back: open ones and those that left."""
+        return sum(allocation.quantity - allocation.released for allocation in self.allocations)
 
     @property
     def short_quantity(self) -> int:

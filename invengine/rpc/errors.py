@@ -52,6 +52,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "OLDER_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
     "COVERED_BY_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
     "RESERVATION_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+    "LINE_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
     "REVISION_MISMATCH": grpc.StatusCode.ABORTED,
     "OUTCOME_UNKNOWN": grpc.StatusCode.ABORTED,
     "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,

@@ -149,6 +149,27 @@ class ReservationServicer:
         answer, token = await self._reservations.fulfil(request)
         return reservation_service_pb2.FulfilReservationResponse(**_written(answer, token))
 
+    async def AmendReservation(
+        self, request: reservation_service_pb2.AmendReservationRequest, _: Context
+    ) -> reservation_service_pb2.AmendReservationResponse:
+        """Lines get other quantities, and lines are added."""
+        answer, token = await self._reservations.amend(request)
+        return reservation_service_pb2.AmendReservationResponse(**_written(answer, token))
+
+    async def RebindReservation(
+        self, request: reservation_service_pb2.RebindReservationRequest, _: Context
+    ) -> reservation_service_pb2.RebindReservationResponse:
+        """Open units move to other locations."""
+        answer, token = await self._reservations.rebind(request)
+        return reservation_service_pb2.RebindReservationResponse(**_written(answer, token))
+
+    async def HandOverReservation(
+        self, request: reservation_service_pb2.HandOverReservationRequest, _: Context
+    ) -> reservation_service_pb2.HandOverReservationResponse:
+        """Another channel or customer gets it."""
+        answer, token = await self._reservations.hand_over(request)
+        return reservation_service_pb2.HandOverReservationResponse(**_written(answer, token))
+
 
 class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""

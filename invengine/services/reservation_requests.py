@@ -105,14 +105,11 @@ def check_create(message: pb.CreateReservationRequest) -> CheckedRequest:
         optional_text("order_ref", order_ref)
     if cart_ref := message.cart_ref:
         optional_text("cart_ref", cart_ref)
-    lines = _check_lines(message.lines)
+    lines = check_lines(message.lines)
     text = f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{customer_ref}\t{order_ref}\t{cart_ref}\n"
-    for id_, sku, quantity, location, group, fulfilment, to, split in lines:
-        text += f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}"
-        text += f"\t{to.country}\t{to.postal_code}\t{to.location}\n" if to is not _NOWHERE else "\t\t\t\n"
     return CheckedRequest(
         request_id,
-        _fingerprint(text),
+        fingerprint(text + lines_as_text(lines)),
         reservation_id or derived_reservation_id(channel, request_id),
         channel,
         lines,
@@ -135,7 +132,7 @@ def resolve(request: CheckedRequest, network: Network) -> ReserveRequest:
         request.fingerprint,
         request.reservation_id,
         channel,
-        tuple([_resolve_line(line, channel, network) for line in request.lines]),
+        tuple([resolve_line(line, channel, network) for line in request.lines]),
         time_to_live(request.time_to_live_seconds, channel, rules),
         request.best_effort,
         request.customer_ref,
@@ -183,7 +180,7 @@ def check_change(message: Change | LineChange, verb: str) -> ReservationChange:
     text = f"{verb}\t{reservation_id}\t{revision}\t{seconds}\t{order_ref}\n"
     text += "".join([f"{line.line_id}\t{line.location}\t{line.quantity}\n" for line in lines])
     return ReservationChange(
-        request_id, _fingerprint(text), reservation_id, channel, revision, lines, seconds, order_ref
+        request_id, fingerprint(text), reservation_id, channel, revision, lines, seconds, order_ref
     )
 
 
@@ -192,31 +189,43 @@ def derived_reservation_id(channel: str, request_id: str) -> str:
     return blake2b(f"{channel}\t{request_id}".encode(), digest_size=12).hexdigest()
 
 
-def _fingerprint(text: str) -> str:
+def fingerprint(text: str) -> str:
     """Of a request's content. No part of the text holds TAB or LF, so different contents are different texts."""
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _check_lines(messages: Sequence[pb.ReservationLineRequest]) -> list[CheckedLine]:
+def lines_as_text(lines: list[CheckedLine]) -> str:
+    """The content of lines, for a fingerprint."""
+    text = ""
+    for id_, sku, quantity, location, group, fulfilment, to, split in lines:
+        text += f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}"
+        text += f"\t{to.country}\t{to.postal_code}\t{to.location}\n" if to is not _NOWHERE else "\t\t\t\n"
+    return text
+
+
+def check_lines(
+    messages: Sequence[pb.ReservationLineRequest], field: str = "lines", *, is_new: bool = True
+) -> list[CheckedLine]:
+    """Lines to reserve, of a new reservation or to be added to one: there an empty line_id stays for the store."""
     count = len(messages)
     if not 1 <= count <= LINES_MAX:
-        count_of("lines", count, LINES_MAX)
+        count_of(field, count, LINES_MAX)
     lines = []
     for place, message in enumerate(messages):
         try:
-            lines.append(_check_line(message, place))
+            lines.append(_check_line(message, str(place + 1) if is_new else ""))
         except InvalidArgument as refusal:
-            raise InvalidArgument(f"lines[{place}].{refusal.field}", refusal.problem) from None
+            raise InvalidArgument(f"{field}[{place}].{refusal.field}", refusal.problem) from None
     if count > 1:
         seen: set[str] = set()
         for place, line in enumerate(lines):
-            if line.line_id in seen:
-                raise InvalidArgument(f"lines[{place}].line_id", f"{line.line_id!r} is the id of an earlier line")
+            if line.line_id and line.line_id in seen:
+                raise InvalidArgument(f"{field}[{place}].line_id", f"{line.line_id!r} is the id of an earlier line")
             seen.add(line.line_id)
     return lines
 
 
-def _check_line(message: pb.ReservationLineRequest, place: int) -> CheckedLine:
+def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> CheckedLine:
     if line_id := message.line_id:
         optional_text("line_id", line_id)
     sku, quantity = message.sku, message.quantity
@@ -239,7 +248,7 @@ def _check_line(message: pb.ReservationLineRequest, place: int) -> CheckedLine:
     if fulfilment == _SHIP_TO_STORE and not destination.location:
         raise InvalidArgument("destination.location", "is required for FULFILMENT_SHIP_TO_STORE")
     return CheckedLine(
-        line_id or str(place + 1), sku, quantity, location, group, fulfilment, destination, message.allow_split
+        line_id or line_id_without, sku, quantity, location, group, fulfilment, destination, message.allow_split
     )
 
 
@@ -272,7 +281,8 @@ def _check_line_units(messages: Sequence[pb.LineUnits]) -> tuple[LineUnits, ...]
     return tuple(lines)
 
 
-def _resolve_line(line: CheckedLine, channel: str, network: Network) -> LineRequest:
+def resolve_line(line: CheckedLine, channel: str, network: Network) -> LineRequest:
+    """The line with its candidates. LocationNotUsable, ChannelDisabled and what else the network refuses."""
     if line.fulfilment == _SHIP_TO_STORE:
         network.pickup_location(line.destination.location, channel)
     fulfilment = FULFILMENTS[line.fulfilment]

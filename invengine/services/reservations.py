@@ -1,4 +1,4 @@
-"""Reservations: made, looked up, confirmed, extended, released, fulfilled.
+"""Reservations: made, looked up, confirmed, extended, released, fulfilled, amended, rebound, handed over.
 
 Every write is checked and resolved here, decided by the store in one atomic step, and shared with the other writes of
 the loop turn (group commit). Only taking asks what the network allows: what is reserved already can be confirmed,
@@ -21,10 +21,21 @@ from invengine.errors import (
     OutcomeUnknown,
     RequestMismatch,
     ReservationNotFound,
+    RevisionMismatch,
     Unavailable,
 )
 from invengine.services import own_writes, validation
 from invengine.services.group_commit import GroupCommit
+from invengine.services.reservation_amendments import (
+    check_amend,
+    check_hand_over,
+    check_rebind,
+    impossible_change,
+    impossible_placing,
+    resolve_amend,
+    resolve_hand_over,
+    resolve_rebind,
+)
 from invengine.services.reservation_requests import (
     CheckedRequest,
     check_change,
@@ -36,16 +47,22 @@ from invengine.services.reservation_requests import (
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from invengine.domain.network import Network
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.reservation_amendments import CheckedPlacing
     from invengine.services.reservation_requests import Change, LineChange
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import reservation_service_pb2 as pb
 
 REQUESTS_MAX: Final = 1000
 LINES_OF_BATCH_MAX: Final = 10_000
+ATTEMPTS_MAX: Final = 20
+"""Of an amendment whose reservation is changed by others all the time."""
 
 Outcome = ReservationAnswer | InventoryError
 
@@ -92,6 +109,9 @@ class Reservations:
             "extend": store.extend,
             "release": store.release,
             "fulfil": store.fulfil,
+            "amend": store.amend,
+            "rebind": store.rebind,
+            "hand_over": store.hand_over,
         }
         self._changes: dict[str, GroupCommit[ReservationChange, Outcome]] = {
             verb: GroupCommit(verb, call, take_in, metrics, queue_max=queue_max) for verb, call in calls.items()
@@ -185,6 +205,25 @@ class Reservations:
         """Units left their locations."""
         return await self._change("fulfil", message)
 
+    async def amend(self, message: pb.AmendReservationRequest) -> tuple[ReservationAnswer, str]:
+        """Lines get other quantities, and lines are added; a channel that is switched off can only give back."""
+        return await self._place("amend", check_amend(message), resolve_amend)
+
+    async def rebind(self, message: pb.RebindReservationRequest) -> tuple[ReservationAnswer, str]:
+        """Open units move to other locations."""
+        return await self._place("rebind", check_rebind(message), resolve_rebind)
+
+    async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
+        """The reservation gets another channel or customer, and perhaps more time by the new channel's rules."""
+        change = check_hand_over(message)
+        network = self._networks.required()
+        try:
+            resolved = resolve_hand_over(change, network)
+        except InventoryError as refusal:
+            return await self._changed_before("hand_over", impossible_change(change), refusal)
+        answered = await self._changes["hand_over"].submit((resolved,))
+        return self._one(answered.outcomes[0], answered.revisions)
+
     def state_now(self, reservation: Reservation) -> ReservationState:
         """The state that counts now: a hold whose time is over is EXPIRED, swept or not."""
         return reservation.state_at(self._clock.now_ms())
@@ -206,6 +245,32 @@ class Reservations:
             change = _with_seconds(change, seconds)
         answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
+
+    async def _place(
+        self,
+        verb: str,
+        checked: CheckedPlacing,
+        resolve_for: Callable[[CheckedPlacing, Reservation | None, Network], ReservationChange],
+    ) -> tuple[ReservationAnswer, str]:
+        """Writes what was resolved for the reservation as it is; resolved anew when it changed in between."""
+        network = self._networks.required()
+        for _ in range(ATTEMPTS_MAX):
+            seen = await self._store.reservation(checked.reservation_id)
+            try:
+                change = resolve_for(checked, seen, network)
+            except InventoryError as refusal:
+                return await self._changed_before(verb, impossible_placing(checked), refusal)
+            answered = await self._changes[verb].submit((change,))
+            if checked.expected_revision is not None or not isinstance(answered.outcomes[0], RevisionMismatch):
+                break
+        return self._one(answered.outcomes[0], answered.revisions)
+
+    async def _changed_before(
+        self, verb: str, asked: ReservationChange, refusal: InventoryError
+    ) -> tuple[ReservationAnswer, str]:
+        """The answer of the first time to what is asked in an impossible form now; else the refusal."""
+        answered = await self._changes[verb].submit((asked,))
+        return self._one(_first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
 
     async def _answered_before(self, checked: CheckedRequest, refusal: InventoryError) -> tuple[ReservationAnswer, str]:
         """The answer of the first time, if the request was accepted before the network changed; else the refusal."""

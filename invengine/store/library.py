@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-FRAGMENTS: Final = ("base", "stock", "records", "expiry", "reserve", "changes", "movements", "keeping")
+FRAGMENTS: Final = ("base", "stock", "records", "expiry", "reserve", "changes", "amend", "movements", "keeping")
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 
 

@@ -43,8 +43,7 @@ class Packer:
     def reserve(self, requests: Sequence[ReserveRequest]) -> tuple[list[int], bytes]:
         """The partitions of a batch of reservations, and its message."""
         of = self._of
-        lists: list[tuple[list[str], list[int], list[int]]] = []
-        known_lists: dict[int, int] = {}
+        lists = _Lists()
         items: list[str | int] = []
         request_partitions, request_names, homes, ids = [], [], [], []
         touched: dict[int, None] = {}
@@ -72,11 +71,7 @@ class Packer:
             )
             texts = [request.request_id, request.fingerprint, reservation_id, channel, customer, order, cart]
             for line in request.lines:
-                candidates = line.candidates
-                place = known_lists.get(id(candidates))
-                if place is None:
-                    lists.append(_columns(candidates))
-                    place = known_lists[id(candidates)] = len(lists)
+                place = lists.place_of(line.candidates)
                 sku, quantity, to = line.sku, line.quantity, line.destination
                 partition = of(sku)
                 touched[partition] = None
@@ -91,31 +86,57 @@ class Packer:
                     place,
                 )
             checked(texts)
-        message = self._message(touched, lists, items, request_partitions, request_names, homes, ids)
+        message = self._message(touched, lists.columns, items, request_partitions, request_names, homes, ids)
         return list(touched.keys() | set(request_partitions)), message
 
     def change(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of changes as far as they are known, and its message."""
-        items: list[str | int] = []
+        items: list[object] = []
+        for change in changes:
+            items += (*_head_of(change), len(change.lines))
+            for line in change.lines:
+                items += (line.line_id, line.location, line.quantity)
+        return self._changes(changes, items)
+
+    def place(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of amendments or rebindings as far as they are known, and its message."""
+        lists = _Lists()
+        items: list[object] = []
+        added: set[int] = set()
+        for change in changes:
+            items += (*_head_of(change), len(change.placements) + len(change.added))
+            for line in change.placements:
+                checked((line.line_id, line.named_location))
+                place = lists.place_of(line.candidates)
+                items.append((line.line_id, line.quantity, line.named_location, int(line.allow_split), place))
+            for new in change.added:
+                texts = (new.fulfilment, new.destination.country, new.destination.postal_code, new.destination.location)
+                checked((new.line_id, new.sku, new.named_location, *texts))
+                partition, place = self._of(new.sku), lists.place_of(new.candidates)
+                added.add(partition)
+                head = (new.line_id, new.quantity, new.named_location, int(new.allow_split), place)
+                items.append((*head, partition, new.sku, *texts))
+        return self._changes(changes, items, added, lists.columns)
+
+    def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of hand-overs as far as they are known, and its message."""
+        items: list[object] = []
+        for change in changes:
+            checked((change.to_channel, change.to_customer_ref))
+            items += (*_head_of(change), 1, (change.to_channel, change.to_customer_ref))
+        return self._changes(changes, items)
+
+    def _changes(
+        self, changes: Sequence[ReservationChange], items: list[object], touched: Iterable[int] = (), *more: object
+    ) -> tuple[list[int], bytes]:
+        """The message of any verb for reservations that exist; `touched` are partitions besides their homes."""
         request_names = [f"{change.channel}\t{change.request_id}" for change in changes]
         request_partitions = [self._of(name) for name in request_names]
         ids = [change.reservation_id for change in changes]
         homes = [self._of(reservation_id) for reservation_id in ids]
-        for change in changes:
-            expected = -1 if change.expected_revision is None else change.expected_revision
-            checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
-            items += (
-                change.fingerprint,
-                change.channel,
-                expected,
-                change.time_to_live_seconds,
-                change.order_ref,
-                len(change.lines),
-            )
-            for line in change.lines:
-                items += (line.line_id, line.location, line.quantity)
-        message = self._message(set(homes), items, request_partitions, request_names, homes, ids)
-        return list({*homes, *request_partitions}), message
+        known = {*homes, *touched}
+        message = self._message(known, items, request_partitions, request_names, homes, ids, *more)
+        return list(known.union(request_partitions)), message
 
     def movements(self, movements: Sequence[Movement]) -> tuple[list[int], bytes]:
         """The partitions of a batch of movements, and its message."""
@@ -154,6 +175,29 @@ class Packer:
     def sweep(self, partition: int, number: int) -> tuple[list[int], bytes]:
         """The message of expire and forget: a partition and a number (the limit, or the first period)."""
         return [partition], self._message([partition], partition, number)
+
+
+class _Lists:
+    """The lists of candidates of a message; lines that share a list send it once."""
+
+    def __init__(self) -> None:
+        self.columns: list[tuple[list[str], list[int], list[int]]] = []
+        self._places: dict[int, int] = {}  # the messages are packed while their requests live, so ids are theirs alone
+
+    def place_of(self, candidates: Sequence[Candidate]) -> int:
+        """The place of this list, counted from 1."""
+        place = self._places.get(id(candidates))
+        if place is None:
+            self.columns.append(_columns(candidates))
+            place = self._places[id(candidates)] = len(self.columns)
+        return place
+
+
+def _head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
+    """The fields of an item before its line count."""
+    checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
+    expected = -1 if change.expected_revision is None else change.expected_revision
+    return change.fingerprint, change.channel, expected, change.time_to_live_seconds, change.order_ref
 
 
 def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], list[int]]:
@@ -213,7 +257,7 @@ def _repeated(
 
 
 def changed(change: ReservationChange, answer: Answer) -> ReservationAnswer | errors.InventoryError:
-    """What became of a confirm, extend, release or fulfil."""
+    """What became of a change of a reservation."""
     reservation_id = change.reservation_id
     if isinstance(answer, bytes):
         return ReservationAnswer(read_reservation(reservation_id, answer.decode()))
@@ -222,7 +266,16 @@ def changed(change: ReservationChange, answer: Answer) -> ReservationAnswer | er
     return refusal(change, facts) if refusal else _repeated(change.request_id, word, facts)
 
 
-def _short_at_fulfilment(_: ReservationChange, facts: list[int | bytes]) -> errors.InventoryError:
+def _line_of(change: ReservationChange, facts: list[int | bytes]) -> tuple[str, str, int]:
+    """Id, location and units of the line that a refusal names by its place."""
+    place = _number(facts[0]) - 1
+    if change.placements:
+        return change.placements[place].line_id, "", _number(facts[2]) if len(facts) > 2 else 0
+    line = change.lines[place]
+    return line.line_id, line.location, line.quantity
+
+
+def _short_lines(_: ReservationChange, facts: list[int | bytes]) -> errors.InventoryError:
     return errors.InsufficientStock(
         tuple(
             errors.ShortLine(_text(line_id), _text(sku), _text(location), _number(wanted), _number(available))
@@ -240,18 +293,14 @@ _CHANGE_REFUSALS: dict[int | bytes, Callable[[ReservationChange, list[int | byte
     b"REVISION_MISMATCH": lambda change, facts: errors.RevisionMismatch(
         change.expected_revision or 0, _number(facts[0])
     ),
-    b"LINE_NOT_FOUND": lambda change, facts: errors.LineNotFound(
-        change.reservation_id,
-        change.lines[_number(facts[0]) - 1].line_id,
-        change.lines[_number(facts[0]) - 1].location,
-    ),
+    b"LINE_NOT_FOUND": lambda change, facts: errors.LineNotFound(change.reservation_id, *_line_of(change, facts)[:2]),
     b"QUANTITY_EXCEEDS_OPEN": lambda change, facts: errors.QuantityExceedsOpen(
-        change.reservation_id,
-        change.lines[_number(facts[0]) - 1].line_id,
-        change.lines[_number(facts[0]) - 1].quantity,
-        _number(facts[1]),
+        change.reservation_id, _line_of(change, facts)[0], _line_of(change, facts)[2], _number(facts[1])
     ),
-    b"INSUFFICIENT_STOCK": _short_at_fulfilment,
+    b"LINE_EXISTS": lambda change, facts: errors.LineExists(change.reservation_id, _text(facts[0])),
+    b"INVALID_ARGUMENT": lambda *_: errors.InvalidArgument("added_lines", "would be more than 200 lines together"),
+    b"UNKNOWN_SKU": lambda _, facts: errors.UnknownSku(_text(facts[0])),
+    b"INSUFFICIENT_STOCK": _short_lines,
     b"INTERNAL": lambda change, _: errors.InternalError(
         f"units of reservation {change.reservation_id!r} are missing: run invengine check"
     ),

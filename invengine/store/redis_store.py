@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
-from invengine.domain.orders import ReservationAnswer, ReservationChange, ReserveRequest
+from invengine.domain.orders import (
+    LinePlacement,
+    LineRequest,
+    ReservationAnswer,
+    ReservationChange,
+    ReserveRequest,
+)
 from invengine.domain.stock import Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
 from invengine.store import keys, payload
@@ -85,6 +91,20 @@ class RedisStore(Listing):
         """Units of confirmed reservations leave their locations."""
         return await self._change("invengine_fulfil", changes)
 
+    async def amend(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Lines get other quantities, and lines are added."""
+        return await self._place("invengine_amend", changes)
+
+    async def rebind(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Open units of lines move to other locations."""
+        return await self._place("invengine_rebind", changes)
+
+    async def hand_over(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Reservations get another channel or customer."""
+        return await self._write(
+            "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, payload.changed
+        )
+
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
         """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
         touched, message = self._packer.sweep(partition, limit)
@@ -114,6 +134,11 @@ class RedisStore(Listing):
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
         return await self._write(function, changes, _changes_that_fit, self._packer.change, payload.changed)
+
+    async def _place(
+        self, function: str, changes: Sequence[ReservationChange]
+    ) -> Written[ReservationAnswer | InventoryError]:
+        return await self._write(function, changes, _placings_that_fit, self._packer.place, payload.changed)
 
     async def _write(
         self,
@@ -209,14 +234,25 @@ class _Tally(Generic[OutcomeT]):
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
-    """Where a call that starts with request `start` ends: bounded in reservations, lines and candidates."""
+    return _lines_that_fit([request.lines for request in requests[start : start + RESERVATIONS_PER_CALL]], start)
+
+
+def _placings_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
+    part = changes[start : start + RESERVATIONS_PER_CALL]
+    return _lines_that_fit([(*change.placements, *change.added) for change in part], start)
+
+
+def _lines_that_fit(items: Iterable[Sequence[LineRequest | LinePlacement]], start: int) -> int:
+    """Where a call ends that has items with these lines from `start` on: bounded in lines and candidates."""
     lines = candidates = 0
-    for place in range(start, min(start + RESERVATIONS_PER_CALL, len(requests))):
-        lines += len(requests[place].lines)
-        candidates += sum(len(line.candidates) for line in requests[place].lines)
-        if place > start and (lines > LINES_PER_CALL or candidates > CANDIDATES_PER_CALL):
-            return place
-    return min(start + RESERVATIONS_PER_CALL, len(requests))
+    end = start
+    for of_item in items:
+        lines += len(of_item)
+        candidates += sum(len(line.candidates) for line in of_item)
+        if end > start and (lines > LINES_PER_CALL or candidates > CANDIDATES_PER_CALL):
+            break
+        end += 1
+    return end
 
 
 def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:

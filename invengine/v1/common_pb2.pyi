@@ -127,6 +127,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No network was applied yet. FAILED_PRECONDITION."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 35
     """A fault of the server, logged there in full. INTERNAL."""
+    ERROR_REASON_LINE_EXISTS: _ErrorReason.ValueType  # 36
+    """The line_id of a line to add belongs to a line of the reservation, perhaps a removed one. ALREADY_EXISTS."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -205,6 +207,8 @@ ERROR_REASON_NETWORK_MISSING: ErrorReason.ValueType  # 34
 """No network was applied yet. FAILED_PRECONDITION."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 35
 """A fault of the server, logged there in full. INTERNAL."""
+ERROR_REASON_LINE_EXISTS: ErrorReason.ValueType  # 36
+"""The line_id of a line to add belongs to a line of the reservation, perhaps a removed one. ALREADY_EXISTS."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

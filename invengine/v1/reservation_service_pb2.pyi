@@ -78,7 +78,7 @@ class Reservation(_message.Message):
     state: Global___Reservation.State.ValueType
     """Where it stands; a hold whose time is over is EXPIRED at once."""
     channel: _builtins.str
-    """The channel that made it."""
+    """The channel that made it, or that it was handed over to."""
     revision: _builtins.int
     """Rises with every change of this reservation; may be handed to the next write."""
     customer_ref: _builtins.str
@@ -89,7 +89,7 @@ class Reservation(_message.Message):
     """The caller's reference for the cart, or empty."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLine]:
-        """Its lines, in the order of the request."""
+        """Its lines, in the order of the request, added ones after them; a removed line stays, with a quantity of 0."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -139,7 +139,7 @@ class ReservationLine(_message.Message):
     sku: _builtins.str
     """The SKU."""
     quantity: _builtins.int
-    """Units asked for."""
+    """Units asked for, by the last amendment if there was one."""
     short_quantity: _builtins.int
     """Units asked for and not taken: 0 except with BEST_EFFORT."""
     fulfilment: _common_pb2.Fulfilment.ValueType
@@ -188,7 +188,7 @@ class Allocation(_message.Message):
     fulfilled: _builtins.int
     """Of these, units that left the location."""
     released: _builtins.int
-    """Of these, units given back or expired."""
+    """Of these, units given back or expired. An amendment of the line starts anew: `quantity` is then without them."""
     def __init__(
         self,
         *,
@@ -911,3 +911,323 @@ class FulfilReservationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FulfilReservationResponse: _TypeAlias = FulfilReservationResponse  # noqa: Y015
+
+@_typing.final
+class LineAmendment(_message.Message):
+    """A new quantity for one line."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    line_id: _builtins.str
+    """Required. The line."""
+    quantity: _builtins.int
+    """Units that the line is to have in all: those that left counted, those given back before not. 0 removes the line.
+    When it has more now, units are given back, from its last location first; not those that left already:
+    QUANTITY_EXCEEDS_OPEN.
+    """
+    location: _builtins.str
+    """Take additional units from this location. Not together with `group`."""
+    group: _builtins.str
+    """Take additional units from the members of this group. With neither: from all locations of the channel. Where the
+    line has units is tried first, then by priority; a line of FULFILMENT_PICKUP takes nowhere else unless `location`
+    says so.
+    """
+    allow_split: _builtins.bool
+    """The additional units may come from several locations."""
+    def __init__(
+        self,
+        *,
+        line_id: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        location: _builtins.str = ...,
+        group: _builtins.str = ...,
+        allow_split: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineAmendment: _TypeAlias = LineAmendment  # noqa: Y015
+
+@_typing.final
+class AmendReservationRequest(_message.Message):
+    """Asks for other quantities and more lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    ADDED_LINES_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. 1 to 64 bytes."""
+    reservation_id: _builtins.str
+    """Required."""
+    channel: _builtins.str
+    """Required. The channel that amends: additional units come from its locations, above its safety stock."""
+    expected_revision: _builtins.int
+    """Only if the reservation still has this revision, else ABORTED: REVISION_MISMATCH."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineAmendment]:
+        """Lines that change, each once; the others stay as they are. At most 200; with no added line at least 1."""
+
+    @_builtins.property
+    def added_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLineRequest]:
+        """Lines to add, as in a new reservation; an empty line_id becomes the line's place in the reservation, counted from
+        1. The whole reservation has at most 200 lines, removed ones included.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        lines: _abc.Iterable[Global___LineAmendment] | None = ...,
+        added_lines: _abc.Iterable[Global___ReservationLineRequest] | None = ...,
+        expected_revision: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "added_lines", b"added_lines", "channel", b"channel", "expected_revision", b"expected_revision", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___AmendReservationRequest: _TypeAlias = AmendReservationRequest  # noqa: Y015
+
+@_typing.final
+class AmendReservationResponse(_message.Message):
+    """The reservation after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    consistency_token: _builtins.str
+    """Names the state that contains the write."""
+    replayed: _builtins.bool
+    """True when this request_id was answered before."""
+    @_builtins.property
+    def reservation(self) -> Global___Reservation:
+        """As it was after this write."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___Reservation | None = ...,
+        consistency_token: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "replayed", b"replayed", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendReservationResponse: _TypeAlias = AmendReservationResponse  # noqa: Y015
+
+@_typing.final
+class LineRebinding(_message.Message):
+    """Where the open units of one line are to go."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    line_id: _builtins.str
+    """The line; empty: every line that has open units. Then it is the only element."""
+    location: _builtins.str
+    """To this location, which must be able to fulfil the line as it asks. Not together with `group`. Required for
+    FULFILMENT_PICKUP.
+    """
+    group: _builtins.str
+    """To members of this group, by priority. With neither: to the locations of the channel, by priority."""
+    allow_split: _builtins.bool
+    """The units may go to several locations."""
+    def __init__(
+        self,
+        *,
+        line_id: _builtins.str = ...,
+        location: _builtins.str = ...,
+        group: _builtins.str = ...,
+        allow_split: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LineRebinding: _TypeAlias = LineRebinding  # noqa: Y015
+
+@_typing.final
+class RebindReservationRequest(_message.Message):
+    """Asks for other locations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. 1 to 64 bytes."""
+    reservation_id: _builtins.str
+    """Required."""
+    channel: _builtins.str
+    """Required. The channel that rebinds: units go to its locations, above its safety stock."""
+    expected_revision: _builtins.int
+    """Only if the reservation still has this revision, else ABORTED: REVISION_MISMATCH."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineRebinding]:
+        """Required. 1 to 200 lines, each once; the units of the others stay where they are."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        lines: _abc.Iterable[Global___LineRebinding] | None = ...,
+        expected_revision: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "expected_revision", b"expected_revision", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___RebindReservationRequest: _TypeAlias = RebindReservationRequest  # noqa: Y015
+
+@_typing.final
+class RebindReservationResponse(_message.Message):
+    """The reservation after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    consistency_token: _builtins.str
+    """Names the state that contains the write."""
+    replayed: _builtins.bool
+    """True when this request_id was answered before."""
+    @_builtins.property
+    def reservation(self) -> Global___Reservation:
+        """As it was after this write."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___Reservation | None = ...,
+        consistency_token: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "replayed", b"replayed", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebindReservationResponse: _TypeAlias = RebindReservationResponse  # noqa: Y015
+
+@_typing.final
+class HandOverReservationRequest(_message.Message):
+    """Asks for another channel or customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    TO_CHANNEL_FIELD_NUMBER: _builtins.int
+    TO_CUSTOMER_REF_FIELD_NUMBER: _builtins.int
+    TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. 1 to 64 bytes."""
+    reservation_id: _builtins.str
+    """Required."""
+    channel: _builtins.str
+    """Required. The channel that hands over."""
+    to_channel: _builtins.str
+    """The channel that gets it; empty: it stays where it is. One of this and `to_customer_ref` is required."""
+    to_customer_ref: _builtins.str
+    """The reference for the customer who gets it, 0 to 64 bytes; empty keeps the one there is."""
+    expected_revision: _builtins.int
+    """Only if the reservation still has this revision, else ABORTED: REVISION_MISMATCH."""
+    @_builtins.property
+    def time_to_live(self) -> _duration_pb2.Duration:
+        """How long to hold from now on, by the rules of `to_channel`, or of `channel` where that is empty. Left out: as long
+        as it is held already.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        to_channel: _builtins.str = ...,
+        to_customer_ref: _builtins.str = ...,
+        time_to_live: _duration_pb2.Duration | None = ...,
+        expected_revision: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision", "time_to_live", b"time_to_live"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "expected_revision", b"expected_revision", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live", "to_channel", b"to_channel", "to_customer_ref", b"to_customer_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___HandOverReservationRequest: _TypeAlias = HandOverReservationRequest  # noqa: Y015
+
+@_typing.final
+class HandOverReservationResponse(_message.Message):
+    """The reservation after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    consistency_token: _builtins.str
+    """Names the state that contains the write."""
+    replayed: _builtins.bool
+    """True when this request_id was answered before."""
+    @_builtins.property
+    def reservation(self) -> Global___Reservation:
+        """As it was after this write."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___Reservation | None = ...,
+        consistency_token: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "replayed", b"replayed", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandOverReservationResponse: _TypeAlias = HandOverReservationResponse  # noqa: Y015

@@ -77,6 +77,21 @@ class ReservationServiceStub:
                 request_serializer=invengine_dot_v1_dot_reservation__service__pb2.FulfilReservationRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_reservation__service__pb2.FulfilReservationResponse.FromString,
                 _registered_method=True)
+        self.AmendReservation = channel.unary_unary(
+                '/invengine.v1.ReservationService/AmendReservation',
+                request_serializer=invengine_dot_v1_dot_reservation__service__pb2.AmendReservationRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_reservation__service__pb2.AmendReservationResponse.FromString,
+                _registered_method=True)
+        self.RebindReservation = channel.unary_unary(
+                '/invengine.v1.ReservationService/RebindReservation',
+                request_serializer=invengine_dot_v1_dot_reservation__service__pb2.RebindReservationRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_reservation__service__pb2.RebindReservationResponse.FromString,
+                _registered_method=True)
+        self.HandOverReservation = channel.unary_unary(
+                '/invengine.v1.ReservationService/HandOverReservation',
+                request_serializer=invengine_dot_v1_dot_reservation__service__pb2.HandOverReservationRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_reservation__service__pb2.HandOverReservationResponse.FromString,
+                _registered_method=True)
 
 
 class ReservationServiceServicer:
@@ -146,6 +161,34 @@ class ReservationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AmendReservation(self, request, context):
+        """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
+        what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
+        FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
+        to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebindReservation(self, request, context):
+        """Moves the open units of lines of a HELD or CONFIRMED reservation to other locations: all of them, or none. One
+        step: what a line frees counts for what others take, and what is sourced to where it stands already stays there.
+        FAILED_PRECONDITION: INSUFFICIENT_STOCK, LOCATION_NOT_USABLE, RESERVATION_EXPIRED, RESERVATION_CLOSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HandOverReservation(self, request, context):
+        """Gives a HELD or CONFIRMED reservation to another channel, another customer or both: same units, same id, and for a
+        hold perhaps more time. FAILED_PRECONDITION: RESERVATION_EXPIRED, RESERVATION_CLOSED, CHANNEL_DISABLED,
+        TIME_TO_LIVE_TOO_LONG, RESERVATION_CONFIRMED (with a time to live).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReservationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -188,6 +231,21 @@ def add_ReservationServiceServicer_to_server(servicer, server):
                     servicer.FulfilReservation,
                     request_deserializer=invengine_dot_v1_dot_reservation__service__pb2.FulfilReservationRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_reservation__service__pb2.FulfilReservationResponse.SerializeToString,
+            ),
+            'AmendReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendReservation,
+                    request_deserializer=invengine_dot_v1_dot_reservation__service__pb2.AmendReservationRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_reservation__service__pb2.AmendReservationResponse.SerializeToString,
+            ),
+            'RebindReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebindReservation,
+                    request_deserializer=invengine_dot_v1_dot_reservation__service__pb2.RebindReservationRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_reservation__service__pb2.RebindReservationResponse.SerializeToString,
+            ),
+            'HandOverReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandOverReservation,
+                    request_deserializer=invengine_dot_v1_dot_reservation__service__pb2.HandOverReservationRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_reservation__service__pb2.HandOverReservationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -409,6 +467,87 @@ class ReservationService:
             '/invengine.v1.ReservationService/FulfilReservation',
             invengine_dot_v1_dot_reservation__service__pb2.FulfilReservationRequest.SerializeToString,
             invengine_dot_v1_dot_reservation__service__pb2.FulfilReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.ReservationService/AmendReservation',
+            invengine_dot_v1_dot_reservation__service__pb2.AmendReservationRequest.SerializeToString,
+            invengine_dot_v1_dot_reservation__service__pb2.AmendReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebindReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.ReservationService/RebindReservation',
+            invengine_dot_v1_dot_reservation__service__pb2.RebindReservationRequest.SerializeToString,
+            invengine_dot_v1_dot_reservation__service__pb2.RebindReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandOverReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.ReservationService/HandOverReservation',
+            invengine_dot_v1_dot_reservation__service__pb2.HandOverReservationRequest.SerializeToString,
+            invengine_dot_v1_dot_reservation__service__pb2.HandOverReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,22 @@ class ReservationServiceStub:
     """Units of a CONFIRMED reservation leave the location: reserved and on_hand fall together. All that is open, or the
     named units of the named lines. FAILED_PRECONDITION: RESERVATION_NOT_CONFIRMED, QUANTITY_EXCEEDS_OPEN and others.
     """
+    AmendReservation: _grpc.UnaryUnaryMultiCallable[_reservation_service_pb2.AmendReservationRequest, _reservation_service_pb2.AmendReservationResponse]
+    """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
+    what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
+    FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
+    to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
+    """
+    RebindReservation: _grpc.UnaryUnaryMultiCallable[_reservation_service_pb2.RebindReservationRequest, _reservation_service_pb2.RebindReservationResponse]
+    """Moves the open units of lines of a HELD or CONFIRMED reservation to other locations: all of them, or none. One
+    step: what a line frees counts for what others take, and what is sourced to where it stands already stays there.
+    FAILED_PRECONDITION: INSUFFICIENT_STOCK, LOCATION_NOT_USABLE, RESERVATION_EXPIRED, RESERVATION_CLOSED.
+    """
+    HandOverReservation: _grpc.UnaryUnaryMultiCallable[_reservation_service_pb2.HandOverReservationRequest, _reservation_service_pb2.HandOverReservationResponse]
+    """Gives a HELD or CONFIRMED reservation to another channel, another customer or both: same units, same id, and for a
+    hold perhaps more time. FAILED_PRECONDITION: RESERVATION_EXPIRED, RESERVATION_CLOSED, CHANNEL_DISABLED,
+    TIME_TO_LIVE_TOO_LONG, RESERVATION_CONFIRMED (with a time to live).
+    """
 
 @_typing.type_check_only
 class ReservationServiceAsyncStub(ReservationServiceStub):
@@ -96,6 +112,22 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     FulfilReservation: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.FulfilReservationRequest, _reservation_service_pb2.FulfilReservationResponse]  # type: ignore[assignment]
     """Units of a CONFIRMED reservation leave the location: reserved and on_hand fall together. All that is open, or the
     named units of the named lines. FAILED_PRECONDITION: RESERVATION_NOT_CONFIRMED, QUANTITY_EXCEEDS_OPEN and others.
+    """
+    AmendReservation: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.AmendReservationRequest, _reservation_service_pb2.AmendReservationResponse]  # type: ignore[assignment]
+    """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
+    what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
+    FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
+    to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
+    """
+    RebindReservation: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.RebindReservationRequest, _reservation_service_pb2.RebindReservationResponse]  # type: ignore[assignment]
+    """Moves the open units of lines of a HELD or CONFIRMED reservation to other locations: all of them, or none. One
+    step: what a line frees counts for what others take, and what is sourced to where it stands already stays there.
+    FAILED_PRECONDITION: INSUFFICIENT_STOCK, LOCATION_NOT_USABLE, RESERVATION_EXPIRED, RESERVATION_CLOSED.
+    """
+    HandOverReservation: _aio.UnaryUnaryMultiCallable[_reservation_service_pb2.HandOverReservationRequest, _reservation_service_pb2.HandOverReservationResponse]  # type: ignore[assignment]
+    """Gives a HELD or CONFIRMED reservation to another channel, another customer or both: same units, same id, and for a
+    hold perhaps more time. FAILED_PRECONDITION: RESERVATION_EXPIRED, RESERVATION_CLOSED, CHANNEL_DISABLED,
+    TIME_TO_LIVE_TOO_LONG, RESERVATION_CONFIRMED (with a time to live).
     """
 
 class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -176,6 +208,40 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_reservation_service_pb2.FulfilReservationResponse, _abc.Awaitable[_reservation_service_pb2.FulfilReservationResponse]]:
         """Units of a CONFIRMED reservation leave the location: reserved and on_hand fall together. All that is open, or the
         named units of the named lines. FAILED_PRECONDITION: RESERVATION_NOT_CONFIRMED, QUANTITY_EXCEEDS_OPEN and others.
+        """
+
+    @_abc_1.abstractmethod
+    def AmendReservation(
+        self,
+        request: _reservation_service_pb2.AmendReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_service_pb2.AmendReservationResponse, _abc.Awaitable[_reservation_service_pb2.AmendReservationResponse]]:
+        """Gives lines of a HELD or CONFIRMED reservation other quantities and adds lines: all of it, or nothing. One step:
+        what one line gives back counts for what another takes. Nothing open left: RELEASED, or FULFILLED when units left.
+        FAILED_PRECONDITION: INSUFFICIENT_STOCK (its numbers are of the units to take), QUANTITY_EXCEEDS_OPEN (of the units
+        to give back), RESERVATION_EXPIRED, RESERVATION_CLOSED. ALREADY_EXISTS: LINE_EXISTS.
+        """
+
+    @_abc_1.abstractmethod
+    def RebindReservation(
+        self,
+        request: _reservation_service_pb2.RebindReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_service_pb2.RebindReservationResponse, _abc.Awaitable[_reservation_service_pb2.RebindReservationResponse]]:
+        """Moves the open units of lines of a HELD or CONFIRMED reservation to other locations: all of them, or none. One
+        step: what a line frees counts for what others take, and what is sourced to where it stands already stays there.
+        FAILED_PRECONDITION: INSUFFICIENT_STOCK, LOCATION_NOT_USABLE, RESERVATION_EXPIRED, RESERVATION_CLOSED.
+        """
+
+    @_abc_1.abstractmethod
+    def HandOverReservation(
+        self,
+        request: _reservation_service_pb2.HandOverReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reservation_service_pb2.HandOverReservationResponse, _abc.Awaitable[_reservation_service_pb2.HandOverReservationResponse]]:
+        """Gives a HELD or CONFIRMED reservation to another channel, another customer or both: same units, same id, and for a
+        hold perhaps more time. FAILED_PRECONDITION: RESERVATION_EXPIRED, RESERVATION_CLOSED, CHANNEL_DISABLED,
+        TIME_TO_LIVE_TOO_LONG, RESERVATION_CONFIRMED (with a time to live).
         """
 
 def add_ReservationServiceServicer_to_server(servicer: ReservationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -417,7 +417,7 @@ class LedgerEntry(_message.Message):
     """The location."""
     kind: _builtins.str
     """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN) or a reservation step (RESERVE,
-    RELEASE, FULFIL, EXPIRE).
+    RELEASE, FULFIL, AMEND, REBIND, EXPIRE).
     """
     actor: _builtins.str
     """Who: the source of the movement, or the channel."""

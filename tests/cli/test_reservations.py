@@ -58,7 +58,7 @@ def test_a_shortage_is_told_with_its_numbers_and_ends_with_4(invengine: CommandL
     assert refused.stdout == ""
     assert refused.stderr == (
         "5 re-short wanted at WH1, 3 available to sell\n"
-        "Ask for fewer, leave out --location to look elsewhere, or take what there is with --best-effort.\n"
+        "Ask for fewer, name no location to look elsewhere, or reserve what there is with --best-effort.\n"
     )
     told = json.loads(invengine.run("reserve", "re-short", "5", "--channel", "web", "--json", exit_code=4).stderr)
     assert (told["reason"], told["metadata"]["available"]) == ("INSUFFICIENT_STOCK", "3")
@@ -118,3 +118,62 @@ def test_items_must_be_pairs_of_sku_and_quantity(invengine: CommandLine) -> None
     assert "'x' is not a whole number" in invengine.run("reserve", "a", "x", "--channel", "web", exit_code=2).stderr
     zero = invengine.run("reserve", "a", "0", "--channel", "web", exit_code=2)
     assert "quantity" in zero.stderr
+
+
+def test_quantities_change_lines_are_added_and_removed(invengine: CommandLine) -> None:
+    stock(invengine, "re-am", WH1=5, ST1=4)
+    stock(invengine, "re-am-b", WH1=5)
+    invengine.run("reserve", "re-am", "2", "re-am-b", "1", "--channel", "web", "--reservation-id", "re-am-1")
+    amend = ("reservation", "amend", "re-am-1", "--channel", "web")
+    lines = invengine.json(*amend, "--line", "1=3@ST1", "--line", "2=4", "--add", "re-am=1@WH1")["reservation"]["lines"]
+    assert [(line["lineId"], line["sku"], line["quantity"]) for line in lines] == [
+        ("1", "re-am", 3),
+        ("2", "re-am-b", 4),
+        ("3", "re-am", 1),
+    ]
+    assert [(a["location"], a["quantity"]) for a in lines[0]["allocations"]] == [("WH1", 2), ("ST1", 1)]
+    shown = invengine.run(*amend, "--line", "1=0", "--line", "2=1")
+    assert [line.split() for line in shown.stdout.splitlines()[2:]] == [
+        ["1", "re-am", "(removed)", "0", "0", "0"],
+        ["2", "re-am-b", "WH1", "1", "0", "0"],
+        ["3", "re-am", "WH1", "1", "0", "0"],
+    ]
+    short = invengine.run(*amend, "--line", "1=99", exit_code=4)
+    assert "99 re-am wanted at all its locations" in short.stderr
+    invengine.run(*amend, "--line", "9=1", exit_code=3)
+    assert "--line 1=QUANTITY" in invengine.run(*amend, "--line", "1", exit_code=2).stderr
+    assert "--add re-am=QUANTITY" in invengine.run(*amend, "--add", "re-am", exit_code=2).stderr
+    assert "Name what to change" in invengine.run(*amend, exit_code=2).stderr
+
+
+def test_units_move_to_other_locations(invengine: CommandLine) -> None:
+    stock(invengine, "re-bind", WH1=6, ST1=6)
+    invengine.run("reserve", "re-bind", "2@WH1", "re-bind", "3@WH1", "--channel", "web", "--reservation-id", "re-b-1")
+    rebind = ("reservation", "rebind", "re-b-1", "--channel", "web")
+
+    def places(*arguments: str) -> list[str]:
+        lines = invengine.json(*rebind, *arguments)["reservation"]["lines"]
+        return [allocation["location"] for line in lines for allocation in line["allocations"]]
+
+    assert places("--line", "2@ST1") == ["WH1", "ST1"]
+    assert places("--location", "ST1") == ["ST1", "ST1"]
+    assert places("--line", "1@WH1", "--line", "2") == ["WH1", "WH1"]
+    assert invengine.json("stock", "show", "re-bind", "ST1")["position"]["reserved"] == 0
+    closed = invengine.run(*rebind, "--location", "OLD", exit_code=4)
+    assert "cannot use location 'OLD'" in closed.stderr
+    assert "name the line" in invengine.run(*rebind, "--line", "@ST1", exit_code=2).stderr
+
+
+def test_a_reservation_goes_to_another_channel_and_customer(invengine: CommandLine) -> None:
+    stock(invengine, "re-hand", WH1=2, ST1=2)
+    invengine.run("reserve", "re-hand", "1", "--channel", "web", "--reservation-id", "re-h-1", "--customer", "re-ann")
+    hand_over = ("reservation", "hand-over", "re-h-1", "--channel", "web")
+    given = invengine.json(*hand_over, "--to-channel", "till", "--to-customer", "re-bob", "--hold-seconds", "60")
+    assert (given["reservation"]["channel"], given["reservation"]["customerRef"]) == ("till", "re-bob")
+    assert invengine.json("reservation", "list", "--customer", "re-ann")["reservations"] == []
+    listed = invengine.json("reservation", "list", "--customer", "re-bob", "--channel", "till")["reservations"]
+    assert [reservation["reservationId"] for reservation in listed] == ["re-h-1"]
+    assert invengine.run(*hand_over, "--to-channel", "till").stdout.startswith("reservation re-h-1  HELD  channel till")
+    assert "Name who gets it" in invengine.run(*hand_over, exit_code=2).stderr
+    invengine.run(*hand_over, "--to-channel", "nobody", exit_code=3)
+    invengine.run(*hand_over, "--to-channel", "closed", exit_code=4)

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from invengine.domain.orders import LineUnits, ReservationAnswer
+from invengine.domain.orders import Candidate, LinePlacement, LineUnits, ReservationAnswer
 from invengine.domain.partitions import partition_of
 from invengine.domain.stock import Movement, MovementKind, MovementResult
 from invengine.services import replay_log
@@ -128,11 +128,19 @@ class Trader:
     async def alter(self) -> None:
         if not self.live:
             return
-        verb = self._random.choice(("confirm", "extend", "release", "fulfil"))
+        verb = self._random.choice(("confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over"))
         names = self._random.sample(self.live, min(len(self.live), 4))
         units = [LineUnits("0", quantity=1)] if self._random.random() < 0.5 else []
+        candidates = tuple(Candidate(location) for location in self._random.sample(LOCATIONS, 2))
         changes = [
-            change(name, *(units if verb in ("release", "fulfil") else ()), time_to_live_seconds=600) for name in names
+            change(
+                name,
+                *(units if verb in ("release", "fulfil") else ()),
+                time_to_live_seconds=600,
+                placements=(LinePlacement("0", self._random.randint(0, 6), candidates, allow_split=True),),
+                to_customer_ref=self._random.choice(("ann", "bob")),
+            )
+            for name in names
         ]
         await getattr(self._store, verb)(changes)
 

@@ -10,9 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine.domain.network import Network
-from invengine.domain.orders import Candidate, Destination, Fulfilment
+from invengine.domain.orders import (
+    Allocation,
+    Candidate,
+    Destination,
+    Fulfilment,
+    Reservation,
+    ReservationLine,
+    ReservationState,
+)
 from invengine.errors import InvalidArgument, LocationNotUsable, TimeToLiveTooLong
 from invengine.services import validation
+from invengine.services.reservation_amendments import (
+    check_amend,
+    check_hand_over,
+    check_rebind,
+    resolve_amend,
+    resolve_rebind,
+)
 from invengine.services.reservation_requests import (
     check_change,
     check_create,
@@ -146,6 +161,76 @@ def test_verbs_have_fingerprints_of_their_own() -> None:
         check_change(pb.ReleaseReservationRequest(**whole, lines=[pb.LineUnits(line_id="1")]), "release").fingerprint,
     }
     assert len(made) == 6
+
+
+AMENDMENT: dict[str, Any] = {"line_id": "1", "quantity": 2}
+ADDED: dict[str, Any] = {"line_id": "2", "sku": "LAMP", "quantity": 2}
+
+
+def test_every_part_of_an_amendment_is_in_its_fingerprint() -> None:
+    whole = {"request_id": "r", "reservation_id": "res", "channel": "web"}
+    more = ({}, {"line_id": "x"}, {"location": "x"}, {"group": "x"}, {"allow_split": True})
+    amendments = [
+        pb.AmendReservationRequest(**whole, lines=[pb.LineAmendment(**AMENDMENT | given)])
+        for given in (*more, {"quantity": 3})
+    ]
+    amendments += [
+        pb.AmendReservationRequest(**whole, expected_revision=1, lines=[pb.LineAmendment(**AMENDMENT)]),
+        pb.AmendReservationRequest(**whole, added_lines=[pb.ReservationLineRequest(**ADDED)]),
+        pb.AmendReservationRequest(**whole, added_lines=[pb.ReservationLineRequest(**ADDED | {"line_id": ""})]),
+        pb.AmendReservationRequest(
+            **whole, lines=[pb.LineAmendment(**AMENDMENT)], added_lines=[pb.ReservationLineRequest(**ADDED)]
+        ),
+    ]
+    rebindings = [
+        pb.RebindReservationRequest(**whole, lines=[pb.LineRebinding(**{"line_id": "1"} | given)]) for given in more
+    ]
+    hand_overs = [
+        pb.HandOverReservationRequest(**whole, **given)
+        for given in (
+            {"to_channel": "x"},
+            {"to_customer_ref": "x"},
+            {"to_channel": "x", "to_customer_ref": "x"},
+            {"to_channel": "x", "time_to_live": Duration(seconds=1)},
+            {"to_channel": "x", "expected_revision": 1},
+        )
+    ]
+    made = [check_amend(message).fingerprint for message in amendments]
+    made += [check_rebind(message).fingerprint for message in rebindings]
+    made += [check_hand_over(message).fingerprint for message in hand_overs]
+    assert len(set(made)) == len(amendments) + len(rebindings) + len(hand_overs)
+
+
+def reservation(*lines: ReservationLine) -> Reservation:
+    return Reservation("res", ReservationState.HELD, "web", 0, 60, 7, lines)
+
+
+def lamp(line_id: str, *allocations: Allocation, fulfilment: Fulfilment = Fulfilment.ANY) -> ReservationLine:
+    return ReservationLine(line_id, "LAMP", 4, fulfilment, Destination(), allocations)
+
+
+def test_an_amendment_is_resolved_for_the_revision_that_was_seen() -> None:
+    """Only a line that is raised is given candidates; with nothing seen, it is for a revision that never is."""
+    message = pb.AmendReservationRequest(request_id="r", reservation_id="res", channel="web")
+    for line_id, quantity in (("more", 5), ("less", 3), ("fulfilled", 4), ("unknown", 9)):
+        message.lines.add(line_id=line_id, quantity=quantity)
+    checked = check_amend(message)
+    gone = lamp("fulfilled", Allocation("DC", 4, fulfilled=4))
+    seen = reservation(lamp("more", Allocation("DC", 4)), lamp("less", Allocation("DC", 4)), gone)
+    change = resolve_amend(checked, seen, network)
+    assert change.expected_revision == 7
+    assert [bool(placement.candidates) for placement in change.placements] == [True, False, False, False]
+    assert resolve_amend(checked, None, network).expected_revision == 0
+
+
+def test_rebinding_without_a_line_is_of_every_line_with_open_units() -> None:
+    message = pb.RebindReservationRequest(request_id="r", reservation_id="res", channel="web")
+    message.lines.add(location="LON")
+    gone = lamp("fulfilled", Allocation("DC", 4, fulfilled=4), fulfilment=Fulfilment.PICKUP)
+    seen = reservation(lamp("a", Allocation("DC", 4)), gone, lamp("b", Allocation("DC", 4, released=3)))
+    placements = resolve_rebind(check_rebind(message), seen, network).placements
+    assert [placement.line_id for placement in placements] == ["a", "b"]
+    assert {placement.candidates for placement in placements} == {(Candidate("LON", 3, 1000),)}
 
 
 @given(st.text(max_size=70))

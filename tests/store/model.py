@@ -6,11 +6,14 @@ changes in a partition gets one new revision of that partition.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from invengine import errors
 from invengine.domain.orders import (
     Allocation,
+    Candidate,
+    LinePlacement,
     LineRequest,
     LineUnits,
     Reservation,
@@ -31,6 +34,7 @@ from invengine.domain.stock import (
     safety_units,
 )
 
+Units = dict[tuple[str, str], int]  # by SKU and location
 LIVE = (ReservationState.HELD, ReservationState.CONFIRMED)
 
 
@@ -146,15 +150,9 @@ class Model:
     def _reserve(self, request: ReserveRequest) -> Reservation:
         if request.reservation_id in self.reservations:
             raise errors.ReservationExists(request.reservation_id)
-        takes, short = self._takes(request)
-        while short and self._sweep(*(self._of(line.sku) for line in short)):
-            takes, short = self._takes(request)
+        takes, short = self._decided(request)
         if short and not (request.best_effort and any(takes)):
-            lines = [
-                errors.ShortLine(line.line_id, line.sku, line.named_location, line.quantity, available)
-                for line, available in short.items()
-            ]
-            raise errors.InsufficientStock(tuple(lines))
+            raise _shortage(short)
         expires_at = self._seconds_up() + request.time_to_live_seconds
         lines = []
         for line, taken in zip(request.lines, takes, strict=True):
@@ -178,12 +176,22 @@ class Model:
             request.cart_ref,
         )
 
-    def _takes(self, request: ReserveRequest) -> tuple[list[list[tuple[str, int]]], dict[LineRequest, int]]:
+    def _decided(self, request: ReserveRequest, given_back: Units | None = None):
+        """As `_takes`, once nothing that is due stands in the way any more."""
+        takes, short = self._takes(request, given_back or {})
+        while short and self._sweep(*(self._of(line.sku) for line in short)):
+            takes, short = self._takes(request, given_back or {})
+        return takes, short
+
+    def _takes(
+        self, request: ReserveRequest, given_back: Units
+    ) -> tuple[list[list[tuple[str, int]]], dict[LineRequest, int]]:
         """Per line what to take where, and the short lines with what there is for them. UnknownSku.
 
-        A line sees what the lines before it take; a short line takes nothing unless the request is best effort.
+        A line sees what the lines before it take; a short line takes nothing unless the request is best effort. What
+        is given back, by SKU and location, can be taken.
         """
-        taken: dict[tuple[str, str], int] = {}
+        taken: Units = {place: -units for place, units in given_back.items()}
         takes: list[list[tuple[str, int]]] = []
         short: dict[LineRequest, int] = {}
         for line in request.lines:
@@ -255,6 +263,109 @@ class Model:
 
         return self._changes(changes, decide)
 
+    def amend(self, changes: list[ReservationChange]) -> list[ReservationAnswer | errors.InventoryError]:
+        def decide(change: ReservationChange) -> Reservation:
+            reservation = self._live(change)
+            lines = _with_quantities(reservation, change)
+            raised, given_back = [], Counter()
+            for line, wanted in lines:
+                if wanted and line.standing < line.quantity:
+                    raised.append((line, _own_first(line, wanted.candidates), wanted))
+                for place, units in _last_first(line):
+                    given_back[line.sku, place] += units
+            takes = self._placed(raised, given_back)
+            return self._with_lines(
+                reservation, [_moved(line, dict(_last_first(line)), takes.get(line.line_id, {})) for line, _ in lines]
+            )
+
+        return self._changes(changes, decide)
+
+    def rebind(self, changes: list[ReservationChange]) -> list[ReservationAnswer | errors.InventoryError]:
+        def decide(change: ReservationChange) -> Reservation:
+            reservation = self._live(change)
+            lines = {line.line_id: line for line in reservation.lines}
+            moving, given_back = [], Counter()
+            for wanted in change.placements:
+                if wanted.line_id not in lines:
+                    raise errors.LineNotFound(change.reservation_id, wanted.line_id)
+                line = lines[wanted.line_id]
+                opened = {a.location: a.open for a in line.allocations if a.open}
+                given_back.update({(line.sku, place): units for place, units in opened.items()})
+                if opened:
+                    lacking = replace(line, quantity=line.standing + sum(opened.values()))
+                    moving.append((lacking, wanted.candidates, wanted))
+            takes = self._placed(moving, given_back)
+            after = []
+            for line in reservation.lines:
+                opened = {a.location: a.open for a in line.allocations if a.open and line.line_id in takes}
+                taken = takes.get(line.line_id, {})
+                stays = {place: min(units, taken.get(place, 0)) for place, units in opened.items()}
+                after.append(
+                    _moved(
+                        line,
+                        {place: units - stays[place] for place, units in opened.items()},
+                        {place: units - stays.get(place, 0) for place, units in taken.items()},
+                    )
+                )
+            return self._with_lines(reservation, after)
+
+        return self._changes(changes, decide)
+
+    def hand_over(self, changes: list[ReservationChange]) -> list[ReservationAnswer | errors.InventoryError]:
+        def decide(change: ReservationChange) -> Reservation:
+            reservation = self._held(change) if change.time_to_live_seconds else self._live(change)
+            after = replace(
+                reservation,
+                channel=change.to_channel or reservation.channel,
+                customer_ref=change.to_customer_ref or reservation.customer_ref,
+            )
+            if not change.time_to_live_seconds:
+                return reservation if after == reservation else self._revised(after)
+            expires_at = self._seconds_up() + change.time_to_live_seconds
+            for line, _ in _open(reservation):
+                self._revise(self._of(line.sku))
+                self._look_at(expires_at, line.sku, reservation.reservation_id)
+            return self._revised(after, expires_at=expires_at)
+
+        return self._changes(changes, decide)
+
+    def _placed(self, wanted, given_back: Units) -> dict[str, dict[str, int]]:
+        """By line_id the units to take where: those that each line lacks, from these candidates, with what is given
+        back counted as free. InsufficientStock, UnknownSku.
+        """
+        requests = tuple(
+            LineRequest(
+                line.line_id,
+                line.sku,
+                line.quantity - line.standing,
+                tuple(candidates),
+                allow_split=asked.allow_split,
+                named_location=asked.named_location,
+            )
+            for line, candidates, asked in wanted
+        )
+        takes, short = self._decided(ReserveRequest("", "", "", "", requests, 1), given_back)
+        if short:
+            raise _shortage(short)
+        return {line.line_id: dict(taken) for line, taken in zip(requests, takes, strict=True)}
+
+    def _with_lines(self, reservation: Reservation, lines: list[ReservationLine]) -> Reservation:
+        """The reservation with these lines, positions changed by the difference; closed when nothing is open."""
+        after = replace(reservation, lines=tuple(lines))
+        if after == reservation:
+            return reservation
+        change: dict[tuple[str, str, str], int] = {}
+        for sign, its in ((-1, reservation), (1, after)):
+            for line, a in _open(its):
+                key = line.line_id, line.sku, a.location
+                change[key] = change.get(key, 0) + sign * a.open
+        for (_, sku, location), units in change.items():
+            if units:
+                self._set(sku, location, reserved=self.positions[sku, location].reserved + units)
+            if units > 0 and reservation.state is ReservationState.HELD:
+                self._look_at(reservation.expires_at, sku, reservation.reservation_id)
+        return self._closed_if_done(after)
+
     def expire_due(self, partition: int) -> set[str]:
         self.changed = set()
         return self._sweep(partition)
@@ -309,10 +420,12 @@ class Model:
             )
             for line in reservation.lines
         )
-        after = replace(reservation, lines=lines)
+        return self._closed_if_done(replace(reservation, lines=lines))
+
+    def _closed_if_done(self, after: Reservation) -> Reservation:
         if _open(after):
             return self._revised(after)
-        fulfilled = any(a.fulfilled for line in lines for a in line.allocations)
+        fulfilled = any(a.fulfilled for line in after.lines for a in line.allocations)
         state = ReservationState.FULFILLED if fulfilled else ReservationState.RELEASED
         return self._revised(after, state=state, expires_at=0)
 
@@ -367,6 +480,76 @@ class Model:
     def _set(self, sku: str, location: str, **changes) -> None:
         before = self.positions.get((sku, location), Position(0, 0, 0))
         self.positions[sku, location] = replace(before, revision=self._revise(self._of(sku)), **changes)
+
+
+def _shortage(short: dict[LineRequest, int]) -> errors.InsufficientStock:
+    return errors.InsufficientStock(
+        tuple(
+            errors.ShortLine(line.line_id, line.sku, line.named_location, line.quantity, available)
+            for line, available in short.items()
+        )
+    )
+
+
+def _with_quantities(
+    reservation: Reservation, change: ReservationChange
+) -> list[tuple[ReservationLine, LinePlacement | None]]:
+    """All lines with the quantities that an amendment wants, and for those that it names how they come by them.
+
+    A line that is named forgets what it gave back before: its allocations are what it still has.
+    """
+    lines: dict[str, tuple[ReservationLine, LinePlacement | None]] = {
+        line.line_id: (line, None) for line in reservation.lines
+    }
+    for wanted in change.placements:
+        if wanted.line_id not in lines:
+            raise errors.LineNotFound(change.reservation_id, wanted.line_id)
+        line, _ = lines[wanted.line_id]
+        back, opened = line.standing - wanted.quantity, sum(a.open for a in line.allocations)
+        if back > opened:
+            raise errors.QuantityExceedsOpen(change.reservation_id, line.line_id, back, opened)
+        kept = (replace(a, quantity=a.quantity - a.released, released=0) for a in line.allocations)
+        allocations = tuple(a for a in kept if a.quantity)
+        lines[line.line_id] = replace(line, quantity=wanted.quantity, allocations=allocations), wanted
+    for new in change.added:
+        line_id = new.line_id or str(len(lines) + 1)
+        if line_id in lines:
+            raise errors.LineExists(change.reservation_id, line_id)
+        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, ())
+        lines[line_id] = line, LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location)
+    return list(lines.values())
+
+
+def _own_first(line: ReservationLine, candidates: tuple[Candidate, ...]) -> list[Candidate]:
+    own = [a.location for a in line.allocations]
+    return sorted(candidates, key=lambda c: own.index(c.location) if c.location in own else len(own))
+
+
+def _last_first(line: ReservationLine) -> list[tuple[str, int]]:
+    """What a line that has more than its quantity gives back where."""
+    back, given = line.standing - line.quantity, []
+    for allocation in reversed(line.allocations):
+        units = min(back, allocation.open)
+        if units > 0:
+            given.append((allocation.location, units))
+            back -= units
+    return given
+
+
+def _moved(line: ReservationLine, given: dict[str, int], taken: dict[str, int]) -> ReservationLine:
+    """A line after it gave back and took units; allocations without units are gone."""
+    if not any(given.values()) and not any(taken.values()):
+        return line
+    allocations = [replace(a, quantity=a.quantity - given.get(a.location, 0)) for a in line.allocations]
+    for location, units in taken.items():
+        if not units:
+            continue
+        place = next((n for n, a in enumerate(allocations) if a.location == location and a.quantity), None)
+        if place is None:
+            allocations.append(Allocation(location, units))
+        else:
+            allocations[place] = replace(allocations[place], quantity=allocations[place].quantity + units)
+    return replace(line, allocations=tuple(a for a in allocations if a.quantity))
 
 
 def _choose(line: LineRequest, free: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], int]:

@@ -26,7 +26,8 @@ STEPS = (
     *("reserve",) * 4,
     *("post_movements",) * 2,
     *("confirm", "fulfil") * 2,
-    *("release", "extend", "time", "expire_due"),
+    *("amend", "rebind") * 2,
+    *("release", "extend", "hand_over", "time", "expire_due"),
 )
 
 
@@ -102,7 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
             item = data.draw(strategies.reserve_requests(request_ids, strategies.rarely(some, st.just(new), 15)))
         else:
             known = st.sampled_from(self.worth_changing(verb)[-12:] or [new])
-            item = data.draw(strategies.reservation_changes(request_ids, strategies.rarely(some, known, 15)))
+            item = data.draw(strategies.reservation_changes(request_ids, strategies.rarely(some, known, 15), verb))
         sent.append(item)
         return item
 

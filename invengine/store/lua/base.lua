@@ -1,10 +1,10 @@
 #!lua name=invengine
--- Version 1. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 2. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
--- movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call,
--- so that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before
--- all is decided, because Redis rolls nothing back.
+-- amend, movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this
+-- call, so that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written
+-- before all is decided, because Redis rolls nothing back.
 --
 -- Keys, record and row formats: README.md.
 

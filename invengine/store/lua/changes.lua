@@ -1,11 +1,26 @@
--- What becomes of reservations: confirm, extend, release, fulfil. One loop for all; each verb is a function that
--- changes the record and the positions, or returns a refusal before it changed anything.
+-- What becomes of reservations: confirm, extend, release, fulfil. One loop for all, also for the verbs of amend.lua;
+-- each verb is a function that changes the record and the positions, or returns a refusal before it changed anything.
 
 local CHANGE_SIZE = 6 -- fields of an item before its lines
+local UNITS_SIZE = 3 -- fields of a line of release and fulfil
 
 -- One item: the fields of the message from `at` on.
 --   1 fingerprint   2 channel   3 expected revision, -1 for any   4 time to live (extend)   5 order_ref (confirm)
---   6 line count, then per line: line_id, location or '', units or 0 for all that are open
+--   6 line count, then per line: line_id, location or '', units or 0 for all that are open; one table per line where
+--   amend.lua says so
+
+-- Records another reference, empty to keep the one there is; the set that lists by it follows.
+local function set_reference(record, place, kind, reference)
+  local before = record[place]
+  if reference ~= '' and reference ~= before then
+    local set = tags[record.home] .. kind
+    if before ~= '' then
+      set_changes[#set_changes + 1] = { 'SREM', set .. before, record.id }
+    end
+    set_changes[#set_changes + 1] = { 'SADD', set .. reference, record.id }
+    record[place] = reference
+  end
+end
 
 local function confirm_record(record, items, at)
   if record[STATE] ~= 'HELD' then
@@ -18,15 +33,7 @@ local function confirm_record(record, items, at)
     end
   end)
   record[STATE], record[EXPIRES_AT] = 'CONFIRMED', '0'
-  local order_ref, before = items[at + 4], record[ORDER_REF]
-  if order_ref ~= '' and order_ref ~= before then
-    local tag = tags[record.home]
-    if before ~= '' then
-      set_changes[#set_changes + 1] = { 'SREM', tag .. 'order:' .. before, record.id }
-    end
-    set_changes[#set_changes + 1] = { 'SADD', tag .. 'order:' .. order_ref, record.id }
-    record[ORDER_REF] = order_ref
-  end
+  set_reference(record, ORDER_REF, 'order:', items[at + 4])
 end
 
 local function extend_record(record, items, at)
@@ -208,18 +215,23 @@ local function refused_by_state(record, expected_revision)
   end
 end
 
--- The loop of the four verbs.
+-- The loop of the verbs.
+--   change_record  (record, items, at, lists) -> refusal or nil, then whether nothing changed, then the partition to
+--                  sweep before the item can be decided
+--   line_size      places of a line in the items
+--   expire_max     reservations that the call may expire when it finds stock short
 --   keys   {pN}:log of every partition of a reservation or a request; those of SKUs are derived from the records
 --   args   1 message: { ..., { home, ... }, items, { item's request partition, ... }, { request, ... }, { home, ... },
---          { reservation_id, ... } }; items as above
+--          { reservation_id, ... }, and where the verb takes units the lists of reserve.lua }; items as above
 --   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
 --          REQUEST_MISMATCH | RESERVATION_NOT_FOUND | RESERVATION_EXPIRED, second | RESERVATION_CLOSED, state |
---          REVISION_MISMATCH, revision | and what the verb says. INTERNAL: the positions have less reserved than the
---          record says, which nothing here can bring about
-local function change(args, change_record)
+--          REVISION_MISMATCH, revision | SWEEP_FIRST, partition, as reserve answers it | and what the verb says.
+--          INTERNAL: the positions have less reserved than the record says, which nothing here can bring about
+local function change(args, change_record, line_size, expire_max)
   local message = begin_call(args)
-  begin_expiry(0)
+  begin_expiry(expire_max)
   local items, request_partitions, requests, homes, ids = message[5], message[6], message[7], message[8], message[9]
+  local lists = message[10]
   local stored = look_up(request_partitions, requests, { requests_now, requests_before })
   local texts = look_up(homes, ids, { 'reservations', closed_now, closed_before })
   local outcomes, at = {}, 1
@@ -236,16 +248,19 @@ local function change(args, change_record)
       end
       outcome = refused_by_state(record, items[at + 2])
       if not outcome then
-        local is_same
-        outcome, is_same = change_record(record, items, at)
-        if not outcome then
+        local is_same, sweep
+        outcome, is_same, sweep = change_record(record, items, at, lists)
+        if sweep then
+          outcomes[i] = { 'SWEEP_FIRST', sweep }
+          break
+        elseif not outcome then
           outcome = is_same and concat(record, '\t') or record_changed(record)
           remember_request(request_partitions[i], requests[i], fingerprint, id, outcome)
         end
       end
     end
     outcomes[i] = outcome
-    at = at + CHANGE_SIZE + items[at + 5] * 3
+    at = at + CHANGE_SIZE + items[at + 5] * line_size
   end
   return finish(outcomes, homes[1])
 end
@@ -254,21 +269,21 @@ end
 redis.register_function({
   function_name = 'invengine_confirm',
   callback = function(_, args)
-    return change(args, confirm_record)
+    return change(args, confirm_record, UNITS_SIZE, 0)
   end,
   flags = { 'allow-oom' },
 })
 
 -- A hold gets a new time to live from now on. Refuses with RESERVATION_CONFIRMED.
 redis.register_function('invengine_extend', function(_, args)
-  return change(args, extend_record)
+  return change(args, extend_record, UNITS_SIZE, 0)
 end)
 
 -- Units are given back. Refuses with LINE_NOT_FOUND, line | QUANTITY_EXCEEDS_OPEN, line, open.
 redis.register_function({
   function_name = 'invengine_release',
   callback = function(_, args)
-    return change(args, release_record)
+    return change(args, release_record, UNITS_SIZE, 0)
   end,
   flags = { 'allow-oom' },
 })
@@ -278,7 +293,7 @@ redis.register_function({
 redis.register_function({
   function_name = 'invengine_fulfil',
   callback = function(_, args)
-    return change(args, fulfil_record)
+    return change(args, fulfil_record, UNITS_SIZE, 0)
   end,
   flags = { 'allow-oom' },
 })

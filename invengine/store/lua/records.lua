@@ -1,6 +1,6 @@
 -- Reservation records: an array of the fields of README.md, changed in place, plus the names below.
 
-local STATE, CHANNEL, EXPIRES_AT, REVISION, ORDER_REF = 1, 2, 4, 5, 7
+local STATE, CHANNEL, EXPIRES_AT, REVISION, CUSTOMER_REF, ORDER_REF = 1, 2, 4, 5, 6, 7
 local LINE_COUNT, LINES = 9, 10 -- places in a record
 local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 8, 9 -- places after the start of a line
 local LEG, QUANTITY, FULFILLED, RELEASED, ALLOCATION_FIELDS = 1, 2, 3, 4, 5 -- after the start of an allocation
@@ -49,10 +49,14 @@ local function open_units(record, allocation)
   return whole(record[allocation + QUANTITY]) - gone
 end
 
+-- The row of a hold: `units` of it count until `expires_at`; 0 and '0' when it is none any more.
+local function row_of_hold(leg, sku, location, units, expires_at)
+  return 'H\t' .. leg .. '\t' .. sku .. '\t' .. location .. '\t' .. text_of(units) .. '\t' .. expires_at .. '\t\n'
+end
+
 -- The units of an allocation stop being a hold, or `units` of it still are.
 local function hold_row(record, line, allocation, units, expires_at)
-  return 'H\t' .. record[allocation + LEG] .. '\t' .. record[line + LINE_SKU] .. '\t' .. record[allocation]
-    .. '\t' .. text_of(units) .. '\t' .. expires_at .. '\t\n'
+  return row_of_hold(record[allocation + LEG], record[line + LINE_SKU], record[allocation], units, expires_at)
 end
 
 -- Writes down a change of a record: its new revision, its row, its place. Returns its text.

@@ -1,0 +1,221 @@
+"""Amend, rebind, hand over: from the messages to the records that the store takes.
+
+As in `reservation_requests`, checked and then resolved. What amend and rebind resolve depends on the reservation too
+(its SKUs, how a line is fulfilled, whether it is raised), so they are resolved for the revision that was read, and the
+store refuses them when it is another by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from invengine.domain.orders import Fulfilment, LinePlacement, ReservationChange
+from invengine.domain.stock import UNITS_MAX
+from invengine.errors import ChannelDisabled, InvalidArgument
+from invengine.services import validation
+from invengine.services.reservation_requests import (
+    LINES_MAX,
+    CheckedLine,
+    check_lines,
+    fingerprint,
+    lines_as_text,
+    resolve_line,
+    time_to_live,
+)
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.domain.orders import Candidate, Reservation, ReservationLine
+    from invengine.v1 import reservation_service_pb2 as pb
+
+    Placing = pb.AmendReservationRequest | pb.RebindReservationRequest
+
+
+class CheckedPlacement(NamedTuple):
+    """A named line that obeys the contract; `quantity` is for amend, an empty `line_id` for rebind: all open lines."""
+
+    line_id: str
+    quantity: int
+    location: str
+    group: str
+    allow_split: bool
+
+
+class CheckedPlacing(NamedTuple):
+    """An amendment or a rebinding that obeys the contract."""
+
+    request_id: str
+    fingerprint: str
+    reservation_id: str
+    channel: str
+    expected_revision: int | None
+    placements: list[CheckedPlacement]
+    added: list[CheckedLine]
+
+
+def check_amend(message: pb.AmendReservationRequest) -> CheckedPlacing:
+    """The amendment, if it obeys the contract; InvalidArgument names the field that does not."""
+    placements = [
+        _check_placement(
+            line,
+            f"lines[{place}]",
+            validation.required_id(f"lines[{place}].line_id", line.line_id),
+            validation.units(f"lines[{place}].quantity", line.quantity, least=0),
+        )
+        for place, line in enumerate(message.lines)
+    ]
+    validation.count_of("lines", len(placements), LINES_MAX, least=0 if message.added_lines else 1)
+    added = check_lines(message.added_lines, "added_lines", is_new=False) if message.added_lines else []
+    return _checked("amend", message, placements, added)
+
+
+def check_rebind(message: pb.RebindReservationRequest) -> CheckedPlacing:
+    """The rebinding, if it obeys the contract; InvalidArgument names the field that does not."""
+    validation.count_of("lines", len(message.lines), LINES_MAX)
+    placements = [
+        _check_placement(line, f"lines[{place}]", validation.optional_text(f"lines[{place}].line_id", line.line_id), 0)
+        for place, line in enumerate(message.lines)
+    ]
+    for place, placement in enumerate(placements):
+        if not placement.line_id and len(placements) > 1:
+            raise InvalidArgument(f"lines[{place}].line_id", "is required where more than one line is named")
+    return _checked("rebind", message, placements, [])
+
+
+def check_hand_over(message: pb.HandOverReservationRequest) -> ReservationChange:
+    """The hand-over, if it obeys the contract; a time to live of 0 seconds keeps the expiry."""
+    request_id, reservation_id, channel, revision = _check_head(message)
+    to_channel = validation.optional_text("to_channel", message.to_channel)
+    to_customer_ref = validation.optional_text("to_customer_ref", message.to_customer_ref)
+    if not to_channel and not to_customer_ref:
+        raise InvalidArgument("to_channel", "is required where to_customer_ref is empty")
+    seconds = validation.seconds_up("time_to_live", message.time_to_live) if message.HasField("time_to_live") else 0
+    text = f"hand_over\t{reservation_id}\t{revision}\t{seconds}\t{to_channel}\t{to_customer_ref}\n"
+    return ReservationChange(
+        request_id,
+        fingerprint(text),
+        reservation_id,
+        channel,
+        revision,
+        time_to_live_seconds=seconds,
+        to_channel=to_channel,
+        to_customer_ref=to_customer_ref,
+    )
+
+
+def resolve_amend(checked: CheckedPlacing, seen: Reservation | None, network: Network) -> ReservationChange:
+    """The amendment of the reservation as it was seen. Only what takes units asks what the network allows."""
+    lines = _lines_of(seen)
+    placements = []
+    for wanted in checked.placements:
+        line = lines.get(wanted.line_id)
+        candidates: tuple[Candidate, ...] = ()
+        if line is not None and wanted.quantity > line.standing:
+            candidates = _candidates(line, wanted, checked.channel, network)
+            if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
+                own = {a.location for a in line.allocations if a.quantity > a.released}
+                candidates = tuple(candidate for candidate in candidates if candidate.location in own)
+        placements.append(_placement(wanted, wanted.line_id, candidates))
+    added = tuple(resolve_line(line, checked.channel, network) for line in checked.added)
+    return replace(_bound(checked, seen, network), placements=tuple(placements), added=added)
+
+
+def resolve_rebind(checked: CheckedPlacing, seen: Reservation | None, network: Network) -> ReservationChange:
+    """The rebinding of the reservation as it was seen. InvalidArgument where a pickup is left without a place."""
+    lines = _lines_of(seen)
+    opened = {name: line for name, line in lines.items() if any(allocation.open for allocation in line.allocations)}
+    placements = []
+    for place, wanted in enumerate(checked.placements):
+        for name in [wanted.line_id] if wanted.line_id else opened:
+            line = opened.get(name)
+            candidates: tuple[Candidate, ...] = ()
+            if line is not None:
+                if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
+                    raise InvalidArgument(f"lines[{place}].location", "is required for FULFILMENT_PICKUP")
+                candidates = _candidates(line, wanted, checked.channel, network)
+            placements.append(_placement(wanted, name, candidates))
+    return replace(_bound(checked, seen, network), placements=tuple(placements))
+
+
+def resolve_hand_over(change: ReservationChange, network: Network) -> ReservationChange:
+    """The hand-over with its time to live by the rules of the new channel. ChannelDisabled, TimeToLiveTooLong."""
+    network.channel(change.channel)
+    channel = change.to_channel or change.channel
+    seconds = change.time_to_live_seconds
+    rules = network.channel(channel)
+    if (change.to_channel or seconds) and not rules.enabled:
+        raise ChannelDisabled(channel)
+    return replace(change, time_to_live_seconds=time_to_live(seconds, channel, rules) if seconds else 0)
+
+
+def impossible_placing(checked: CheckedPlacing) -> ReservationChange:
+    """The request for a revision that no reservation has: the store answers what it answered before, or refuses."""
+    return impossible_change(
+        ReservationChange(checked.request_id, checked.fingerprint, checked.reservation_id, checked.channel)
+    )
+
+
+def impossible_change(change: ReservationChange) -> ReservationChange:
+    """As `impossible_placing`."""
+    return replace(change, expected_revision=UNITS_MAX)
+
+
+def _check_head(message: Placing | pb.HandOverReservationRequest) -> tuple[str, str, str, int | None]:
+    return (
+        validation.required_id("request_id", message.request_id),
+        validation.required_id("reservation_id", message.reservation_id),
+        validation.required_id("channel", message.channel),
+        validation.expected_revision("expected_revision", message.expected_revision)
+        if message.HasField("expected_revision")
+        else None,
+    )
+
+
+def _check_placement(
+    message: pb.LineAmendment | pb.LineRebinding, path: str, line_id: str, quantity: int
+) -> CheckedPlacement:
+    location = validation.optional_text(f"{path}.location", message.location)
+    group = validation.optional_text(f"{path}.group", message.group)
+    if location and group:
+        raise InvalidArgument(f"{path}.group", "cannot be given together with location")
+    return CheckedPlacement(line_id, quantity, location, group, message.allow_split)
+
+
+def _checked(
+    verb: str, message: Placing, placements: list[CheckedPlacement], added: list[CheckedLine]
+) -> CheckedPlacing:
+    request_id, reservation_id, channel, revision = _check_head(message)
+    seen = set()
+    for place, placement in enumerate(placements):
+        if placement.line_id in seen:
+            raise InvalidArgument(f"lines[{place}].line_id", f"{placement.line_id!r} is the id of an earlier line")
+        seen.add(placement.line_id)
+    text = f"{verb}\t{reservation_id}\t{revision}\t{len(placements)}\n"
+    text += "".join([f"{p.line_id}\t{p.quantity}\t{p.location}\t{p.group}\t{p.allow_split:d}\n" for p in placements])
+    text += lines_as_text(added)
+    return CheckedPlacing(request_id, fingerprint(text), reservation_id, channel, revision, placements, added)
+
+
+def _lines_of(seen: Reservation | None) -> dict[str, ReservationLine]:
+    return {line.line_id: line for line in seen.lines} if seen else {}
+
+
+def _candidates(
+    line: ReservationLine, wanted: CheckedPlacement, channel: str, network: Network
+) -> tuple[Candidate, ...]:
+    usable = network.usable(channel, location=wanted.location, group=wanted.group, fulfilment=line.fulfilment)
+    return network.candidates(channel, line.sku, usable)
+
+
+def _placement(wanted: CheckedPlacement, line_id: str, candidates: tuple[Candidate, ...]) -> LinePlacement:
+    return LinePlacement(line_id, wanted.quantity, candidates, wanted.allow_split, wanted.location)
+
+
+def _bound(checked: CheckedPlacing, seen: Reservation | None, network: Network) -> ReservationChange:
+    """The change without its lines, for the revision that was seen; there is no revision 0."""
+    network.channel(checked.channel)
+    revision = checked.expected_revision
+    if revision is None:
+        revision = seen.revision if seen else 0
+    return ReservationChange(checked.request_id, checked.fingerprint, checked.reservation_id, checked.channel, revision)
