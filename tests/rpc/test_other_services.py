@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import itertools
 
 import grpc
 import pytest
@@ -224,12 +226,28 @@ async def test_a_batch_of_10_000_skus_answers_as_10_000_single_questions(stubs: 
     single = [(answer.query_id, answer.status, answer.available) async for answer in stream]
     assert single == list(zip(range(10_000), batch.status, batch.available, strict=True))
     assert sum(batch.row_counts) == len(movements)
-    for n in (0, 1, 2, 6, 9_999):
-        request = availability_service_pb2.GetAvailabilityRequest(sku=f"S{n}", channel="web")
-        if n % 2:
-            assert (await refused(stubs.availability.GetAvailability(request))).reason == "UNKNOWN_SKU"
-        else:
-            assert (await stubs.availability.GetAvailability(request)).available == batch.available[n]
+    rows = iter(zip(batch.location_index, batch.location_available, strict=True))
+    columns = [
+        [(batch.locations[index], units) for index, units in itertools.islice(rows, count)]
+        for count in batch.row_counts
+    ]
+    for start in range(0, 10_000, 250):
+        places = range(start, start + 250)
+        answers = await asyncio.gather(*(one_by_one(stubs, skus[n]) for n in places))
+        assert answers == [(batch.status[n], batch.available[n], columns[n]) for n in places]
+
+
+async def one_by_one(stubs: Stubs, sku: str) -> tuple[int, int, list[tuple[str, int]]]:
+    """What a unary call says of a SKU, as a batch would: status, total, units by location."""
+    request = availability_service_pb2.GetAvailabilityRequest(sku=sku, channel="web")
+    try:
+        answer = await stubs.availability.GetAvailability(request)
+    except grpc.aio.AioRpcError as refusal:
+        if refusal.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return availability_service_pb2.AVAILABILITY_STATUS_UNKNOWN_SKU, 0, []
+    positions = [(position.location, position.available) for position in answer.positions]
+    return availability_service_pb2.AVAILABILITY_STATUS_KNOWN, answer.available, positions
 
 
 async def test_the_integrity_check_counts_what_it_looked_at(stubs: Stubs) -> None:
