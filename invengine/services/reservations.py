@@ -8,6 +8,7 @@ released and fulfilled by any channel that the network knows, also by one that i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -237,12 +238,15 @@ class Reservations:
     async def _change(self, verb: str, message: Change | LineChange) -> tuple[ReservationAnswer, str]:
         change = check_change(message, verb)
         network = self._networks.required()
-        rules = network.channel(change.channel)
-        if verb == "extend":
-            if not rules.enabled:
-                raise ChannelDisabled(change.channel)
-            seconds = time_to_live(change.time_to_live_seconds, change.channel, rules)
-            change = _with_seconds(change, seconds)
+        try:
+            rules = network.channel(change.channel)
+            if verb == "extend":
+                if not rules.enabled:
+                    raise ChannelDisabled(change.channel)
+                seconds = time_to_live(change.time_to_live_seconds, change.channel, rules)
+                change = replace(change, time_to_live_seconds=seconds)
+        except InventoryError as refusal:
+            return await self._changed_before(verb, impossible_change(change), refusal)
         answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
 
@@ -321,16 +325,3 @@ def _first_answer_or(refusal: InventoryError, outcome: Outcome | None) -> Outcom
     if isinstance(outcome, ReservationAnswer | RequestMismatch):
         return outcome
     return refusal
-
-
-def _with_seconds(change: ReservationChange, seconds: int) -> ReservationChange:
-    return ReservationChange(
-        change.request_id,
-        change.fingerprint,
-        change.reservation_id,
-        change.channel,
-        change.expected_revision,
-        change.lines,
-        seconds,
-        change.order_ref,
-    )

@@ -25,6 +25,9 @@ async def held(stubs: Stubs, quantity: int = 4, **more: object) -> pb.Reservatio
     return (await stubs.reservations.CreateReservation(create("made", quantity=quantity, **more))).reservation
 
 
+ONE = pb.LineUnits(line_id="1", quantity=1)
+
+
 async def test_a_reservation_is_made_whole_and_read_back(stubs: Stubs) -> None:
     made = await held(stubs, reservation_id="cart 7", customer_ref="ann", time_to_live=Duration(seconds=60, nanos=1))
     assert made.reservation_id == "cart 7"
@@ -324,3 +327,25 @@ async def test_lists_are_paged_and_bound_to_their_filter(stubs: Stubs) -> None:
     ):
         why = await refused(stubs.reservations.ListReservations(other))
         assert why.fields == ["page_token"]
+
+
+async def test_a_repeated_change_is_answered_even_after_its_channel_is_gone(stubs: Stubs) -> None:
+    """The first answer is a promise; the network in force judges new requests only."""
+    await stubs.receive("LAMP", 10)
+    await stubs.reservations.CreateReservation(create("r", reservation_id="A", quantity=4))
+    head = {"reservation_id": "A", "channel": "web"}
+    steps = [
+        (stubs.reservations.ExtendReservation, pb.ExtendReservationRequest(request_id="e", **head)),
+        (stubs.reservations.ConfirmReservation, pb.ConfirmReservationRequest(request_id="c", **head)),
+        (stubs.reservations.ReleaseReservation, pb.ReleaseReservationRequest(request_id="l", **head, lines=[ONE])),
+        (stubs.reservations.FulfilReservation, pb.FulfilReservationRequest(request_id="f", **head, lines=[ONE])),
+    ]
+    first = [(await call(request)).reservation for call, request in steps]
+    await stubs.apply_network("locations: {DC: {}}\ngroups: {all: [DC]}\nchannels: {app: {groups: [all]}}", "no web")
+    again = [await call(request) for call, request in steps]
+    assert [answer.reservation for answer in again] == first
+    assert all(answer.replayed for answer in again)
+    for call, request in steps:
+        request.request_id += "-new"
+        assert (await refused(call(request))).reason == "UNKNOWN_CHANNEL"
+    assert (await stubs.position("LAMP"))[:2] == (9, 2)
