@@ -84,7 +84,11 @@ class _Groups(Generic[GroupT]):
         if kind not in self._of_kind:
             self._of_kind[kind] = installed(lambda: self._make(kind))
         group = self._of_kind[kind]
-        group.restore()
+        if isinstance(group, RedisCluster):
+            group.restore()
+        elif not group.is_whole:  # Sentinels come to rest in steps of 10 s; a new set is quicker
+            group.stop()
+            group = self._of_kind[kind] = self._make(kind)
         group.empty()
         return group
 
@@ -125,6 +129,12 @@ def valkey_cluster(redis_clusters: _Groups[RedisCluster]) -> RedisCluster:
 def sentinel_set(request: pytest.FixtureRequest, sentinel_sets: _Groups[SentinelSet]) -> SentinelSet:
     """A master with 2 replicas and 3 Sentinels, well and empty; once of Valkey and once of Redis."""
     return sentinel_sets.of_kind(request.param)
+
+
+@pytest.fixture
+def valkey_sentinels(sentinel_sets: _Groups[SentinelSet]) -> SentinelSet:
+    """The same, of Valkey only."""
+    return sentinel_sets.of_kind("valkey")
 
 
 @pytest.fixture

@@ -137,6 +137,7 @@ class _Group:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.is_whole = True  # no member was killed
         self._folder = Path(tempfile.mkdtemp(prefix="inv-", dir="/tmp"))
         self.members: list[Member] = []
 
@@ -166,6 +167,7 @@ class _Group:
 
     def kill(self, member: Member) -> None:
         """Kill -9."""
+        self.is_whole = False
         member.kill()
 
     def restart(self, member: Member) -> None:
@@ -308,7 +310,9 @@ class RedisCluster(_Group):
     def _view(member: Member) -> dict[str, str]:
         """Node id -> slots, as this node sees it."""
         lines = [line.split(" ") for line in _lines(member.do("CLUSTER", "NODES"))]
-        return {fields[0]: " ".join(w for w in fields[8:] if w[0] != "[") for fields in lines if "fail" not in fields[2]}
+        return {
+            fields[0]: " ".join(w for w in fields[8:] if w[0] != "[") for fields in lines if "fail" not in fields[2]
+        }
 
     def wait_promoted(self, replica: Member) -> None:
         """Until this one is a primary that serves."""
@@ -427,10 +431,12 @@ class SentinelSet(_Group):
             for n in range(3)
         ]
         try:
-            for member in self.members:
-                member.spawn()
-            for member in self.members:
-                member.wait_up()
+            for member in self.data:
+                self.restart(member)
+            followed = "connected_slaves"  # by the time that the Sentinels look, which they do every 10 s
+            wait_until(lambda: self.data[0].facts("replication")[followed] == 2, "replicas follow")
+            for sentinel in self.sentinels:
+                self.restart(sentinel)
             self.wait_ok()
         except BaseException:
             self.stop()
@@ -462,7 +468,7 @@ class SentinelSet(_Group):
             followers = [replication.get(f"slave{n}", {}).get("state") for n in range(2)]
             return replication["role"] == "master" and followers == ["online", "online"]
 
-        wait_until(is_ok, "the Sentinels agree and replicas follow", 60.0)
+        wait_until(is_ok, "the Sentinels agree and replicas follow")
 
     def wait_promoted(self, former: Member) -> None:
         """Until the Sentinels name another master, and it takes writes."""
@@ -470,15 +476,6 @@ class SentinelSet(_Group):
             lambda: self.master() is not former and self.master().facts("replication")["role"] == "master",
             f"another master than {former}",
         )
-
-    def restore(self) -> None:
-        """Start what was killed and wait until all is well."""
-        for member in self.members:
-            if not member.is_running:
-                self.restart(member)
-        for member in self.data:
-            member.do("ACL", "SETUSER", _REPLICATION_USER, "on")
-        self.wait_ok()
 
     def empty(self) -> None:
         """Forget all data and functions."""
