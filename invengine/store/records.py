@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import (
     Allocation,
     Destination,
@@ -86,9 +87,7 @@ def read_position(text: bytes) -> Position:
     try:
         numbers, *fences = text.split(b"\t")
         on_hand, reserved, revision, counted_at_ms = numbers.split(b",")
-        kept = tuple(
-            (channel.decode(), int(units)) for channel, units in zip(fences[::2], fences[1::2], strict=True)
-        )
+        kept = tuple((channel.decode(), int(units)) for channel, units in zip(fences[::2], fences[1::2], strict=True))
         return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms), kept)
     except ValueError as error:
         raise Unreadable(f"not a position: {text!r}") from error
@@ -216,9 +215,36 @@ def open_allocations(reservation_id: str, text: str) -> tuple[ReservationState, 
                 at += ALLOCATION_FIELDS
                 left = int(units) - int(fulfilled) - int(released)
                 if left:
-                    found.append(
-                        OpenAllocation(partition, int(leg), sku, location, left, line_id, read_source(source))
-                    )
+                    found.append(OpenAllocation(partition, int(leg), sku, location, left, line_id, read_source(source)))
         return ReservationState(fields[0]), int(fields[3]), found
     except (ValueError, IndexError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
+
+
+def read_receipt(sku: str, field: str, text: str) -> Receipt:
+    """The receipt (without an id: the units backordered) at `location TAB receipt_id` of a SKU's incoming stock."""
+    try:
+        location, receipt_id = field.split("\t")
+        return Receipt(sku, location, receipt_id, *map(int, text.split(",")))
+    except (ValueError, TypeError) as error:
+        raise Unreadable(f"not a receipt of {sku} at {field!r}: {text!r}") from error
+
+
+def read_broken(text: str, quantity: int, expected_day: int) -> BrokenPromise:
+    """The broken promise that a text says, of so many open units and with the receipt's day as it is now."""
+    try:
+        _, reservation_id, line_id, sku, location, receipt_id, reason, due_day, broken_at_ms = text.split("\t")
+        return BrokenPromise(
+            reservation_id,
+            line_id,
+            sku,
+            location,
+            quantity,
+            receipt_id,
+            BrokenReason(reason),
+            int(due_day),
+            expected_day,
+            int(broken_at_ms),
+        )
+    except ValueError as error:
+        raise Unreadable(f"not a broken promise: {text!r}") from error
