@@ -18,6 +18,7 @@ from invengine.store.records import open_allocations, read_position
 from tests import strategies
 from tests.redis_servers import RunningRedis
 from tests.store.model import LIVE, Model
+from tests.store.model.stock import plain
 from tests.store.worlds import opened, told
 
 PARTITIONS = 4
@@ -154,7 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
         live = {name for name, reservation in self.model.reservations.items() if reservation.state in LIVE}
         assert live == {name for name, _ in records}
         for name, reservation in self.model.reservations.items():
-            assert reservation == await self.store.reservation(name)
+            assert plain(reservation) == await self.store.reservation(name)
         listed, end = await self.store.list_reservations(limit=1000)
         assert (set(self.model.reservations), "") == ({reservation.reservation_id for reservation in listed}, end)
         states = await self.store.states()
