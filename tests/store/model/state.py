@@ -96,9 +96,8 @@ class State:
 
     def end_item(self, *also: Place) -> None:
         """Covers backorders where pools rose, tidies the broken promises, revises what was touched."""
-        for place in list(self.stock.positions):
-            if place in also or self.stock.pool(place) > self.pools_before.get(place, 0):
-                self._cover(place)
+        while any(self._cover(place) for place in self._raised(also)):
+            pass  # covering may expire holds, and so raise other pools
         gone = [serial for serial in self.broken if not self.leg(serial) or not self.leg(serial)[2].open]
         for serial in gone:
             del self.broken[serial]
@@ -168,12 +167,25 @@ class State:
         self.stock.set(place, reserved=self.stock.at(place).reserved + units)
         self.reservations[reservation.reservation_id] = self.revised(with_legs(reservation, line.line_id, legs))
 
-    def _cover(self, place: Place) -> None:
-        """Backordered units become reserved ones, the oldest first, as far as the pool goes."""
-        for _, _, leg in self.queue((*place, "")):
-            units = min(self.stock.pool(place), leg.open)
-            if units > 0:
-                self.arrive(leg, units)
+    def _raised(self, also: tuple[Place, ...]) -> list[Place]:
+        """Positions with more in their pool than before the item, in the order in which it changed them."""
+        changed = [place for place in self.stock.touched if len(place) == 2 and place not in also]
+        return [*also, *(p for p in changed if self.stock.pool(p) > self.pools_before.get(p, 0))]
+
+    def _cover(self, place: Place) -> bool:
+        """Backordered units become reserved ones, the oldest first, as far as the pool goes; whether any did.
+
+        Holds that are over and stand in the queue are expired.
+        """
+        any_did = False
+        while self.stock.pool(place) > 0 and (waiting := self.queue((*place, ""))):
+            reservation, _, leg = waiting[0]
+            any_did = True
+            if reservation.state_at(self.now_ms) is not reservation.state:
+                self._expire(reservation)
+            else:
+                self.arrive(leg, min(self.stock.pool(place), leg.open))
+        return any_did
 
     def give_back(self, line: ReservationLine, leg: Leg, units: int) -> Leg:
         """Ends the setting aside of open units, pooled ones first; the leg with as many fewer of a ring-fence."""
@@ -191,8 +203,9 @@ class State:
         self.due.setdefault(self.of(sku), set()).add((second, reservation_id))
 
     def sweep(self, *partitions: int) -> set[str]:
-        """Expires what is due in these partitions, as items of their own; the ids."""
+        """Expires what is due in these partitions, as an item of its own; the ids."""
         expired = set()
+        self.begin_item()
         for partition in partitions:
             for second, reservation_id in sorted(self.due.get(partition, ())):
                 if second * 1000 > self.now_ms:
@@ -200,10 +213,9 @@ class State:
                 self.due[partition].remove((second, reservation_id))
                 reservation = self.reservations[reservation_id]
                 if reservation.state_at(self.now_ms) is not reservation.state:  # held, and its time is over
-                    self.begin_item()
                     self._expire(reservation)
-                    self.end_item()
                     expired.add(reservation_id)
+        self.end_item()
         self.begin_item()
         return expired
 

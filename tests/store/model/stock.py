@@ -50,7 +50,7 @@ class Stock:
     def __init__(self) -> None:
         self.positions: dict[Place, Position] = {}
         self.receipts: dict[Source, Receipt] = {}
-        self.touched: set[Place | Source] = set()
+        self.touched: dict[Place | Source, None] = {}  # in the order of their first change
 
     def copy(self) -> Stock:
         """Another one with the same units, to try things on."""
@@ -104,7 +104,7 @@ class Stock:
     def set(self, place: Place, **changes) -> None:
         """Changes a position."""
         self.positions[place] = replace(self.at(place), **changes)
-        self.touched.add(place)
+        self.touched[place] = None
 
     # Expected
 
@@ -122,7 +122,7 @@ class Stock:
         self.receipts[source] = receipt
         if not receipt.quantity and not receipt.pegged:
             del self.receipts[source]
-        self.touched.add(source)
+        self.touched[source] = None
 
     def is_known(self, sku: str) -> bool:
         """Whether the SKU has a position or anything incoming."""
