@@ -34,13 +34,18 @@ def sku_of_stock(key: bytes) -> str:
 
 
 def incoming(partition: int, sku: str) -> str:
-    """Receipts and backorders of a SKU."""
+    """The receipts and backorders of a SKU."""
     return f"{{p{partition}}}:incoming:{sku}"
 
 
 def sku_of_incoming(key: bytes) -> str:
     """The SKU whose receipts this key holds."""
     return key.split(b":incoming:", 1)[1].decode()
+
+
+def waiting(partition: int) -> str:
+    """Units backordered, by SKU."""
+    return f"{{p{partition}}}:waiting"
 
 
 def broken(partition: int) -> str:

@@ -93,6 +93,16 @@ def read_position(text: bytes) -> Position:
         raise Unreadable(f"not a position: {text!r}") from error
 
 
+def read_incoming(sku: str, name: str, text: str) -> Receipt:
+    """The receipt or, without a receipt_id, the backorders that a field of the incoming hash says. Unreadable."""
+    try:
+        location, receipt_id = name.split("\t")
+        expected_day, quantity, pegged, revision = map(int, text.split(","))
+    except ValueError as error:
+        raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
+    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What an allocation is, as its last field says; the words are those of `domain.orders.Allocation`."""
@@ -219,15 +229,6 @@ def open_allocations(reservation_id: str, text: str) -> tuple[ReservationState, 
         return ReservationState(fields[0]), int(fields[3]), found
     except (ValueError, IndexError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
-
-
-def read_receipt(sku: str, field: str, text: str) -> Receipt:
-    """The receipt (without an id: the units backordered) at `location TAB receipt_id` of a SKU's incoming stock."""
-    try:
-        location, receipt_id = field.split("\t")
-        return Receipt(sku, location, receipt_id, *map(int, text.split(",")))
-    except (ValueError, TypeError) as error:
-        raise Unreadable(f"not a receipt of {sku} at {field!r}: {text!r}") from error
 
 
 def read_broken(text: str, quantity: int, expected_day: int) -> BrokenPromise:

@@ -9,7 +9,7 @@ from invengine.errors import InvalidArgument
 from invengine.store import keys
 from invengine.store.listing import Listing
 from invengine.store.reads import SCAN_COUNT
-from invengine.store.records import open_allocations, read_broken, read_receipt
+from invengine.store.records import open_allocations, read_broken, read_incoming
 from invengine.store.startup import as_dict
 
 
@@ -27,7 +27,7 @@ class Schedule(Listing):
 
     async def _incoming(self, sku: str) -> list[Receipt]:
         (stored,) = await self._calls.read(("HGETALL", keys.incoming(self._of(sku), sku)))
-        return [read_receipt(sku, field.decode(), text.decode()) for field, text in as_dict(stored).items()]
+        return [read_incoming(sku, field.decode(), text.decode()) for field, text in as_dict(stored).items()]
 
     async def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
         """All receipts in chunks; backorders are those without an id. A SKU may come twice: note revisions() before,
@@ -40,7 +40,7 @@ class Schedule(Listing):
             if names:
                 hashes = await self._calls.read(*(("HGETALL", name) for name in names))
                 yield [
-                    read_receipt(keys.sku_of_incoming(name), field.decode(), text.decode())
+                    read_incoming(keys.sku_of_incoming(name), field.decode(), text.decode())
                     for name, stored in zip(names, hashes, strict=True)
                     for field, text in as_dict(stored).items()
                 ]
@@ -106,7 +106,7 @@ class Schedule(Listing):
             units, day = _open_units(promise.reservation_id, record, partition, leg), 0
             if promise.reason is BrokenReason.SLIPPED and stored:
                 field = f"{promise.location}\t{promise.receipt_id}"
-                day = read_receipt(promise.sku, field, stored.decode()).expected_day
+                day = read_incoming(promise.sku, field, stored.decode()).expected_day
             if units:
                 found.append(read_broken(text, units, day))
         return found

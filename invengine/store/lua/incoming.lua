@@ -6,6 +6,7 @@ local PEGS_MAX = 200 -- pegs that one call moves or judges
 -- Of the running call and of its item.
 local pegs_left -- how many more
 local broke -- promises that the item broke: { record, line id, leg, partition }
+local lost_pegs -- whether pegs of it lost their cover, now or in a step before
 local cause -- of rows: kind, source and request_id, each with a TAB before it
 
 -- Pegs of a receipt from one end of its queue, until `wants` says that there are enough.
@@ -105,6 +106,7 @@ local function shorten(receipt, quantity)
   end
   receipt.quantity = math.max(quantity, is_cut and receipt.quantity or 0)
   for i = #pegs, 1, -1 do -- the oldest queues first
+    lost_pegs = true
     uncover(receipt, pegs[i], reason)
   end
   if is_cut then
@@ -242,7 +244,7 @@ local function change_receipt(items, at, event, stored)
     return nil, nil, sweep
   end
   local units, leg = match(stored or ',0,0', ',(%d+),(%d+)$')
-  broke, cause = {}, '\t' .. kind .. '\t' .. event
+  broke, lost_pegs, cause = {}, stored, '\t' .. kind .. '\t' .. event
   if kind == 'SET' then
     receipt = incoming.receipt_for(sku, partition, location, id)
   end
@@ -261,7 +263,7 @@ local function change_receipt(items, at, event, stored)
       revision_texts[partition] .. ',' .. text_of(units) .. ',' .. text_of(leg)
   end
   p = find_position(sku, location, partition)
-  if p then
+  if p and (kind == 'RECEIVE' or lost_pegs) then
     note_pool(p)
     pool_before[p] = -UNITS_MAX -- whatever it was
   end
