@@ -5,11 +5,11 @@
     |- MalformedMessage         the bytes are not a message of the method
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, PositionNotFound,
-    |                           ReservationNotFound, LineNotFound
+    |                           ReservationNotFound, LineNotFound, ReceiptNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
-    |                           CountTooOld, NetworkMissing
+    |                           CountTooOld, TooManyParcels, NetworkMissing
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- LineExists               the id belongs to another line of the reservation
@@ -171,13 +171,17 @@ class Refused(InventoryError):
 
 @dataclass(frozen=True)
 class ShortLine:
-    """A line that cannot be covered: `location` is empty when the line left the choice open."""
+    """A line that cannot be covered: `location` is empty when the line left the choice open.
+
+    `next_day` is the day, since 1970, by which unpromised incoming receipts make up what is missing; 0: never.
+    """
 
     line_id: str
     sku: str
     location: str
     wanted: int
     available: int
+    next_day: int = 0
 
     def __str__(self) -> str:
         where = self.location or "all its locations"
@@ -394,6 +398,31 @@ class ReservationExists(InventoryError):
 
     def __str__(self) -> str:
         return f"reservation {self.reservation_id!r} exists already"
+
+
+@dataclass(eq=False)
+class ReceiptNotFound(NotFound):
+    """No incoming receipt of this reference is open for the SKU at the location."""
+
+    reason = "RECEIPT_NOT_FOUND"
+    receipt_id: str
+    sku: str
+    location: str
+
+    def __str__(self) -> str:
+        return f"no receipt {self.receipt_id!r} of SKU {self.sku!r} is expected at {self.location!r}"
+
+
+@dataclass(eq=False)
+class TooManyParcels(Refused):
+    """The units are there, but in more places than the caller allows; `parcels` places would do."""
+
+    reason = "TOO_MANY_PARCELS"
+    parcels_max: int
+    parcels: int
+
+    def __str__(self) -> str:
+        return f"the lines would come from {self.parcels} locations, at most {self.parcels_max} are allowed"
 
 
 @dataclass(eq=False)
