@@ -152,8 +152,8 @@ class ReservationChange:
 class Allocation:
     """Units of a line at one location; open are quantity - fulfilled - released.
 
-    On hand, unless pegged to an incoming receipt (`receipt_id`, promised by `due_day`) or `backordered`. `fenced` of the
-    open units came out of the ring-fence of `fence_channel`.
+    On hand, unless pegged to an incoming receipt (`receipt_id`, promised by `due_day`) or `backordered`. `fenced` of
+    the open units came out of the ring-fence of `fence_channel`.
     """
 
     location: str
@@ -224,7 +224,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class ReservationAnswer:
-    """A reservation as a write left it; `replayed` when the request_id was answered before."""
+    """A reservation as a write left it; `replayed` when the request_id was answered before.
+
+    `next_days`: (line_id, day) of lines that are short, where what is coming makes up the rest by that day.
+    """
 
     reservation: Reservation
     replayed: bool = False
+    next_days: tuple[tuple[str, int], ...] = ()
