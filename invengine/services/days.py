@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import date
+from typing import TYPE_CHECKING
 
+from invengine.domain.days import calendar_day, day_number
 from invengine.domain.incoming import SECONDS_OF_DAY
 from invengine.errors import InvalidArgument
 from invengine.v1 import common_pb2
@@ -12,14 +13,11 @@ from invengine.v1 import common_pb2
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-EPOCH: Final = date(1970, 1, 1)
-DAY_MAX: Final = (date(9999, 12, 31) - EPOCH).days
-
 
 def check_day(field: str, wire: common_pb2.Date) -> int:
-    """The day that a message says, from 1 to DAY_MAX; InvalidArgument names the field where it is no such day."""
+    """The day that a message says, 1 or more; InvalidArgument names the field where it is no day, or day 0."""
     try:
-        day = (date(wire.year, wire.month, wire.day) - EPOCH).days
+        day = day_number(date(wire.year, wire.month, wire.day))
     except (ValueError, OverflowError):
         raise InvalidArgument(field, f"{wire.year}-{wire.month:02}-{wire.day:02} is not a day") from None
     if day < 1:
@@ -41,7 +39,7 @@ def optional_day(message: Message, field: str) -> int:
 
 def date_of(day: int) -> common_pb2.Date:
     """The message for a day."""
-    found = EPOCH + timedelta(days=day)
+    found = calendar_day(day)
     return common_pb2.Date(year=found.year, month=found.month, day=found.day)
 
 

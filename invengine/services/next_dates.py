@@ -55,7 +55,7 @@ class NextDates:
 
     def of_change(self, change: ReservationChange, refusal: InsufficientStock) -> InsufficientStock:
         """The refusal of an amendment or a rebinding, likewise."""
-        lines = (*change.placements, *change.added)
+        lines: list[LineRequest | LinePlacement] = [*change.placements, *change.added]
         return self._dated(refusal, lines, change.channel, borrows=change.borrows)
 
     def of_answer(self, request: ReserveRequest, answer: ReservationAnswer) -> ReservationAnswer:
