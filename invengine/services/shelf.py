@@ -54,7 +54,6 @@ class Taken:
 
 @dataclass(slots=True)
 class _Sku:
-    is_known: bool
     positions: dict[str, _Position] = field(default_factory=dict)
     coming: list[Coming] = field(default_factory=list)
     backordered: dict[str, int] = field(default_factory=dict)
@@ -71,10 +70,6 @@ class Shelf:
         self._borrows = borrows
         self._skus: dict[str, _Sku] = {}
         self._undo: list[Undo] = []
-
-    def is_known(self, sku: str) -> bool:
-        """Whether any movement of the SKU was ever recorded."""
-        return self._sku(sku).is_known
 
     def mark(self) -> int:
         """The present moment, for `undo`."""
@@ -199,9 +194,9 @@ class Shelf:
         replica = self._replica
         columns = replica.columns
         number = columns.find_sku(name)
-        found = _Sku(number >= 0)
+        found = _Sku()
         for row in columns.rows(number).tolist() if number >= 0 else ():
-            fences = columns.fences_of(row)
+            fences = {channel: units + over for channel, units, over in columns.ring_fences(row)}
             found.positions[replica.locations.names[row[LOCATION]]] = _Position(
                 row[ON_HAND],
                 row[ON_HAND] - row[RESERVED] + row[EXPIRED],
