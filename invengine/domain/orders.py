@@ -152,8 +152,8 @@ class ReservationChange:
 class Allocation:
     """Units of a line at one location; open are quantity - fulfilled - released.
 
-    On hand, unless pegged to an incoming receipt (`receipt_id`, promised by `due_day`) or `backordered`. `fenced` of the
-    open units came out of the ring-fence of `fence_channel`.
+    On hand, unless pegged to an incoming receipt (`receipt_id`, promised by `due_day`) or `backordered`. `fenced` of
+    the open units came out of the ring-fence of `fence_channel`.
     """
 
     location: str
