@@ -10,7 +10,7 @@ from zlib import crc32
 import msgpack
 
 from invengine import errors
-from invengine.domain.orders import Candidate, ReservationAnswer, ReservationChange, ReserveRequest
+from invengine.domain.orders import Candidate, Future, ReservationAnswer, ReservationChange, ReserveRequest
 from invengine.domain.stock import Movement, MovementOutcome, MovementResult
 from invengine.store.records import StoreSettings, read_reservation
 
@@ -63,7 +63,7 @@ class Packer:
                 request.time_to_live_seconds,
                 1 if request.best_effort else 0,
                 f"HELD\t{channel}\t",
-                f"\t{customer}\t{order}\t{cart}\t{len(request.lines)}",
+                f"\t{customer}\t{order}\t{cart}\t\t{len(request.lines)}",
                 f"\tRESERVE\t{channel}\t{reservation_id}\t\t{order}\t",
                 len(sets),
                 len(request.lines),
@@ -81,7 +81,7 @@ class Packer:
                     sku,
                     quantity,
                     f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
-                    f"\t{to.country}\t{to.postal_code}\t{to.location}\t",
+                    f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t",
                     1 if line.allow_split else 0,
                     place,
                 )
@@ -115,7 +115,7 @@ class Packer:
                 partition, place = self._of(new.sku), lists.place_of(new.candidates)
                 added.add(partition)
                 head = (new.line_id, new.quantity, new.named_location, int(new.allow_split), place)
-                items.append((*head, partition, new.sku, *texts))
+                items.append((*head, partition, new.sku, *texts, _future(new.future)))
         return self._changes(changes, items, added, lists.columns)
 
     def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
@@ -198,6 +198,11 @@ def _head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
     expected = -1 if change.expected_revision is None else change.expected_revision
     return change.fingerprint, change.channel, expected, change.time_to_live_seconds, change.order_ref
+
+
+def _future(future: Future | None) -> str:
+    """As a record's line says what it may take that is not on hand."""
+    return "" if future is None else str(future.needed_by)
 
 
 def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], list[int]]:

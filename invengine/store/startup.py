@@ -15,8 +15,8 @@ from invengine.store.calls import Calls
 from invengine.store.library import Library
 from invengine.store.records import StoreSettings
 
-FORMAT: Final = 1
-"""Of keys and values. A store of a newer format is not touched."""
+FORMAT: Final = 2
+"""Of keys and values. A store of another format is not touched."""
 
 REDIS_MIN: Final = (7, 0)
 VALKEY_MIN: Final = (8, 0)
@@ -91,6 +91,11 @@ async def _identity(calls: Calls, partitions: int, settings: StoreSettings) -> S
     if store_format > FORMAT:
         raise StoreUnsuitable(
             f"the data have format {store_format} of a newer release; this one reads up to format {FORMAT}"
+        )
+    if store_format < FORMAT:
+        raise StoreUnsuitable(
+            f"the data have format {store_format} of an earlier release and this one reads format {FORMAT}:"
+            " load the stock anew into an empty store"
         )
     return StoreIdentity(
         int(stored[b"partitions"]),

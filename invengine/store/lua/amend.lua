@@ -26,6 +26,7 @@ local function lines_of(record)
         quantity = whole(record[at + QUANTITY]),
         fulfilled = whole(record[at + FULFILLED]),
         released = whole(record[at + RELEASED]),
+        source = record[at + SOURCE],
       }
       at = at + ALLOCATION_FIELDS
     end
@@ -49,7 +50,7 @@ local function write_lines(record, lines)
       if allocation.quantity > 0 then
         record[at], record[at + LEG] = allocation.location, allocation.leg
         record[at + QUANTITY], record[at + FULFILLED] = text_of(allocation.quantity), text_of(allocation.fulfilled)
-        record[at + RELEASED] = text_of(allocation.released)
+        record[at + RELEASED], record[at + SOURCE] = text_of(allocation.released), allocation.source
         at, count = at + ALLOCATION_FIELDS, count + 1
       end
     end
@@ -168,7 +169,8 @@ local function allocation_at(line, location)
       return allocation
     end
   end
-  local made = { location = location, leg = new_leg(line.partition), quantity = 0, fulfilled = 0, released = 0 }
+  local made =
+    { location = location, leg = new_leg(line.partition), quantity = 0, fulfilled = 0, released = 0, source = '' }
   line.allocations[#line.allocations + 1] = made
   return made
 end
@@ -224,7 +226,7 @@ local function added_line(lines, by_id, asked)
   elseif #lines == LINES_MAX then
     return nil, { 'INVALID_ARGUMENT' }
   end
-  local line = { id, text_of(asked[6]), asked[7], '0', asked[8], asked[9], asked[10], asked[11] }
+  local line = { id, text_of(asked[6]), asked[7], '0', asked[8], asked[9], asked[10], asked[11], asked[12] }
   line.partition, line.sku, line.allocations = asked[6], asked[7], {}
   lines[#lines + 1], by_id[id] = line, line
   return line

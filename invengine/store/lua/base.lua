@@ -1,5 +1,5 @@
 #!lua name=invengine
--- Version 2. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 3. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
 -- amend, movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this

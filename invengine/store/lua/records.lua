@@ -1,9 +1,10 @@
 -- Reservation records: an array of the fields of README.md, changed in place, plus the names below.
 
 local STATE, CHANNEL, EXPIRES_AT, REVISION, CUSTOMER_REF, ORDER_REF = 1, 2, 4, 5, 6, 7
-local LINE_COUNT, LINES = 9, 10 -- places in a record
-local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 8, 9 -- places after the start of a line
-local LEG, QUANTITY, FULFILLED, RELEASED, ALLOCATION_FIELDS = 1, 2, 3, 4, 5 -- after the start of an allocation
+local LINE_COUNT, LINES = 10, 11 -- places in a record
+local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 9, 10 -- places after the start of a line
+local LEG, QUANTITY, FULFILLED, RELEASED, SOURCE = 1, 2, 3, 4, 5 -- after the start of an allocation
+local ALLOCATION_FIELDS = 6
 
 local records -- reservation_id -> record, or false where there is none; record.id, .home, .was_state, .is_changed
 local changed_records -- in order of first change
@@ -51,7 +52,7 @@ end
 
 -- The row of a hold: `units` of it count until `expires_at`; 0 and '0' when it is none any more.
 local function row_of_hold(leg, sku, location, units, expires_at)
-  return 'H\t' .. leg .. '\t' .. sku .. '\t' .. location .. '\t' .. text_of(units) .. '\t' .. expires_at .. '\t\n'
+  return 'H\t' .. leg .. '\t' .. sku .. '\t' .. location .. '\t' .. text_of(units) .. '\t' .. expires_at .. '\t0\t\t\n'
 end
 
 -- The units of an allocation stop being a hold, or `units` of it still are.

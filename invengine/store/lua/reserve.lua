@@ -133,8 +133,8 @@ local function record_takes(line, partition, t, cause, expires_at)
     n = n + 1
     rows[n] = 'P\t' .. sku_of[p] .. '\t' .. location .. '\t' .. on_hand_text[p] .. '\t' .. reserved_text[p] .. '\t'
       .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\nH\t' .. leg .. '\t' .. sku_of[p] .. '\t'
-      .. location .. '\t' .. units .. '\t' .. expires_at .. '\t\n'
-    local allocation = '\t' .. location .. '\t' .. leg .. '\t' .. units .. '\t0\t0'
+      .. location .. '\t' .. units .. '\t' .. expires_at .. '\t0\t\t\n'
+    local allocation = '\t' .. location .. '\t' .. leg .. '\t' .. units .. '\t0\t0\t'
     allocations = allocations and allocations .. allocation or allocation
     t = t + 1
   end
