@@ -119,8 +119,10 @@ def _day(shelf: Shelf, missing: Missing) -> int:
     best: tuple[int, list[Coming], int] | None = None
     for candidate in missing.candidates:
         there = shelf.on_hand(sku, candidate) + shelf.future(sku, future, candidate.location)
+        if future is None:  # what other lines of the request took is not there for this one
+            there = min(there, missing.available)
         coming = shelf.coming(sku, (candidate.location,), after)
-        units = missing.wanted - min(there, missing.available)
+        units = missing.wanted - there
         mark = shelf.mark()
         day = _count(shelf, coming, units)
         shelf.undo(mark)

@@ -45,7 +45,7 @@ class Coming:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a line got, or (`units` short of what it wanted) could have had."""
+    """What a line got; where that is less than it wanted, what it gets with best effort."""
 
     units: int = 0
     on_hand: int = 0
@@ -117,7 +117,7 @@ class Shelf:
         if place < 0 or not everything[place]:
             return Taken()
         if not best_effort:
-            return Taken(max(everything))
+            return Taken(everything[place])
         return self._take_at(line, (candidates[place],), everything[place])
 
     def coming(self, sku: str, locations: Iterable[str], after: int = 0) -> list[Coming]:
