@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf import timestamp_pb2
-
 from invengine.domain.orders import (
     Allocation,
     Fulfilment,
@@ -16,6 +14,7 @@ from invengine.domain.orders import (
 )
 from invengine.domain.stock import LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
+from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.rpc.errors import refusal_to_proto
 from invengine.services.days import date_of
 from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_service_pb2, stock_service_pb2
@@ -49,12 +48,6 @@ RESULT_NUMBERS: Final = {
     MovementResult.STALE: 3,
     MovementResult.REFUSED: 4,
 }
-
-
-def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
-    """An instant of milliseconds since 1970."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 
 def reservation_to_proto(
@@ -175,8 +168,8 @@ def movement_outcomes(
     return response
 
 
-def position_to_proto(position: PositionNow) -> stock_service_pb2.GetPositionResponse:
-    """One position with the state that it names."""
+def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
+    """One position with the state that it names; `today` says which receipts are overdue."""
     response = stock_service_pb2.GetPositionResponse(
         position=stock_service_pb2.Position(
             sku=position.sku,
@@ -186,6 +179,11 @@ def position_to_proto(position: PositionNow) -> stock_service_pb2.GetPositionRes
             safety_stock=position.safety_stock,
             revision=position.revision,
             shortfall=max(0, position.reserved - position.on_hand),
+            ring_fences=[
+                stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
+            ],
+            backordered=position.backordered,
+            incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
         ),
         consistency_token=position.consistency_token,
     )

@@ -1,11 +1,12 @@
-"""Wire <-> domain for receipts and promises. Nothing here decides."""
+"""Domain -> wire for receipts, promises and instants. Nothing here decides."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from google.protobuf import timestamp_pb2
+
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
-from invengine.rpc.convert import timestamp
 from invengine.services.days import date_or_none
 from invengine.v1 import incoming_service_pb2
 
@@ -17,6 +18,12 @@ REASON_NUMBERS: Final = {
     BrokenReason.SHORTENED: 2,
     BrokenReason.CANCELLED: 3,
 }
+
+
+def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
+    """An instant of milliseconds since 1970."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 
 def receipt_to_proto(receipt: Receipt, today: int) -> incoming_service_pb2.Receipt:

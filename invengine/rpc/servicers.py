@@ -193,7 +193,8 @@ class StockServicer:
         self, request: stock_service_pb2.GetPositionRequest, context: Context
     ) -> stock_service_pb2.GetPositionResponse:
         """One position as it is now."""
-        return convert.position_to_proto(await self._positions.get(request, context.time_remaining()))
+        found = await self._positions.get(request, context.time_remaining())
+        return convert.position_to_proto(found, self._stock.today())
 
     async def ListMovements(
         self, request: stock_service_pb2.ListMovementsRequest, _: Context

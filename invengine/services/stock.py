@@ -24,6 +24,7 @@ from invengine.errors import (
     UnknownLocation,
 )
 from invengine.services import own_writes, validation
+from invengine.services.days import today
 from invengine.services.group_commit import GroupCommit
 from invengine.store.redis_store import MOVEMENTS_PER_CALL
 
@@ -189,6 +190,10 @@ class Stock:
         newest = [(home, entries[0].revision)] if entries else []
         token = encode_token(self._store.store_id, newest)
         return entries, validation.page_token(bound, str(below) if below else ""), token
+
+    def today(self) -> int:
+        """The day that counts as today, since 1970: the UTC day of the store's clock."""
+        return today(self._clock.now_ms())
 
     async def close(self) -> None:
         """Takes no more movements and waits for those that were taken."""
