@@ -86,9 +86,7 @@ def read_position(text: bytes) -> Position:
     try:
         numbers, *fences = text.split(b"\t")
         on_hand, reserved, revision, counted_at_ms = numbers.split(b",")
-        kept = tuple(
-            (channel.decode(), int(units)) for channel, units in zip(fences[::2], fences[1::2], strict=True)
-        )
+        kept = tuple((channel.decode(), int(units)) for channel, units in zip(fences[::2], fences[1::2], strict=True))
         return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms), kept)
     except ValueError as error:
         raise Unreadable(f"not a position: {text!r}") from error
@@ -216,9 +214,7 @@ def open_allocations(reservation_id: str, text: str) -> tuple[ReservationState, 
                 at += ALLOCATION_FIELDS
                 left = int(units) - int(fulfilled) - int(released)
                 if left:
-                    found.append(
-                        OpenAllocation(partition, int(leg), sku, location, left, line_id, read_source(source))
-                    )
+                    found.append(OpenAllocation(partition, int(leg), sku, location, left, line_id, read_source(source)))
         return ReservationState(fields[0]), int(fields[3]), found
     except (ValueError, IndexError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
