@@ -3,7 +3,9 @@
     available = max(0, min(unreserved - safety stock, own ring-fence + max(0, unreserved - all ring-fences)))
 
 or, where the channel may take from its own only, without what stands behind the `+`. Most positions have no ring-fence
-and most channels may take from what is fenced for nobody: for these it is max(0, unreserved - safety stock).
+and most channels may take from what is fenced for nobody: for these it is max(0, unreserved - safety stock). The hot
+loops work that out, and leave a SKU where it is not all to a second loop. A loop over ring-fences inside the first one,
+even one that is never entered, would make every position several times as dear.
 """
 
 from __future__ import annotations
@@ -83,13 +85,25 @@ def _fence_limit(unreserved, others, own, own_only):
 
 
 @njit(nogil=True)
-def _available(positions, fences, row, selection, location):
+def _own_only(selection):
+    """Whether the channel that asks may take from its own ring-fence only: every line says it."""
+    return selection.shape[0] > 0 and selection[0, OWN_ONLY] != 0
+
+
+@njit(nogil=True)
+def _unfenced(positions, row, selection, location):
+    """Units that can be taken as far as ring-fences do not matter."""
     unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
-    available = max(unreserved - _safety(positions, row, selection, location), 0)
-    if positions[row, FENCES] | selection[location, OWN_ONLY]:
-        others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
-        available = min(available, _fence_limit(unreserved, others, own, selection[location, OWN_ONLY]))
-    return available
+    return max(unreserved - _safety(positions, row, selection, location), 0)
+
+
+@njit(nogil=True)
+def _available(positions, fences, row, selection, location):
+    """Units that can be taken."""
+    unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
+    others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
+    limit = _fence_limit(unreserved, others, own, selection[location, OWN_ONLY])
+    return min(_unfenced(positions, row, selection, location), limit)
 
 
 @njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
@@ -113,7 +127,9 @@ def available_positions(sku, positions, skus, fences, selection, ignored, terms)
         on_hand = positions[row, ON_HAND]
         reserved = max(positions[row, RESERVED] - positions[row, EXPIRED] - ignored[rank, IGNORED_UNITS], 0)
         safety = _safety(positions, row, selection, location)
-        others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
+        others = own = 0
+        if positions[row, FENCES] != 0:
+            others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
         others += ignored[rank, IGNORED_FENCED] - ignored[rank, IGNORED_OWN]
         own += ignored[rank, IGNORED_OWN]
         unfenced = max(on_hand - reserved - safety, 0)
@@ -149,13 +165,27 @@ def available_positions(sku, positions, skus, fences, selection, ignored, terms)
 
 
 @njit(nogil=True)
-def _total(sku, positions, skus, fences, selection):
+def _fenced_total(sku, positions, skus, fences, selection):
     total = 0
     first = skus[sku, FIRST_ROW]
     for row in range(first, first + skus[sku, ROWS]):
         location = positions[row, LOCATION]
         if location < selection.shape[0] and selection[location, INDEX] >= 0:
             total = min(total + _available(positions, fences, row, selection, location), TOTAL_MAX)
+    return total
+
+
+@njit(nogil=True)
+def _total(sku, positions, skus, fences, selection):
+    total = fenced = 0
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        location = positions[row, LOCATION]
+        if location < selection.shape[0] and selection[location, INDEX] >= 0:
+            total = min(total + _unfenced(positions, row, selection, location), TOTAL_MAX)
+            fenced |= positions[row, FENCES]
+    if fenced or _own_only(selection):
+        return _fenced_total(sku, positions, skus, fences, selection)
     return total
 
 
@@ -210,6 +240,21 @@ def rows_at_most(numbers, skus):
     return rows
 
 
+@njit(nogil=True)
+def _fenced_rows(sku, positions, skus, fences, selection, location_available, filled):
+    """As `_fenced_total`, and write the units of the SKU's usable positions from line `filled` on."""
+    total = 0
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        location = positions[row, LOCATION]
+        if location < selection.shape[0] and selection[location, INDEX] >= 0:
+            available = _available(positions, fences, row, selection, location)
+            total = min(total + available, TOTAL_MAX)
+            location_available[filled] = available
+            filled += 1
+    return total
+
+
 @njit(
     f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1], int32[::1], int32[::1], "
     "int64[::1])",
@@ -229,7 +274,7 @@ def available_rows(
     for i in range(numbers.size):
         _fetch_ahead(numbers, i, positions, skus)
         sku = numbers[i]
-        total = 0
+        total = fenced = 0
         begin = filled
         if sku < 0:
             status[i] = UNKNOWN_SKU
@@ -239,11 +284,14 @@ def available_rows(
             for row in range(first, first + skus[sku, ROWS]):
                 location = positions[row, LOCATION]
                 if location < selection.shape[0] and selection[location, INDEX] >= 0:
-                    available = _available(positions, fences, row, selection, location)
+                    available = _unfenced(positions, row, selection, location)
+                    fenced |= positions[row, FENCES]
                     total = min(total + available, TOTAL_MAX)
                     location_index[filled] = selection[location, INDEX]
                     location_available[filled] = available
                     filled += 1
+            if fenced or _own_only(selection):
+                total = _fenced_rows(sku, positions, skus, fences, selection, location_available, begin)
         totals[i] = total
         row_counts[i] = filled - begin
     return filled
