@@ -192,7 +192,10 @@ def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityRespon
             positions_not_covered=replayed.positions_not_covered,
             reservations_covered=replayed.reservations_covered,
             reservations_not_covered=replayed.reservations_not_covered,
+            promises_covered=replayed.promises_covered,
+            promises_not_covered=replayed.promises_not_covered,
         ),
+        not_judged=report.unsettled,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import (
     Allocation,
     Destination,
@@ -90,6 +91,16 @@ def read_position(text: bytes) -> Position:
         return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms), kept)
     except ValueError as error:
         raise Unreadable(f"not a position: {text!r}") from error
+
+
+def read_incoming(sku: str, name: str, text: str) -> Receipt:
+    """The receipt or, without a receipt_id, the backorders that a field of the incoming hash says. Unreadable."""
+    try:
+        location, receipt_id = name.split("\t")
+        expected_day, quantity, pegged, revision = map(int, text.split(","))
+    except ValueError as error:
+        raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
+    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,3 +229,23 @@ def open_allocations(reservation_id: str, text: str) -> tuple[ReservationState, 
         return ReservationState(fields[0]), int(fields[3]), found
     except (ValueError, IndexError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
+
+
+def read_broken(text: str, quantity: int, expected_day: int) -> BrokenPromise:
+    """The broken promise that a text says, of so many open units and with the receipt's day as it is now."""
+    try:
+        _, reservation_id, line_id, sku, location, receipt_id, reason, due_day, broken_at_ms = text.split("\t")
+        return BrokenPromise(
+            reservation_id,
+            line_id,
+            sku,
+            location,
+            quantity,
+            receipt_id,
+            BrokenReason(reason),
+            int(due_day),
+            expected_day,
+            int(broken_at_ms),
+        )
+    except ValueError as error:
+        raise Unreadable(f"not a broken promise: {text!r}") from error
