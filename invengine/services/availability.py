@@ -19,9 +19,11 @@ from invengine.kernels.layout import (
     IGNORED_FENCED,
     IGNORED_OWN,
     IGNORED_UNITS,
+    KNOWN,
     PARTITION,
     POSITION_BYTES_MAX,
     TERM_COLUMNS,
+    UNKNOWN_SKU,
 )
 from invengine.services.availability_wire import (
     SKUS_MAX,
@@ -228,16 +230,29 @@ class Availability:
         kernels.find_names(text, spans, columns.index.slots, columns.index.arena, numbers)
         if question.totals_only:
             kernels.available_totals(numbers, *arrays, status, totals)
+            self._know_expected(text, spans, status)
             fields = totals_fields(status, totals)
         else:
             room = int(kernels.rows_at_most(numbers, columns.skus))
             row_counts, index, available = np.empty(count, np.int32), np.empty(room, np.int32), np.empty(room, np.int64)
             rows = int(kernels.available_rows(numbers, *arrays, status, totals, row_counts, index, available))
+            self._know_expected(text, spans, status)
             fields = totals_fields(status, totals)
             fields += rows_fields(row_counts, index[:rows], available[:rows], question.selection.locations_field)
         fields.append(field(_BATCH_TOKEN_FIELD, replica.token().encode()))
         fields.append(duration_field(_BATCH_STALENESS_FIELD, replica.staleness_ms()))
         return b"".join(fields)
+
+    def _know_expected(
+        self, text: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], status: npt.NDArray[np.uint8]
+    ) -> None:
+        """A SKU without a position is known where units of it are expected or backordered."""
+        incoming = self._replica.state.incoming
+        if incoming:
+            for i in np.flatnonzero(status == UNKNOWN_SKU).tolist():
+                at, length = spans[i].tolist()
+                if text[at : at + length].tobytes().decode() in incoming:
+                    status[i] = KNOWN
 
     def _answer_query(self, response: pb.StreamAvailabilityResponse, sku: str, channel: str, group: str) -> None:
         required_id("sku", sku)
@@ -246,7 +261,8 @@ class Availability:
         columns = self._replica.state.columns
         number = columns.find_sku(sku)
         if number < 0:
-            response.status = pb.AVAILABILITY_STATUS_UNKNOWN_SKU
+            expected = sku in self._replica.state.incoming
+            response.status = pb.AVAILABILITY_STATUS_KNOWN if expected else pb.AVAILABILITY_STATUS_UNKNOWN_SKU
             response.level = pb.LEVEL_OUT
             return
         arrays = columns.positions, columns.skus, columns.fences, selection.block
