@@ -35,7 +35,8 @@ class Schedule:
 
     def _request(self, receipt_id: str, given: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
-        named = {"receipt_id": receipt_id, "request_id": f"change {self._number} {receipt_id}"}
+        name = f"{self._place['sku']} {self._place['location']} {receipt_id} {self._number}"
+        named = {"receipt_id": receipt_id, "request_id": name}
         return self._place | named | given
 
     async def set(

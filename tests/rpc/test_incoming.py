@@ -60,7 +60,7 @@ async def test_units_come_from_the_shelf_then_receipts_then_backorders_and_arriv
     assert (received.on_hand, received.reserved, received.HasField("receipt")) == (6, 6, False)
     assert list(received.broken_promises) == []
     assert await rests_now(stubs, "A") == [("DC", 5)]
-    assert await rests_now(stubs, "B") == [("DC", 1), ("backorder", 2)]
+    assert sorted(await rests_now(stubs, "B")) == [("DC", 1), ("backorder", 2)]
     await stubs.receive("LAMP", 5, event_id="more")
     assert await lamps.numbers() == (11, 8, 0)
     assert await rests_now(stubs, "B") == [("DC", 3)]
