@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 SECONDS_OF_DAY: Final = 86_400
+SUM_MAX: Final = 2**62
+"""Sums of units stop here: they travel as int64."""
 
 
 class IncomingKind(StrEnum):
@@ -96,3 +99,18 @@ def effective_day(expected_day: int, now_ms: int) -> int:
     """
     today = now_ms // 1000 // SECONDS_OF_DAY
     return expected_day if expected_day >= today else today + 1
+
+
+def next_units(receipts: Iterable[Receipt], locations: Container[str], now_ms: int) -> tuple[int, int] | None:
+    """The earliest effective day on which units come to one of the locations that are promised to nobody yet, and how
+    many then; None when none do.
+    """
+    by_day: dict[int, int] = {}
+    for receipt in receipts:
+        if receipt.quantity > receipt.pegged and receipt.location in locations:
+            day = effective_day(receipt.expected_day, now_ms)
+            by_day[day] = by_day.get(day, 0) + receipt.quantity - receipt.pegged
+    if not by_day:
+        return None
+    earliest = min(by_day)
+    return earliest, min(by_day[earliest], SUM_MAX)

@@ -224,7 +224,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class ReservationAnswer:
-    """A reservation as a write left it; `replayed` when the request_id was answered before."""
+    """A reservation as a write left it; `replayed` when the request_id was answered before.
+
+    `next_days`: (line_id, day) of lines that are short, where what is coming makes up the rest by that day.
+    """
 
     reservation: Reservation
     replayed: bool = False
+    next_days: tuple[tuple[str, int], ...] = ()
