@@ -92,7 +92,9 @@ def run(*, quick: bool) -> list[Figure]:
     with postgres() as server, engine.engine() as address:
         engine.fill(address, SKUS, LOCATIONS, UNITS)
         server.fill(SKUS, LOCATIONS, UNITS)
-        server.execute(f"UPDATE positions SET safety_stock = 1 WHERE location = '{engine.location(0)}'; VACUUM positions")
+        server.execute(
+            f"UPDATE positions SET safety_stock = 1 WHERE location = '{engine.location(0)}'; VACUUM positions"
+        )
         asked = messages.BatchGetAvailabilityRequest(skus=skus, channel=engine.CHANNEL)
         totals = messages.BatchGetAvailabilityRequest(skus=skus, channel=engine.CHANNEL, totals_only=True)
         with grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)]) as channel:

@@ -13,8 +13,8 @@ from benchmarks.reserving_parts import explain
 
 UNITS, UNITS_QUICK, CLIENTS, POOL, LOCATION = 10_000, 2_000, 64, 4, 1
 GATHERED = CLIENTS // 2
-SCRIPT = """SELECT reserve('web', gen_random_uuid(), '00112233-4455-6677-8899-aabbccddeeff', '{sku}', '{location}', 1, 900);
-"""
+FINGERPRINT = "00112233-4455-6677-8899-aabbccddeeff"
+SCRIPT = "SELECT reserve('web', gen_random_uuid(), '{fingerprint}', '{sku}', '{location}', 1, 900);\n"
 
 
 def check_postgres(server: Postgres, sold_out: int, units: int) -> None:
@@ -29,7 +29,7 @@ def check_postgres(server: Postgres, sold_out: int, units: int) -> None:
 
 
 def run(*, quick: bool) -> list[Figure]:
-    """Seconds until sold out: unary calls of 64 clients, the same 64 gathered in batches, pgbench with 64 and with 4."""
+    """Seconds until sold out: unary calls of 64 clients, the same gathered in batches, pgbench with 64 and with 4."""
     if find_programs() is None:
         print("  " + MISSING)
         return []
@@ -59,7 +59,7 @@ def run(*, quick: bool) -> list[Figure]:
             skus = map(engine.sku, numbers)
 
             def sell_out() -> float:
-                script = SCRIPT.format(sku=next(skus), location=place)
+                script = SCRIPT.format(fingerprint=FINGERPRINT, sku=next(skus), location=place)
                 return server.load(script, clients, transactions_each=each * CLIENTS // clients).seconds
 
             return sell_out

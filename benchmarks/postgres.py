@@ -94,7 +94,7 @@ class Postgres:
         return _run(command, sql).strip()
 
     def fill(self, skus: int, locations: int, units: int) -> None:
-        """Give every SKU `units` at every location, named as `engine.sku` and `engine.location` do; statistics fresh."""
+        """Give every SKU `units` at every location, named as `engine.sku` and `engine.location` do; ANALYZE it."""
         self.execute(
             f"""INSERT INTO positions (sku, location, on_hand)
                   SELECT 'SKU-' || lpad(s::text, 8, '0'), 'L' || lpad(l::text, 3, '0'), {units}
