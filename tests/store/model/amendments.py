@@ -35,10 +35,12 @@ class Amendments(Reservations):
                 return self._lent([(line, _last_first(line)) for line, _ in plan])
 
             lent()
+            in_order = [wanted.line_id for wanted in change.placements]  # then those that are added
+            raised = [(line, wanted) for line, wanted in plan if wanted and line.standing < line.quantity]
+            raised.sort(key=lambda one: in_order.index(one[0].line_id) if one[0].line_id in in_order else len(in_order))
             asked = tuple(
                 _asked(line, wanted, line.quantity - line.standing, _own_first(line, wanted.candidates))
-                for line, wanted in plan
-                if wanted and line.standing < line.quantity
+                for line, wanted in raised
             )
             takes = self._placed(lent, asked, Buyer(change.channel, change.borrows))
             gives = {serial: units for line, _ in plan for serial, units in _last_first(line).items()}
