@@ -28,6 +28,7 @@ gives them by name, and `str()` is the sentence for people.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import date, timedelta
 from typing import ClassVar
 
 
@@ -185,7 +186,13 @@ class ShortLine:
 
     def __str__(self) -> str:
         where = self.location or "all its locations"
-        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell"
+        then = f", the rest expected by {self.next_date}" if self.next_day else ""
+        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell{then}"
+
+    @property
+    def next_date(self) -> str:
+        """`next_day` as ISO 8601, empty for never."""
+        return (date(1970, 1, 1) + timedelta(days=self.next_day)).isoformat() if self.next_day else ""
 
 
 @dataclass(eq=False)
@@ -206,6 +213,7 @@ class InsufficientStock(Refused):
             "wanted": str(first.wanted),
             "available": str(first.available),
             "short_lines": str(len(self.short_lines)),
+            **({"next_date": first.next_date} if first.next_day else {}),
         }
 
     def __str__(self) -> str:

@@ -25,7 +25,18 @@ SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 KERNEL_SECONDS_BUCKETS: Final = (0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.001, 0.01, 0.1)
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
-VERBS: Final = ("reserve", "confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over", "post_movements")
+VERBS: Final = (
+    "reserve",
+    "confirm",
+    "extend",
+    "release",
+    "fulfil",
+    "amend",
+    "rebind",
+    "hand_over",
+    "post_movements",
+    "change_incoming",
+)
 """The writes that share calls to the store."""
 
 INVARIANTS: Final = (

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def _record(kind: type[T]) -> type[T]:
+    """A frozen dataclass to the type checker, and in manners; at run time the fields are set without that lock.
+
+    A batch of a thousand reservations makes six thousand of these, and the lock costs 1.5 us of the 2 that one takes.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(kind)
 
 
 class ReservationState(StrEnum):
@@ -43,7 +55,7 @@ class Candidate:
     safety_parts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class Future:
     """What a line may take that is not on hand: open receipts, the earliest day first, then backorders.
 
@@ -56,7 +68,7 @@ class Future:
     backorder_units: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class LineRequest:
     """One line to take: from `candidates` in their order, from one of them unless `allow_split`.
 
@@ -74,7 +86,7 @@ class LineRequest:
     future: Future | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class ReserveRequest:
     """Everything that one reservation needs, decided but for the stock.
 
@@ -148,7 +160,7 @@ class ReservationChange:
     borrows: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class Allocation:
     """Units of a line at one location; open are quantity - fulfilled - released.
 
@@ -177,7 +189,7 @@ class Allocation:
         return not self.receipt_id and not self.backordered
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class ReservationLine:
     """One line of a reservation."""
 
@@ -200,7 +212,7 @@ class ReservationLine:
         return self.quantity - sum(allocation.quantity for allocation in self.allocations)
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class Reservation:
     """The record that sets units aside, as the store keeps it."""
 
@@ -222,9 +234,13 @@ class Reservation:
         return self.state
 
 
-@dataclass(frozen=True, slots=True)
+@_record
 class ReservationAnswer:
-    """A reservation as a write left it; `replayed` when the request_id was answered before."""
+    """A reservation as a write left it; `replayed` when the request_id was answered before.
+
+    `next_days`: (line_id, day) of lines that are short, where what is coming makes up the rest by that day.
+    """
 
     reservation: Reservation
     replayed: bool = False
+    next_days: tuple[tuple[str, int], ...] = ()

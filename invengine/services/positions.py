@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from invengine.domain.network_parts import NO_SAFETY, larger
-from invengine.domain.partitions import decode_token, partition_of
+from invengine.domain.partitions import partition_of
 from invengine.domain.stock import safety_units
 from invengine.errors import PositionNotFound, UnknownLocation, UnknownSku
 from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, POSITION_COLUMNS, RESERVED, REVISION
 from invengine.services import validation
+from invengine.services.freshness import be_fresh
 
 if TYPE_CHECKING:
     from invengine.domain.incoming import Receipt
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from invengine.services.networks import Networks
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import stock_service_pb2 as pb
-
-FRESHNESS_SECONDS_MAX: Final = 2.0
-"""The longest wait for the replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class Positions:
             raise UnknownLocation(location)
         replica = self._replica
         home = partition_of(sku, replica.partitions)
-        await self._be_fresh(message, home, min(FRESHNESS_SECONDS_MAX, remaining_seconds or FRESHNESS_SECONDS_MAX))
+        await be_fresh(self._store, replica, message.consistency, remaining_seconds, (home,))
         replica.advance(self._clock.now_ms())
         incoming = replica.incoming
         receipts = tuple(receipt for receipt in incoming.receipts(sku) if receipt.location == location)
@@ -89,17 +87,6 @@ class Positions:
             backordered,
             receipts,
         )
-
-    async def _be_fresh(self, message: pb.GetPositionRequest, home: int, seconds: float) -> None:
-        """Waits until the replica is as fresh as the message wants."""
-        wanted = message.consistency.WhichOneof("requirement")
-        if wanted == "at_least_as_fresh":
-            token = message.consistency.at_least_as_fresh
-            pairs = decode_token(token, self._replica.store_id, self._replica.partitions)
-            await self._replica.wait_for(pairs, seconds)
-        elif wanted == "fully_consistent" and message.consistency.fully_consistent:
-            revisions = await self._store.revisions()
-            await self._replica.wait_for([(home, revisions[home])], seconds)
 
     def _row(self, sku: str, location: str, *, expected: bool) -> list[int]:
         columns = self._replica.state.columns

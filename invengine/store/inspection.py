@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from invengine.store import keys
-from invengine.store.reads import SCAN_COUNT, Reads
+from invengine.store.reads import Reads
+from invengine.store.snapshot import hash_keys
 from invengine.store.startup import as_dict
 
 
@@ -19,15 +20,9 @@ class Inspection(Reads):
 
     async def snapshot_incoming_texts(self) -> AsyncIterator[list[tuple[str, dict[str, str]]]]:
         """The same of all SKUs, in chunks. A SKU may come twice."""
-        cursor = b"0"
-        while True:
-            scan = ("SCAN", cursor, "MATCH", keys.INCOMING_PATTERN, "COUNT", SCAN_COUNT, "TYPE", "hash")
-            ((cursor, names),) = await self._calls.read(scan)
-            if names:
-                hashes = await self._calls.read(*(("HGETALL", name) for name in names))
-                yield [(keys.sku_of_incoming(name), _text(stored)) for name, stored in zip(names, hashes, strict=True)]
-            if cursor == b"0":
-                return
+        async for names in hash_keys(self._calls, self.partitions, keys.INCOMING_PATTERN):
+            hashes = await self._calls.read(*(("HGETALL", name) for name in names))
+            yield [(keys.sku_of_incoming(name), _text(stored)) for name, stored in zip(names, hashes, strict=True)]
 
     async def waiting_texts(self, partition: int) -> dict[str, str]:
         """SKU -> units backordered, as a partition counts them."""

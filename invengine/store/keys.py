@@ -13,6 +13,16 @@ STOCK_PATTERN: Final = b"{p*}:stock:*"
 INCOMING_PATTERN: Final = b"{p*}:incoming:*"
 
 
+def barrier(key: str | bytes) -> str:
+    """Of the slot of a key: written before a WAIT, so that the WAIT covers all that was written before."""
+    return f"{{{_tag(key)}}}:barrier"
+
+
+def never(key: str | bytes) -> str:
+    """A key of the slot of a key that never exists: see `Cluster.declared`."""
+    return f"{{{_tag(key)}}}:never"
+
+
 def log(partition: int) -> str:
     """The change log; also the key that a call declares for a partition."""
     return f"{{p{partition}}}:log"
@@ -71,3 +81,9 @@ def states(partition: int) -> str:
 def references(partition: int, kind: str, reference: str) -> str:
     """Ids of the reservations with a reference; `kind` is customer, order or cart."""
     return f"{{p{partition}}}:{kind}:{reference}"
+
+
+def _tag(key: str | bytes) -> str:
+    """What Redis Cluster hashes of a key: its tag, else all of it."""
+    name = key if isinstance(key, str) else key.decode()
+    return name[1 : name.index("}")] if name.startswith("{") else name

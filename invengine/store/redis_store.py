@@ -25,6 +25,7 @@ from invengine.store.payload import Packer
 from invengine.store.records import LogEntry, LogTrimmed, StoreSettings, Written
 from invengine.store.schedule import Schedule
 from invengine.store.startup import StoreIdentity, open_calls
+from invengine.store.topology import Topology
 
 __all__ = ["LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
 
@@ -47,7 +48,7 @@ _BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_chan
 
 
 class RedisStore(Schedule):
-    """Live stock in one Redis or Valkey.
+    """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
     are safe to repeat; while Redis is away they are repeated for `retry_seconds`. Refusals of items are outcomes; the
@@ -61,14 +62,14 @@ class RedisStore(Schedule):
 
     @classmethod
     async def open(
-        cls, client: Redis, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
+        cls, server: Redis | Topology, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
     ) -> RedisStore:
-        """The store in this server, made with `partitions` where there is none yet.
+        """The store in these servers, made with `partitions` where there is none yet.
 
-        `client` answers bytes (decode_responses off); its own retries are switched off, since the store repeats by
-        itself. StoreUnsuitable, StoreUnavailable.
+        A client of one Redis answers bytes (decode_responses off); its own retries are switched off, since the store
+        repeats by itself. StoreUnsuitable, StoreUnavailable.
         """
-        return cls(*await open_calls(client, partitions, settings), settings)
+        return cls(*await open_calls(server, partitions, settings), settings)
 
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
         """Apply movements in order, each on its own."""

@@ -8,8 +8,8 @@ from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.errors import InvalidArgument
 from invengine.store import keys
 from invengine.store.listing import Listing
-from invengine.store.reads import SCAN_COUNT
 from invengine.store.records import open_allocations, read_broken, read_incoming
+from invengine.store.snapshot import hash_keys
 from invengine.store.startup import as_dict
 
 
@@ -33,19 +33,13 @@ class Schedule(Listing):
         """All receipts in chunks; backorders are those without an id. A SKU may come twice: note revisions() before,
         then read the log from there.
         """
-        cursor = b"0"
-        while True:
-            scan = ("SCAN", cursor, "MATCH", keys.INCOMING_PATTERN, "COUNT", SCAN_COUNT, "TYPE", "hash")
-            ((cursor, names),) = await self._calls.read(scan)
-            if names:
-                hashes = await self._calls.read(*(("HGETALL", name) for name in names))
-                yield [
-                    read_incoming(keys.sku_of_incoming(name), field.decode(), text.decode())
-                    for name, stored in zip(names, hashes, strict=True)
-                    for field, text in as_dict(stored).items()
-                ]
-            if cursor == b"0":
-                return
+        async for names in hash_keys(self._calls, self.partitions, keys.INCOMING_PATTERN):
+            hashes = await self._calls.read(*(("HGETALL", name) for name in names))
+            yield [
+                read_incoming(keys.sku_of_incoming(name), field.decode(), text.decode())
+                for name, stored in zip(names, hashes, strict=True)
+                for field, text in as_dict(stored).items()
+            ]
 
     async def broken_promises(
         self, *, sku: str = "", location: str = "", receipt_id: str = "", after: str = "", limit: int

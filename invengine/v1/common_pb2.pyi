@@ -289,7 +289,7 @@ Global___Destination: _TypeAlias = Destination  # noqa: Y015
 
 @_typing.final
 class Date(_message.Message):
-    """A local day, as in google.type.Date; all three parts are set."""
+    """A local day, as in google.type.Date; all three parts are set. From 1970-01-02 on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

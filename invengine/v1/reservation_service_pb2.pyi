@@ -986,6 +986,8 @@ class LineAmendment(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """Required. The line."""
     quantity: _builtins.int
@@ -1002,6 +1004,14 @@ class LineAmendment(_message.Message):
     """
     allow_split: _builtins.bool
     """The additional units may come from several locations."""
+    allow_backorder: _builtins.bool
+    """Additional units that are not on hand may come from the future, as in a new reservation; what the line was
+    reserved with does not matter here.
+    """
+    @_builtins.property
+    def needed_by(self) -> _common_pb2.Date:
+        """For the additional units, as in a new reservation. Only with `allow_backorder`."""
+
     def __init__(
         self,
         *,
@@ -1010,10 +1020,12 @@ class LineAmendment(_message.Message):
         location: _builtins.str = ...,
         group: _builtins.str = ...,
         allow_split: _builtins.bool = ...,
+        allow_backorder: _builtins.bool = ...,
+        needed_by: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needed_by", b"needed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by", "quantity", b"quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1111,6 +1123,8 @@ class LineRebinding(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line; empty: every line that has open units. Then it is the only element."""
     location: _builtins.str
@@ -1121,6 +1135,14 @@ class LineRebinding(_message.Message):
     """To members of this group, by priority. With neither: to the locations of the channel, by priority."""
     allow_split: _builtins.bool
     """The units may go to several locations."""
+    allow_backorder: _builtins.bool
+    """What is not on hand there may come from the future, as in a new reservation; what the line was reserved with does
+    not matter here.
+    """
+    @_builtins.property
+    def needed_by(self) -> _common_pb2.Date:
+        """As in a new reservation. Only with `allow_backorder`."""
+
     def __init__(
         self,
         *,
@@ -1128,10 +1150,12 @@ class LineRebinding(_message.Message):
         location: _builtins.str = ...,
         group: _builtins.str = ...,
         allow_split: _builtins.bool = ...,
+        allow_backorder: _builtins.bool = ...,
+        needed_by: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needed_by", b"needed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
