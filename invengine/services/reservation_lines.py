@@ -24,6 +24,8 @@ FULFILMENTS: Final = (Fulfilment.ANY, Fulfilment.SHIP, Fulfilment.PICKUP, Fulfil
 """By their numbers in the proto."""
 
 _NOWHERE: Final = Destination()
+_PICKUP: Final = Fulfilment.PICKUP  # found quicker than a member of its class, for every line of a batch
+_SHIP_TO_STORE: Final = Fulfilment.SHIP_TO_STORE
 
 
 class CheckedLine(NamedTuple):
@@ -85,7 +87,7 @@ def resolve_lines(
 ) -> tuple[LineRequest, ...]:
     """The lines with their candidates. LocationNotUsable, ChannelDisabled and what else the network refuses."""
     for line in lines:
-        if line.fulfilment is Fulfilment.SHIP_TO_STORE:
+        if line.fulfilment is _SHIP_TO_STORE:
             network.pickup_location(line.destination.location, channel)
     found = sourcing.candidates(channel, lines, network)
     return tuple(
@@ -129,10 +131,10 @@ def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> Che
     if not 0 <= number < len(FULFILMENTS):
         raise InvalidArgument("fulfilment", f"{number} is not a fulfilment")
     fulfilment = FULFILMENTS[number]
-    if fulfilment is Fulfilment.PICKUP and not location:
+    if fulfilment is _PICKUP and not location:
         raise InvalidArgument("location", "is required for FULFILMENT_PICKUP")
     destination = _check_destination(message) if message.HasField("destination") else _NOWHERE
-    if fulfilment is Fulfilment.SHIP_TO_STORE and not destination.location:
+    if fulfilment is _SHIP_TO_STORE and not destination.location:
         raise InvalidArgument("destination.location", "is required for FULFILMENT_SHIP_TO_STORE")
     line_id = line_id or line_id_without
     line = line_id, sku, quantity, location, group, fulfilment, destination, message.allow_split

@@ -368,8 +368,10 @@ class CreateReservationRequest(_message.Message):
     """Reference for the cart."""
     max_parcels: _builtins.int
     """The most locations that the lines to be shipped may come from together, 1 to 200; left out: any number. Lines that
-    are picked up count for nothing. When no choice of so few locations covers the lines: TOO_MANY_PARCELS; with
-    BEST_EFFORT the lines get what so few locations have.
+    are picked up count for nothing. The fewest locations that have everything on hand are chosen, of equally few those
+    of the best priority; locations where lines must wait only if there are none. When no choice of so few locations
+    covers the lines: TOO_MANY_PARCELS; with BEST_EFFORT the lines get the most that so few locations have. The search
+    for the best choice is cut short for very large baskets; then one is taken that will do, and may be missed.
     """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLineRequest]:
