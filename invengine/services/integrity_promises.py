@@ -73,7 +73,8 @@ class PromisesCheck:
         return (suspects | left) - self._unreadable
 
     async def _suspect_broken(self, units: OpenUnits) -> set[Leg]:
-        return {leg for leg, row in (await self._broken()).items() if units.waiting.get(leg) != _whose(row)}
+        rows = await self._broken()
+        return {leg for leg, row in rows.items() if _whose(row) is None or units.waiting.get(leg) != _whose(row)}
 
     # Judging
 

@@ -129,7 +129,7 @@ class Trader:
         await self._store.change_incoming(changes)
 
     def _future(self) -> Future | None:
-        return Future(0, self._random.choice((0, 10))) if self._random.random() < 0.5 else None
+        return Future(0, self._random.choice((0, 10))) if self._random.random() < 0.3 else None
 
     async def reserve(self) -> None:
         requests = []
@@ -162,7 +162,8 @@ class Trader:
     async def alter(self) -> None:
         if not self.live:
             return
-        verb = self._random.choice(("confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over"))
+        verbs = (*("confirm", "fulfil") * 2, "extend", "release", "amend", "rebind", "hand_over")
+        verb = self._random.choice(verbs)
         names = self._random.sample(self.live, min(len(self.live), 4))
         units = [LineUnits("0", quantity=1)] if self._random.random() < 0.5 else []
         candidates = tuple(Candidate(location) for location in self._random.sample(LOCATIONS, 2))
@@ -187,7 +188,7 @@ class Trader:
 
     async def some(self, count: int) -> None:
         for _ in range(count):
-            verbs = (*(self.move, self.reserve, self.schedule) * 2, *(self.alter,) * 3, self.sweep)
+            verbs = (*(self.move, self.reserve, self.schedule) * 2, *(self.alter,) * 5, self.sweep)
             await self._random.choice(verbs)()
 
 

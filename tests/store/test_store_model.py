@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from invengine.domain.incoming import BrokenPromise
+from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import Candidate, ReservationState
 from invengine.domain.stock import Movement, MovementKind
 from tests import strategies
@@ -135,23 +135,46 @@ class StoreMachine(RuleBasedStateMachine):
         if sent and data.draw(st.integers(0, 9)) == 0:
             return data.draw(st.sampled_from(sent))
         self.count += 1
-        new, some = f"i{self.count}", st.sampled_from([f"i{n}" for n in range(1, self.count + 1)])
-        request_ids, now_ms = strategies.rarely(some, st.just(new), 15), self.model.now_ms
-        if verb == "post_movements":
-            item = data.draw(strategies.movements(request_ids, now_ms))
-        elif verb == "change_incoming":
-            known = [source for source in self.model.stock.receipts if source[2]]
-            item = data.draw(strategies.incoming_changes(request_ids, now_ms, known))
-        elif verb == "reserve":
-            ids = strategies.rarely(some, st.just(new), 15)
-            item = data.draw(strategies.reserve_requests(request_ids, ids, now_ms))
-        else:
-            ids = strategies.rarely(some, st.sampled_from(self.worth_changing(verb)[-12:] or [new]), 15)
-            item = data.draw(strategies.reservation_changes(request_ids, ids, now_ms, verb))
+        item = replace(self.new_item(verb, data), **self.ids(verb, data))
         if not self.is_one_group and hasattr(item, "expected_revision"):
             item = replace(item, **UNREVISED)
         sent.append(item)
         return item
+
+    def new_item(self, verb: str, data: st.DataObject) -> Any:
+        """An item without ids."""
+        now_ms = self.model.now_ms
+        today = now_ms // DAY_MS
+        if verb == "post_movements":
+            movement = data.draw(strategies.movements())
+            return replace(movement, occurred_at_ms=now_ms + movement.occurred_at_ms)
+        if verb == "change_incoming":
+            known = [source for source in self.model.incoming() if source[2]]
+            mostly = st.sampled_from(known) if known else strategies.any_receipt
+            sku, location, receipt_id = data.draw(strategies.rarely(strategies.any_receipt, mostly, 4))
+            kind = data.draw(st.sampled_from(IncomingKind)) if known else IncomingKind.SET
+            change = data.draw(strategies.incoming_changes(today, kind))
+            at = now_ms + change.occurred_at_ms if kind is IncomingKind.RECEIVE else 0
+            return replace(change, sku=sku, location=location, receipt_id=receipt_id, occurred_at_ms=at)
+        if verb == "reserve":
+            return data.draw(strategies.reserve_requests(today))
+        return data.draw(strategies.reservation_changes(today, verb))
+
+    def ids(self, verb: str, data: st.DataObject) -> dict[str, str]:
+        """Ids of an item: mostly new ones, and of a reservation that there is."""
+
+        def one(otherwise: str) -> str:
+            if data.draw(st.integers(1, 15)) < 15:
+                return otherwise
+            return f"i{data.draw(st.integers(1, self.count))}"
+
+        new = f"i{self.count}"
+        if verb == "post_movements":
+            return {"event_id": one(new)}
+        if verb == "change_incoming":
+            return {"request_id": one(new)}
+        known = self.worth_changing(verb)[-12:] if verb != "reserve" else []
+        return {"request_id": one(new), "reservation_id": one(data.draw(st.sampled_from(known)) if known else new)}
 
     def worth_changing(self, verb: str) -> list[str]:
         """Reservations in the order of their making; for fulfilment mostly those that can be."""

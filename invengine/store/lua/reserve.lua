@@ -65,6 +65,15 @@ local function record_promise(t, partition, cause, id, home)
   return receipt.location, leg, taking.source_of(t)
 end
 
+-- Units that takes of the item after take t get out of the same ring-fence.
+local function taken_later(p, t)
+  local units = 0
+  for later = t + 1, take_count do
+    units = units + (take_position[later] == p and take_fenced[later] or 0)
+  end
+  return units
+end
+
 -- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after
 -- it.
 local function record_takes(line, partition, t, cause, expires_at, id, home)
@@ -78,7 +87,7 @@ local function record_takes(line, partition, t, cause, expires_at, id, home)
       reserved_before[p], reserved_text[p] = after, text_of(after)
       touch(p)
       if take_fenced[t] > 0 then
-        source, fence = taking.source_of(t), fence_row(p, taker)
+        source, fence = taking.source_of(t), fence_row(p, taker, taken_later(p, t))
       end
       rows[#rows + 1] = 'P\t' .. sku_of[p] .. '\t' .. location .. '\t' .. on_hand_text[p] .. '\t' .. reserved_text[p]
         .. '\t' .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\n' .. fence .. 'H\t' .. leg .. '\t'

@@ -128,9 +128,10 @@ local function take_from_fence(p, channel, units)
   return own
 end
 
-local function fence_row(p, channel)
+-- The row of a ring-fence, from its units now; `taken_later` have left it by then and not by the row.
+local function fence_row(p, channel, taken_later)
   return 'F\t' .. sku_of[p] .. '\t' .. location_of[p] .. '\t' .. channel .. '\t'
-    .. text_of(fences_of[p][channel] or 0) .. '\t\n'
+    .. text_of((fences_of[p][channel] or 0) + (taken_later or 0)) .. '\t\n'
 end
 
 -- Whether a text is before another, byte by byte: `<` follows the locale of the server.
