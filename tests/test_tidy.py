@@ -145,7 +145,7 @@ def lua_words() -> set[str]:
 def test_every_word_that_lua_says_is_known() -> None:
     assert LUA != []
     states = {state.name for state in ReservationState}
-    kinds = {kind.name for enum in (MovementKind, IncomingKind, BrokenReason) for kind in enum}
+    kinds = {kind.name for words in (MovementKind, IncomingKind, BrokenReason) for kind in words}
     known = OUTCOMES | CHANGES | OF_REDIS | states | kinds | set(errors.all_refusals())
     assert lua_words() - known == set()
 
