@@ -12,8 +12,15 @@ from invengine.domain.stock import LedgerEntry, Position
 from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.node import Command
-from invengine.store.records import LogEntry, LogTrimmed, open_allocations, read_position, read_reservation
-from invengine.store.snapshot import SCAN_COUNT, stock_keys
+from invengine.store.records import (
+    LogEntry,
+    LogTrimmed,
+    OpenAllocation,
+    open_allocations,
+    read_position,
+    read_reservation,
+)
+from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
 POLL_SECONDS = 0.002
@@ -144,7 +151,7 @@ class Reads:
         """All positions in chunks of (SKU, location -> text). A SKU may come twice: note revisions() before, then read
         the log from there.
         """
-        async for names in stock_keys(self._calls, self.partitions):
+        async for names in hash_keys(self._calls, self.partitions, keys.STOCK_PATTERN):
             hashes = await self._calls.read(*(("HGETALL", name) for name in names))
             yield [(keys.sku_of_stock(name), as_dict(stored)) for name, stored in zip(names, hashes, strict=True)]
 
@@ -162,8 +169,8 @@ class Reads:
                     state, expires_at, found = open_allocations(reservation_id, text)
                     if state is ReservationState.HELD:
                         for held in found:
-                            row = f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}\t\n"
-                            rows.setdefault(held.partition, []).append(row)
+                            if held.is_on_hand:
+                                rows.setdefault(held.partition, []).append(_row_of_hold(held, expires_at))
                 if rows:
                     yield [LogEntry(partition, 0, 0, "".join(lines).encode()) for partition, lines in rows.items()]
 
@@ -206,6 +213,13 @@ def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
     """One entry of a log stream: fields `at` and `rows`."""
     _, at, _, rows = fields
     return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+
+
+def _row_of_hold(held: OpenAllocation, expires_at: int) -> str:
+    return (
+        f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}"
+        f"\t{held.source.fenced}\t{held.source.fence_channel}\t\n"
+    )
 
 
 def _unwrapped(entries: Any) -> Any:
