@@ -1,0 +1,371 @@
+"""The shop as one client after another would see it: what each question is answered, and what it changes.
+
+A question is decided without changing anything, so that the check can try it at several places of the order; the effect
+is then applied where it belongs. Time is known between two bounds; where they leave it open whether a hold is over, the
+answer itself decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.linearizability import shop
+from tests.linearizability.answers import Allocation, Item, Line, Moved, Record, Refusal
+from tests.linearizability.shop_changes import CHANGES, Want, closed_if_done, opened
+
+DUE = Refusal("", {"why": "holds that are over still count"})  # no engine says so: decide it somewhere else
+
+
+class Move(NamedTuple):
+    """A change of one position."""
+
+    sku: str
+    location: str
+    on_hand: int
+    reserved: int
+
+
+class Effect(NamedTuple):
+    """What a question does where it is decided: the answer, and what changes with it."""
+
+    answer: Record | Moved
+    moves: list[Move]
+    changed: bool = True
+    kind: str = ""  # of its rows in the ledgers
+    actor: str = ""
+    cause: str = ""
+    counted_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class Position:
+    """One position; `reserved` still counts holds that are over until they are swept."""
+
+    on_hand: int = 0
+    reserved: int = 0
+    revision: int = 0
+    counted_at_ms: int = 0
+    changes: list[tuple[int, int]] = field(default_factory=list)  # when it occurred, units
+
+
+NOWHERE = Position()
+MOVEMENT_KINDS = ("", "RECEIPT", "SALE", "ADJUSTMENT", "COUNT", "RETURN")
+
+
+class Shop:
+    """Positions, reservations, and what was answered."""
+
+    def __init__(self) -> None:
+        self.now = (0, 0)  # milliseconds: not before, not after
+        self.positions: dict[str, dict[str, Position]] = {}
+        self.records: dict[str, Record] = {}
+        self.holds: dict[str, set[str]] = {}  # SKU -> HELD reservations with units of it
+        self.answers: dict[tuple[str, str], tuple[str, bytes, Record]] = {}  # by channel and request_id
+        self.events: set[tuple[str, str]] = set()
+
+    def position(self, sku: str, location: str) -> Position:
+        """A position, one with nothing where there is none."""
+        return self.positions.get(sku, {}).get(location, NOWHERE)
+
+    # Deciding
+
+    def decide(self, item: Item, revision: int) -> Effect | Refusal:
+        """What a write is answered here, if it makes `revision`."""
+        if item.verb == "PostMovement":
+            return self._move(item, revision)
+        request = item.request
+        earlier = self.answers.get((request.channel, request.request_id))
+        if earlier is not None:
+            verb, content, answer = earlier
+            if verb == item.verb and content == item.content:
+                return Effect(answer, [], changed=False)
+            return Refusal("REQUEST_MISMATCH", {"request_id": request.request_id})
+        if (impossible := _impossible(item)) is not None:
+            return impossible
+        return self._create(item, revision) if item.verb == "CreateReservation" else self._change(item, revision)
+
+    def is_repeat(self, item: Item) -> bool:
+        """Whether the same was asked before and done."""
+        if item.verb == "PostMovement":
+            return (item.request.source, item.request.event_id) in self.events
+        return (item.request.channel, item.request.request_id) in self.answers
+
+    def expire(self, reservation_id: str, revision: int) -> Effect | None:
+        """A hold that is over is tidied away; None where there is none that is."""
+        record = self.records.get(reservation_id)
+        if record is None or record.state != "HELD" or record.expires_at * 1000 > self.now[1]:
+            return None
+        moves = [Move(line.sku, a.location, 0, -a.open) for line, a in opened(record.lines)]
+        lines = tuple(
+            line._replace(allocations=tuple([a._replace(released=a.released + a.open) for a in line.allocations]))
+            for line in record.lines
+        )
+        after = record._replace(state="EXPIRED", revision=revision, lines=lines)
+        return Effect(after, moves, True, "EXPIRE", record.channel, reservation_id)
+
+    def is_over(self, record: Record, told: bool) -> bool:
+        """Whether a hold is over; where time leaves it open, as was told."""
+        if record.state != "HELD":
+            return record.state == "EXPIRED"
+        at_ms = record.expires_at * 1000
+        return at_ms <= self.now[0] or (told and at_ms <= self.now[1])
+
+    def expired_units(self, sku: str, location: str, now_ms: int) -> int:
+        """Units that a position still counts for holds that are over at `now_ms`."""
+        units = 0
+        for reservation_id in self.holds.get(sku, ()):
+            record = self.records[reservation_id]
+            if record.expires_at * 1000 <= now_ms:
+                units += sum([a.open for line, a in opened(record.lines) if (line.sku, a.location) == (sku, location)])
+        return units
+
+    # Applying
+
+    def apply(self, item: Item | None, effect: Effect, revision: int) -> None:
+        """Has an effect happen; `item` is None for a hold that is tidied away."""
+        for sku, location, on_hand, reserved in effect.moves:
+            position = self.positions.setdefault(sku, {}).setdefault(location, Position())
+            position.on_hand += on_hand
+            position.reserved += reserved
+            position.revision = revision
+            if effect.counted_at_ms:
+                position.counted_at_ms = effect.counted_at_ms
+            elif on_hand:
+                occurred_at_ms = item.request.occurred_at.ToMilliseconds() if effect.kind in MOVEMENT_KINDS else self.now[0]
+                position.changes.append((occurred_at_ms, on_hand))
+        if isinstance(effect.answer, Record):
+            if effect.changed:
+                self._keep(effect.answer)
+            if item is not None:
+                self.answers[item.request.channel, item.request.request_id] = item.verb, item.content, effect.answer
+        elif item is not None and effect.answer.result != "REFUSED":
+            self.events.add((item.request.source, item.request.event_id))
+
+    def shift(self, moves: list[Move], sign: int) -> None:
+        """Moves units only, to see what would be (1), and back (-1). Positions that are not there stay away."""
+        for sku, location, on_hand, reserved in moves:
+            position = self.positions.get(sku, {}).get(location)
+            if position is not None:
+                position.on_hand += sign * on_hand
+                position.reserved += sign * reserved
+
+    def _keep(self, record: Record) -> None:
+        self.records[record.reservation_id] = record
+        held = {line.sku for line, _ in opened(record.lines)} if record.state == "HELD" else set()
+        for line in record.lines:
+            holds = self.holds.setdefault(line.sku, set())
+            if line.sku in held:
+                holds.add(record.reservation_id)
+            else:
+                holds.discard(record.reservation_id)
+
+    # Reservations
+
+    def _create(self, item: Item, revision: int) -> Effect | Refusal:
+        request = item.request
+        told = item.answer
+        name = request.reservation_id or (told.reservation_id if isinstance(told, Record) else "")
+        if name in self.records:
+            return Refusal("RESERVATION_EXISTS", {"reservation_id": name})
+        wants = _wants(request)
+        taken = self._take(request.channel, wants, {}, best_effort=request.policy == 2)
+        if isinstance(taken, Refusal):
+            return taken
+        lines: list[Line] = []
+        moves: list[Move] = []
+        for want, takes in zip(wants, taken, strict=True):
+            allocations = tuple([Allocation(location, units, 0, 0) for location, units in takes])
+            lines.append(Line(want.line_id, want.sku, want.units, allocations))
+            moves += [Move(want.sku, location, 0, units) for location, units in takes]
+        seconds = request.time_to_live.seconds or shop.SECONDS_DEFAULT[request.channel]
+        record = Record(
+            name,
+            "HELD",
+            request.channel,
+            self.now[0],
+            self._expiry(seconds, told),
+            revision,
+            request.customer_ref,
+            request.order_ref,
+            tuple(lines),
+        )
+        return Effect(record, moves, True, "RESERVE", request.channel, name)
+
+    def _change(self, item: Item, revision: int) -> Effect | Refusal:
+        request, told = item.request, item.answer
+        record = self.records.get(request.reservation_id)
+        if (refused := self._refused_by_state(record, item)) is not None:
+            return refused
+        assert record is not None
+        change = CHANGES[item.verb](record, request)
+        if isinstance(change, Refusal):
+            return change
+        taken: list[list[tuple[str, int]]] = []
+        if change.wants:
+            result = self._take(request.channel, change.wants, change.given_back(), best_effort=False)
+            if isinstance(result, Refusal):
+                return result
+            taken = result
+        moves = [Move(*move) for move in change.settle(taken)]
+        after = change.record  # as it is with them
+        if change.seconds:
+            after = after._replace(expires_at=self._expiry(change.seconds, told))
+        elif after == record:
+            return Effect(record, [], changed=False)
+        after = closed_if_done(after)._replace(revision=revision)
+        return Effect(after, moves, True, change.kind, request.channel, record.reservation_id)
+
+    def _refused_by_state(self, record: Record | None, item: Item) -> Refusal | None:
+        request, told = item.request, item.answer
+        name = {"reservation_id": request.reservation_id}
+        if record is None:
+            return Refusal("RESERVATION_NOT_FOUND", name)
+        if self.is_over(record, isinstance(told, Refusal) and told.reason == "RESERVATION_EXPIRED"):
+            return Refusal("RESERVATION_EXPIRED", {**name, "expired_at": str(record.expires_at)})
+        if record.state in ("RELEASED", "FULFILLED"):
+            return Refusal("RESERVATION_CLOSED", {**name, "state": record.state})
+        if request.HasField("expected_revision") and request.expected_revision != record.revision:
+            facts = {"expected_revision": str(request.expected_revision), "revision": str(record.revision)}
+            return Refusal("REVISION_MISMATCH", facts)
+        return None
+
+    def _expiry(self, seconds: int, told: Any) -> int:
+        """The second when a hold of so many seconds ends: as told where time allows it."""
+        first, last = (-(-now // 1000) + seconds for now in self.now)
+        if isinstance(told, Record) and first <= told.expires_at <= last:
+            return told.expires_at
+        return first
+
+    # Stock
+
+    def _take(
+        self, channel: str, wants: list[Want], given_back: dict[tuple[str, str], int], *, best_effort: bool
+    ) -> list[list[tuple[str, int]]] | Refusal:
+        """Per want its units by location: the first place that has all of them, or parts where it may be split."""
+        free = {place: units for place, units in given_back.items()}  # what is free beyond the position's own
+        taken: list[list[tuple[str, int]]] = []
+        short = []
+        for want in wants:
+            there = self.positions.get(want.sku)
+            if there is None:
+                return Refusal("UNKNOWN_SKU", {"sku": want.sku})
+            offers = []
+            for location in want.places:
+                position = there.get(location)
+                if position is not None:
+                    left = position.on_hand - position.reserved + free.get((want.sku, location), 0)
+                    left -= shop.stays(channel, want.sku, location, position.on_hand)
+                    if left > 0:
+                        offers.append((location, left))
+            takes, available = _choose(want, offers)
+            if available < want.units:
+                short.append((want.line_id, want.sku, want.location, want.units, available))
+                if not best_effort:
+                    takes = []
+            for location, units in takes:
+                free[want.sku, location] = free.get((want.sku, location), 0) - units
+            taken.append(takes)
+        if not short:
+            return taken
+        if any(self._is_due(sku) for _, sku, *_ in short):
+            return DUE
+        return taken if best_effort and any(taken) else Refusal("INSUFFICIENT_STOCK", {}, tuple(short))
+
+    def short_lines(self, request: Any) -> dict[str, int | None]:
+        """How many units there are for each line of a request alone; None where there are enough."""
+        found: dict[str, int | None] = {}
+        for want in _wants(request):
+            taken = self._take(request.channel, [want], {}, best_effort=False)
+            is_short = isinstance(taken, Refusal) and taken.short_lines
+            found[want.line_id] = taken.short_lines[0][4] if is_short else None
+        return found
+
+    def _is_due(self, sku: str) -> bool:
+        """Whether a hold that is surely over still takes units of the SKU."""
+        return any(self.records[name].expires_at * 1000 <= self.now[0] for name in self.holds.get(sku, ()))
+
+    def _move(self, item: Item, revision: int) -> Effect | Refusal:
+        request = item.request
+        kind = MOVEMENT_KINDS[request.kind]
+        position = self.position(request.sku, request.location)
+        on_hand, reserved = position.on_hand, position.reserved
+        told = on_hand, reserved, position.revision
+        if (request.source, request.event_id) in self.events:
+            return Effect(Moved("REPEATED", *told, None), [], changed=False)
+        at_ms = request.occurred_at.ToMilliseconds()
+        units = -request.quantity if kind == "SALE" else request.quantity
+        if request.HasField("expected_revision") and request.expected_revision != position.revision:
+            facts = {"expected_revision": str(request.expected_revision), "revision": str(position.revision)}
+            return Effect(Moved("REFUSED", *told, Refusal("REVISION_MISMATCH", facts)), [], changed=False)
+        counted = {"sku": request.sku, "location": request.location, "counted_at_ms": str(position.counted_at_ms)}
+        if kind == "COUNT":
+            if position.counted_at_ms and at_ms < position.counted_at_ms:
+                return Effect(Moved("STALE", *told, Refusal("OLDER_COUNT", counted)), [], changed=False)
+            moved = sum([change for occurred_at_ms, change in position.changes if occurred_at_ms > at_ms])
+            units = request.quantity + moved - on_hand
+            if on_hand + units < 0:
+                facts = counted | {"on_hand": str(request.quantity), "quantity": str(moved)}
+                del facts["counted_at_ms"]
+                return Effect(Moved("REFUSED", *told, Refusal("QUANTITY_OUT_OF_RANGE", facts)), [], changed=False)
+        elif position.counted_at_ms and at_ms <= position.counted_at_ms:
+            return Effect(Moved("STALE", *told, Refusal("COVERED_BY_COUNT", counted)), [], changed=False)
+        free = max(0, on_hand - reserved) if kind == "SALE" else on_hand
+        if -units > free and kind != "COUNT":
+            if kind == "SALE" and self._is_due(request.sku):
+                return DUE
+            short = ("", request.sku, request.location, -units, free)
+            refusal = Refusal("INSUFFICIENT_STOCK", {}, (short,))
+            return Effect(Moved("REFUSED", *told, refusal), [], changed=False)
+        answer = Moved("APPLIED", on_hand + units, reserved, revision, None)
+        moves = [Move(request.sku, request.location, units, 0)]
+        counted_at_ms = at_ms if kind == "COUNT" else 0
+        return Effect(answer, moves, True, kind, request.source, request.event_id, counted_at_ms)
+
+
+def _impossible(item: Item) -> Refusal | None:
+    """What the network alone refuses, whatever the stock."""
+    request = item.request
+    channel = request.channel
+    if item.verb == "CreateReservation":
+        of_channel = shop.GROUPS[shop.CHANNELS[channel]]
+        for line in request.lines:
+            if line.location and line.location not in of_channel:
+                facts = {"location": line.location, "channel": channel, "problem": "NOT_IN_CHANNEL"}
+                return Refusal("LOCATION_NOT_USABLE", facts)
+            if line.group and not set(shop.GROUPS[line.group]) <= set(of_channel):
+                return Refusal("GROUP_NOT_USABLE", {"group": line.group, "channel": channel})
+    if item.verb in ("CreateReservation", "ExtendReservation"):
+        seconds = request.time_to_live.seconds
+        if seconds > shop.SECONDS_MAX:
+            facts = {"channel": channel, "wanted_seconds": str(seconds), "seconds_max": str(shop.SECONDS_MAX)}
+            return Refusal("TIME_TO_LIVE_TOO_LONG", facts)
+    return None
+
+
+def _wants(request: Any) -> list[Want]:
+    """What a request for a reservation wants."""
+    return [
+        Want(n, line.line_id or str(n + 1), line.sku, line.quantity, line.location, line.allow_split, places)
+        for n, line in enumerate(request.lines)
+        for places in [shop.candidates(request.channel, line.location, line.group)]
+    ]
+
+
+def _choose(want: Want, offers: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], int]:
+    """What a want takes of the places that offer something, and how much there is for it at most."""
+    if want.may_split:
+        takes, left = [], want.units
+        for location, there in offers:
+            units = min(there, left)
+            if units:
+                takes.append((location, units))
+                left -= units
+        return takes, want.units - left
+    for location, there in offers:
+        if there >= want.units:
+            return [(location, want.units)], want.units
+    if not offers:
+        return [], 0
+    location, most = max(offers, key=lambda offer: offer[1])  # the first of those with the most
+    return [(location, most)], most
