@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from tests.linearizability.recording import Call
 
 STATES = ("", "HELD", "CONFIRMED", "FULFILLED", "RELEASED", "EXPIRED")
 RESULTS = ("", "APPLIED", "REPEATED", "STALE", "REFUSED")
+Key = tuple[str, ...]
 REASONS = {number: name.removeprefix("ERROR_REASON_") for name, number in common_pb2.ErrorReason.items()}
 
 
@@ -95,9 +95,20 @@ class Item:
     replayed: bool = False
     token: int | None = None  # the revision that the answer's token names
     before: Item | None = None  # of its batch
+    after: Item | None = field(default=None, init=False)
     placed: bool = False
+    keys: list[Key] = field(default_factory=list)  # what the answer depends on
     earliest: int = 0  # end of this revision: where it may stand at first
     latest: int = 0
+
+    def __post_init__(self) -> None:
+        if self.before is not None:
+            self.before.after = self
+
+    @property
+    def is_next(self) -> bool:
+        """Whether all before it in its batch have their places."""
+        return self.before is None or self.before.placed
 
 
 @lru_cache(maxsize=1024)

@@ -22,12 +22,12 @@ from invengine.v1 import network_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from invengine.v1 import stock_service_pb2 as stock
 from tests.cli.servers import Server
+from tests.linearizability.answers import revision_of
 from tests.linearizability.recording import RESERVATIONS, STOCK, Call, Recorder
 from tests.linearizability.shop import LATE_SKUS, LOCATIONS, NETWORK, SKUS
 from tests.linearizability.traders import trade
 from tests.rpc.engines import Stubs, client, engine
 
-OPENING_UNITS = 150
 PAGE = 1000
 LOG_ENTRIES = 1_000_000  # kept, so that the ledgers tell everything
 
@@ -75,8 +75,8 @@ class Engine(Server):
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
-async def in_processes(redis_url: str, seed: int, answers: int, *, clients: int, processes: int = 2) -> History:
-    """A history of processes of so many clients each, which all call two engine processes on one Redis."""
+async def in_processes(redis_url: str, seed: int, answers: int, *, clients: int, units: int) -> History:
+    """A history of two processes of so many clients each, which all call two engine processes on one Redis."""
     with tempfile.TemporaryDirectory(prefix="inv-", dir="/tmp") as place:
         engines: list[Engine] = []
         try:
@@ -87,29 +87,29 @@ async def in_processes(redis_url: str, seed: int, answers: int, *, clients: int,
             for each in engines:
                 each.wait()
             addresses = [each.address for each in engines]
-            calls = await _opened(addresses)
-            calls += await _traded(Path(place), addresses, seed, answers // processes, clients, processes)
+            calls = await _opened(addresses, units)
+            calls += await _traded(Path(place), addresses, str(seed), str(answers // 2), str(clients), str(units))
             return await _closed(addresses, calls)
         finally:
             for each in engines:
                 each.stop()
 
 
-async def in_this_process(redis_url: str, seed: int, answers: int, *, clients: int) -> History:
+async def in_this_process(
+    redis_url: str, seed: int, answers: int, *, clients: int, units: int, pause_seconds: float = 0
+) -> History:
     """A small history of clients and two engines that share this process."""
     async with AsyncExitStack() as stack:
         addresses = []
         for _ in range(2):
-            running, _ = await stack.enter_async_context(
-                engine(redis_url, partitions=1, log_entries_max=LOG_ENTRIES)
-            )
+            running, _ = await stack.enter_async_context(engine(redis_url, partitions=1, log_entries_max=LOG_ENTRIES))
             addresses.append(running.address)
-        calls = await _opened(addresses)
-        calls += await trade(addresses, "c", seed, answers, clients)
+        calls = await _opened(addresses, units)
+        calls += await trade(addresses, "c", seed, answers, clients=clients, units=units, pause_seconds=pause_seconds)
         return await _closed(addresses, calls)
 
 
-async def _opened(addresses: list[str]) -> list[Call]:
+async def _opened(addresses: list[str], units: int) -> list[Call]:
     """The network is in force everywhere; the receipts of the opening stock."""
     async with AsyncExitStack() as stack:
         stubs = [await stack.enter_async_context(client(address)) for address in addresses]
@@ -117,7 +117,7 @@ async def _opened(addresses: list[str]) -> list[Call]:
         for each in stubs[1:]:
             await _in_force(each)
         recorder = Recorder([each.channel for each in stubs])
-        movements = [_receipt(f"{sku} {location}", sku, location) for sku in SKUS for location in LOCATIONS]
+        movements = [_receipt(f"{sku} {location}", sku, location, units) for sku in SKUS for location in LOCATIONS]
         request = stock.PostMovementsRequest(movements=movements)
         await recorder.call(0, STOCK + "PostMovements", request.SerializeToString())
         return recorder.calls
@@ -129,13 +129,14 @@ async def _in_force(stubs: Stubs) -> None:
             try:
                 await stubs.network.GetNetwork(network_service_pb2.GetNetworkRequest())
             except grpc.aio.AioRpcError as error:
-                assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+                if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
                 await asyncio.sleep(0.01)
             else:
                 return
 
 
-def _receipt(event_id: str, sku: str, location: str) -> stock.Movement:
+def _receipt(event_id: str, sku: str, location: str, quantity: int) -> stock.Movement:
     occurred_at = Timestamp()
     occurred_at.FromMilliseconds(time.time_ns() // 1_000_000 - 600_000)
     return stock.Movement(
@@ -144,29 +145,25 @@ def _receipt(event_id: str, sku: str, location: str) -> stock.Movement:
         kind=stock.Movement.KIND_RECEIPT,
         sku=sku,
         location=location,
-        quantity=OPENING_UNITS,
+        quantity=quantity,
         occurred_at=occurred_at,
     )
 
 
-async def _traded(
-    place: Path, addresses: list[str], seed: int, answers: int, clients: int, processes: int
-) -> list[Call]:
-    """What processes of clients recorded, `answers` and `clients` each."""
+async def _traded(place: Path, addresses: list[str], *words: str) -> list[Call]:
+    """What two processes of clients recorded; `words` are what each is told besides its name."""
     started: list[asyncio.subprocess.Process] = []
     try:
-        for n in range(processes):
-            words = [str(place / f"calls{n}"), f"p{n}c", str(seed), str(answers), str(clients), *addresses]
-            started.append(
-                await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.linearizability.traders", *words)
-            )
-        assert [await process.wait() for process in started] == [0] * processes
+        for name in ("a", "b"):
+            program = [sys.executable, "-m", "tests.linearizability.traders", str(place / f"{name}.calls"), name]
+            started.append(await asyncio.create_subprocess_exec(*program, *words, *addresses))
+        assert [await process.wait() for process in started] == [0, 0]
     finally:
         for process in started:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    return [Call(*call) for n in range(processes) for call in pickle.loads((place / f"calls{n}").read_bytes())]
+    return [Call(*call) for name in ("a", "b") for call in pickle.loads((place / f"{name}.calls").read_bytes())]
 
 
 async def _closed(addresses: list[str], calls: list[Call]) -> History:
@@ -187,10 +184,11 @@ async def _closed(addresses: list[str], calls: list[Call]) -> History:
             page_token = pb.ListReservationsResponse.FromString(response).next_page_token
             if not page_token:
                 break
-        closing = stock.PostMovementsRequest(movements=[_receipt("closing", "CLOSING", "DC")])
+        closing = stock.PostMovementsRequest(movements=[_receipt("closing", "CLOSING", "DC", 1)])
         response, _ = await recorder.call(0, STOCK + "PostMovements", closing.SerializeToString())
         assert response is not None
-        last = stock.PostMovementsResponse.FromString(response).outcomes[0].revision
+        last = revision_of(stock.PostMovementsResponse.FromString(response).consistency_token)
+        assert last is not None
         skus = [*SKUS, *LATE_SKUS, "CLOSING"]
         ledgers = await asyncio.gather(*(_ledger(stubs[n % len(stubs)], sku, last) for n, sku in enumerate(skus)))
         return History([*calls, *recorder.calls], dict(zip(skus, ledgers, strict=True)))

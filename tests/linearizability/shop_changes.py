@@ -52,8 +52,11 @@ class Changed:
         """Gives back, takes, and says which positions that moves, in this order."""
         if not self.gives and not self.wants:
             return self.moves
-        takes = [[want.line, location, units] for want, there in zip(self.wants, taken, strict=True)
-                 for location, units in there]
+        takes = [
+            [want.line, location, units]
+            for want, there in zip(self.wants, taken, strict=True)
+            for location, units in there
+        ]
         if self.what_stays:
             for give in self.gives:
                 for take in takes:

@@ -8,6 +8,7 @@ answer itself decides.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from tests.linearizability import shop
@@ -63,6 +64,8 @@ class Shop:
         self.holds: dict[str, set[str]] = {}  # SKU -> HELD reservations with units of it
         self.answers: dict[tuple[str, str], tuple[str, bytes, Record]] = {}  # by channel and request_id
         self.events: set[tuple[str, str]] = set()
+        self._ends: list[tuple[int, str]] = []  # seconds when holds end, past ones of the same holds among them
+        self._over: set[str] = set()  # holds that are or were over, and not tidied away
 
     def position(self, sku: str, location: str) -> Position:
         """A position, one with nothing where there is none."""
@@ -132,7 +135,9 @@ class Shop:
             if effect.counted_at_ms:
                 position.counted_at_ms = effect.counted_at_ms
             elif on_hand:
-                occurred_at_ms = item.request.occurred_at.ToMilliseconds() if effect.kind in MOVEMENT_KINDS else self.now[0]
+                occurred_at_ms = (
+                    item.request.occurred_at.ToMilliseconds() if effect.kind in MOVEMENT_KINDS else self.now[0]
+                )
                 position.changes.append((occurred_at_ms, on_hand))
         if isinstance(effect.answer, Record):
             if effect.changed:
@@ -152,6 +157,9 @@ class Shop:
 
     def _keep(self, record: Record) -> None:
         self.records[record.reservation_id] = record
+        self._over.discard(record.reservation_id)
+        if record.state == "HELD":
+            heappush(self._ends, (record.expires_at, record.reservation_id))
         held = {line.sku for line, _ in opened(record.lines)} if record.state == "HELD" else set()
         for line in record.lines:
             holds = self.holds.setdefault(line.sku, set())
@@ -243,7 +251,7 @@ class Shop:
         self, channel: str, wants: list[Want], given_back: dict[tuple[str, str], int], *, best_effort: bool
     ) -> list[list[tuple[str, int]]] | Refusal:
         """Per want its units by location: the first place that has all of them, or parts where it may be split."""
-        free = {place: units for place, units in given_back.items()}  # what is free beyond the position's own
+        free = dict(given_back)  # what is free beyond the position's own
         taken: list[list[tuple[str, int]]] = []
         short = []
         for want in wants:
@@ -283,7 +291,12 @@ class Shop:
 
     def _is_due(self, sku: str) -> bool:
         """Whether a hold that is surely over still takes units of the SKU."""
-        return any(self.records[name].expires_at * 1000 <= self.now[0] for name in self.holds.get(sku, ()))
+        while self._ends and self._ends[0][0] * 1000 <= self.now[0]:
+            second, name = heappop(self._ends)
+            record = self.records[name]
+            if (record.state, record.expires_at) == ("HELD", second):  # and not extended or closed since
+                self._over.add(name)
+        return not self._over.isdisjoint(self.holds.get(sku, ()))
 
     def _move(self, item: Item, revision: int) -> Effect | Refusal:
         request = item.request

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
-from tests.linearizability.answers import Item, Moved, Refusal
+from tests.linearizability.answers import Item, Key, Moved, Refusal
 from tests.linearizability.readings import is_shown
 from tests.linearizability.shop_model import Effect, Shop
 
 READS = ("GetPosition", "GetAvailability")
 RECORDS = ("GetReservation", "ListReservations")
-Key = tuple[str, ...]
 TIME: Key = ("time",)
 STOCK: Key = ("stock",)  # any position
 
@@ -26,42 +25,53 @@ class Standing:
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
         self._waiting: dict[Key, set[Item]] = {}
-        self._blocked: set[Item] = set()  # they wait for others of their batch, or that had ended before they began
         self._ends: list[tuple[int, int, Item]] = []
         self._count = 0
+        self._early: set[Item] = set()  # they wait for others, which had ended before they began
 
     def open(self, item: Item) -> None:
         """From here on the item may stand."""
         self._count += 1
         heappush(self._ends, (item.call.ended, self._count, item))
-        for key in keys_of(item):
+        item.keys = keys_of(item)
+        for key in item.keys:
             self._waiting.setdefault(key, set()).add(item)
 
-    def settle(self, changed: Iterable[Key], opened: Iterable[Item] = (), *, between_calls: bool) -> None:
-        """Puts what holds here and did not before: `changed` are keys, `opened` items that are new.
+    def settle(self, changed: Iterable[Key], tried: Iterable[Item], *, between_calls: bool) -> None:
+        """Puts what holds here and did not before: of `tried`, and of what depends on `changed`.
 
         Reads stand between two calls only, other items also between two items of one call.
         """
-        tried = {item for key in changed for item in self._waiting.get(key, ())}
-        tried.update(opened)
-        tried |= self._blocked
-        while tried:
+        items = {item for key in changed for item in self._waiting.get(key, ())}
+        items.update(tried, self._early)
+        while items:
             placed = [
-                item for item in sorted(tried, key=_by_begin) if not item.placed and self._try(item, between_calls)
+                item for item in sorted(items, key=_by_begin) if not item.placed and self._try(item, between_calls)
             ]
             if not placed:
                 return
-            tried = {other for item in placed for key in keys_of(item) for other in self._waiting.get(key, ())}
-            tried |= self._blocked
+            items = {other for item in placed for key in item.keys[:2] for other in self._waiting.get(key, ())}
+            items.update([item.after for item in placed if item.after is not None], self._early)
+
+    def close(self, item: Item) -> None:
+        """The item has its place."""
+        item.placed = True
+        self._early.discard(item)
+        for key in item.keys:
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                waiting.discard(item)
+                if not waiting:
+                    del self._waiting[key]
 
     def would_miss(self, effect: Effect, by: Item) -> bool:
         """Whether an item that only waits for others of its batch could not be as answered any more after this effect.
 
         So its batch comes first. Looked at line by line: of those that are short here and there, one may be so already.
         """
-        changed = {move.sku for move in effect.moves}
-        for item in self._blocked:
-            if item.call is not by.call and not changed.isdisjoint(_skus_of(item)):
+        keys: set[Key] = {("sku", move.sku) for move in effect.moves}
+        for item in {item for key in keys for item in self._waiting.get(key, ())}:
+            if not item.is_next and item.call is not by.call:
                 now = self._right_parts(item)
                 self._shop.shift(effect.moves, 1)
                 then = self._right_parts(item)
@@ -72,32 +82,22 @@ class Standing:
 
     def _right_parts(self, item: Item) -> list[bool]:
         """Of a movement whether it is as answered; of a refused request for stock the same for each line alone."""
-        if item.verb == "PostMovement" or not item.answer.short_lines:
-            return [self._is_so(item)]
+        if not (isinstance(item.answer, Refusal) and item.answer.short_lines):
+            return [self._is_answer(item, self._shop.decide(item, 0))]
         told = {line_id: available for line_id, _, _, _, available in item.answer.short_lines}
         return [told.get(line_id) == available for line_id, available in self._shop.short_lines(item.request).items()]
 
-    def close(self, item: Item) -> None:
-        """The item has its place."""
-        item.placed = True
-        self._blocked.discard(item)
-        for key in keys_of(item):
-            waiting = self._waiting.get(key)
-            if waiting is not None:
-                waiting.discard(item)
-                if not waiting:
-                    del self._waiting[key]
-
     def _try(self, item: Item, between_calls: bool) -> bool:
-        if (item.verb in READS or item.verb in RECORDS) and not between_calls:
+        is_read = item.verb in READS or item.verb in RECORDS
+        if not item.is_next or (is_read and not between_calls):
             return False
         while self._ends and self._ends[0][2].placed:
             heappop(self._ends)
-        if (item.before is not None and not item.before.placed) or self._ends[0][0] < item.call.began:
-            self._blocked.add(item)
+        if not self._ends or self._ends[0][0] < item.call.began:
+            self._early.add(item)
             return False
-        self._blocked.discard(item)
         if not self._holds(item):
+            self._early.discard(item)
             return False
         self.close(item)
         return True
@@ -106,34 +106,25 @@ class Standing:
         """Whether the answer is right here; what has to be remembered of it is."""
         if item.verb in READS or item.verb in RECORDS:
             return is_shown(self._shop, item)
-        if not self._is_so(item):
-            return False
         decided = self._shop.decide(item, 0)
-        if isinstance(decided, Effect):
-            self._shop.apply(item, decided, 0)
-        return True
+        if self._is_answer(item, decided):
+            if isinstance(decided, Effect):
+                self._shop.apply(item, decided, 0)
+            return True
+        return False
 
-    def _is_so(self, item: Item) -> bool:
-        decided = self._shop.decide(item, 0)
+    def _is_answer(self, item: Item, decided: Effect | Refusal) -> bool:
         if not isinstance(decided, Effect):
             return bool(decided == item.answer)
         is_same = not decided.changed and decided.answer == item.answer
         return is_same and item.replayed == self._shop.is_repeat(item)
 
 
-def _skus_of(item: Item) -> set[str]:
-    """Of an item of a batch whose answer depends on stock."""
-    if item.verb == "PostMovement":
-        return {item.request.sku}
-    is_short = item.verb == "CreateReservation" and isinstance(item.answer, Refusal) and item.answer.short_lines
-    return {line.sku for line in item.request.lines} if is_short else set()
-
-
 def keys_of(item: Item) -> list[Key]:
     """What the answer of an item depends on."""
     request, answer = item.request, item.answer
     if item.verb == "PostMovement":
-        return [("sku", request.sku), ("event", request.source, request.event_id)]
+        return [("event", request.source, request.event_id), ("sku", request.sku)]
     if item.verb in READS:
         return [("sku", request.sku)]
     if item.verb in RECORDS:
@@ -142,7 +133,7 @@ def keys_of(item: Item) -> list[Key]:
     keys = [("request", request.channel, request.request_id), ("record", request.reservation_id)]
     if isinstance(answer, Refusal) and answer.reason == "RESERVATION_EXPIRED":
         keys.append(TIME)
-    if item.verb == "CreateReservation":
+    if item.verb == "CreateReservation" and not item.replayed:
         keys += [("sku", sku) for sku in {line.sku for line in request.lines}]
     elif item.verb in ("AmendReservation", "RebindReservation"):
         keys.append(STOCK)

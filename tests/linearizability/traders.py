@@ -1,6 +1,6 @@
 """Clients that trade at random over one shop: all verbs of reservations, movements, reads, and a tenth of it retries.
 
-As a program it is one process of clients: `python -m tests.linearizability.traders OUT NAME SEED ANSWERS CLIENTS
+As a program it is one process of clients: `python -m tests.linearizability.traders OUT NAME SEED ANSWERS CLIENTS UNITS
 ADDRESS...` writes the pickled list of its calls to OUT.
 """
 
@@ -49,10 +49,14 @@ ACTIONS = {
 
 
 class Market:
-    """What the clients of one process share: what they know of each other's reservations and requests."""
+    """What the clients of one process share: what they know of each other's reservations and requests.
 
-    def __init__(self, answers: int) -> None:
-        self.answers_left = answers
+    `units` is what a position has about: with few of them much is refused.
+    """
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+        self.answers_left = 0
         self.known: deque[str] = deque(maxlen=REMEMBERED)
         self.seen: dict[str, pb.Reservation] = {}  # the newest answer about each
         self.sent: deque[tuple[str, bytes]] = deque(maxlen=REMEMBERED)
@@ -258,13 +262,13 @@ class Trader:
         kinds = stock.Movement
         kind = draw.choices(
             [kinds.KIND_RECEIPT, kinds.KIND_RETURN, kinds.KIND_SALE, kinds.KIND_ADJUSTMENT, kinds.KIND_COUNT],
-            [40, 6, 26, 25, 3],
+            [38, 6, 26, 25, 5],
         )[0]
         quantity = draw.randint(1, 6)
         if kind == kinds.KIND_ADJUSTMENT:
             quantity *= draw.choice([1, -1])
         elif kind == kinds.KIND_COUNT:
-            quantity = draw.randint(100, 200)
+            quantity = draw.randint(self.market.units // 2, self.market.units * 3 // 2)
         occurred_at = Timestamp()
         occurred_at.FromMilliseconds(time.time_ns() // 1_000_000 - draw.choice([0, 5, 50, 500]))
         movement = stock.Movement(
@@ -344,14 +348,20 @@ RESPONSES: dict[str, Any] = {
 }
 
 
-async def trade(addresses: list[str], name: str, seed: int, answers: int, clients: int) -> list[Call]:
-    """The calls of so many clients, until they have so many answers together."""
+async def trade(
+    addresses: list[str], name: str, seed: int, answers: int, *, clients: int, units: int, pause_seconds: float = 0
+) -> list[Call]:
+    """The calls of so many clients, until they have so many answers together; in two halves where there is a pause."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(address, options=options) for address in addresses]
-    recorder, market = Recorder(channels), Market(answers)
+    recorder, market = Recorder(channels), Market(units)
+    traders = [Trader(f"{name}{n}", seed, recorder, market) for n in range(clients)]
     try:
-        traders = [Trader(f"{name}{n}", seed, recorder, market) for n in range(clients)]
-        await asyncio.gather(*(trader.run() for trader in traders))
+        for half in range(2 if pause_seconds else 1):
+            if half:
+                await asyncio.sleep(pause_seconds)  # many holds are over: nothing but time does that
+            market.answers_left = answers // 2 if pause_seconds else answers
+            await asyncio.gather(*(trader.run() for trader in traders))
     finally:
         for channel in channels:
             await channel.close()
@@ -360,8 +370,8 @@ async def trade(addresses: list[str], name: str, seed: int, answers: int, client
 
 def main(arguments: list[str]) -> None:
     """One process of clients."""
-    out, name, seed, answers, clients, *addresses = arguments
-    calls = uvloop.run(trade(addresses, name, int(seed), int(answers), int(clients)))
+    out, name, seed, answers, clients, units, *addresses = arguments
+    calls = uvloop.run(trade(addresses, name, int(seed), int(answers), clients=int(clients), units=int(units)))
     Path(out).write_bytes(pickle.dumps([tuple(call) for call in calls]))
 
 

@@ -8,12 +8,12 @@ repeats, reads of records) stands where its answer holds. Reads of a replica tel
 
 from __future__ import annotations
 
-from tests.linearizability.answers import Item, Moved, Record, Refusal, Violation, items_of, revision_of
+from tests.linearizability.answers import Item, Key, Moved, Record, Refusal, Violation, items_of, revision_of
 from tests.linearizability.histories import History
 from tests.linearizability.ledgers import Ledgers
 from tests.linearizability.readings import is_right_read
 from tests.linearizability.shop_model import Effect, Shop
-from tests.linearizability.standing import READS, RECORDS, TIME, Key, Standing, keys_changed
+from tests.linearizability.standing import READS, RECORDS, TIME, Standing, keys_changed
 from tests.linearizability.windows import Windows
 
 MAY_CHANGE_NOTHING = (
@@ -23,6 +23,7 @@ MAY_CHANGE_NOTHING = (
     "ReleaseReservation",
     "FulfilReservation",
 )
+
 
 class Witness:
     """One replay of a history. `check` is what others call."""
@@ -111,7 +112,7 @@ class Witness:
             pass
         for item in items:
             if not item.placed and item.verb not in MAY_CHANGE_NOTHING:
-                raise Violation(f"not so in revision {revision}, but {self._decided(item, revision)}", item)
+                raise self._nowhere(item, revision)
         if rows := self._ledgers.left(revision):
             raise Violation(f"revision {revision} has changes that no answer explains: {rows}")
 
@@ -162,7 +163,7 @@ class Witness:
 
     def _try(self, item: Item, revision: int, *, careful: bool) -> bool:
         """Has a write happen here if it is answered so here."""
-        if item.before is not None and not item.before.placed:
+        if not item.is_next:
             return False
         effect = self.shop.decide(item, revision)
         if isinstance(effect, Refusal) or not effect.changed or effect.answer != item.answer:
@@ -182,7 +183,8 @@ class Witness:
         self.shop.apply(item, effect, revision)
         changed = keys_changed(item, effect)
         self._changed.update(changed)
-        self._standing.settle(changed, between_calls=False)
+        after = [item.after] if item is not None and item.after is not None else []
+        self._standing.settle(changed, after, between_calls=False)
         return True
 
     def _end(self, revision: int) -> None:
@@ -199,12 +201,17 @@ class Witness:
                 raise Violation(f"revision {revision} has {there}", item)
         for item in self._closing.pop(revision, ()):
             if not item.placed:
-                raise Violation(f"not so from {item.earliest} to {revision}, but {self._decided(item, revision)}", item)
+                raise self._nowhere(item, revision)
 
-    def _decided(self, item: Item, revision: int) -> object:
+    def _nowhere(self, item: Item, revision: int) -> Violation:
+        """An item that has no place up to a revision, or the one of its batch that keeps it from having one."""
+        while item.before is not None and not item.before.placed:
+            item = item.before
         if item.verb in READS or item.verb in RECORDS:
-            return self.shop.records.get(getattr(item.request, "reservation_id", ""))
-        return self.shop.decide(item, revision)
+            now: object = self.shop.records.get(getattr(item.request, "reservation_id", ""))
+        else:
+            now = self.shop.decide(item, revision)
+        return Violation(f"so nowhere from {item.earliest} to {revision}, where it would be {now}", item)
 
 
 def check(history: History) -> Witness:
@@ -229,7 +236,7 @@ def _makes_revision(item: Item) -> bool:
     return isinstance(item.answer, Record) and not item.replayed and item.verb not in RECORDS
 
 
-def _told(item: Item) -> tuple[int, bool, bool]  | None:
+def _told(item: Item) -> tuple[int, bool, bool] | None:
     """A revision that the answer tells, whether the item made it, and whether it was the newest when it was asked."""
     if item.verb in RECORDS:
         return (item.answer.revision, False, False) if isinstance(item.answer, Record) else None
