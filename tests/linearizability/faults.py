@@ -19,7 +19,7 @@ class Fault:
 
     name: str
     changes: tuple[tuple[str, str], ...]
-    answers: int = 800  # enough for it to show
+    answers: int = 600  # enough for it to show
     by_time: bool = False  # it shows only when holds are over
 
     def planted(self) -> str:

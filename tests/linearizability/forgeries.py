@@ -25,16 +25,17 @@ def answers_exchanged(history: History, chance: random.Random) -> History:
 
 def outcomes_exchanged(history: History, chance: random.Random) -> History:
     """Two items of a batch of movements get each other's outcomes."""
-    n, call = chance.choice(
-        [(n, c) for n, c in enumerate(history.calls[1:-1], 1) if c.method.endswith("PostMovements")]
-    )
-    response = stock.PostMovementsResponse.FromString(call.response or b"")
-    places = [place for place, outcome in enumerate(response.outcomes) if outcome.result == 1]
-    one, other = chance.choice([(a, b) for a in places for b in places if a < b])
-    first, second = (
-        stock.PostMovementsResponse.Outcome.FromString(response.outcomes[p].SerializeToString()) for p in (one, other)
-    )
-    response.outcomes[one].CopyFrom(second)
+    found = []
+    for n, call in enumerate(history.calls):
+        if call.method.endswith("/PostMovements"):
+            outcomes = stock.PostMovementsResponse.FromString(call.response or b"").outcomes
+            applied = [place for place, outcome in enumerate(outcomes) if outcome.result == 1]
+            found += [(n, a, b) for a in applied for b in applied if a < b and outcomes[a] != outcomes[b]]
+    n, one, other = chance.choice(found)
+    response = stock.PostMovementsResponse.FromString(history.calls[n].response or b"")
+    first = stock.PostMovementsResponse.Outcome()
+    first.CopyFrom(response.outcomes[one])
+    response.outcomes[one].CopyFrom(response.outcomes[other])
     response.outcomes[other].CopyFrom(first)
     return _with_calls(history, {n: {"response": response.SerializeToString()}})
 
@@ -58,9 +59,9 @@ def unit_too_many(history: History, chance: random.Random) -> History:
 
 
 def hold_prolonged(history: History, chance: random.Random) -> History:
-    """An answer says a later end than the hold has."""
+    """An answer says an end of the hold that is an hour later."""
     return _answer_changed(
-        history, chance, "ExtendReservation", lambda r: _set(r.reservation.expire_time, "seconds", 3)
+        history, chance, "ExtendReservation", lambda r: _set(r.reservation.expire_time, "seconds", 3600)
     )
 
 
@@ -99,7 +100,8 @@ def refusal_without_need(history: History, chance: random.Random) -> History:
 def stale_read(history: History, chance: random.Random) -> History:
     """A read that must know every write is answered from before one that had been acknowledged."""
     writes = _confirmed(history)
-    reads = [(n, item) for n, item in _single(history, "GetPosition") if item.request.consistency.fully_consistent]
+    answered = [(n, item) for n, item in _single(history, "GetPosition") if not isinstance(item.answer, Refusal)]
+    reads = [(n, item) for n, item in answered if item.request.consistency.fully_consistent]
     found = [
         (later, earlier)
         for later, item in reads

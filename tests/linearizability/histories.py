@@ -87,7 +87,9 @@ async def in_processes(redis_url: str, seed: int, answers: int, *, clients: int,
             for each in engines:
                 each.wait()
             addresses = [each.address for each in engines]
-            calls = await _opened(addresses, units)
+            await _apply_network(addresses[0])
+            await _in_force(addresses[1])
+            calls = await _opened(addresses[0], units)
             calls += await _traded(Path(place), addresses, str(seed), str(answers // 2), str(clients), str(units))
             return await _closed(addresses, calls)
         finally:
@@ -99,32 +101,26 @@ async def in_this_process(
     redis_url: str, seed: int, answers: int, *, clients: int, units: int, pause_seconds: float = 0
 ) -> History:
     """A small history of clients and two engines that share this process."""
-    async with AsyncExitStack() as stack:
-        addresses = []
-        for _ in range(2):
-            running, _ = await stack.enter_async_context(engine(redis_url, partitions=1, log_entries_max=LOG_ENTRIES))
-            addresses.append(running.address)
-        calls = await _opened(addresses, units)
-        calls += await trade(addresses, "c", seed, answers, clients=clients, units=units, pause_seconds=pause_seconds)
-        return await _closed(addresses, calls)
+    given = {"partitions": 1, "log_entries_max": LOG_ENTRIES}
+    async with engine(redis_url, **given) as (one, _):
+        await _apply_network(one.address)
+        async with engine(redis_url, **given) as (other, _):
+            addresses = [one.address, other.address]
+            calls = await _opened(one.address, units)
+            calls += await trade(
+                addresses, "c", seed, answers, clients=clients, units=units, pause_seconds=pause_seconds
+            )
+            return await _closed(addresses, calls)
 
 
-async def _opened(addresses: list[str], units: int) -> list[Call]:
-    """The network is in force everywhere; the receipts of the opening stock."""
-    async with AsyncExitStack() as stack:
-        stubs = [await stack.enter_async_context(client(address)) for address in addresses]
-        await stubs[0].apply_network(NETWORK)
-        for each in stubs[1:]:
-            await _in_force(each)
-        recorder = Recorder([each.channel for each in stubs])
-        movements = [_receipt(f"{sku} {location}", sku, location, units) for sku in SKUS for location in LOCATIONS]
-        request = stock.PostMovementsRequest(movements=movements)
-        await recorder.call(0, STOCK + "PostMovements", request.SerializeToString())
-        return recorder.calls
+async def _apply_network(address: str) -> None:
+    async with client(address) as stubs:
+        await stubs.apply_network(NETWORK)
 
 
-async def _in_force(stubs: Stubs) -> None:
-    async with asyncio.timeout(30):
+async def _in_force(address: str) -> None:
+    """Until an engine knows the network that was applied through another one."""
+    async with client(address) as stubs, asyncio.timeout(30):
         while True:
             try:
                 await stubs.network.GetNetwork(network_service_pb2.GetNetworkRequest())
@@ -134,6 +130,16 @@ async def _in_force(stubs: Stubs) -> None:
                 await asyncio.sleep(0.01)
             else:
                 return
+
+
+async def _opened(address: str, units: int) -> list[Call]:
+    """The receipts of the opening stock."""
+    async with client(address) as stubs:
+        recorder = Recorder([stubs.channel])
+        movements = [_receipt(f"{sku} {location}", sku, location, units) for sku in SKUS for location in LOCATIONS]
+        request = stock.PostMovementsRequest(movements=movements)
+        await recorder.call(0, STOCK + "PostMovements", request.SerializeToString())
+        return recorder.calls
 
 
 def _receipt(event_id: str, sku: str, location: str, quantity: int) -> stock.Movement:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.linearizability.answers import Violation
 from tests.linearizability.histories import Row
-from tests.linearizability.shop_model import Effect, Shop
+from tests.linearizability.shop_model import Shop
+from tests.linearizability.shop_stock import Effect
 
 
 class Ledgers:
@@ -75,7 +76,7 @@ class Ledgers:
     def _compare(rows: list[Row], effect: Effect, shop: Shop) -> None:
         now: dict[tuple[str, str], tuple[int, int]] = {}
         for move, row in zip(effect.moves, rows, strict=True):
-            position = shop.position(move.sku, move.location)
+            position = shop.stock.position(move.sku, move.location)
             place = move.sku, move.location
             before = now.get(place, (position.on_hand, position.reserved))
             if (row.on_hand_before, row.reserved_before) != before:

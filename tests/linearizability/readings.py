@@ -6,8 +6,6 @@ second when a hold ends either is right.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.linearizability import shop as network
 from tests.linearizability.answers import Item, Record, Refusal
 from tests.linearizability.shop_model import Shop
@@ -18,6 +16,8 @@ CLOCKS_APART_MS = 500  # far more than a server's estimate is ever off
 def is_right_read(shop: Shop, item: Item, until_ms: int) -> bool:
     """Whether a read of the replica tells these positions, at some instant from now to `until_ms`."""
     sku = item.request.sku
+    if isinstance(item.answer, Refusal):
+        return _is_missing(shop, item)
     since_ms = shop.now[0] - CLOCKS_APART_MS
     ends = {shop.records[name].expires_at * 1000 for name in shop.holds.get(sku, ())}
     instants = [since_ms, *sorted(end for end in ends if since_ms < end <= until_ms + CLOCKS_APART_MS)]
@@ -27,7 +27,7 @@ def is_right_read(shop: Shop, item: Item, until_ms: int) -> bool:
 
 def _position(shop: Shop, item: Item, now_ms: int) -> bool:
     told, sku, location = item.answer, item.request.sku, item.request.location
-    position = shop.positions.get(sku, {}).get(location)
+    position = shop.stock.positions.get(sku, {}).get(location)
     if position is None:
         return False
     reserved = position.reserved - shop.expired_units(sku, location, now_ms)
@@ -46,7 +46,7 @@ def _availability(shop: Shop, item: Item, now_ms: int) -> bool:
     request = item.request
     expected = []
     for location in sorted(network.candidates(request.channel, "", "")):
-        position = shop.positions.get(request.sku, {}).get(location)
+        position = shop.stock.positions.get(request.sku, {}).get(location)
         if position is not None:
             reserved = position.reserved - shop.expired_units(request.sku, location, now_ms)
             keep = network.stays(request.channel, request.sku, location, position.on_hand)
@@ -57,11 +57,11 @@ def _availability(shop: Shop, item: Item, now_ms: int) -> bool:
 
 
 def is_shown(shop: Shop, item: Item) -> bool:
-    """Whether this is how a record, or a position that is not there, reads now."""
-    told: Any = item.answer
+    """Whether a record reads so now."""
+    told, name = item.answer, item.request.reservation_id
+    record = shop.records.get(name)
     if isinstance(told, Refusal):
-        return told == _missing(shop, item)
-    record = shop.records.get(item.request.reservation_id)
+        return record is None and told == Refusal("RESERVATION_NOT_FOUND", {"reservation_id": name})
     if record is None or record.state != "HELD":
         return bool(told == record)
     return _state_of_hold(shop, record, told.state) and bool(told._replace(state="HELD") == record)
@@ -74,14 +74,11 @@ def _state_of_hold(shop: Shop, record: Record, told: str) -> bool:
     return told == "HELD" and end_ms > shop.now[0] - CLOCKS_APART_MS
 
 
-def _missing(shop: Shop, item: Item) -> Refusal | None:
-    request = item.request
-    if item.verb == "GetReservation":
-        name = request.reservation_id
-        return None if name in shop.records else Refusal("RESERVATION_NOT_FOUND", {"reservation_id": name})
-    there = shop.positions.get(request.sku)
-    if there is None:
-        return Refusal("UNKNOWN_SKU", {"sku": request.sku})
-    if item.verb == "GetPosition" and request.location not in there:
-        return Refusal("POSITION_NOT_FOUND", {"sku": request.sku, "location": request.location})
-    return None
+def _is_missing(shop: Shop, item: Item) -> bool:
+    """Whether what a read did not find is not there; for a position its SKU may come later, but before the read."""
+    request, told = item.request, item.answer
+    there = shop.stock.positions.get(request.sku, {})
+    if item.verb == "GetPosition" and there:
+        facts = {"sku": request.sku, "location": request.location}
+        return request.location not in there and bool(told == Refusal("POSITION_NOT_FOUND", facts))
+    return not there and told.reason in ("UNKNOWN_SKU", "POSITION_NOT_FOUND") and told.facts["sku"] == request.sku

@@ -9,24 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.linearizability import shop
 from tests.linearizability.answers import Allocation, Line, Record, Refusal
-
-Moves = list[tuple[str, str, int, int]]  # sku, location, change of on_hand, change of reserved
-
-
-class Want(NamedTuple):
-    """Units that a line is to take: from `places` in their order."""
-
-    line: int  # its place in the reservation
-    line_id: str
-    sku: str
-    units: int
-    location: str  # as named by the caller
-    may_split: bool
-    places: Sequence[str]
+from tests.linearizability.shop_stock import Move, Want
 
 
 @dataclass
@@ -38,7 +25,7 @@ class Changed:
     seconds: int = 0  # a new time to live
     wants: list[Want] = field(default_factory=list)
     gives: list[list[Any]] = field(default_factory=list)
-    moves: Moves = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
     what_stays: bool = False  # units that are given back and taken at one place do not move
 
     def given_back(self) -> Counter[tuple[str, str]]:
@@ -48,7 +35,7 @@ class Changed:
             free[self.record.lines[line].sku, location] += units
         return free
 
-    def settle(self, taken: list[list[tuple[str, int]]]) -> Moves:
+    def settle(self, taken: list[list[tuple[str, int]]]) -> list[Move]:
         """Gives back, takes, and says which positions that moves, in this order."""
         if not self.gives and not self.wants:
             return self.moves
@@ -69,7 +56,7 @@ class Changed:
         for line, location, units in signed:
             if units:
                 _shift(lines[line], location, units)
-                self.moves.append((self.record.lines[line].sku, location, 0, units))
+                self.moves.append(Move(self.record.lines[line].sku, location, 0, units))
         self._set_lines(lines)
         return self.moves
 
@@ -157,7 +144,7 @@ def _given_up(record: Record, request: Any, kind: str) -> Changed | Refusal:
             a = lines[n][m]
             left = kind == "FULFIL"
             lines[n][m] = a._replace(fulfilled=a.fulfilled + count) if left else a._replace(released=a.released + count)
-            change.moves.append((record.lines[n].sku, a.location, -count if left else 0, -count))
+            change.moves.append(Move(record.lines[n].sku, a.location, -count if left else 0, -count))
     change._set_lines(lines)
     return change
 

@@ -7,51 +7,13 @@ answer itself decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.linearizability import shop
-from tests.linearizability.answers import Allocation, Item, Line, Moved, Record, Refusal
-from tests.linearizability.shop_changes import CHANGES, Want, closed_if_done, opened
-
-DUE = Refusal("", {"why": "holds that are over still count"})  # no engine says so: decide it somewhere else
-
-
-class Move(NamedTuple):
-    """A change of one position."""
-
-    sku: str
-    location: str
-    on_hand: int
-    reserved: int
-
-
-class Effect(NamedTuple):
-    """What a question does where it is decided: the answer, and what changes with it."""
-
-    answer: Record | Moved
-    moves: list[Move]
-    changed: bool = True
-    kind: str = ""  # of its rows in the ledgers
-    actor: str = ""
-    cause: str = ""
-    counted_at_ms: int = 0
-
-
-@dataclass(slots=True)
-class Position:
-    """One position; `reserved` still counts holds that are over until they are swept."""
-
-    on_hand: int = 0
-    reserved: int = 0
-    revision: int = 0
-    counted_at_ms: int = 0
-    changes: list[tuple[int, int]] = field(default_factory=list)  # when it occurred, units
-
-
-NOWHERE = Position()
-MOVEMENT_KINDS = ("", "RECEIPT", "SALE", "ADJUSTMENT", "COUNT", "RETURN")
+from tests.linearizability.answers import Allocation, Item, Line, Record, Refusal
+from tests.linearizability.shop_changes import CHANGES, closed_if_done, opened
+from tests.linearizability.shop_stock import Effect, Move, Stock, repeated, wants_of
 
 
 class Shop:
@@ -59,7 +21,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.now = (0, 0)  # milliseconds: not before, not after
-        self.positions: dict[str, dict[str, Position]] = {}
+        self.stock = Stock(self._is_due)
         self.records: dict[str, Record] = {}
         self.holds: dict[str, set[str]] = {}  # SKU -> HELD reservations with units of it
         self.answers: dict[tuple[str, str], tuple[str, bytes, Record]] = {}  # by channel and request_id
@@ -67,16 +29,14 @@ class Shop:
         self._ends: list[tuple[int, str]] = []  # seconds when holds end, past ones of the same holds among them
         self._over: set[str] = set()  # holds that are or were over, and not tidied away
 
-    def position(self, sku: str, location: str) -> Position:
-        """A position, one with nothing where there is none."""
-        return self.positions.get(sku, {}).get(location, NOWHERE)
-
     # Deciding
 
     def decide(self, item: Item, revision: int) -> Effect | Refusal:
         """What a write is answered here, if it makes `revision`."""
         if item.verb == "PostMovement":
-            return self._move(item, revision)
+            if self.is_repeat(item):
+                return repeated(self.stock.position(item.request.sku, item.request.location))
+            return self.stock.move(item, revision)
         request = item.request
         earlier = self.answers.get((request.channel, request.request_id))
         if earlier is not None:
@@ -127,18 +87,10 @@ class Shop:
 
     def apply(self, item: Item | None, effect: Effect, revision: int) -> None:
         """Has an effect happen; `item` is None for a hold that is tidied away."""
-        for sku, location, on_hand, reserved in effect.moves:
-            position = self.positions.setdefault(sku, {}).setdefault(location, Position())
-            position.on_hand += on_hand
-            position.reserved += reserved
-            position.revision = revision
-            if effect.counted_at_ms:
-                position.counted_at_ms = effect.counted_at_ms
-            elif on_hand:
-                occurred_at_ms = (
-                    item.request.occurred_at.ToMilliseconds() if effect.kind in MOVEMENT_KINDS else self.now[0]
-                )
-                position.changes.append((occurred_at_ms, on_hand))
+        occurred_at_ms = self.now[0]
+        if item is not None and item.verb == "PostMovement":
+            occurred_at_ms = item.request.occurred_at.ToMilliseconds()
+        self.stock.apply(effect, revision, occurred_at_ms)
         if isinstance(effect.answer, Record):
             if effect.changed:
                 self._keep(effect.answer)
@@ -146,14 +98,6 @@ class Shop:
                 self.answers[item.request.channel, item.request.request_id] = item.verb, item.content, effect.answer
         elif item is not None and effect.answer.result != "REFUSED":
             self.events.add((item.request.source, item.request.event_id))
-
-    def shift(self, moves: list[Move], sign: int) -> None:
-        """Moves units only, to see what would be (1), and back (-1). Positions that are not there stay away."""
-        for sku, location, on_hand, reserved in moves:
-            position = self.positions.get(sku, {}).get(location)
-            if position is not None:
-                position.on_hand += sign * on_hand
-                position.reserved += sign * reserved
 
     def _keep(self, record: Record) -> None:
         self.records[record.reservation_id] = record
@@ -176,8 +120,8 @@ class Shop:
         name = request.reservation_id or (told.reservation_id if isinstance(told, Record) else "")
         if name in self.records:
             return Refusal("RESERVATION_EXISTS", {"reservation_id": name})
-        wants = _wants(request)
-        taken = self._take(request.channel, wants, {}, best_effort=request.policy == 2)
+        wants = wants_of(request)
+        taken = self.stock.take(request.channel, wants, {}, best_effort=request.policy == 2)
         if isinstance(taken, Refusal):
             return taken
         lines: list[Line] = []
@@ -211,11 +155,11 @@ class Shop:
             return change
         taken: list[list[tuple[str, int]]] = []
         if change.wants:
-            result = self._take(request.channel, change.wants, change.given_back(), best_effort=False)
+            result = self.stock.take(request.channel, change.wants, change.given_back(), best_effort=False)
             if isinstance(result, Refusal):
                 return result
             taken = result
-        moves = [Move(*move) for move in change.settle(taken)]
+        moves = change.settle(taken)
         after = change.record  # as it is with them
         if change.seconds:
             after = after._replace(expires_at=self._expiry(change.seconds, told))
@@ -245,50 +189,6 @@ class Shop:
             return told.expires_at
         return first
 
-    # Stock
-
-    def _take(
-        self, channel: str, wants: list[Want], given_back: dict[tuple[str, str], int], *, best_effort: bool
-    ) -> list[list[tuple[str, int]]] | Refusal:
-        """Per want its units by location: the first place that has all of them, or parts where it may be split."""
-        free = dict(given_back)  # what is free beyond the position's own
-        taken: list[list[tuple[str, int]]] = []
-        short = []
-        for want in wants:
-            there = self.positions.get(want.sku)
-            if there is None:
-                return Refusal("UNKNOWN_SKU", {"sku": want.sku})
-            offers = []
-            for location in want.places:
-                position = there.get(location)
-                if position is not None:
-                    left = position.on_hand - position.reserved + free.get((want.sku, location), 0)
-                    left -= shop.stays(channel, want.sku, location, position.on_hand)
-                    if left > 0:
-                        offers.append((location, left))
-            takes, available = _choose(want, offers)
-            if available < want.units:
-                short.append((want.line_id, want.sku, want.location, want.units, available))
-                if not best_effort:
-                    takes = []
-            for location, units in takes:
-                free[want.sku, location] = free.get((want.sku, location), 0) - units
-            taken.append(takes)
-        if not short:
-            return taken
-        if any(self._is_due(sku) for _, sku, *_ in short):
-            return DUE
-        return taken if best_effort and any(taken) else Refusal("INSUFFICIENT_STOCK", {}, tuple(short))
-
-    def short_lines(self, request: Any) -> dict[str, int | None]:
-        """How many units there are for each line of a request alone; None where there are enough."""
-        found: dict[str, int | None] = {}
-        for want in _wants(request):
-            taken = self._take(request.channel, [want], {}, best_effort=False)
-            is_short = isinstance(taken, Refusal) and taken.short_lines
-            found[want.line_id] = taken.short_lines[0][4] if is_short else None
-        return found
-
     def _is_due(self, sku: str) -> bool:
         """Whether a hold that is surely over still takes units of the SKU."""
         while self._ends and self._ends[0][0] * 1000 <= self.now[0]:
@@ -297,43 +197,6 @@ class Shop:
             if (record.state, record.expires_at) == ("HELD", second):  # and not extended or closed since
                 self._over.add(name)
         return not self._over.isdisjoint(self.holds.get(sku, ()))
-
-    def _move(self, item: Item, revision: int) -> Effect | Refusal:
-        request = item.request
-        kind = MOVEMENT_KINDS[request.kind]
-        position = self.position(request.sku, request.location)
-        on_hand, reserved = position.on_hand, position.reserved
-        told = on_hand, reserved, position.revision
-        if (request.source, request.event_id) in self.events:
-            return Effect(Moved("REPEATED", *told, None), [], changed=False)
-        at_ms = request.occurred_at.ToMilliseconds()
-        units = -request.quantity if kind == "SALE" else request.quantity
-        if request.HasField("expected_revision") and request.expected_revision != position.revision:
-            facts = {"expected_revision": str(request.expected_revision), "revision": str(position.revision)}
-            return Effect(Moved("REFUSED", *told, Refusal("REVISION_MISMATCH", facts)), [], changed=False)
-        counted = {"sku": request.sku, "location": request.location, "counted_at_ms": str(position.counted_at_ms)}
-        if kind == "COUNT":
-            if position.counted_at_ms and at_ms < position.counted_at_ms:
-                return Effect(Moved("STALE", *told, Refusal("OLDER_COUNT", counted)), [], changed=False)
-            moved = sum([change for occurred_at_ms, change in position.changes if occurred_at_ms > at_ms])
-            units = request.quantity + moved - on_hand
-            if on_hand + units < 0:
-                facts = counted | {"on_hand": str(request.quantity), "quantity": str(moved)}
-                del facts["counted_at_ms"]
-                return Effect(Moved("REFUSED", *told, Refusal("QUANTITY_OUT_OF_RANGE", facts)), [], changed=False)
-        elif position.counted_at_ms and at_ms <= position.counted_at_ms:
-            return Effect(Moved("STALE", *told, Refusal("COVERED_BY_COUNT", counted)), [], changed=False)
-        free = max(0, on_hand - reserved) if kind == "SALE" else on_hand
-        if -units > free and kind != "COUNT":
-            if kind == "SALE" and self._is_due(request.sku):
-                return DUE
-            short = ("", request.sku, request.location, -units, free)
-            refusal = Refusal("INSUFFICIENT_STOCK", {}, (short,))
-            return Effect(Moved("REFUSED", *told, refusal), [], changed=False)
-        answer = Moved("APPLIED", on_hand + units, reserved, revision, None)
-        moves = [Move(request.sku, request.location, units, 0)]
-        counted_at_ms = at_ms if kind == "COUNT" else 0
-        return Effect(answer, moves, True, kind, request.source, request.event_id, counted_at_ms)
 
 
 def _impossible(item: Item) -> Refusal | None:
@@ -354,31 +217,3 @@ def _impossible(item: Item) -> Refusal | None:
             facts = {"channel": channel, "wanted_seconds": str(seconds), "seconds_max": str(shop.SECONDS_MAX)}
             return Refusal("TIME_TO_LIVE_TOO_LONG", facts)
     return None
-
-
-def _wants(request: Any) -> list[Want]:
-    """What a request for a reservation wants."""
-    return [
-        Want(n, line.line_id or str(n + 1), line.sku, line.quantity, line.location, line.allow_split, places)
-        for n, line in enumerate(request.lines)
-        for places in [shop.candidates(request.channel, line.location, line.group)]
-    ]
-
-
-def _choose(want: Want, offers: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], int]:
-    """What a want takes of the places that offer something, and how much there is for it at most."""
-    if want.may_split:
-        takes, left = [], want.units
-        for location, there in offers:
-            units = min(there, left)
-            if units:
-                takes.append((location, units))
-                left -= units
-        return takes, want.units - left
-    for location, there in offers:
-        if there >= want.units:
-            return [(location, want.units)], want.units
-    if not offers:
-        return [], 0
-    location, most = max(offers, key=lambda offer: offer[1])  # the first of those with the most
-    return [(location, most)], most

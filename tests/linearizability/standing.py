@@ -11,9 +11,9 @@ from heapq import heappop, heappush
 
 from tests.linearizability.answers import Item, Key, Moved, Refusal
 from tests.linearizability.readings import is_shown
-from tests.linearizability.shop_model import Effect, Shop
+from tests.linearizability.shop_model import Shop
+from tests.linearizability.shop_stock import Effect
 
-READS = ("GetPosition", "GetAvailability")
 RECORDS = ("GetReservation", "ListReservations")
 TIME: Key = ("time",)
 STOCK: Key = ("stock",)  # any position
@@ -40,7 +40,7 @@ class Standing:
     def settle(self, changed: Iterable[Key], tried: Iterable[Item], *, between_calls: bool) -> None:
         """Puts what holds here and did not before: of `tried`, and of what depends on `changed`.
 
-        Reads stand between two calls only, other items also between two items of one call.
+        Records are read between two calls only, other items stand also between two items of one call.
         """
         items = {item for key in changed for item in self._waiting.get(key, ())}
         items.update(tried, self._early)
@@ -73,9 +73,9 @@ class Standing:
         for item in {item for key in keys for item in self._waiting.get(key, ())}:
             if not item.is_next and item.call is not by.call:
                 now = self._right_parts(item)
-                self._shop.shift(effect.moves, 1)
+                self._shop.stock.shift(effect.moves, 1)
                 then = self._right_parts(item)
-                self._shop.shift(effect.moves, -1)
+                self._shop.stock.shift(effect.moves, -1)
                 if any(was and not will for was, will in zip(now, then, strict=True)):
                     return True
         return False
@@ -85,11 +85,12 @@ class Standing:
         if not (isinstance(item.answer, Refusal) and item.answer.short_lines):
             return [self._is_answer(item, self._shop.decide(item, 0))]
         told = {line_id: available for line_id, _, _, _, available in item.answer.short_lines}
-        return [told.get(line_id) == available for line_id, available in self._shop.short_lines(item.request).items()]
+        return [
+            told.get(line_id) == available for line_id, available in self._shop.stock.short_lines(item.request).items()
+        ]
 
     def _try(self, item: Item, between_calls: bool) -> bool:
-        is_read = item.verb in READS or item.verb in RECORDS
-        if not item.is_next or (is_read and not between_calls):
+        if not item.is_next or (item.verb in RECORDS and not between_calls):
             return False
         while self._ends and self._ends[0][2].placed:
             heappop(self._ends)
@@ -104,7 +105,7 @@ class Standing:
 
     def _holds(self, item: Item) -> bool:
         """Whether the answer is right here; what has to be remembered of it is."""
-        if item.verb in READS or item.verb in RECORDS:
+        if item.verb in RECORDS:
             return is_shown(self._shop, item)
         decided = self._shop.decide(item, 0)
         if self._is_answer(item, decided):
@@ -125,8 +126,6 @@ def keys_of(item: Item) -> list[Key]:
     request, answer = item.request, item.answer
     if item.verb == "PostMovement":
         return [("event", request.source, request.event_id), ("sku", request.sku)]
-    if item.verb in READS:
-        return [("sku", request.sku)]
     if item.verb in RECORDS:
         keys: list[Key] = [("record", request.reservation_id)]
         return keys if isinstance(answer, Refusal) or answer.state != "EXPIRED" else [*keys, TIME]

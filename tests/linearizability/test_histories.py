@@ -20,8 +20,8 @@ from tests.linearizability.histories import History, in_processes, in_this_proce
 from tests.linearizability.witness import check
 from tests.redis_servers import RunningRedis
 
-ANSWERS = int(os.environ.get("INVENGINE_TEST_ANSWERS", "100000"))
-SEED = int(os.environ.get("INVENGINE_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+ANSWERS = int(os.environ.get("HISTORY_ANSWERS", "100000"))
+SEED = int(os.environ.get("HISTORY_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 SMALL_SEED = 5
 PAUSE_SECONDS = 2.1  # longer than clients hold units for
 
@@ -37,7 +37,7 @@ def words_of(history: History) -> Counter[str]:
     return words
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300 + ANSWERS // 200)
 def test_a_history_of_100_000_answers_has_an_order_that_explains_them_all(redis_url: str) -> None:
     """All verbs, a tenth of it retries; two engines, two processes of clients, a store that they share."""
     print(f"seed {SEED}")
@@ -93,7 +93,7 @@ def test_a_fault_of_the_functions_is_seen(fault: Fault, redis_of_kind: Callable[
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.__name__)
 def test_a_forged_history_is_seen(forgery: Forgery, sound: History) -> None:
     """Wherever a fault is put into a sound history, it does not pass any more."""
-    for place in range(5):
+    for place in range(3):
         forged = forgery(sound, random.Random(place))
         with pytest.raises(Violation):
             check(forged)

@@ -12,10 +12,12 @@ from tests.linearizability.answers import Item, Key, Moved, Record, Refusal, Vio
 from tests.linearizability.histories import History
 from tests.linearizability.ledgers import Ledgers
 from tests.linearizability.readings import is_right_read
-from tests.linearizability.shop_model import Effect, Shop
-from tests.linearizability.standing import READS, RECORDS, TIME, Standing, keys_changed
+from tests.linearizability.shop_model import Shop
+from tests.linearizability.shop_stock import Effect
+from tests.linearizability.standing import RECORDS, TIME, Standing, keys_changed
 from tests.linearizability.windows import Windows
 
+READS = ("GetPosition", "GetAvailability")
 MAY_CHANGE_NOTHING = (
     "AmendReservation",
     "RebindReservation",
@@ -65,23 +67,27 @@ class Witness:
             item.earliest, item.latest = windows.earliest(item.call.began), windows.latest(item.call.ended)
 
     def _sort(self, item: Item) -> None:
-        if item.verb in READS and not isinstance(item.answer, Refusal):
-            self._expect_fresh(item)
-            self._reads.setdefault(item.token or 0, []).append(item)
+        if item.verb in READS:
+            self._reads.setdefault(self._revision_read(item), []).append(item)
         elif _makes_revision(item):
             self._writes.setdefault(item.answer.revision, []).append(item)
         else:
             self._expect(item)
 
-    def _expect_fresh(self, item: Item) -> None:
-        """A read shows what it must, and nothing that is yet to come."""
-        consistency, floor = item.request.consistency, 0
+    def _revision_read(self, item: Item) -> int:
+        """The revision that a read of a replica shows; it must be as fresh as was asked, and not of the future.
+
+        What is not there tells none, so it is looked for at the oldest that is fresh enough: what is there never goes.
+        """
+        consistency, least = item.request.consistency, 0
         if consistency.fully_consistent:
-            floor = item.earliest
+            least = item.earliest
         elif consistency.at_least_as_fresh:
-            floor = revision_of(consistency.at_least_as_fresh) or 0
-        if not floor <= (item.token or 0) <= item.latest:
-            raise Violation(f"it shows revision {item.token}, which is not one of {floor} to {item.latest}", item)
+            least = revision_of(consistency.at_least_as_fresh) or 0
+        shown = least if isinstance(item.answer, Refusal) else item.token or 0
+        if not least <= shown <= item.latest:
+            raise Violation(f"it shows revision {shown}, which is not one of {least} to {item.latest}", item)
+        return shown
 
     def _expect(self, item: Item) -> None:
         """Has an item stand where its answer holds, within its window."""
@@ -197,8 +203,7 @@ class Witness:
         self._changed.clear()
         for item in self._reads.pop(revision, ()):
             if not is_right_read(self.shop, item, self._ledgers.time_after(item.latest)[1]):
-                there = self.shop.positions.get(item.request.sku)
-                raise Violation(f"revision {revision} has {there}", item)
+                raise Violation(f"revision {revision} has {self.shop.stock.positions.get(item.request.sku)}", item)
         for item in self._closing.pop(revision, ()):
             if not item.placed:
                 raise self._nowhere(item, revision)
@@ -207,7 +212,7 @@ class Witness:
         """An item that has no place up to a revision, or the one of its batch that keeps it from having one."""
         while item.before is not None and not item.before.placed:
             item = item.before
-        if item.verb in READS or item.verb in RECORDS:
+        if item.verb in RECORDS:
             now: object = self.shop.records.get(getattr(item.request, "reservation_id", ""))
         else:
             now = self.shop.decide(item, revision)
