@@ -19,7 +19,7 @@ class Fault:
 
     name: str
     changes: tuple[tuple[str, str], ...]
-    answers: int = 600  # enough for it to show
+    answers: int = 800  # of a history in which it mostly shows
     by_time: bool = False  # it shows only when holds are over
 
     def planted(self) -> str:
@@ -53,7 +53,9 @@ IN_LIBRARY = [
         ),
     ),
     Fault(
-        "what is fulfilled stays on hand", (("set_on_hand(p, on_hand[p] - units)\n", "set_on_hand(p, on_hand[p])\n"),)
+        "what is fulfilled stays on hand",
+        (("set_on_hand(p, on_hand[p] - units)\n", "set_on_hand(p, on_hand[p])\n"),),
+        answers=1500,
     ),
     Fault(
         "a repeated request is carried out again",

@@ -65,12 +65,12 @@ def sound(redis_of_kind: Callable[[str], RunningRedis]) -> History:
     """A small history of a sound engine."""
     server = redis_of_kind("valkey")
     server.empty()
-    return asyncio.run(small(server.url, 1500))
+    return asyncio.run(small(server.url, SMALL_SEED, 1500))
 
 
-async def small(url: str, answers: int, pause_seconds: float = 0) -> History:
+async def small(url: str, seed: int, answers: int, pause_seconds: float = 0) -> History:
     """A history in which stock is short."""
-    return await in_this_process(url, SMALL_SEED, answers, clients=12, units=10, pause_seconds=pause_seconds)
+    return await in_this_process(url, seed, answers, clients=12, units=10, pause_seconds=pause_seconds)
 
 
 def test_a_small_history_passes(sound: History) -> None:
@@ -78,16 +78,22 @@ def test_a_small_history_passes(sound: History) -> None:
     check(sound)
 
 
-@pytest.mark.parametrize("fault", IN_LIBRARY, ids=lambda fault: fault.name)
-def test_a_fault_of_the_functions_is_seen(fault: Fault, redis_of_kind: Callable[[str], RunningRedis]) -> None:
-    """An engine that runs a faulty library makes a history that does not pass."""
-    server = redis_of_kind("valkey")
+def is_seen(fault: Fault, server: RunningRedis, seed: int) -> bool:
+    """Whether the history of an engine that runs a faulty library does not pass."""
     server.empty()
     with server.client() as client:
         client.function_load(fault.planted())
-    history = asyncio.run(small(server.url, fault.answers, PAUSE_SECONDS if fault.by_time else 0))
-    with pytest.raises(Violation):
-        check(history)
+    try:
+        check(asyncio.run(small(server.url, seed, fault.answers, PAUSE_SECONDS if fault.by_time else 0)))
+    except Violation:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("fault", IN_LIBRARY, ids=lambda fault: fault.name)
+def test_a_fault_of_the_functions_is_seen(fault: Fault, redis_of_kind: Callable[[str], RunningRedis]) -> None:
+    """Mostly in the first history; not in each of them comes up what the fault does wrong."""
+    assert any(is_seen(fault, redis_of_kind("valkey"), SMALL_SEED + n) for n in range(5))
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.__name__)

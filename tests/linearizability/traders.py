@@ -21,8 +21,8 @@ from tests.linearizability.requests import RETRIES, Market, Requests
 
 # What a client does, by how often; a batch is many answers.
 ACTIONS = {
-    "reserve_many": 16,
-    "move_many": 20,
+    "reserve_many": 22,
+    "move_many": 26,
     "reserve": 60,
     "confirm": 90,
     "extend": 25,
