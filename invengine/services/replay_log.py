@@ -21,7 +21,7 @@ ROWS_A_TURN: Final = 500
 
 POSITION_COLUMNS: Final = 15
 HOLD_COLUMNS: Final = 7
-RECORD_COLUMNS_LEAST: Final = 12
+RECORD_COLUMNS_LEAST: Final = 13
 NUMBERS: Final = ("on_hand", "reserved", "revision", "counted_at_ms")
 """The numbers of a position's text, in order."""
 

@@ -6,7 +6,19 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-FRAGMENTS: Final = ("base", "stock", "records", "expiry", "reserve", "changes", "amend", "movements", "keeping")
+FRAGMENTS: Final = (
+    "base",
+    "stock",
+    "records",
+    "expiry",
+    "reserve",
+    "changes",
+    "amend",
+    "movements",
+    "keeping",
+    "pieces",
+    "heads",
+)
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
@@ -22,12 +22,20 @@ ROWS_PER_ENTRY = 65_536
 """A place in a ledger is revision x this + place in the entry, from 1."""
 
 
+class ReservationReader(Protocol):
+    """Reads reservations that are not kept as one record."""
+
+    async def reservation(self, reservation_id: str) -> Reservation | None:
+        """A reservation, live or closed within retention."""
+
+
 class Reads:
     """The reading half of the store."""
 
     def __init__(self, calls: Calls, identity: StoreIdentity) -> None:
         self._calls = calls
         self._retention_seconds = identity.retention_seconds
+        self._pieces: ReservationReader | None = None
         self.partitions = identity.partitions
         self.store_id = identity.store_id
 
@@ -52,11 +60,13 @@ class Reads:
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
         """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""
+        if self._pieces is not None:
+            return await self._pieces.reservation(reservation_id)
         home = self._of(reservation_id)
         text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
         if text is None:
             found = await self._calls.read(
-                *(("HGET", keys.closed(home, period), reservation_id) for period in self._periods(milliseconds(time)))
+                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(milliseconds(time)))
             )
             text = next(filter(None, found), None)
         return read_reservation(reservation_id, text.decode()) if text else None
@@ -162,17 +172,23 @@ class Reads:
     def _of(self, name: str) -> int:
         return partition_of(name, self.partitions)
 
-    def _periods(self, now_ms: int) -> tuple[int, int, int]:
+    def periods(self, now_ms: int) -> tuple[int, int, int]:
+        """Where something closed within retention may be."""
         # the next one too: the clock may have passed its start since it was asked
         current = now_ms // 1000 // self._retention_seconds
         return current, current - 1, current + 1
 
     async def _scan_hash(self, key: str) -> AsyncIterator[list[tuple[str, str]]]:
+        async for chunk in self.scan_hash(key):
+            yield [(name.decode(), text.decode()) for name, text in chunk]
+
+    async def scan_hash(self, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """Fields and values of a hash, in chunks; one may come twice."""
         cursor = b"0"
         while True:
             ((cursor, flat),) = await self._calls.read(("HSCAN", key, cursor, "COUNT", SCAN_COUNT))
             if flat:
-                yield [(name.decode(), text.decode()) for name, text in as_dict(flat).items()]
+                yield list(as_dict(flat).items())
             if cursor == b"0":
                 return
 

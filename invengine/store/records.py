@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from invengine.domain.orders import (
@@ -16,6 +17,16 @@ from invengine.domain.orders import (
 from invengine.domain.stock import Position
 
 OutcomeT = TypeVar("OutcomeT")
+
+
+class Atomicity(Enum):
+    """How much one call can see and change in one step."""
+
+    WHOLE = auto()
+    """All of the store: one Redis, with replicas or not."""
+
+    PARTITION = auto()
+    """One partition: Redis Cluster, which may keep each on another machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,7 @@ class Unreadable(Exception):
     """A stored value is not what the formats say: somebody else wrote it, or the data are damaged."""
 
 
-HEAD_FIELDS = 9
+HEAD_FIELDS = 10
 LINE_FIELDS = 9
 ALLOCATION_FIELDS = 5
 _NOWHERE = Destination()
@@ -93,7 +104,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
     """The reservation that a record says."""
     try:
         fields = text.split("\t")
-        state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, count = fields[
+        state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, _, count = fields[
             :HEAD_FIELDS
         ]
         at, lines = HEAD_FIELDS, []

@@ -21,10 +21,11 @@ from invengine.store import keys, payload
 from invengine.store.calls import Calls
 from invengine.store.listing import Listing
 from invengine.store.payload import Answer, Packer
-from invengine.store.records import LogEntry, LogTrimmed, StoreSettings, Written
+from invengine.store.pieces import Pieces
+from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
 from invengine.store.startup import StoreIdentity, open_calls
 
-__all__ = ["LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
+__all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
 
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
@@ -37,6 +38,7 @@ SWEEP_LIMIT = 500
 DEFAULT_SETTINGS = StoreSettings()
 
 _SWEEP_FIRST = b"SWEEP_FIRST"
+_PREFIX = "invengine_"
 
 
 class RedisStore(Listing):
@@ -47,30 +49,44 @@ class RedisStore(Listing):
     call itself raises StoreUnavailable or StoreFull (nothing was changed) or OutcomeUnknown (repeat it).
     """
 
-    def __init__(self, calls: Calls, identity: StoreIdentity, settings: StoreSettings) -> None:
+    def __init__(
+        self, calls: Calls, identity: StoreIdentity, settings: StoreSettings, atomicity: Atomicity = Atomicity.WHOLE
+    ) -> None:
         super().__init__(calls, identity)
         self._packer = Packer(identity.partitions, settings, identity.retention_seconds)
+        self._pieces: Pieces | None = None
+        if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
+            self._pieces = Pieces(calls, self, self._packer.head)
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
     @classmethod
     async def open(
-        cls, client: Redis, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
+        cls,
+        client: Redis,
+        *,
+        partitions: int = 64,
+        settings: StoreSettings = DEFAULT_SETTINGS,
+        atomicity: Atomicity = Atomicity.WHOLE,
     ) -> RedisStore:
         """The store in this server, made with `partitions` where there is none yet.
 
         `client` answers bytes (decode_responses off); its own retries are switched off, since the store repeats by
         itself. StoreUnsuitable, StoreUnavailable.
         """
-        return cls(*await open_calls(client, partitions, settings), settings)
+        return cls(*await open_calls(client, partitions, settings), settings, atomicity)
 
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
-        """Apply movements in order, each on its own."""
+        """Apply movements in order, each on its own; where a call sees one partition, in order within each."""
+        if self._pieces is not None:
+            return await self._post_by_partition(movements)
         return await self._write(
             "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, payload.moved
         )
 
     async def reserve(self, requests: Sequence[ReserveRequest]) -> Written[ReservationAnswer | InventoryError]:
         """Set units aside, each request on its own."""
+        if self._pieces is not None:
+            return await self._pieces.reserve(requests)
         return await self._write(
             "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, payload.reserved
         )
@@ -101,17 +117,28 @@ class RedisStore(Listing):
 
     async def hand_over(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Reservations get another channel or customer."""
+        if self._pieces is not None:
+            return await self._pieces.change("hand_over", changes)
         return await self._write(
             "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, payload.changed
         )
 
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
         """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
+        if self._pieces is not None:
+            return await self._pieces.expire_due(partition, limit)
         touched, message = self._packer.sweep(partition, limit)
         tally: _Tally[str] = _Tally()
         more, *expired = tally.note(await self._call("invengine_expire", touched, message))
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
         return tally.written(), more == 1
+
+    async def finish_unfinished(self, partition: int) -> Written[str]:
+        """Bring to an end what servers that are gone began and left at a partition; the reservations.
+
+        There is such only where a reservation takes several steps.
+        """
+        return Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
 
     async def forget_old(self, partition: int) -> int:
         """Drop what is past retention from a partition; how many closed reservations that were."""
@@ -133,12 +160,50 @@ class RedisStore(Listing):
     async def _change(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
+        if self._pieces is not None:
+            return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _changes_that_fit, self._packer.change, payload.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
+        if self._pieces is not None:
+            return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _placings_that_fit, self._packer.place, payload.changed)
+
+    async def _post_by_partition(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
+        """Apply movements with one sequence of calls per partition, all partitions at once."""
+        places: dict[int, list[int]] = {}
+        for place, movement in enumerate(movements):
+            places.setdefault(self._of(movement.sku), []).append(place)
+        parts: list[Written[MovementOutcome] | BaseException] = await asyncio.gather(
+            *(
+                self._write(
+                    "invengine_post_movements_of_one",
+                    [movements[place] for place in of_partition],
+                    _movements_that_fit,
+                    self._packer.movements_of_one,
+                    payload.moved,
+                )
+                for of_partition in places.values()
+            ),
+            return_exceptions=True,
+        )
+        failed = [part for part in parts if isinstance(part, BaseException)]
+        if failed:
+            if len(failed) < len(parts) and isinstance(failed[0], Unavailable | Exhausted):
+                raise OutcomeUnknown(str(failed[0])) from failed[0]  # other partitions have theirs
+            raise failed[0]
+        outcomes: dict[int, MovementOutcome] = {}
+        written: Written[MovementOutcome] = Written([])
+        for of_partition, part in zip(places.values(), parts, strict=True):
+            assert isinstance(part, Written)
+            outcomes.update(zip(of_partition, part.outcomes, strict=True))
+            written.revisions.update(part.revisions)
+            written.entries.extend(part.entries)
+        now_ms = max((part.now_ms for part in parts if isinstance(part, Written)), default=0)
+        in_order = [outcomes[place] for place in range(len(movements))]
+        return Written(in_order, written.revisions, written.entries, now_ms)
 
     async def _write(
         self,

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from invengine.errors import InventoryError
 from invengine.store.library import Library
-from invengine.store.redis_store import RedisStore, StoreSettings
+from invengine.store.redis_store import Atomicity, RedisStore, StoreSettings
 
 CLOCK_KEY = "test:clock"
 _CLOCK = b"""  local time = call('TIME')
@@ -50,15 +50,28 @@ class World:
 
 
 def opened(
-    url: str, monkeypatch: Any, *, partitions: int = 4, settings: StoreSettings | None = None, **replaced: str
+    url: str,
+    monkeypatch: Any,
+    *,
+    partitions: int = 4,
+    settings: StoreSettings | None = None,
+    atomicity: Atomicity = Atomicity.WHOLE,
+    **replaced: str,
 ) -> AbstractAsyncContextManager[World]:
     """A new store in the (empty) server at `url`; `replaced` are other numbers for constants of the library."""
     settings = settings or StoreSettings(retention_seconds=864_000, count_window_seconds=3_600)
-    return _opened(url, monkeypatch, partitions, settings, replaced)
+    return _opened(url, monkeypatch, partitions, settings, atomicity, replaced)
 
 
 @asynccontextmanager
-async def _opened(url: str, monkeypatch: Any, partitions: int, settings: StoreSettings, replaced: dict[str, str]):
+async def _opened(
+    url: str,
+    monkeypatch: Any,
+    partitions: int,
+    settings: StoreSettings,
+    atomicity: Atomicity,
+    replaced: dict[str, str],
+):
     client = redis.asyncio.from_url(url)
     try:
         library = with_test_clock(Library.packaged())
@@ -68,7 +81,7 @@ async def _opened(url: str, monkeypatch: Any, partitions: int, settings: StoreSe
         clock = Clock(client)
         seconds, _ = await client.time()
         await clock.set(int(seconds) * 1000)
-        store = await RedisStore.open(client, partitions=partitions, settings=settings)
+        store = await RedisStore.open(client, partitions=partitions, settings=settings, atomicity=atomicity)
 
         async def now_ms() -> int:
             return clock.now_ms

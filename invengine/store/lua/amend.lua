@@ -1,6 +1,7 @@
 -- Reservations that change their content: amend (quantities, lines), rebind (locations), hand over (channel, customer).
 -- An item is one step: what it gives back counts for what it takes, and one short line refuses all of it.
 
+do -- what only these verbs use: Lua allows 200 local names at once
 local LINES_MAX = 200 -- of a reservation, as many as one may be made with
 local LINE_QUANTITY = 4 -- place in a line of `lines_of`
 
@@ -195,6 +196,9 @@ end
 -- Carries a decided item out: first what is given back, then the takes.
 --   returns  whether nothing changed
 local function carry_out(record, lines, gives, wants, kind, channel)
+  if piece and piece.carry_out then
+    return piece.carry_out(record, lines, gives, wants, kind, channel, write_lines, allocation_at)
+  end
   local before = concat(record, '\t')
   for i = 1, #gives do
     local given_back = gives[i]
@@ -340,6 +344,8 @@ local function hand_over_record(record, items, at)
   return nil, seconds == 0 and concat(record, '\t') == before
 end
 
+verbs.amend, verbs.rebind, verbs.hand_over = amend_record, rebind_record, hand_over_record
+
 local function change_and_take(args, change_record)
   take_position, take_units, take_line = {}, {}, {}
   return change(args, change_record, 1, EXPIRE_MAX)
@@ -364,3 +370,4 @@ end)
 redis.register_function('invengine_hand_over', function(_, args)
   return change(args, hand_over_record, 1, 0)
 end)
+end

@@ -1,10 +1,10 @@
 #!lua name=invengine
--- Version 2. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 3. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
--- amend, movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this
--- call, so that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written
--- before all is decided, because Redis rolls nothing back.
+-- amend, movements, keeping, pieces, heads. Every verb runs in three steps: begin (unpack, read revisions), decide (in
+-- tables of this call, so that later items of a batch see earlier ones), finish (write everything, log, answer).
+-- Nothing is written before all is decided, because Redis rolls nothing back.
 --
 -- Keys, record and row formats: README.md.
 
@@ -33,6 +33,9 @@ local hash_writes, hash_writes_of -- what to HSET: a list of { partition, suffix
 local hash_drops -- a list of { key, field }
 local set_changes -- a list of { SADD or SREM, key, member }
 local state_changes -- reservation state -> how many more
+-- Of this call and the next: nil where records are whole reservations, else how pieces are changed.
+local piece, next_piece -- { may_close = a piece without open units is closed, expires_at = second, carry_out = in place of amend.lua's }
+local verbs = {} -- name -> the function that changes a record: (record, items, at, lists) as `change` says
 local tags = {} -- partition -> '{pN}:'; a pure function of the number, so it may outlive a call
 local digits, padded = {}, {} -- 0..999 -> its text, and the same with leading zeros; likewise
 
@@ -90,6 +93,7 @@ end
 -- Starts a call: unpacks its message and reads the revisions of the partitions that it names.
 --   message  { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
 local function begin(args)
+  piece, next_piece = next_piece, nil
   if not call then
     bind()
   end
@@ -217,6 +221,14 @@ local write_expiry -- set by expiry.lua
 local function set_fields(key, values)
   for from = 1, #values, SPREAD_MAX do
     call('HSET', key, spread(values, from, math.min(from + SPREAD_MAX - 1, #values)))
+  end
+end
+
+-- A function whose calls see one partition: its records are pieces of reservations, whose heads may be elsewhere.
+local function of_pieces(callback)
+  return function(keys, args)
+    next_piece = { may_close = false }
+    return callback(keys, args)
   end
 end
 

@@ -44,7 +44,8 @@ local function units_are_reserved(record)
   end)
 end
 
-local function expire_record(record)
+-- The units of a record become free, and it is closed in `state`; `kind` is what its rows say.
+local function expire_record(record, kind, state)
   local channel_and_id = record[CHANNEL] .. '\t' .. record.id
   each_allocation(record, function(line, allocation)
     local units = open_units(record, allocation)
@@ -55,11 +56,11 @@ local function expire_record(record)
       set_reserved(p, reserved[p] - units)
       touch(p)
       record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
-      rows[#rows + 1] = position_row(p, 0, -units, 'EXPIRE', channel_and_id, '\t' .. record[ORDER_REF], now_text)
+      rows[#rows + 1] = position_row(p, 0, -units, kind, channel_and_id, '\t' .. record[ORDER_REF], now_text)
       rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
     end
   end)
-  record[STATE] = 'EXPIRED'
+  record[STATE] = state
   record_changed(record)
 end
 
@@ -92,7 +93,7 @@ local function expire_due(partition, expired)
       end
       if record and record[STATE] == 'HELD' and whole(record[EXPIRES_AT]) <= now_s then
         if units_are_reserved(record) then
-          expire_record(record)
+          expire_record(record, 'EXPIRE', 'EXPIRED')
           expired[#expired + 1] = id
         else -- one damaged record must not stop all others: it stays, and the integrity check names it
           redis.log(redis.LOG_WARNING, 'invengine: units of reservation ' .. id .. ' are missing')
@@ -105,6 +106,10 @@ end
 -- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call.
 --   returns  true when something was expired, then decide anew; nil when nothing was due; else the partition to sweep
 local function expire_for(partitions)
+  if piece then -- whether a piece is over is for the head to say: the caller asks it, and comes again
+    local first = call('ZRANGEBYSCORE', tags[partitions[1]] .. 'expiry', '-inf', text_of(now_s), 'LIMIT', 0, 1)
+    return first[1] and partitions[1] or nil
+  end
   local expired = {}
   for i = 1, #partitions do
     local partition = partitions[i]

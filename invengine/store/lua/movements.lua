@@ -1,5 +1,6 @@
 -- Stock coming in, going out, being counted.
 
+do
 local TRAIL_CHUNK = 500 -- entries of a trail read at once
 
 -- Units that moved at a position after an instant, by its trail: what a count of that instant must keep on top.
@@ -178,3 +179,5 @@ local function post_movements(_, args)
 end
 
 redis.register_function('invengine_post_movements', post_movements)
+redis.register_function('invengine_post_movements_of_one', of_pieces(post_movements)) -- all of one partition
+end
