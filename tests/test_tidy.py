@@ -33,7 +33,7 @@ def name_of(path: Path) -> str:
 
 # What each part may import of the package, besides itself. `invengine` stands for the version in invengine/__init__.py.
 INNER = {"invengine", "errors", "domain"}
-SERVER = INNER | {"kernels", "store", "replica", "services", "metrics", "settings", "v1"}
+SERVER = INNER | {"redis_url", "kernels", "store", "replica", "services", "metrics", "settings", "v1"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
@@ -41,8 +41,9 @@ MAY_IMPORT = {
     "domain": {"errors"},
     "kernels": set(),
     "metrics": INNER,
-    "settings": INNER,
-    "store": INNER | {"kernels", "metrics", "settings"},
+    "redis_url": set(),
+    "settings": INNER | {"redis_url"},
+    "store": INNER | {"redis_url", "kernels", "metrics", "settings"},
     "replica": INNER | {"kernels", "metrics", "settings", "store"},
     "services": SERVER - {"services"},
     "rpc": SERVER,

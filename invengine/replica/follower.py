@@ -92,12 +92,17 @@ class Follower:
         """Loads the whole state aside, then swaps it in; until then the replica answers as before.
 
         Revisions are noted before the first position is read, so that whatever changed meanwhile is in the log after
-        them. Raises what the store raises; LogMalformed when its data cannot be decoded.
+        them. What was read before a lost connection and after it may be of two histories, so it is read again. Raises
+        what the store raises; LogMalformed when its data cannot be decoded.
         """
+        await self._source.revisions()  # connects to every server that is not connected yet
         while True:
+            disruptions = self._disruptions()
             try:
                 state = await self._loaded()
-                break
+                if self._disruptions() == disruptions:
+                    break
+                _log.info("connections were made while the replica was loading; it begins again")
             except (self._trimmed, HistoryLost) as lost:
                 _log.warning("the log was cut while the replica was loading; it begins again: %s", lost)
         self._replica.become(state)

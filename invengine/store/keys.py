@@ -12,6 +12,16 @@ NETWORK_CHANNEL: Final = b"invengine:network"
 STOCK_PATTERN: Final = b"{p*}:stock:*"
 
 
+def barrier(key: str | bytes) -> str:
+    """Of the slot of a key: written before a WAIT, so that the WAIT covers all that was written before."""
+    return f"{{{_tag(key)}}}:barrier"
+
+
+def never(key: str | bytes) -> str:
+    """A key of the slot of a key that never exists: see `Cluster.declared`."""
+    return f"{{{_tag(key)}}}:never"
+
+
 def log(partition: int) -> str:
     """The change log; also the key that a call declares for a partition."""
     return f"{{p{partition}}}:log"
@@ -70,3 +80,9 @@ def operations(partition: int) -> str:
 def prepared(partition: int) -> str:
     """What pieces have set aside for changes under way."""
     return f"{{p{partition}}}:prepared"
+
+
+def _tag(key: str | bytes) -> str:
+    """What Redis Cluster hashes of a key: its tag, else all of it."""
+    name = key if isinstance(key, str) else key.decode()
+    return name[1 : name.index("}")] if name.startswith("{") else name

@@ -30,6 +30,17 @@ class Atomicity(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Replication:
+    """How many replicas must have a write before it is answered (0: none), and how long one attempt waits for them."""
+
+    replicas: int = 0
+    seconds: float = 1.0
+
+
+NO_REPLICATION = Replication()
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSettings:
     """How the store behaves; all servers of one store use the same.
 
@@ -38,12 +49,14 @@ class StoreSettings:
     count_window_seconds  a count of an existing position may be so old
     log_length_max        entries kept in the change log of each partition, at least
     retry_seconds         how long a call is repeated while Redis cannot be reached or is busy
+    replication           how many replicas must have a write before it is answered
     """
 
     retention_seconds: int = 86_400
     count_window_seconds: int = 172_800
     log_length_max: int = 50_000
     retry_seconds: float = 5.0
+    replication: Replication = NO_REPLICATION
 
 
 @dataclass(frozen=True, slots=True)

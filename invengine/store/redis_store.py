@@ -24,6 +24,7 @@ from invengine.store.payload import Answer, Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
 from invengine.store.startup import StoreIdentity, open_calls
+from invengine.store.topology import Topology
 
 __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
 
@@ -42,7 +43,7 @@ _PREFIX = "invengine_"
 
 
 class RedisStore(Listing):
-    """Live stock in one Redis or Valkey.
+    """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
     are safe to repeat; while Redis is away they are repeated for `retry_seconds`. Refusals of items are outcomes; the
@@ -62,18 +63,21 @@ class RedisStore(Listing):
     @classmethod
     async def open(
         cls,
-        client: Redis,
+        server: Redis | Topology,
         *,
         partitions: int = 64,
         settings: StoreSettings = DEFAULT_SETTINGS,
-        atomicity: Atomicity = Atomicity.WHOLE,
+        atomicity: Atomicity | None = None,
     ) -> RedisStore:
-        """The store in this server, made with `partitions` where there is none yet.
+        """The store in these servers, made with `partitions` where there is none yet.
 
-        `client` answers bytes (decode_responses off); its own retries are switched off, since the store repeats by
-        itself. StoreUnsuitable, StoreUnavailable.
+        A client of one Redis answers bytes (decode_responses off); its own retries are switched off, since the store
+        repeats by itself. StoreUnsuitable, StoreUnavailable.
         """
-        return cls(*await open_calls(client, partitions, settings), settings, atomicity)
+        calls, identity = await open_calls(server, partitions, settings)
+        if atomicity is None:
+            atomicity = Atomicity.WHOLE if calls.topology.is_whole else Atomicity.PARTITION
+        return cls(calls, identity, settings, atomicity)
 
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
         """Apply movements in order, each on its own; where a call sees one partition, in order within each."""

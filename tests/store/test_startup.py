@@ -18,7 +18,7 @@ from tests.store.making import movement, request
     [
         ({"redis_version": "6.2.14"}, "Redis 6.2.14 is too old"),
         ({"redis_version": "7.2.4", "valkey_version": "7.2.8", "server_name": "valkey"}, "Valkey 7.2.8 is too old"),
-        ({"redis_version": "8.2.3", "redis_mode": "cluster"}, "cluster mode"),
+        ({"redis_version": "8.2.3", "redis_mode": "cluster"}, r"must begin with redis\+cluster://"),
         ({"redis_version": "8.2.3", "maxmemory_policy": "allkeys-lru"}, "maxmemory-policy is allkeys-lru"),
     ],
 )
