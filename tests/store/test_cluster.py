@@ -131,34 +131,36 @@ async def test_a_moved_slot_is_followed(redis_cluster: RedisCluster) -> None:
 
 async def test_half_moved_partition_is_read_and_not_written(redis_cluster: RedisCluster) -> None:
     """While keys of a slot are at two nodes, reads find each of them and writes wait; then they are done, once."""
-    async with opened(redis_cluster.url, StoreSettings(retry_seconds=0.1)) as (impatient, _):
-        async with opened(redis_cluster.url) as (store, topology):
-            names, now_ms = Names(PARTITIONS), await store.now_ms()
-            here, there = names.of(0), names.of(0)
+    async with (
+        opened(redis_cluster.url, StoreSettings(retry_seconds=0.1)) as (impatient, _),
+        opened(redis_cluster.url) as (store, topology),
+    ):
+        names, now_ms = Names(PARTITIONS), await store.now_ms()
+        here, there = names.of(0), names.of(0)
+        for sku in (here, there):
+            await store.post_movements([names.movement("RECEIPT", 9, now_ms, sku)])
+        source, slot = redis_cluster.primary_of(keys.log(0)), slot_of(redis_cluster, 0)
+        target = next(member for member in redis_cluster.primaries() if member is not source)
+        before = await store.log_length()
+        for moved in ([keys.stock(0, there)], [keys.log(0), keys.revision(0)], [keys.stock(0, here)]):
+            redis_cluster.begin_move(source, target, slot)
+            redis_cluster.move_named(source, target, moved)
             for sku in (here, there):
-                await store.post_movements([names.movement("RECEIPT", 9, now_ms, sku)])
-            source, slot = redis_cluster.primary_of(keys.log(0)), slot_of(redis_cluster, 0)
-            target = next(member for member in redis_cluster.primaries() if member is not source)
-            before = await store.log_length()
-            for moved in ([keys.stock(0, there)], [keys.log(0), keys.revision(0)], [keys.stock(0, here)]):
-                redis_cluster.begin_move(source, target, slot)
-                redis_cluster.move_named(source, target, moved)
-                for sku in (here, there):
-                    assert (await store.position(sku, "AMS1")).on_hand == 9
-                    with pytest.raises(errors.StoreUnavailable):
-                        await impatient.reserve([names.request(1, sku)])
-                    with pytest.raises(errors.StoreUnavailable):
-                        await impatient.post_movements([names.movement("RECEIPT", 1, now_ms, sku)])
-                assert await store.log_length() == before
-            assert topology.redirections["ASK"] > 0
-            waiting = [asyncio.create_task(store.reserve([names.request(4, sku)])) for sku in (here, there)]
-            await asyncio.wait(waiting, timeout=0.2)
-            assert not any(task.done() for task in waiting)
-            await asyncio.to_thread(redis_cluster.finish_move, source, target, slot)
-            for task in waiting:
-                assert isinstance((await task).outcomes[0], ReservationAnswer)
-            for sku in (here, there):
-                assert (await store.position(sku, "AMS1")).reserved == 4
+                assert (await store.position(sku, "AMS1")).on_hand == 9
+                with pytest.raises(errors.StoreUnavailable):
+                    await impatient.reserve([names.request(1, sku)])
+                with pytest.raises(errors.StoreUnavailable):
+                    await impatient.post_movements([names.movement("RECEIPT", 1, now_ms, sku)])
+            assert await store.log_length() == before
+        assert topology.redirections["ASK"] > 0
+        waiting = [asyncio.create_task(store.reserve([names.request(4, sku)])) for sku in (here, there)]
+        await asyncio.wait(waiting, timeout=0.2)
+        assert not any(task.done() for task in waiting)
+        await asyncio.to_thread(redis_cluster.finish_move, source, target, slot)
+        for task in waiting:
+            assert isinstance((await task).outcomes[0], ReservationAnswer)
+        for sku in (here, there):
+            assert (await store.position(sku, "AMS1")).reserved == 4
 
 
 async def test_a_new_primary_gets_the_library_when_it_is_first_called(redis_cluster: RedisCluster) -> None:

@@ -20,6 +20,7 @@ from invengine.store.redis_store import RedisStore
 from invengine.store.topology import StoreUnsuitable
 from tests.redis_clusters import Member, RedisCluster, SentinelSet, wait_until
 from tests.redis_servers import RunningRedis
+from tests.store.cancelling import cancelled
 from tests.store.colocated import Names
 
 pytestmark = pytest.mark.asyncio
@@ -108,9 +109,7 @@ async def failed_over(
         assert position.reserved == len(load.told) - len(lost)  # each once, and nothing that nobody asked for
         return load, lost, acknowledged_by_the_dead
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await cancelled(workers)
         await topology.aclose()
 
 
