@@ -142,7 +142,7 @@ class _Check:
                 return
 
     async def _open_units(self, of: Collection[Place] | None = None) -> Counter[Place]:
-        """Units that live reservations still set aside, by position; all positions, or only `of`."""
+        """Units that live reservations and changes under way set aside, by position; all positions, or only `of`."""
         units: Counter[Place] = Counter()
         seen: set[str] = set()
         for home in range(self._store.partitions):
@@ -162,6 +162,9 @@ class _Check:
                         place = (allocation.sku, allocation.location)
                         if of is None or place in of:
                             units[place] += allocation.units
+            for sku, location, prepared in await self._store.prepared_units(home):
+                if of is None or (sku, location) in of:
+                    units[sku, location] += prepared
             if of is None:
                 self._report.reservations_checked += len(seen)
         return units

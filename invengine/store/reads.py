@@ -134,6 +134,19 @@ class Reads:
         async for chunk in self._scan_hash(keys.reservations(partition)):
             yield chunk
 
+    async def prepared_units(self, partition: int) -> list[tuple[str, str, int]]:
+        """SKU, location and units that pieces of a partition have set aside for changes under way, beyond what their
+        records say.
+        """
+        found: list[tuple[str, str, int]] = []
+        if self._pieces is not None:
+            async for chunk in self.scan_hash(keys.prepared(partition)):
+                for _, text in chunk:
+                    _, count, *fields = text.decode().split("\t")
+                    for at in range(0, 3 * int(count), 3):
+                        found.append((fields[at], fields[at + 1], int(fields[at + 2])))
+        return found
+
     async def snapshot_holds(self) -> AsyncIterator[list[LogEntry]]:
         """Rows `H` of all held units, in chunks: entries of revision 0 whose partition is that of the SKU."""
         for home in range(self.partitions):
