@@ -108,6 +108,9 @@ class _Check:
         self._report.unsettled = len(suspects)
         if suspects:
             logger.warning("%d positions changed too fast to be judged", len(suspects))
+        for partition in range(self._store.partitions):
+            for fault in await self._store.torn_reservations(partition):
+                self._violation(READABLE, NOWHERE, fault)
         if replay:
             self._report.replayed = await Replay(self._store, self._violation).run()
         tell(self._counts)
