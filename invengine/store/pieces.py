@@ -6,8 +6,11 @@ Their truth is a head at their home, their units are in pieces beside the stock;
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
+
+from redis.exceptions import ResponseError
 
 from invengine.domain.orders import (
     Reservation,
@@ -27,6 +30,8 @@ from invengine.store.operations import Operations
 from invengine.store.reads import Reads
 from invengine.store.records import Unreadable, Written
 from invengine.store.turns import Batch
+
+logger = logging.getLogger(__name__)
 
 ItemT = TypeVar("ItemT", ReserveRequest, ReservationChange)
 OutcomeT = TypeVar("OutcomeT")
@@ -80,8 +85,12 @@ class Pieces:
                 for name, content in chunk:
                     if _began_ms(content) <= now_ms - OPERATION_SECONDS * 1000:
                         found.append(name.decode())
-            for reservation_id in found:
-                await self._go_on(batch, partition, reservation_id)
+            for reservation_id in list(found):
+                try:
+                    await self._go_on(batch, partition, reservation_id)
+                except (ResponseError, Unreadable):  # damaged data must not keep others waiting; the check names them
+                    logger.exception("the change of reservation %s under way cannot be finished", reservation_id)
+                    found.remove(reservation_id)
             return batch.written(found)
 
     async def reservation(self, reservation_id: str) -> Reservation | None:

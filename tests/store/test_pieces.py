@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -356,3 +358,73 @@ async def test_the_log_of_heads_and_pieces_replays(pieces: World) -> None:
     await Replay(pieces.store, report).run()
     assert len(found) == 1
     assert found[0].startswith("reservation L differs from what the log says: CONFIRMED")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_servers_that_change_the_same_reservations_at_once_leave_a_whole(
+    open_world: Callable[..., Awaitable[World]], seed: int
+) -> None:
+    """Some of them die in the middle. In the end heads, pieces, positions, counters and the log say the same."""
+    world = await stocked(await open_world(atomicity=Atomicity.PARTITION))
+    chance = random.Random(seed)
+    where = tuple(Candidate(place) for place in PLACES)
+    names = [f"R{n}" for n in range(6)]
+
+    async def serve(number: int) -> None:
+        store, left = await another(world), chance.randint(20, 200)
+        write = store._calls.write
+
+        async def mortal(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise ConnectionResetError("this server is dead")
+            return await write(*arguments)
+
+        store._calls.write = mortal  # type: ignore[method-assign]
+        for _ in range(40):
+            name, lines = chance.choice(names), tuple(str(n) for n in chance.sample((1, 2, 3), 2))
+            verb = chance.choice(("reserve", "confirm", "extend", "release", "fulfil", "amend", "rebind", "move"))
+            placements = tuple(LinePlacement(n, chance.randint(0, 6), where, allow_split=True) for n in lines)
+            units = tuple(LineUnits(n, "", chance.randint(0, 2)) for n in lines)
+            wanted = change(name, *units, placements=placements, time_to_live_seconds=900)
+            try:
+                if verb == "reserve":
+                    names.append(f"{number}-{len(names)}")
+                    await store.reserve([basket(2, names[-1], best_effort=chance.random() < 0.5)])
+                elif verb == "move":
+                    sku, place = chance.choice(SKUS), chance.choice(PLACES)
+                    await store.post_movements([movement("COUNT", 12, world.clock.now_ms, sku=sku, location=place)])
+                else:
+                    await getattr(store, verb)([wanted])
+            except ConnectionResetError:
+                return
+
+    await world.store.reserve([basket(1, name, time_to_live_seconds=900) for name in names])
+    await asyncio.gather(*map(serve, range(6)))
+    await world.clock.advance(12_000)
+    for partition in range(PARTITIONS):
+        await world.store.finish_unfinished(partition)
+        await world.store.expire_due(partition)
+    found: list[str] = []
+
+    def report(invariant: str, place: tuple[str, str], what: str, expected: int = 0, actual: int = 0, /) -> None:
+        found.append(what)
+
+    await Replay(world.store, report).run()
+    await world.clock.advance(61_000)
+    for partition in range(PARTITIONS):
+        found += await world.store.torn_reservations(partition)
+        assert await world.store.prepared_units(partition) == []
+        assert await world.client.hlen(keys.operations(partition)) == 0
+    assert found == []
+    listed, _ = await world.store.list_reservations(limit=1000)
+    units: Counter[tuple[str, str]] = Counter()
+    for reservation in listed:
+        for each in reservation.lines:
+            for allocation in each.allocations:
+                units[each.sku, allocation.location] += allocation.open
+    assert await reserved(world) == {place: count for place, count in units.items() if count}
+    states = Counter(reservation.state.value for reservation in listed)
+    assert states == Counter({state: count for state, count in (await world.store.states()).items() if count})
+    assert states.total() >= 6
