@@ -55,10 +55,11 @@ _BLOCK = "int64[:, ::1]"
 _P = ord("P")
 _H = ord("H")
 _R = ord("R")
+_G = ord("G")
 _COMMA = ord(",")
 _POSITION_COLUMNS = 14  # of a P row
 _HOLD_COLUMNS = 6  # of an H row
-_RECORD_COLUMNS = 4  # of an R row, at least
+_RECORD_COLUMNS = 4  # of an R or G row, at least
 
 
 @njit(nogil=True)
@@ -147,7 +148,7 @@ def apply_rows(
 ):
     """Apply the log rows of many entries, from (ENTRY, OFFSET) in `counters` on; DONE, or why it stopped.
 
-      buffer       uint8 [bytes]   lines `P ...`, `H ...`, `R ...`: columns ended by TAB, lines by a line feed
+      buffer       uint8 [bytes]   lines `P ...`, `H ...`, `R ...`, `G ...`: columns ended by TAB, lines by a line feed
       entries      int64 [n, 4]    partition, revision, first byte, one past the last byte; in the order of the log
       positions, skus, holds, hold_slots, wheel, counters, created: as in layout.py
       slots, arena                 names of SKUs;    place_slots, place_arena  names of locations
@@ -168,7 +169,7 @@ def apply_rows(
             if stop == end or stop - at < 3 or buffer[at + 1] != TAB or buffer[stop - 1] != TAB:
                 return MALFORMED
             kind = buffer[at]
-            if kind == _R:
+            if kind in (_R, _G):
                 if tabs < _RECORD_COLUMNS:
                     return MALFORMED
                 at = stop + 1

@@ -108,6 +108,9 @@ class _Check:
         self._report.unsettled = len(suspects)
         if suspects:
             logger.warning("%d positions changed too fast to be judged", len(suspects))
+        for partition in range(self._store.partitions):
+            for fault in await self._store.torn_reservations(partition):
+                self._violation(READABLE, NOWHERE, fault)
         if replay:
             self._report.replayed = await Replay(self._store, self._violation).run()
         tell(self._counts)
@@ -142,7 +145,7 @@ class _Check:
                 return
 
     async def _open_units(self, of: Collection[Place] | None = None) -> Counter[Place]:
-        """Units that live reservations still set aside, by position; all positions, or only `of`."""
+        """Units that live reservations and changes under way set aside, by position; all positions, or only `of`."""
         units: Counter[Place] = Counter()
         seen: set[str] = set()
         for home in range(self._store.partitions):
@@ -162,6 +165,9 @@ class _Check:
                         place = (allocation.sku, allocation.location)
                         if of is None or place in of:
                             units[place] += allocation.units
+            for sku, location, prepared in await self._store.prepared_units(home):
+                if of is None or (sku, location) in of:
+                    units[sku, location] += prepared
             if of is None:
                 self._report.reservations_checked += len(seen)
         return units

@@ -22,6 +22,8 @@ ROWS_A_TURN: Final = 500
 POSITION_COLUMNS: Final = 15
 HOLD_COLUMNS: Final = 7
 RECORD_COLUMNS_LEAST: Final = 13
+HEAD_COLUMNS_LEAST: Final = 15
+TOKEN_COLUMN: Final = 11
 NUMBERS: Final = ("on_hand", "reserved", "revision", "counted_at_ms")
 """The numbers of a position's text, in order."""
 
@@ -74,6 +76,8 @@ class PartitionLog:
         self.positions: dict[str, dict[str, str] | None] = {}
         """SKU -> location -> text as the store keeps it; None: this SKU is judged, rows of it do not matter."""
         self.records: dict[str, Record] = {}
+        self.heads: dict[str, Record] = {}
+        """Of reservations in pieces; the records are their pieces then."""
         self._keeps_records = True
         self._faults: list[Fault] = []
 
@@ -82,6 +86,7 @@ class PartitionLog:
         self.first, self.applied = revision + 1, revision
         self.positions = {sku: places for sku, places in self.positions.items() if places is None}
         self.records.clear()
+        self.heads.clear()
 
     def covers(self, revision: int) -> bool:
         """Whether the entry of this revision was replayed or will be."""
@@ -103,6 +108,7 @@ class PartitionLog:
     def drop_records(self) -> None:
         """The reservations are judged: nothing of them is kept from now on."""
         self.records.clear()
+        self.heads.clear()
         self._keeps_records = False
 
     def faults_to_tell(self) -> list[Fault]:
@@ -115,7 +121,9 @@ class PartitionLog:
         if kind == "P" and count == POSITION_COLUMNS:
             self._apply_position(entry.revision, row)
         elif kind == "R" and count >= RECORD_COLUMNS_LEAST:
-            self._apply_record(entry, row)
+            self._apply_record(entry, row, self.records)
+        elif kind == "G" and count >= HEAD_COLUMNS_LEAST:
+            self._apply_record(entry, row, self.heads)
         elif kind != "H" or count != HOLD_COLUMNS:
             raise ValueError(f"{count} columns of kind {kind!r}")
 
@@ -135,11 +143,11 @@ class PartitionLog:
                     self._fault(LOG_REPLAYS, (sku, location), what, expected, actual)
         places[intern(location)] = f"{on_hand},{reserved},{revision},{counted_at_ms}"
 
-    def _apply_record(self, entry: LogEntry, row: list[str]) -> None:
+    def _apply_record(self, entry: LogEntry, row: list[str], records: dict[str, Record]) -> None:
         if not self._keeps_records:
             return
         reservation_id, state_before = row[1], row[2]
-        known = self.records.get(reservation_id)
+        known = records.get(reservation_id)
         before = known.state if known else ""
         is_reused = not state_before and known and not known.is_live  # the closed one with this id was forgotten
         if before != state_before and (known or self.first == 1) and not is_reused:
@@ -148,7 +156,9 @@ class PartitionLog:
                 f"the changes before it come to {before or 'nothing'}"
             )
             self._fault(LOG_REPLAYS, NOWHERE, what)
-        self.records[reservation_id] = Record("\t".join(row[3:-1]), entry.recorded_at_ms)
+        records[reservation_id] = Record("\t".join(row[3:-1]), entry.recorded_at_ms)
+        if row[0] == "R" and row[TOKEN_COLUMN].startswith("!"):  # a piece that was never committed is kept nowhere
+            del records[reservation_id]
 
     def _fault(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0) -> None:
         what = f"the log of partition {self.partition}: {what}"

@@ -237,3 +237,4 @@ def _check(request: ReserveRequest) -> None:
     for line in request.lines:
         to = line.destination
         payload.checked((line.line_id, line.sku, to.country, to.postal_code, to.location))
+        payload.checked(candidate.location for candidate in line.candidates)

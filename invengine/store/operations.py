@@ -19,7 +19,7 @@ from invengine.store import payload
 from invengine.store.heads import SHARED_FIELDS, Head, merged, read_head, what_is_left
 from invengine.store.operation_text import read_operation, write_operation
 from invengine.store.payload import Answer, CandidateLists
-from invengine.store.plans import STOCK_REFUSALS, Plan, plan_of
+from invengine.store.plans import STOCK_REFUSALS, Plan, check_texts, plan_of
 from invengine.store.turns import Batch
 
 TRIES_MAX = 20
@@ -86,6 +86,7 @@ class Operations:
 
     async def change(self, batch: Batch[Any], verb: str, change: ReservationChange) -> Outcome:
         """Change one reservation. A crash anywhere leaves it as it was or as it is to be, once somebody looked."""
+        check_texts(change)
         nonce = secrets.token_hex(8)
         for _ in range(TRIES_MAX):
             answer = await self._begin(batch, verb, change, nonce)

@@ -6,21 +6,32 @@ Their truth is a head at their home, their units are in pieces beside the stock;
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReserveRequest
+from redis.exceptions import ResponseError
+
+from invengine.domain.orders import (
+    Reservation,
+    ReservationAnswer,
+    ReservationChange,
+    ReservationState,
+    ReserveRequest,
+)
 from invengine.domain.partitions import partition_of
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, Unavailable
 from invengine.store import keys
 from invengine.store.attempts import Attempts
 from invengine.store.calls import Calls
 from invengine.store.expiring import Expiring
-from invengine.store.heads import Head, read_head, whole_reservation
+from invengine.store.heads import Head, lines_in, read_head, whole_reservation
 from invengine.store.operations import Operations
 from invengine.store.reads import Reads
 from invengine.store.records import Unreadable, Written
 from invengine.store.turns import Batch
+
+logger = logging.getLogger(__name__)
 
 ItemT = TypeVar("ItemT", ReserveRequest, ReservationChange)
 OutcomeT = TypeVar("OutcomeT")
@@ -28,6 +39,9 @@ Outcome = ReservationAnswer | InventoryError
 
 OPERATION_SECONDS: Final = 3
 """An operation that began longer ago is nobody's any more: whoever finds it goes on with it."""
+
+UNCOMMITTED_SECONDS_MAX: Final = 60
+"""A piece whose head nobody wrote is freed long before."""
 
 READS_MAX: Final = 50
 """Looks at a reservation that changes all the time, before it is said that it cannot be read now."""
@@ -71,8 +85,12 @@ class Pieces:
                 for name, content in chunk:
                     if _began_ms(content) <= now_ms - OPERATION_SECONDS * 1000:
                         found.append(name.decode())
-            for reservation_id in found:
-                await self._go_on(batch, partition, reservation_id)
+            for reservation_id in list(found):
+                try:
+                    await self._go_on(batch, partition, reservation_id)
+                except (ResponseError, Unreadable):  # damaged data must not keep others waiting; the check names them
+                    logger.exception("the change of reservation %s under way cannot be finished", reservation_id)
+                    found.remove(reservation_id)
             return batch.written(found)
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
@@ -105,6 +123,48 @@ class Pieces:
             )
             text = next(filter(None, closed), None)
         return read_head(reservation_id, text.decode()) if text else None
+
+    async def faults(self, partition: int) -> list[str]:
+        """What does not agree between the heads of a partition and their pieces, and between its pieces and their
+        heads. What is under way or moved meanwhile is not judged.
+        """
+        found = []
+        async for chunk in self._reads.live_heads(partition):
+            for reservation_id, text in chunk:
+                found += await self._faults_of_head(partition, read_head(reservation_id, text))
+        oldest = await self._reads.now_ms() - UNCOMMITTED_SECONDS_MAX * 1000
+        async for chunk in self._reads.live_records(partition):
+            for reservation_id, text in chunk:
+                if int(text.split("\t", 3)[2]) < oldest:
+                    found += await self._faults_of_piece(partition, reservation_id)
+        return found
+
+    async def _faults_of_head(self, home: int, head: Head) -> list[str]:
+        if head.operation:
+            return []
+        pieces = await self._pieces_of(head)
+        wrong = []
+        for partition in head.partitions:
+            wanted = {line_id for line_id, where in head.lines if where == partition}
+            text = pieces.get(partition)
+            if text is None:
+                wrong.append(f"reservation {head.reservation_id} has no piece in partition {partition}")
+            elif set(lines_in(text)) != wanted or text.split("\t", 1)[0] != head.state:
+                wrong.append(
+                    f"the piece of reservation {head.reservation_id} in partition {partition} is not its head's"
+                )
+        again = await self.head(home, head.reservation_id) if wrong else head
+        return wrong if again is not None and again.text == head.text else []
+
+    async def _faults_of_piece(self, partition: int, reservation_id: str) -> list[str]:
+        head = await self.head(partition_of(reservation_id, self._reads.partitions), reservation_id)
+        if head is not None and (head.operation or (head.is_live and partition in head.partitions)):
+            return []
+        if head is not None and head.state == ReservationState.EXPIRED.value:
+            return []  # the sweep of its partition comes
+        key = keys.reservations(partition)
+        is_there = (await self._calls.read(("HEXISTS", key, reservation_id)))[0]
+        return [f"partition {partition} has a piece of reservation {reservation_id}, no head does"] if is_there else []
 
     async def _pieces_of(self, head: Head) -> dict[int, str]:
         # live ones first: a piece that closes between two reads is then seen closed, not nowhere

@@ -90,6 +90,20 @@ class Plan:
         return order.index(line_id)
 
 
+def check_texts(change: ReservationChange) -> None:
+    """Refuse what cannot be stored before anything is begun, as `payload.checked` does."""
+    head_of(change)
+    texts = [change.to_channel, change.to_customer_ref]
+    for units in change.lines:
+        texts += (units.line_id, units.location)
+    for placement in change.placements:
+        texts += (placement.line_id, placement.named_location, *(each.location for each in placement.candidates))
+    for line in change.added:
+        texts += (line.line_id, line.sku, line.named_location, *(each.location for each in line.candidates))
+        texts += (line.destination.country, line.destination.postal_code, line.destination.location)
+    checked(texts)
+
+
 def plan_of(verb: str, change: ReservationChange, head: Head, partitions: int) -> Plan:
     """How a change of the reservation with this head is made in its pieces."""
     plan = Plan(verb, change, lines=list(head.lines))

@@ -11,6 +11,7 @@ from invengine.domain.partitions import partition_of
 from invengine.domain.stock import LedgerEntry, Position
 from invengine.store import keys
 from invengine.store.calls import Calls
+from invengine.store.heads import Head
 from invengine.store.node import Command
 from invengine.store.records import LogEntry, LogTrimmed, open_allocations, read_position, read_reservation
 from invengine.store.snapshot import SCAN_COUNT, stock_keys
@@ -33,6 +34,12 @@ class ReservationReader(Protocol):
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
         """A reservation, live or closed within retention."""
+
+    async def head(self, home: int, reservation_id: str) -> Head | None:
+        """The head of a reservation, live or closed within retention."""
+
+    async def faults(self, partition: int) -> list[str]:
+        """What heads and pieces of a partition do not agree about."""
 
 
 class Reads:
@@ -72,7 +79,15 @@ class Reads:
         """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""
         if self._pieces is not None:
             return await self._pieces.reservation(reservation_id)
-        home = self._of(reservation_id)
+        return await self.record(self._of(reservation_id), reservation_id)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a reservation is a head and its pieces, not one record."""
+        return self._pieces is not None
+
+    async def record(self, home: int, reservation_id: str) -> Reservation | None:
+        """The record with this id at a partition, live or closed within retention: a reservation or a piece of one."""
         text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
         if text is None:
             found = await self._calls.read(
@@ -162,6 +177,32 @@ class Reads:
         """Id and record of the live reservations of a home partition, in chunks; one may come twice."""
         async for chunk in self._scan_hash(keys.reservations(partition)):
             yield chunk
+
+    async def prepared_units(self, partition: int) -> list[tuple[str, str, int]]:
+        """SKU, location and units that pieces of a partition have set aside for changes under way, beyond what their
+        records say.
+        """
+        found: list[tuple[str, str, int]] = []
+        if self._pieces is not None:
+            async for chunk in self.scan_hash(keys.prepared(partition)):
+                for _, text in chunk:
+                    _, count, *fields = text.decode().split("\t")
+                    for at in range(0, 3 * int(count), 3):
+                        found.append((fields[at], fields[at + 1], int(fields[at + 2])))
+        return found
+
+    async def live_heads(self, partition: int) -> AsyncIterator[list[tuple[str, str]]]:
+        """Id and head of the live reservations in pieces of a home partition, in chunks; one may come twice."""
+        async for chunk in self._scan_hash(keys.heads(partition)):
+            yield chunk
+
+    async def head(self, partition: int, reservation_id: str) -> Head | None:
+        """The head of a reservation in pieces, live or closed within retention."""
+        return None if self._pieces is None else await self._pieces.head(partition, reservation_id)
+
+    async def torn_reservations(self, partition: int) -> list[str]:
+        """Sentences about the heads and pieces of a partition that do not agree; none where there are no such."""
+        return [] if self._pieces is None else await self._pieces.faults(partition)
 
     async def snapshot_holds(self) -> AsyncIterator[list[LogEntry]]:
         """Rows `H` of all held units, in chunks: entries of revision 0 whose partition is that of the SKU."""

@@ -134,7 +134,7 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             state.holds.pop((partition, leg), None)
             if units and expires_at:
                 state.holds[partition, leg] = Hold(sku, location, units, expires_at)
-        elif not (kind == "R" and len(columns) >= 3):
+        elif not (kind in ("R", "G") and len(columns) >= 3):
             raise Malformed(line)
 
 

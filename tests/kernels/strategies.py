@@ -58,7 +58,11 @@ def rows(draw: st.DrawFn) -> str:
         leg = draw(st.integers(0, 12))
         held = draw(st.one_of(st.just("0\t0"), st.tuples(st.integers(1, 9), seconds).map(lambda h: f"{h[0]}\t{h[1]}")))
         return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
-    return draw(st.sampled_from(("R\tr1\t\tHELD\tweb\t1\t2\t\n", "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n")))
+    return draw(
+        st.sampled_from(
+            ("R\tr1\t\tHELD\tweb\t1\t2\t\n", "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n", "G\tr1\t\tHELD\tweb\t\n")
+        )
+    )
 
 
 @dataclass

@@ -75,9 +75,8 @@ class PiecesMachine(StoreMachine):
         seen = []
         for item in items:
             expected = getattr(item, "expected_revision", None)
-            if expected is not None:
-                item = replace(item, expected_revision=revision_of(item) + (FAR if expected % 2 else 0))
-            seen.append(item)
+            right = None if expected is None else revision_of(item) + (FAR if expected % 2 else 0)
+            seen.append(item if right is None else replace(item, expected_revision=right))
         return seen
 
     def of_model(self, item: Any) -> int:
