@@ -8,9 +8,11 @@ reservation or SKU that it names.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, run_state_machine_as_test
@@ -21,7 +23,7 @@ from invengine.errors import InsufficientStock, InventoryError, RevisionMismatch
 from invengine.store.records import open_allocations
 from invengine.store.redis_store import Atomicity
 from tests import strategies
-from tests.redis_servers import RunningRedis
+from tests.redis_servers import KINDS, RunningRedis
 from tests.store.model import LIVE
 from tests.store.test_store_model import PARTITIONS, StoreMachine
 from tests.store.worlds import opened, told
@@ -144,13 +146,14 @@ class PiecesMachine(StoreMachine):
         await self.check_log(stored)
 
 
-def test_pieces_answer_as_the_model_says(redis_server: RunningRedis) -> None:
-    """Forty histories of fifty steps, on Valkey and on Redis."""
-    machine = type("Machine", (PiecesMachine,), {"server": redis_server})
+@pytest.mark.parametrize("kind", KINDS)
+def test_pieces_answer_as_the_model_says(start_redis: Callable[..., RunningRedis], kind: str) -> None:
+    """Histories of fifty steps, on Valkey and on Redis, which need not write to disk for it."""
+    machine = type("Machine", (PiecesMachine,), {"server": start_redis(kind, appendonly="no")})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
