@@ -24,15 +24,17 @@ from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
-from invengine.rpc import servicers
+from invengine.rpc import incoming_servicers, servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.networks import Networks
 from invengine.services.positions import Positions
+from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
@@ -167,6 +169,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
+    incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
+    stack.push_async_callback(incoming.close)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -175,7 +179,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics)
             ),
+            "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
+            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
         },

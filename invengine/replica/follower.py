@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from invengine.domain.incoming import Receipt
 from invengine.errors import Unavailable
 from invengine.replica.clock import StoreClock
 from invengine.replica.columns import Columns, LogMalformed
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     def snapshot_holds(self) -> AsyncIterator[Sequence[Entry]]:
         """H rows of every hold that is not swept, in chunks."""
+
+    def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
+        """Every open receipt, in chunks; a backorder is one without a receipt_id whose `pegged` are its units."""
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = ...) -> Sequence[Entry]:
         """Entries after these revisions, at most `count` a partition; waits up to `block_ms` when there are none."""
@@ -136,12 +140,14 @@ class Follower:
     async def _loaded(self) -> State:
         source = self._source
         await self._read_clock()
-        state = State(Columns(self._replica.locations), await source.revisions())
+        state = State(Columns(self._replica.locations, self._replica.channels), await source.revisions())
         async for chunk in source.snapshot_positions():
             state.columns.load(chunk, self._replica.partitions)
         state.columns.settle()
         async for holds in source.snapshot_holds():
             state.apply_rows(holds)
+        async for receipts in source.snapshot_incoming():
+            state.incoming.load(receipts)
         began = monotonic()
         wanted = await source.revisions()
         while not state.is_at(wanted):

@@ -11,10 +11,11 @@ from typing import Any
 from invengine import errors
 from invengine.domain.orders import ReservationAnswer, ReserveRequest
 from invengine.domain.partitions import partition_of
-from invengine.store import payload
+from invengine.store import answers, payload
+from invengine.store.answers import Answer
 from invengine.store.expiring import Expiring
 from invengine.store.heads import SHARED_FIELDS, merged
-from invengine.store.payload import Answer, CandidateLists
+from invengine.store.payload import CandidateLists
 from invengine.store.records import read_reservation
 from invengine.store.turns import Batch
 
@@ -147,14 +148,14 @@ class Attempts:
             await self._free(batch, attempt)
             if answer[0] == b"UNDONE":
                 return None
-        return payload.reserved(request, answer)
+        return answers.reserved(request, answer)
 
     async def _in_the_way(self, batch: Batch[Any], attempt: _Attempt) -> Outcome | None:
         """What the home says to this request before anything is taken."""
         answer = await self._ask_home(batch, attempt)
         if isinstance(answer, list) and answer[0] == _NOTHING_IN_THE_WAY:
             return None
-        return payload.reserved(attempt.request, answer)
+        return answers.reserved(attempt.request, answer)
 
     async def _ask_home(self, batch: Batch[Any], attempt: _Attempt, *head: Any) -> Answer:
         request = attempt.request
@@ -189,7 +190,7 @@ class Attempts:
         expires_at = next((int(text.split("\t", 4)[3]) for text in attempt.pieces.values()), 0)
 
         def build(lists: CandidateLists) -> list[Any]:
-            lines: list[str | int] = []
+            lines: list[object] = []
             for place in attempt.lines[partition]:
                 lines += payload.line_item(request.lines[place], partition, lists)
             return [
@@ -203,6 +204,8 @@ class Attempts:
                 len(attempt.lines[partition]),
                 lines,
                 f"\tRESERVE\t{request.channel}\t{request.reservation_id}\t\t{request.order_ref}\t",
+                request.channel,
+                int(request.borrows),
             ]
 
         return build
@@ -226,7 +229,7 @@ def _merged_refusal(attempt: _Attempt) -> errors.InventoryError:
     if unknown:
         return errors.UnknownSku(lines[min(unknown)].sku)
     facts = [fact for place in sorted(short) for fact in (place + 1, short[place])]
-    refusal = payload.reserved(attempt.request, [b"INSUFFICIENT_STOCK", *facts])
+    refusal = answers.reserved(attempt.request, [b"INSUFFICIENT_STOCK", *facts])
     assert isinstance(refusal, errors.InventoryError)
     return refusal
 

@@ -79,19 +79,21 @@ class Calls:
         Those without a key go to the server of the first key of the others; where there is none, to that of the store's
         own key. So the TIME of a read alone is that server's clock, and beside others the clock that judged them.
         """
+        if self.topology.is_whole:
+            return list((await self._repeated([_Unit(commands, None, _all)], False, block_seconds))[0])
         named = [_key_of(command) for command in commands]
         usual = next((key for key in named if key is not None), None)
         units = [
             _Unit((command,), usual if key is None else key, _only)
             for command, key in zip(commands, named, strict=True)
         ]
-        return await self._repeated(units, may_change=False, block_seconds=block_seconds)
+        return await self._repeated(units, False, block_seconds)
 
     async def read_everywhere(self, command: Command) -> list[Any]:
         """The replies of every primary to a command that changes nothing. StoreUnavailable."""
         await self.read(("TIME",))  # knows the primaries then
         units = [_Unit((command,), None, _only, node) for node in self.topology.primaries()]
-        return await self._repeated(units, may_change=False)
+        return await self._repeated(units, False)
 
     async def scan(
         self, before: Command, after: Command, *, key: str | bytes = keys.STORE, node: Node | None = None
@@ -139,7 +141,7 @@ class Calls:
         wanted = self._replication.replicas if promised else 0
         if not wanted:
             unit = _Unit(commands, key, _last)
-            return (await self._repeated([unit], may_change=True))[0]
+            return (await self._repeated([unit], True))[0]
         # WAIT speaks of what this connection wrote. A call that repeats another one may write nothing, and what it
         # answers may have been written over another connection, or by another server: WAIT alone would confirm that at
         # once, replicated or not. So something is written behind the call: whatever the primary had executed before is
@@ -147,16 +149,16 @@ class Calls:
         milliseconds = max(1, round(self._replication.seconds * 1000))
         barrier: Command = ("SET", keys.barrier(key), "1")
         unit = _Unit([*commands, barrier, ("WAIT", wanted, milliseconds)], key, _ReadReplicated(wanted))
-        return (await self._repeated([unit], may_change=True, block_seconds=self._replication.seconds))[0]
+        return (await self._repeated([unit], True, self._replication.seconds))[0]
 
     async def _load_library(self, node: Node) -> None:
         listing = _Unit((("FUNCTION", "LIST", "LIBRARYNAME", self._library.name, "WITHCODE"),), None, _only, node)
-        (listed,) = await self._repeated([listing], may_change=False)
+        (listed,) = await self._repeated([listing], False)
         if self._library.is_wanted(listed):
             loading = _Unit((("FUNCTION", "LOAD", "REPLACE", self._library.code),), None, _only, node)
-            await self._repeated([loading], may_change=True)
+            await self._repeated([loading], True)
 
-    async def _repeated(self, units: list[_Unit], *, may_change: bool, block_seconds: float = 0.0) -> list[Any]:
+    async def _repeated(self, units: list[_Unit], may_change: bool, block_seconds: float = 0.0) -> list[Any]:
         """The answers of all units. What failed is repeated, and only that, until the time for it is over."""
         loop = asyncio.get_running_loop()
         deadline, pause, redirections = loop.time() + self._retry_seconds, PAUSE_SECONDS, 0
@@ -199,11 +201,11 @@ class Calls:
         self, units: Sequence[_Unit], places: list[int], answers: list[Any], block_seconds: float
     ) -> list[tuple[int, Node | None, Exception]]:
         """Try the units at these places: fills in their answers; those that failed, with node and failure."""
-        failures: list[tuple[int, Node | None, Exception]] = []
         try:
             await self.topology.ready()
         except Unsent as error:
             return [(place, None, error) for place in places]
+        failures: list[tuple[int, Node | None, Exception]] = []
         by_node: dict[Node, list[int]] = {}
         for place in places:
             unit = units[place]
@@ -247,10 +249,11 @@ async def _exchanged(
     ends: list[tuple[int, int, int]] = []
     for place in places:
         unit, start = units[place], len(commands)
-        for command in unit.commands:
-            if unit.asked is not None and _key_of(command) is not None:
-                commands.append(_ASKING)
-            commands.append(command)
+        if unit.asked is None:
+            commands.extend(unit.commands)
+        else:
+            for command in unit.commands:
+                commands.extend((command,) if _key_of(command) is None else (_ASKING, command))
         ends.append((place, start, len(commands)))
     try:
         replies = await node.exchange(commands, block_seconds)
@@ -258,9 +261,10 @@ async def _exchanged(
         return [(place, node, error) for place, _, _ in ends]
     failed: list[tuple[int, Node | None, Exception]] = []
     for place, start, end in ends:
-        unit, asked = units[place], units[place].asked is not None
-        said = [r for n, r in enumerate(replies[start:end], start) if not (asked and commands[n] is _ASKING)]
-        unit.asked = None
+        unit, said = units[place], replies[start:end]
+        if unit.asked is not None:
+            said = [reply for n, reply in enumerate(said, start) if commands[n] is not _ASKING]
+            unit.asked = None
         try:
             answers[place] = unit.read(said)
         except (ResponseError, NotReplicated) as error:
@@ -275,12 +279,17 @@ def _only(replies: list[Any]) -> Any:
     return replies[0]
 
 
-def _last(replies: list[Any]) -> Any:
-    """The reply of the last command, that of a transaction; the first error is raised."""
+def _all(replies: list[Any]) -> list[Any]:
+    """The replies; the first error is raised."""
     for reply in replies:
         if isinstance(reply, ResponseError):
             raise reply
-    return replies[-1]
+    return replies
+
+
+def _last(replies: list[Any]) -> Any:
+    """The reply of the last command, that of a transaction; the first error is raised."""
+    return _all(replies)[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ SHARED_FIELDS = 8
 
 LEAST_FIELDS = 11
 LIVE = frozenset({ReservationState.HELD.value, ReservationState.CONFIRMED.value})
-_QUANTITY, _FULFILLED, _RELEASED = 2, 3, 4  # places in an allocation
+_QUANTITY, _FULFILLED, _RELEASED, _SOURCE = 2, 3, 4, 5  # places in an allocation
 _ALLOCATION_COUNT = LINE_FIELDS - 1
 
 
@@ -104,6 +104,8 @@ def expired(record: str) -> str:
         at += LINE_FIELDS
         for _ in range(count):
             fields[at + _RELEASED] = str(int(fields[at + _QUANTITY]) - int(fields[at + _FULFILLED]))
+            if fields[at + _SOURCE].startswith("#"):  # nothing open is out of a ring-fence any more
+                fields[at + _SOURCE] = ""
             at += ALLOCATION_FIELDS
     return "\t".join(fields)
 

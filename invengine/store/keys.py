@@ -10,6 +10,7 @@ NETWORK_CHANNEL: Final = b"invengine:network"
 """Pub/sub channel on which the revision of a newly applied network is announced."""
 
 STOCK_PATTERN: Final = b"{p*}:stock:*"
+INCOMING_PATTERN: Final = b"{p*}:incoming:*"
 
 
 def barrier(key: str | bytes) -> str:
@@ -40,6 +41,26 @@ def stock(partition: int, sku: str) -> str:
 def sku_of_stock(key: bytes) -> str:
     """The SKU whose positions this key holds."""
     return key.split(b":stock:", 1)[1].decode()
+
+
+def incoming(partition: int, sku: str) -> str:
+    """The receipts and backorders of a SKU."""
+    return f"{{p{partition}}}:incoming:{sku}"
+
+
+def sku_of_incoming(key: bytes) -> str:
+    """The SKU whose receipts this key holds."""
+    return key.split(b":incoming:", 1)[1].decode()
+
+
+def waiting(partition: int) -> str:
+    """Units backordered, by SKU."""
+    return f"{{p{partition}}}:waiting"
+
+
+def broken(partition: int) -> str:
+    """Promises that cannot be kept, by leg."""
+    return f"{{p{partition}}}:broken"
 
 
 def reservations(partition: int) -> str:

@@ -11,6 +11,7 @@ from invengine.domain.orders import (
     Candidate,
     Destination,
     Fulfilment,
+    Future,
     LinePlacement,
     LineRequest,
     LineUnits,
@@ -40,4 +41,8 @@ def read_operation(content: bytes) -> tuple[str, ReservationChange]:
 
 
 def _line(fields: dict[str, Any]) -> dict[str, Any]:
-    return fields | {"candidates": tuple(Candidate(**candidate) for candidate in fields["candidates"])}
+    future = fields["future"]
+    return fields | {
+        "candidates": tuple(Candidate(**candidate) for candidate in fields["candidates"]),
+        "future": None if future is None else Future(**future),
+    }

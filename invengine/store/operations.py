@@ -15,10 +15,11 @@ from typing import Any
 from invengine import errors
 from invengine.domain.orders import ReservationAnswer, ReservationChange
 from invengine.domain.partitions import partition_of
-from invengine.store import payload
+from invengine.store import answers, payload
+from invengine.store.answers import Answer
 from invengine.store.heads import SHARED_FIELDS, Head, merged, read_head, what_is_left
 from invengine.store.operation_text import read_operation, write_operation
-from invengine.store.payload import Answer, CandidateLists
+from invengine.store.payload import CandidateLists
 from invengine.store.plans import STOCK_REFUSALS, Plan, check_texts, plan_of
 from invengine.store.turns import Batch
 
@@ -91,10 +92,10 @@ class Operations:
         for _ in range(TRIES_MAX):
             answer = await self._begin(batch, verb, change, nonce)
             if answer[0] not in (b"BEGUN", b"BUSY"):
-                return payload.changed(change, answer)
+                return answers.changed(change, answer)
             found = await self.go_on(batch, self.operation(change.reservation_id, *answer[1:]))
             if answer[0] == b"BEGUN" and found is not None:
-                return payload.changed(change, found)
+                return answers.changed(change, found)
         return errors.StoreUnavailable(f"too many others change reservation {change.reservation_id}")
 
     def operation(self, reservation_id: str, head: bytes, expires_at: int, content: bytes) -> Operation:

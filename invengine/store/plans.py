@@ -9,7 +9,15 @@ from typing import Any, Final
 from invengine.domain.orders import ReservationChange
 from invengine.domain.partitions import partition_of
 from invengine.store.heads import Head
-from invengine.store.payload import CandidateLists, added_item, checked, head_of, placement_item
+from invengine.store.payload import (
+    CandidateLists,
+    added_item,
+    checked,
+    hand_over_item,
+    head_of,
+    placement_item,
+    placing_head_of,
+)
 
 LINES_MAX: Final = 200
 """Of a reservation, as in lua/amend.lua."""
@@ -43,16 +51,19 @@ class Plan:
         """The item of the verb for a piece, as lua/changes.lua has it."""
         change, places = self.change, self.asked[partition]
         if self.verb == "hand_over":
-            checked((change.to_channel, change.to_customer_ref))
-            return [*head_of(change), 1, (change.to_channel, change.to_customer_ref)]
+            return [*head_of(change), 1, hand_over_item(change)]
         if self.verb in ("amend", "rebind"):
-            return [*head_of(change), len(places), *(self._placing(place, partition, lists) for place in places)]
+            return [
+                *placing_head_of(change),
+                len(places),
+                *(self._placing(place, partition, lists) for place in places),
+            ]
         lines = [change.lines[place] for place in places]
         units = [value for line in lines for value in (line.line_id, line.location, line.quantity)]
         checked(value for value in units if isinstance(value, str))
         return [*head_of(change), len(places), *units]
 
-    def _placing(self, place: int, partition: int, lists: CandidateLists) -> tuple[str | int, ...]:
+    def _placing(self, place: int, partition: int, lists: CandidateLists) -> tuple[object, ...]:
         if place < len(self.change.placements):
             return placement_item(self.change.placements[place], lists)
         line = self.change.added[place - len(self.change.placements)]

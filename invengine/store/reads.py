@@ -13,8 +13,15 @@ from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.heads import Head
 from invengine.store.node import Command
-from invengine.store.records import LogEntry, LogTrimmed, open_allocations, read_position, read_reservation
-from invengine.store.snapshot import SCAN_COUNT, stock_keys
+from invengine.store.records import (
+    LogEntry,
+    LogTrimmed,
+    OpenAllocation,
+    open_allocations,
+    read_position,
+    read_reservation,
+)
+from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
 POLL_SECONDS = 0.002
@@ -169,7 +176,7 @@ class Reads:
         """All positions in chunks of (SKU, location -> text). A SKU may come twice: note revisions() before, then read
         the log from there.
         """
-        async for names in stock_keys(self._calls, self.partitions):
+        async for names in hash_keys(self._calls, self.partitions, keys.STOCK_PATTERN):
             hashes = await self._calls.read(*(("HGETALL", name) for name in names))
             yield [(keys.sku_of_stock(name), as_dict(stored)) for name, stored in zip(names, hashes, strict=True)]
 
@@ -177,19 +184,6 @@ class Reads:
         """Id and record of the live reservations of a home partition, in chunks; one may come twice."""
         async for chunk in self._scan_hash(keys.reservations(partition)):
             yield chunk
-
-    async def prepared_units(self, partition: int) -> list[tuple[str, str, int]]:
-        """SKU, location and units that pieces of a partition have set aside for changes under way, beyond what their
-        records say.
-        """
-        found: list[tuple[str, str, int]] = []
-        if self._pieces is not None:
-            async for chunk in self.scan_hash(keys.prepared(partition)):
-                for _, text in chunk:
-                    _, count, *fields = text.decode().split("\t")
-                    for at in range(0, 3 * int(count), 3):
-                        found.append((fields[at], fields[at + 1], int(fields[at + 2])))
-        return found
 
     async def live_heads(self, partition: int) -> AsyncIterator[list[tuple[str, str]]]:
         """Id and head of the live reservations in pieces of a home partition, in chunks; one may come twice."""
@@ -213,8 +207,8 @@ class Reads:
                     state, expires_at, found = open_allocations(reservation_id, text)
                     if state is ReservationState.HELD:
                         for held in found:
-                            row = f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}\t\n"
-                            rows.setdefault(held.partition, []).append(row)
+                            if held.is_on_hand:
+                                rows.setdefault(held.partition, []).append(_row_of_hold(held, expires_at))
                 if rows:
                     yield [LogEntry(partition, 0, 0, "".join(lines).encode()) for partition, lines in rows.items()]
 
@@ -263,6 +257,13 @@ def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
     """One entry of a log stream: fields `at` and `rows`."""
     _, at, _, rows = fields
     return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+
+
+def _row_of_hold(held: OpenAllocation, expires_at: int) -> str:
+    return (
+        f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}"
+        f"\t{held.source.fenced}\t{held.source.fence_channel}\t\n"
+    )
 
 
 def _unwrapped(entries: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
+from invengine.domain.incoming import IncomingChange, IncomingOutcome
 from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
@@ -17,12 +18,13 @@ from invengine.domain.orders import (
 )
 from invengine.domain.stock import Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
-from invengine.store import keys, payload
+from invengine.store import answers, keys
+from invengine.store.answers import Answer
 from invengine.store.calls import Calls
-from invengine.store.listing import Listing
-from invengine.store.payload import Answer, Packer
+from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
+from invengine.store.schedule import Schedule
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.topology import Topology
 
@@ -30,6 +32,7 @@ __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings",
 
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
+SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange)
 
 RESERVATIONS_PER_CALL = 100
 LINES_PER_CALL = 500
@@ -38,11 +41,16 @@ MOVEMENTS_PER_CALL = 250
 SWEEP_LIMIT = 500
 DEFAULT_SETTINGS = StoreSettings()
 
+# what the last answer of a call may be instead of one to an item: see lua/README.md
 _SWEEP_FIRST = b"SWEEP_FIRST"
+_COVER_FIRST = b"COVER_FIRST"
+_SEND_AGAIN = b"SEND_AGAIN"
+_APPLIED = b"APPLIED"
+_BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_change_incoming
 _PREFIX = "invengine_"
 
 
-class RedisStore(Listing):
+class RedisStore(Schedule):
     """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
@@ -82,9 +90,11 @@ class RedisStore(Listing):
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
         """Apply movements in order, each on its own; where a call sees one partition, in order within each."""
         if self._pieces is not None:
-            return await self._post_by_partition(movements)
+            return await self._by_partition(
+                "invengine_post_movements_of_one", movements, self._packer.movements_of_one, answers.moved
+            )
         return await self._write(
-            "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, payload.moved
+            "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, answers.moved
         )
 
     async def reserve(self, requests: Sequence[ReserveRequest]) -> Written[ReservationAnswer | InventoryError]:
@@ -92,7 +102,7 @@ class RedisStore(Listing):
         if self._pieces is not None:
             return await self._pieces.reserve(requests)
         return await self._write(
-            "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, payload.reserved
+            "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, answers.reserved
         )
 
     async def confirm(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
@@ -124,7 +134,7 @@ class RedisStore(Listing):
         if self._pieces is not None:
             return await self._pieces.change("hand_over", changes)
         return await self._write(
-            "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, payload.changed
+            "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
 
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
@@ -134,6 +144,7 @@ class RedisStore(Listing):
         touched, message = self._packer.sweep(partition, limit)
         tally: _Tally[str] = _Tally()
         more, *expired = tally.note(await self._call("invengine_expire", touched, message))
+        await self._cover(tally)
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
         return tally.written(), more == 1
 
@@ -153,6 +164,19 @@ class RedisStore(Listing):
             forgotten += count
         return forgotten
 
+    async def change_incoming(self, changes: Sequence[IncomingChange]) -> Written[IncomingOutcome | InventoryError]:
+        """Change the schedule of receipts, each on its own in order; one with many pegs is done in several steps.
+
+        Where a call sees one partition, in order within each.
+        """
+        if self._pieces is not None:
+            return await self._by_partition(
+                "invengine_change_incoming_of_one", changes, self._packer.incoming_of_one, answers.rescheduled
+            )
+        return await self._write(
+            "invengine_change_incoming", changes, _movements_that_fit, self._packer.incoming, answers.rescheduled
+        )
+
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
         """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
         expected = "" if expected_revision is None else str(expected_revision)
@@ -166,30 +190,30 @@ class RedisStore(Listing):
     ) -> Written[ReservationAnswer | InventoryError]:
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
-        return await self._write(function, changes, _changes_that_fit, self._packer.change, payload.changed)
+        return await self._write(function, changes, _changes_that_fit, self._packer.change, answers.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
-        return await self._write(function, changes, _placings_that_fit, self._packer.place, payload.changed)
+        return await self._write(function, changes, _placings_that_fit, self._packer.place, answers.changed)
 
-    async def _post_by_partition(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
-        """Apply movements with one sequence of calls per partition, all partitions at once."""
+    async def _by_partition(
+        self,
+        function: str,
+        items: Sequence[SkuItemT],
+        pack: Callable[[Sequence[SkuItemT]], tuple[list[int], bytes]],
+        outcome: Callable[[SkuItemT, Answer], OutcomeT],
+    ) -> Written[OutcomeT]:
+        """Have items written with one sequence of calls per partition of their SKUs, all partitions at once."""
         places: dict[int, list[int]] = {}
-        for place, movement in enumerate(movements):
-            places.setdefault(self._of(movement.sku), []).append(place)
-        parts: list[Written[MovementOutcome] | BaseException] = await asyncio.gather(
+        for place, item in enumerate(items):
+            places.setdefault(self._of(item.sku), []).append(place)
+        parts: list[Written[OutcomeT] | BaseException] = await asyncio.gather(
             *(
-                self._write(
-                    "invengine_post_movements_of_one",
-                    [movements[place] for place in of_partition],
-                    _movements_that_fit,
-                    self._packer.movements_of_one,
-                    payload.moved,
-                )
-                for of_partition in places.values()
+                self._write(function, [items[place] for place in there], _movements_that_fit, pack, outcome)
+                for there in places.values()
             ),
             return_exceptions=True,
         )
@@ -198,16 +222,15 @@ class RedisStore(Listing):
             if len(failed) < len(parts) and isinstance(failed[0], Unavailable | Exhausted):
                 raise OutcomeUnknown(str(failed[0])) from failed[0]  # other partitions have theirs
             raise failed[0]
-        outcomes: dict[int, MovementOutcome] = {}
-        written: Written[MovementOutcome] = Written([])
-        for of_partition, part in zip(places.values(), parts, strict=True):
+        outcomes: dict[int, OutcomeT] = {}
+        written: Written[OutcomeT] = Written([])
+        for there, part in zip(places.values(), parts, strict=True):
             assert isinstance(part, Written)
-            outcomes.update(zip(of_partition, part.outcomes, strict=True))
+            outcomes.update(zip(there, part.outcomes, strict=True))
             written.revisions.update(part.revisions)
             written.entries.extend(part.entries)
         now_ms = max((part.now_ms for part in parts if isinstance(part, Written)), default=0)
-        in_order = [outcomes[place] for place in range(len(movements))]
-        return Written(in_order, written.revisions, written.entries, now_ms)
+        return Written([outcomes[place] for place in range(len(items))], written.revisions, written.entries, now_ms)
 
     async def _write(
         self,
@@ -234,10 +257,11 @@ class RedisStore(Listing):
                 if end < len(items):
                     message = pack(items[end:following])
                 tally.add(part, await call)
+                await self._cover(tally)
                 if tally.sweep_first is not None:
                     await self._sweep(tally, tally.sweep_first)
             except (Unavailable, Exhausted) as error:
-                if start:  # parts of the batch are written, so "nothing was changed" would be untrue
+                if start or tally.entries:  # parts of the batch are written, so "nothing was changed" would be untrue
                     raise OutcomeUnknown(str(error)) from error
                 raise
             finally:
@@ -253,6 +277,12 @@ class RedisStore(Listing):
     async def _call(self, function: str, touched: Sequence[int], message: bytes) -> bytes:
         reply: bytes = await self._calls.write(function, [keys.log(n) for n in touched], message)
         return reply
+
+    async def _cover(self, tally: _Tally[OutcomeT]) -> None:
+        function = "invengine_cover" if self._pieces is None else "invengine_cover_of_one"
+        while tally.uncovered:
+            touched, message = self._packer.cover(*tally.uncovered.pop(0))
+            tally.note(await self._call(function, touched, message))
 
     async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
         more = True
@@ -272,25 +302,34 @@ class _Tally(Generic[OutcomeT]):
         self.now_ms = 0
         self.unread: list[tuple[Any, Answer]] = []  # items and their answers, of the newest reply
         self.sweep_first: int | None = None  # the partition to sweep before the item after those can be decided
+        self.uncovered: list[tuple[int, str, str]] = []  # partition, SKU, location: free units that backorders wait for
+        self._of_steps: list[int | bytes] = []  # what earlier steps of the next item broke
 
     def note(self, reply: bytes) -> list[Any]:
-        """Note what a reply says of partitions; its answers to the items."""
-        self.now_ms, partitions, answers = payload.read_reply(reply)
+        """Note what a reply says of partitions and of positions to cover; its answers to the items."""
+        self.now_ms, partitions, answers_to_items = answers.read_reply(reply)
         for partition, revision, rows in partitions:
             self.revisions[partition] = revision
             if rows:
                 self.entries.append(LogEntry(partition, revision, self.now_ms, rows))
-        return answers
+        if _word_of(answers_to_items) == _COVER_FIRST:
+            _, *places = answers_to_items.pop()
+            for partition, sku, location in zip(*(places[n::3] for n in range(3)), strict=True):
+                self.uncovered.append((partition, sku.decode(), location.decode()))
+        return answers_to_items
 
     def add(self, part: Sequence[Any], reply: bytes) -> None:
         """Note a reply to the first items of a part, whose answers are read later."""
-        answers = self.note(reply)
-        last = answers[-1]
+        found = self.note(reply)
         self.sweep_first = None
-        if isinstance(last, list) and last[0] == _SWEEP_FIRST:
-            self.sweep_first = last[1]
-            answers.pop()
-        self.unread = list(zip(part, answers))  # noqa: B905  # the items not got to are sent again
+        if _word_of(found[:1]) == _APPLIED and self._of_steps:
+            found[0][_BROKEN_FROM:_BROKEN_FROM] = self._of_steps
+            self._of_steps = []
+        if _word_of(found) == _SWEEP_FIRST:
+            self.sweep_first = found.pop()[1]
+        elif _word_of(found) == _SEND_AGAIN:
+            self._of_steps += found.pop()[1:]
+        self.unread = list(zip(part, found))  # noqa: B905  # the items not got to are sent again
 
     def read(self, outcome: Callable[[Any, Answer], OutcomeT]) -> None:
         """Turn the answers that were noted last into outcomes."""
@@ -300,6 +339,12 @@ class _Tally(Generic[OutcomeT]):
     def written(self) -> Written[OutcomeT]:
         """The answer to the whole batch."""
         return Written(self.outcomes, self.revisions, self.entries, self.now_ms)
+
+
+def _word_of(answered: list[Any]) -> bytes | None:
+    """The word of the last answer, where it is one."""
+    last = answered[-1] if answered else None
+    return last[0] if isinstance(last, list) else None
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
@@ -328,5 +373,5 @@ def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
     return min(start + RESERVATIONS_PER_CALL, len(changes))
 
 
-def _movements_that_fit(movements: Sequence[Movement], start: int) -> int:
+def _movements_that_fit(movements: Sequence[Movement | IncomingChange], start: int) -> int:
     return min(start + MOVEMENTS_PER_CALL, len(movements))

@@ -1,4 +1,4 @@
-"""The keys of all positions of a store, none of them missed, whatever moves meanwhile."""
+"""The keys of all hashes of a kind, none of them missed, whatever moves meanwhile."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ROUNDS_MAX: Final = 50
 _PAUSE_SECONDS: Final = 0.1
 
 
-async def stock_keys(calls: Calls, partitions: int) -> AsyncIterator[list[bytes]]:
-    """The stock keys of all SKUs in chunks; a key may come twice. StoreUnavailable.
+async def hash_keys(calls: Calls, partitions: int, pattern: bytes) -> AsyncIterator[list[bytes]]:
+    """The keys of hashes of all partitions that match, in chunks; a key may come twice. StoreUnavailable.
 
     A key that is there from beginning to end is found. On one server SCAN promises that. In a Cluster a key may move
     from a node that is not scanned yet to one that was. So all masters are scanned in rounds, and a partition is done
@@ -31,7 +31,7 @@ async def stock_keys(calls: Calls, partitions: int) -> AsyncIterator[list[bytes]
         the first round missed at the source had left it by then, and the second round found it at the target.
     """
     if not isinstance(calls.topology, Cluster):
-        async for names in calls.scan(*_command()):
+        async for names in calls.scan(*_command(pattern)):
             if names:
                 yield names
         return
@@ -46,7 +46,7 @@ async def stock_keys(calls: Calls, partitions: int) -> AsyncIterator[list[bytes]
             pending = {n: slot for n, slot in pending.items() if not _is_done([seen.get(slot) for seen in observed])}
             if not pending:
                 return
-            async for names in _of_all(calls, nodes, pending):
+            async for names in _of_all(calls, nodes, pending, pattern):
                 yield names
         except (Unsent, RedisError, OSError) as error:
             if fate_of(error) not in (Fate.NOT_DONE, Fate.UNKNOWN):
@@ -59,16 +59,18 @@ async def stock_keys(calls: Calls, partitions: int) -> AsyncIterator[list[bytes]
     )
 
 
-async def _of_all(calls: Calls, nodes: Sequence[Node], pending: dict[int, int]) -> AsyncIterator[list[bytes]]:
+async def _of_all(
+    calls: Calls, nodes: Sequence[Node], pending: dict[int, int], pattern: bytes
+) -> AsyncIterator[list[bytes]]:
     for node in nodes:
-        async for names in calls.scan(*_command(), node=node):
+        async for names in calls.scan(*_command(pattern), node=node):
             wanted = [name for name in names if int(name[2 : name.index(b"}")]) in pending]
             if wanted:
                 yield wanted
 
 
-def _command() -> tuple[tuple[str], tuple[str | bytes | int, ...]]:
-    return ("SCAN",), ("MATCH", keys.STOCK_PATTERN, "COUNT", SCAN_COUNT, "TYPE", "hash")
+def _command(pattern: bytes) -> tuple[tuple[str], tuple[str | bytes | int, ...]]:
+    return ("SCAN",), ("MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", "hash")
 
 
 def _is_done(observed: Sequence[Place | None]) -> bool:

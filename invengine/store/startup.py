@@ -18,8 +18,8 @@ from invengine.store.topology import Standalone, StoreUnsuitable, Topology
 
 __all__ = ["StoreIdentity", "StoreUnsuitable", "as_dict", "check_server", "open_calls"]
 
-FORMAT: Final = 1
-"""Of keys and values. A store of a newer format is not touched."""
+FORMAT: Final = 2
+"""Of keys and values. A store of another format is not touched."""
 
 REDIS_MIN: Final = (7, 0)
 VALKEY_MIN: Final = (8, 0)
@@ -92,6 +92,11 @@ async def _identity(calls: Calls, partitions: int, settings: StoreSettings) -> S
     if store_format > FORMAT:
         raise StoreUnsuitable(
             f"the data have format {store_format} of a newer release; this one reads up to format {FORMAT}"
+        )
+    if store_format < FORMAT:
+        raise StoreUnsuitable(
+            f"the data have format {store_format} of an earlier release and this one reads format {FORMAT}:"
+            " load the stock anew into an empty store"
         )
     return StoreIdentity(
         int(stored[b"partitions"]),

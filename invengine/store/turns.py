@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 import msgpack
 
 from invengine.store import keys
+from invengine.store.answers import Answer, read_reply
 from invengine.store.calls import Calls
-from invengine.store.payload import Answer, CandidateLists, read_reply
+from invengine.store.payload import CandidateLists
 from invengine.store.records import LogEntry, Written
 
 OutcomeT = TypeVar("OutcomeT")
@@ -21,6 +22,7 @@ Item = Callable[[CandidateLists], list[Any]]
 ITEMS_PER_CALL = 100
 CALLS_AT_ONCE = 16
 _SWEEP_FIRST = b"SWEEP_FIRST"
+_COVER_FIRST = b"COVER_FIRST"
 _WITH_LISTS = frozenset({"invengine_reserve_pieces", "invengine_change_pieces", "invengine_check_piece"})
 _ONE_BY_ONE = frozenset({"invengine_check_piece"})
 
@@ -80,6 +82,14 @@ class Batch(Generic[OutcomeT]):
 
     async def call(self, function: str, partition: int, *rest: Any) -> list[Any]:
         """The answers of a function that takes no items."""
+        answers = await self._called(function, partition, *rest)
+        uncovered = _uncovered(answers)
+        while uncovered:
+            sku, location = uncovered.pop(0)
+            uncovered += _uncovered(await self._called("invengine_cover_of_one", partition, sku, location))
+        return answers
+
+    async def _called(self, function: str, partition: int, *rest: Any) -> list[Any]:
         # the functions know one kind of text, so bytes go as that too
         message = msgpack.packb([*self._message_head, [partition], partition, *rest], use_bin_type=False)
         async with self._room:
@@ -135,3 +145,12 @@ class Batch(Generic[OutcomeT]):
     async def _sweep_now(self, partition: int) -> None:
         assert self._sweep is not None
         self.expired += await self._sweep(self, partition)
+
+
+def _uncovered(answers: list[Any]) -> list[tuple[bytes, bytes]]:
+    """Takes SKU and location of positions out of the answers to a call whose free units backorders wait for."""
+    last = answers[-1] if answers else None
+    if not isinstance(last, list) or not last or last[0] != _COVER_FIRST:
+        return []
+    _, *places = answers.pop()
+    return list(zip(places[1::3], places[2::3], strict=True))

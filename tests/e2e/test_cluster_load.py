@@ -45,7 +45,7 @@ class ServerProcess:
         environment = {
             **os.environ,
             "INVENGINE_REDIS_URL": self.redis_url,
-            "INVENGINE_DURABILITY": os.environ.get("DUR","replicated"),
+            "INVENGINE_DURABILITY": os.environ.get("DUR", "replicated"),
             "INVENGINE_PARTITIONS": str(PARTITIONS),
             "INVENGINE_LOG_ENTRIES_MAX": "1000000",
             "INVENGINE_STORE_RETRY_SECONDS": "3",
@@ -143,7 +143,9 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_oversold(
         redis_cluster.kill(doomed)
         dead_at = monotonic()
         await asyncio.to_thread(redis_cluster.wait_promoted, replica)
-        redis_cluster.restart(doomed)  # so that the new master has a replica again, without which nothing is acknowledged
+        redis_cluster.restart(
+            doomed
+        )  # so that the new master has a replica again, without which nothing is acknowledged
         await until(1.0)
         stop.set()
         await load

@@ -1,21 +1,20 @@
 #!lua name=invengine
--- Version 3. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 4. Raise it with every change: the loader never puts an older library over a newer one.
 --
--- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
--- amend, movements, keeping, pieces, heads. Every verb runs in three steps: begin (unpack, read revisions), decide (in
--- tables of this call, so that later items of a batch see earlier ones), finish (write everything, log, answer).
--- Nothing is written before all is decided, because Redis rolls nothing back.
+-- The fragments of this folder are one library, in this order: base, stock, records, receipts, expiry, cover,
+-- movements, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads, operations.
+-- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
+-- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
+-- because Redis rolls nothing back.
 --
 -- Keys, record and row formats: README.md.
 
 -- While a library loads no globals exist, so these are bound by the first call.
-local call, concat, find, floor, format, gmatch, match, message_of, number, pack, spread, sub
+local byte, call, concat, find, floor, format, gmatch, match, message_of, number, pack, sort, spread, sub
 
 local UNITS_MAX = 9007199254740991 -- 2^53-1: doubles are exact up to here
 local AHEAD_MS = 600000 -- a movement is at most so far ahead of this clock; the services allow half of it
 local WORK_MAX = 600 -- positions and records handled before the rest of a batch is left to the next call: 10 ms
-local TRIM_EVERY = 128 -- revisions between two trims of a log
-local SPREAD_MAX = 4000 -- values handed to one command; Lua fails at 8,000
 
 -- The state of the running call. Nothing here outlives it: `begin` replaces all of it.
 local now_ms, now_s, now_text -- taken once per call
@@ -23,6 +22,7 @@ local retention, log_length_max, count_window_ms -- as the message says; seconds
 local period, period_before -- texts, see README
 local requests_now, requests_before, closed_now, closed_before -- suffixes of keys
 local work -- how much was read and decided so far
+local uncovered -- positions where this call did not get through all backorders: partition, sku, location and so on, or nil
 local revision_of -- partition -> its revision, the new one once it is changed
 local revision_texts -- partition that changes -> the text of its new revision
 local rows_of -- partition -> pieces of its log entry; only partitions that change are here
@@ -33,8 +33,9 @@ local hash_writes, hash_writes_of -- what to HSET: a list of { partition, suffix
 local hash_drops -- a list of { key, field }
 local set_changes -- a list of { SADD or SREM, key, member }
 local state_changes -- reservation state -> how many more
--- Of this call and the next: nil where records are whole reservations, else how pieces are changed.
-local piece, next_piece -- { may_close = a piece without open units is closed, expires_at = second, carry_out = in place of amend.lua's }
+-- Of this call: nil where records are whole reservations, else how pieces are changed.
+local piece -- { may_close = a piece without open units is closed, expires_at = second, carry_out = in place
+-- of moving's }
 local verbs = {} -- name -> the function that changes a record: (record, items, at, lists) as `change` says
 local tags = {} -- partition -> '{pN}:'; a pure function of the number, so it may outlive a call
 local digits, padded = {}, {} -- 0..999 -> its text, and the same with leading zeros; likewise
@@ -42,7 +43,7 @@ local digits, padded = {}, {} -- 0..999 -> its text, and the same with leading z
 local function bind()
   call, concat, find, floor, format = redis.call, table.concat, string.find, math.floor, string.format
   gmatch, match, message_of, number = string.gmatch, string.match, cmsgpack.unpack, tonumber
-  pack, spread, sub = cmsgpack.pack, unpack, string.sub
+  byte, pack, sort, spread, sub = string.byte, cmsgpack.pack, table.sort, unpack, string.sub
   for n = 0, 999 do
     digits[n], padded[n] = format('%.0f', n), format('%03.0f', n)
   end
@@ -90,9 +91,14 @@ local function clock()
   return time[1] * 1000 + floor(time[2] / 1000)
 end
 
+local begin, of_pieces
+
+do -- Lua allows 200 local names at once: what only these use ends with them
+local next_piece -- of the call that comes
+
 -- Starts a call: unpacks its message and reads the revisions of the partitions that it names.
 --   message  { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
-local function begin(args)
+function begin(args)
   piece, next_piece = next_piece, nil
   if not call then
     bind()
@@ -105,7 +111,7 @@ local function begin(args)
   period, period_before = text_of(current), text_of(current - 1)
   requests_now, requests_before = 'requests:' .. period, 'requests:' .. period_before
   closed_now, closed_before = 'closed:' .. period, 'closed:' .. period_before
-  work = 0
+  work, uncovered = 0, nil
   revision_of, revision_texts, rows_of, changed, legs_of, leg_bases = {}, {}, {}, {}, {}, {}
   hash_writes, hash_writes_of, hash_drops = {}, {}, {}
   set_changes, state_changes = {}, {}
@@ -120,6 +126,15 @@ local function begin(args)
     end
   end
   return message
+end
+
+-- A function whose calls see one partition: its records are pieces of reservations, whose heads may be elsewhere.
+function of_pieces(callback)
+  return function(keys, args)
+    next_piece = { may_close = false }
+    return callback(keys, args)
+  end
+end
 end
 
 -- The rows of a partition that changes in this call; its revision rises with the first.
@@ -215,31 +230,35 @@ end
 
 local write_positions -- set by stock.lua
 local write_records -- set by records.lua
+local write_receipts -- set by receipts.lua
 local write_expiry -- set by expiry.lua
 
+local set_fields, append
+
+do
+local SPREAD_MAX = 4000 -- values handed to one command; Lua fails at 8,000
+
 -- Sets fields of a hash, in as many parts as Lua can hand over. `values` is field, value, field, value and so on.
-local function set_fields(key, values)
+function set_fields(key, values)
   for from = 1, #values, SPREAD_MAX do
     call('HSET', key, spread(values, from, math.min(from + SPREAD_MAX - 1, #values)))
   end
 end
 
--- A function whose calls see one partition: its records are pieces of reservations, whose heads may be elsewhere.
-local function of_pieces(callback)
-  return function(keys, args)
-    next_piece = { may_close = false }
-    return callback(keys, args)
-  end
-end
-
 -- Appends to a list, likewise. Returns how long it is then.
-local function append(key, entries)
+function append(key, entries)
   local length
   for from = 1, #entries, SPREAD_MAX do
     length = call('RPUSH', key, spread(entries, from, math.min(from + SPREAD_MAX - 1, #entries)))
   end
   return length
 end
+end
+
+local finish
+
+do
+local TRIM_EVERY = 128 -- revisions between two trims of a log
 
 local function write_hashes()
   for i = 1, #hash_writes do
@@ -257,10 +276,13 @@ end
 
 -- Ends a call: writes what was decided, logs it, answers.
 --   home     partition whose counters of states take the change (readers add all partitions up)
---   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed
-local function finish(outcomes, home)
+--   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed. The
+--            last outcome is COVER_FIRST, partition, sku, location, ... where backorders wait for units that are free:
+--            have them covered (invengine_cover) before anything else
+function finish(outcomes, home)
   write_positions()
   write_records()
+  write_receipts()
   write_hashes()
   write_expiry()
   for state, by in pairs(state_changes) do
@@ -289,5 +311,9 @@ local function finish(outcomes, home)
       answered[#answered + 1] = { partition, revision, '' }
     end
   end
+  if uncovered then
+    outcomes[#outcomes + 1] = { 'COVER_FIRST', spread(uncovered) }
+  end
   return pack({ now_ms, answered, outcomes })
+end
 end

@@ -2,17 +2,21 @@
 
 local EXPIRE_MAX = 500 -- reservations per call
 
+local begin_expiry, look_at, units_are_reserved, give_back, expire_record, expire_for
+local cover_raised -- set by cover.lua
+
+do -- Lua allows 200 local names at once: what only these use ends with them
 local buckets -- second -> partition -> entries to append to its bucket
 local bucket_cuts -- a list of { partition, second, entries read, whether these were all }
 local swept -- partition -> true: all that was due is expired; false: more is due
 local budget -- how many may still be expired by this call
 
-local function begin_expiry(limit)
+function begin_expiry(limit)
   buckets, bucket_cuts, swept, budget = {}, {}, {}, limit
 end
 
 -- Has a reservation looked at in a partition when `second` begins; `entry` is home TAB reservation_id.
-local function look_at(partition, second, entry)
+function look_at(partition, second, entry)
   local by_partition = buckets[second]
   if not by_partition then
     by_partition = {}
@@ -26,38 +30,65 @@ local function look_at(partition, second, entry)
   end
 end
 
--- Whether the positions still have reserved what a record says is open; false only where data are damaged.
-local function units_are_reserved(record)
+-- Whether positions have reserved and receipts pegged what a record says is open; false only where data are damaged.
+function units_are_reserved(record)
   local taken = {}
   return not each_allocation(record, function(line, allocation)
-    local units = open_units(record, allocation)
+    local units, source = open_units(record, allocation), record[allocation + SOURCE]
     if units > 0 then
-      local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
-      if not p then
+      local sku, partition, there = record[line + LINE_SKU], whole(record[line + LINE_PARTITION]), nil
+      local on_hand_here = is_on_hand(source)
+      if on_hand_here then
+        there = find_position(sku, record[allocation], partition)
+      else
+        there = incoming.find(sku, partition, record[allocation], (receipt_in(source)))
+      end
+      if not there then
         return true
       end
-      taken[p] = (taken[p] or 0) + units
-      if taken[p] > reserved[p] then
+      taken[there] = (taken[there] or 0) + units
+      if taken[there] > (on_hand_here and reserved[there] or there.pegged) then
         return true
       end
     end
   end)
 end
 
+-- Ends the setting aside of open units of an allocation: they are free, or promised to nobody any more.
+function give_back(record, line, allocation, units, kind, channel_and_id)
+  local sku, location, partition = record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION])
+  local source, left = record[allocation + SOURCE], open_units(record, allocation) - units
+  record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
+  if not is_on_hand(source) then
+    local receipt = incoming.of_source(sku, partition, location, source)
+    incoming.unpeg(receipt, record, record[allocation + LEG], units, left, '\t' .. kind .. '\t' .. channel_and_id, -1)
+    return
+  end
+  local p, rows = find_position(sku, location, partition), rows_in(partition)
+  note_pool(p)
+  set_reserved(p, reserved[p] - units)
+  touch(p)
+  rows[#rows + 1] = position_row(p, 0, -units, kind, channel_and_id, '\t' .. record[ORDER_REF], now_text)
+  if source ~= '' then
+    local out_of_fence, channel = fence_in(source)
+    if out_of_fence > left then -- those of the pool went first
+      change_fence(p, channel, out_of_fence - left)
+      record[allocation + SOURCE] = source_of_fence(left, channel)
+      rows[#rows + 1] = fence_row(p, channel)
+    end
+  end
+  if record[STATE] == 'HELD' then
+    rows[#rows + 1] = hold_row(record, line, allocation, left, left > 0 and record[EXPIRES_AT] or '0')
+  end
+end
+
 -- The units of a record become free, and it is closed in `state`; `kind` is what its rows say.
-local function expire_record(record, kind, state)
+function expire_record(record, kind, state)
   local channel_and_id = record[CHANNEL] .. '\t' .. record.id
   each_allocation(record, function(line, allocation)
     local units = open_units(record, allocation)
     if units > 0 then
-      local partition = whole(record[line + LINE_PARTITION])
-      local p = find_position(record[line + LINE_SKU], record[allocation], partition)
-      local rows = rows_in(partition)
-      set_reserved(p, reserved[p] - units)
-      touch(p)
-      record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
-      rows[#rows + 1] = position_row(p, 0, -units, kind, channel_and_id, '\t' .. record[ORDER_REF], now_text)
-      rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
+      give_back(record, line, allocation, units, kind, channel_and_id)
     end
   end)
   record[STATE] = state
@@ -103,9 +134,10 @@ local function expire_due(partition, expired)
   end
 end
 
--- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call.
+-- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call, and
+-- covers backorders with what became free.
 --   returns  true when something was expired, then decide anew; nil when nothing was due; else the partition to sweep
-local function expire_for(partitions)
+function expire_for(partitions)
   if piece then -- whether a piece is over is for the head to say: the caller asks it, and comes again
     local first = call('ZRANGEBYSCORE', tags[partitions[1]] .. 'expiry', '-inf', text_of(now_s), 'LIMIT', 0, 1)
     return first[1] and partitions[1] or nil
@@ -118,6 +150,7 @@ local function expire_for(partitions)
     end
   end
   if #expired > 0 then
+    cover_raised()
     return true
   end
   for i = 1, #partitions do
@@ -162,7 +195,9 @@ local function expire(_, args)
   if not swept[partition] then
     expired[1] = 1
   end
+  cover_raised()
   return finish(expired, partition)
 end
 
 redis.register_function({ function_name = 'invengine_expire', callback = expire, flags = { 'allow-oom' } })
+end

@@ -1,6 +1,6 @@
 -- The network document, and forgetting what is past retention.
 
-do
+do -- Lua allows 200 local names at once: what only this uses ends with it
 -- Stores the network document. One equal to the stored one changes nothing, so a repeat is safe.
 --   keys   1 invengine:network
 --   args   1 the document   2 the revision that the caller saw, or ''

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from invengine.v1 import reservation_service_pb2 as pb
 from invengine.v1 import stock_service_pb2
-from tests.e2e.cluster_load.journal import CONFIRMED, HELD, LIVE, Journal
+from tests.e2e.cluster_load.journal import CONFIRMED, LIVE, Journal
 from tests.rpc.engines import Stubs, taken_apart
 
 AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -46,7 +46,9 @@ class Trader:
 
     async def _basket(self) -> None:
         lines = [
-            pb.ReservationLineRequest(sku=sku, quantity=self.random.randint(1, 3), allow_split=self.random.random() < 0.3)
+            pb.ReservationLineRequest(
+                sku=sku, quantity=self.random.randint(1, 3), allow_split=self.random.random() < 0.3
+            )
             for sku in self.random.sample(self.skus, self.random.choice([1, 1, 2, 3]))
         ]
         request_id = self._request_id()
@@ -135,4 +137,6 @@ class Trader:
 def _word(error: grpc.aio.AioRpcError) -> str:
     """The reason of the engine, or gRPC's own where no engine answered."""
     trailing = error.trailing_metadata() or ()
-    return taken_apart(error).reason if any(key == "grpc-status-details-bin" for key, _ in trailing) else error.code().name
+    return (
+        taken_apart(error).reason if any(key == "grpc-status-details-bin" for key, _ in trailing) else error.code().name
+    )
