@@ -30,12 +30,11 @@ NEW_SKU = "RUG"
 LOCATIONS = ("AMS1", "BER1", "PAR1")
 CHANNELS = ("web", "till", "app")
 LINE_IDS = ("1", "2", "3")
-RECEIPTS = ("PO 1", "PO 2")
 
-locations = st.sampled_from(LOCATIONS)
+locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
 channels = st.sampled_from(CHANNELS)
-skus = st.sampled_from([*SKUS] * 6 + [NEW_SKU])
-units = st.integers(1, 12)
+skus = st.sampled_from(["LAMP"] * 9 + ["SOFA"] * 4 + [SKUS[2]] * 2 + [NEW_SKU])
+units = st.integers(1, 9)
 fingerprints = st.sampled_from("AAAAAAAB")
 references = st.sampled_from(["", "", "K1", "K2"])
 sources = st.sampled_from(["erp", "till 7"])
@@ -61,7 +60,7 @@ candidates = st.sampled_from(
     [
         tuple(Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)]) for k, place in enumerate(places))
         for n in range(len(_SAFETY))
-        for count in (1, 2, 3)
+        for count in (1, 1, 2, 3)
         for places in permutations(LOCATIONS, count)
     ]
 )
@@ -74,7 +73,7 @@ offsets_ms = rarely(st.integers(-4_000_000, 60_000), st.integers(-20_000, 0), 5)
 def futures(today: int) -> st.SearchStrategy[Future | None]:
     """What a line may take that is not on hand: nothing, receipts of the coming days, receipts and backorders."""
     by_day = [Future(today + days) for days in range(-1, 7)]
-    return st.sampled_from([*[None] * 5, *by_day, *(Future(0, units) for units in (0, 2, 2, 5, 5, 20, 20))])
+    return st.sampled_from([*[None] * 5, *by_day, *(Future(0, units) for units in (0, 2, 5, 12, *[20] * 6))])
 
 
 @cache
@@ -101,7 +100,7 @@ def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
         st.just(""),
         channels,
         line_requests(today),
-        st.integers(1, 40),
+        st.sampled_from([1, 3, 8, 20, 40, 300, 100_000]),
         st.booleans(),
         references,
         references,
@@ -112,7 +111,7 @@ def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
 
 line_units = st.builds(
     LineUnits,
-    rarely(st.just("9"), st.sampled_from(LINE_IDS)),
+    st.sampled_from(["1", "1", "1", "2"] * 5 + ["3", "9"]),
     st.sampled_from(["", "", "", *LOCATIONS]),
     st.sampled_from([0, 0, 1, 2, 3, 9]),
 )
@@ -123,8 +122,8 @@ def placements(today: int) -> st.SearchStrategy[tuple[LinePlacement, ...]]:
     """What some lines are to have, or where they are to go."""
     one = st.builds(
         LinePlacement,
-        st.sampled_from(["1", "2"] * 7 + ["9"]),
-        st.integers(0, 12),
+        st.sampled_from(["1", "1", "2"] * 7 + ["9"]),
+        st.integers(0, 9),
         some_candidates,
         st.booleans(),
         st.sampled_from(["", "AMS1"]),
@@ -167,6 +166,7 @@ def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[Reserva
     return st.builds(*head, st.lists(line_units, max_size=2).map(tuple), st.integers(1, 40), references)
 
 
+_KINDS = [*MovementKind, *[MovementKind.RECEIPT, MovementKind.SALE] * 2, *[MovementKind.RING_FENCE] * 4]
 _QUANTITIES = {
     MovementKind.ADJUSTMENT: st.integers(-15, 15).filter(bool),
     MovementKind.COUNT: st.integers(0, 25),
@@ -177,7 +177,7 @@ _QUANTITIES = {
 @st.composite
 def movements(draw: st.DrawFn) -> Movement:
     """One movement."""
-    kind = draw(st.sampled_from([*MovementKind, MovementKind.RING_FENCE]))
+    kind = draw(st.sampled_from(_KINDS))
     quantity, channel = draw(_QUANTITIES.get(kind, units)), ""
     if kind is MovementKind.SALE:
         channel = draw(st.sampled_from(["", *CHANNELS]))
@@ -200,7 +200,7 @@ def movements(draw: st.DrawFn) -> Movement:
     )
 
 
-any_receipt = st.tuples(skus, locations, st.sampled_from(RECEIPTS))
+any_receipt = st.tuples(skus, locations, st.sampled_from(["PO 1", "PO 1", "PO 2"]))
 
 
 @cache

@@ -1,7 +1,7 @@
 """The arrays of the replica: who makes room in them, and what the kernels are handed.
 
 Every array has untouched room behind what is in use, which costs address space and no memory. Positions whose SKU
-moved leave holes; a full block is copied without them, so that holes and spare room stay within 0.25 of what lives.
+moved leave holes; a full block is copied without them, so that holes and spare room stay within 0.2 of what lives.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ PassedRow = tuple[int, bytes]
 
 _NAME_BYTES_MAX: Final = 64
 _POSITIONS_MIN: Final = 1024
-_POSITIONS_GROWTH: Final = 1.25  # bytes a position stay within 1.25 x 64, index aside; see the module
+_POSITIONS_GROWTH: Final = 1.2  # bytes a position stay within 1.2 x 64, index aside; see the module
 _LOAD_GROWTH: Final = 4.0  # a load leaves no holes, and room that is not touched costs nothing
 _CREATED_MAX: Final = 4096
 _PASSED_MAX: Final = 1024
@@ -200,7 +200,7 @@ class Columns:
         self._finish(decode, buffer, [], _LOAD_GROWTH, lines=2)  # of a location and its text
 
     def settle(self) -> None:
-        """After a load: from here on, room is full as soon as holes and spare room are 0.25 of what lives."""
+        """After a load: from here on, room is full as soon as holes and spare room are 0.2 of what lives."""
         self.positions = self.positions[: _room(self.position_count, _POSITIONS_GROWTH)]
 
     def advance(self, second: int) -> None:

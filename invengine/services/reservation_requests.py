@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import LineRequest, LineUnits, ReservationChange, ReserveRequest
 from invengine.errors import ChannelDisabled, InvalidArgument, TimeToLiveTooLong
+from invengine.services.reservation_ids import ANYWHERE, ReservationIds
 from invengine.services.reservation_lines import LINES_MAX, CheckedLine, check_lines, lines_as_text, resolve_lines
 from invengine.services.validation import (
     count_of,
@@ -61,8 +62,8 @@ class CheckedRequest(NamedTuple):
     parcels_max: int = 0
 
 
-def check_create(message: pb.CreateReservationRequest) -> CheckedRequest:
-    """The request, if it obeys the contract; InvalidArgument names the field that does not."""
+def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANYWHERE) -> CheckedRequest:
+    """The request, if it obeys the contract; InvalidArgument names the field that does not. `ids` gives it one."""
     request_id, channel = message.request_id, message.channel
     if not is_plain(request_id):
         required_id("request_id", request_id)
@@ -90,7 +91,7 @@ def check_create(message: pb.CreateReservationRequest) -> CheckedRequest:
     return CheckedRequest(
         request_id,
         fingerprint(text + lines_as_text(lines)),
-        reservation_id or derived_reservation_id(channel, request_id),
+        reservation_id or ids.derived(channel, request_id, lines[0].sku),
         channel,
         lines,
         seconds,
@@ -162,11 +163,6 @@ def check_change(message: Change | LineChange, verb: str) -> ReservationChange:
     return ReservationChange(
         request_id, fingerprint(text), reservation_id, channel, revision, lines, seconds, order_ref
     )
-
-
-def derived_reservation_id(channel: str, request_id: str) -> str:
-    """The id of a reservation whose caller gave none: the same for every repeat of the request."""
-    return blake2b(f"{channel}\t{request_id}".encode(), digest_size=12).hexdigest()
 
 
 def fingerprint(text: str) -> str:

@@ -114,7 +114,7 @@ class Reservations:
 
     async def create(self, message: pb.CreateReservationRequest) -> tuple[ReservationAnswer, str]:
         """Makes one reservation, or answers what the same request was answered before."""
-        checked = check_create(message)
+        checked = check_create(message, self._making.ids)
         return self._one(*await self._making.one(checked, self._networks.required()))
 
     async def create_many(self, messages: Sequence[pb.CreateReservationRequest]) -> tuple[list[Outcome], str]:

@@ -20,6 +20,7 @@ from invengine.errors import (
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.next_dates import NextDates
 from invengine.services.parcels import choose
+from invengine.services.reservation_ids import ReservationIds
 from invengine.services.reservation_requests import CheckedRequest, check_create, impossible, resolve
 from invengine.services.shelf import Shelf
 
@@ -49,6 +50,7 @@ class Reserving:
         queue: GroupCommit[ReserveRequest, Outcome],
         sourcing: Sourcing,
     ) -> None:
+        self.ids = ReservationIds(store.partitions, near_stock=store.is_whole)
         self._store = store
         self._replica = replica
         self._clock = clock
@@ -88,7 +90,7 @@ class Reserving:
 
         for place, message in enumerate(messages):
             try:
-                checked = check_create(message)
+                checked = check_create(message, self.ids)
             except InvalidArgument as refusal:
                 outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
                 continue

@@ -58,6 +58,8 @@ class Reads:
         self._pieces: ReservationReader | None = None
         self.partitions = identity.partitions
         self.store_id = identity.store_id
+        self.is_whole = calls.topology.is_whole
+        """Whether one call sees and changes any partitions in one step."""
 
     async def now_ms(self) -> int:
         """Redis's clock; in a Cluster that of the node which serves the store's own key."""

@@ -44,38 +44,42 @@ class State:
     def place(self, sku: str, location: str) -> Position:
         return self.skus.setdefault(sku, {}).setdefault(location, Position())
 
-    def expired(self, sku: str, location: str) -> int:
-        """Units of holds that are over by the clock and still there."""
-        return sum(
-            hold.units
-            for hold in self.holds.values()
-            if (hold.sku, hold.location) == (sku, location) and hold.expires_at <= self.second
-        )
-
-    def over(self, sku: str, location: str) -> dict[str, int]:
-        """Of these, units that are back in ring-fences, by channel."""
-        found: dict[str, int] = {}
+    def holds_over(self) -> dict[tuple[str, str], list[Hold]]:
+        """Holds that are over by the clock and still there, by SKU and location."""
+        found: dict[tuple[str, str], list[Hold]] = {}
         for hold in self.holds.values():
-            if (hold.sku, hold.location) == (sku, location) and hold.expires_at <= self.second and hold.fenced:
-                found[hold.channel] = found.get(hold.channel, 0) + hold.fenced
+            if hold.expires_at <= self.second:
+                found.setdefault((hold.sku, hold.location), []).append(hold)
         return found
 
     def ring_fences(self) -> list[tuple[str, str, str, int, int]]:
         """SKU, location, channel, units as stored, units of holds that are over; where there are any."""
+        holds_over = self.holds_over()
         return [
             (sku, location, channel, position.fences.get(channel, 0), over.get(channel, 0))
             for sku, places in self.skus.items()
             for location, position in places.items()
-            for over in [self.over(sku, location)]
+            for over in [fenced(holds_over.get((sku, location), []))]
             for channel in sorted(position.fences.keys() | over.keys())
         ]
 
     def rows(self) -> list[tuple[str, str, int, int, int, int]]:
+        holds_over = self.holds_over()
         return [
-            (sku, location, position.on_hand, position.reserved, self.expired(sku, location), position.revision)
+            (sku, location, position.on_hand, position.reserved, expired, position.revision)
             for sku, places in self.skus.items()
             for location, position in places.items()
+            for expired in [sum(hold.units for hold in holds_over.get((sku, location), []))]
         ]
+
+
+def fenced(holds: Iterable[Hold]) -> dict[str, int]:
+    """Units of the holds that go back into ring-fences, by channel."""
+    found: dict[str, int] = {}
+    for hold in holds:
+        if hold.fenced:
+            found[hold.channel] = found.get(hold.channel, 0) + hold.fenced
+    return found
 
 
 # names
@@ -194,7 +198,7 @@ def load_positions(state: State, chunk: Iterable[tuple[str, Mapping[str, str]]])
 
 
 def advance_holds(state: State, second: int) -> None:
-    """What is over is a matter of the clock alone: State.expired."""
+    """What is over is a matter of the clock alone: State.holds_over."""
     state.second = second
 
 
@@ -255,16 +259,16 @@ def available_positions(
     ignored: Mapping[str, Ignored] | None = None,
     asker: Asker = WEB,
 ) -> list[Terms]:
-    found = []
+    found, holds_over = [], state.holds_over()
     for location, position in sorted(state.skus[sku].items()):
         if location not in selection:
             continue
         asked = selection[location]
-        free = (ignored or {}).get(location, Ignored())
-        reserved = max(0, position.reserved - state.expired(sku, location) - free.units)
+        free, over = (ignored or {}).get(location, Ignored()), holds_over.get((sku, location), [])
+        reserved = max(0, position.reserved - sum(hold.units for hold in over) - free.units)
         unreserved = position.on_hand - reserved
         fences: dict[str, int] = {}
-        for given in (position.fences, state.over(sku, location), free.fenced):
+        for given in (position.fences, fenced(over), free.fenced):
             for channel, units in given.items():
                 fences[channel] = fences.get(channel, 0) + units
         own = fences.get(asker.channel, 0)

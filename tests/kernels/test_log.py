@@ -210,11 +210,13 @@ def test_a_malformed_position_is_named() -> None:
 
 def test_thousands_of_ring_fences_are_loaded() -> None:
     columns = Columns(Locations())
-    columns.load([("LAMP", {b"L%d" % i: b"9,0,1,0\tc%d\t%d\td\t1" % (i % 500, i + 1) for i in range(3000)})], 64)
-    expected = sorted(
-        (f"L{i}", channel, units) for i in range(3000) for channel, units in ((f"c{i % 500}", i + 1), ("d", 1))
-    )
-    assert expected == sorted((place, channel, units) for _, place, channel, units, _ in columns.all_ring_fences())
+    wanted = [(f"S{i % 100}", f"L{i // 100}", f"c{i % 70}", i + 1) for i in range(3000)]
+    chunk: dict[str, dict[bytes, bytes]] = {}
+    for sku, location, channel, kept in wanted:
+        chunk.setdefault(sku, {})[location.encode()] = f"9,0,1,0\t{channel}\t{kept}\td\t1".encode()
+    columns.load(list(chunk.items()), 64)
+    expected = [(*row, 0) for row in wanted] + [(sku, location, "d", 1, 0) for sku, location, *_ in wanted]
+    assert sorted(expected) == sorted(columns.all_ring_fences())
 
 
 @given(worlds(), st.data())

@@ -648,8 +648,9 @@ async def test_the_service_replays_when_asked(redis_url: str) -> None:
         assert not plain.HasField("replay")
         asked = await stubs.admin.CheckIntegrity(pb.CheckIntegrityRequest(replay=True))
         assert asked.violations_count == 0
+        entries = sum(await running.store.revisions())
         assert asked.replay == pb.ReplaySummary(
-            entries=sum(await running.store.revisions()), positions_covered=1, reservations_covered=1
+            entries=entries, positions_covered=1, reservations_covered=1, promises_covered=1
         )
         home = partition_of("held", running.store.partitions)
         await other_record(redis, keys.reservations(home), "held")

@@ -31,10 +31,10 @@ from invengine.services.reservation_amendments import (
     resolve_hand_over,
     resolve_rebind,
 )
+from invengine.services.reservation_ids import ANYWHERE
 from invengine.services.reservation_requests import (
     check_change,
     check_create,
-    derived_reservation_id,
     impossible,
     resolve,
 )
@@ -57,20 +57,13 @@ network = Network.parse(NETWORK + "safety_stock:\n  - {sku: LAMP, units: 3}\n  -
 
 def test_what_is_left_out_gets_its_default() -> None:
     request = resolve(check_create(create("r")), network, sourcing)
-    assert request.reservation_id == derived_reservation_id("web", "r")
+    assert request.reservation_id == ANYWHERE.derived("web", "r", "LAMP")
     assert request.time_to_live_seconds == 15 * 60
     assert not request.best_effort
     (line,) = request.lines
     assert (line.line_id, line.fulfilment, line.destination) == ("1", Fulfilment.ANY, Destination())
     assert line.candidates == (Candidate("DC", 3, 0), Candidate("LON", 3, 1000))
     assert line.named_location == ""
-
-
-def test_a_derived_id_is_a_plain_id_of_its_own_channel_and_request() -> None:
-    ids = {derived_reservation_id(channel, request) for channel in ("a", "b") for request in ("x", "y", "ü" * 32)}
-    assert len(ids) == 6
-    assert all(validation.is_plain(made) and made.isalnum() for made in ids)
-    assert derived_reservation_id("web", "r") == derived_reservation_id("web", "r")
 
 
 def test_a_named_location_is_the_only_candidate_and_is_repeated_by_refusals() -> None:

@@ -183,8 +183,7 @@ async def test_a_snapshot_misses_no_position_of_a_slot_that_is_moving(redis_clus
     async with opened(redis_cluster.url) as (store, topology):
         names, now_ms = Names(PARTITIONS), await store.now_ms()
         skus = {names.of(0) for _ in range(300)}
-        for sku in skus:
-            await store.post_movements([names.movement("RECEIPT", 1, now_ms, sku)])
+        await store.post_movements([names.movement("RECEIPT", 1, now_ms, sku) for sku in sorted(skus)])
         slot = slot_of(redis_cluster, 0)
 
         async def seen_while(source: Member, target: Member) -> set[str]:

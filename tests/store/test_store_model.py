@@ -34,8 +34,8 @@ STEPS = (
     *("reserve",) * 5,
     *("change_incoming",) * 4,
     *("post_movements",) * 3,
-    *("confirm", "fulfil", "amend", "rebind") * 2,
-    *("release", "extend", "hand_over", "time", "expire_due"),
+    *("confirm", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
+    *("release", "extend", "expire_due"),
 )
 UNREVISED = {"expected_revision": None}
 
@@ -97,8 +97,11 @@ class StoreMachine(RuleBasedStateMachine):
         """An outcome in a form that compares by value."""
         return told(_sorted(outcome if self.is_one_group else _without_revisions(outcome)))
 
-    @initialize(quantities=st.lists(st.integers(0, 25), min_size=9, max_size=9))
-    def stock_arrives(self, quantities: list[int]) -> None:
+    @initialize(
+        quantities=st.lists(st.integers(0, 20), min_size=9, max_size=9),
+        fences=st.lists(st.tuples(strategies.channels, strategies.skus, strategies.locations, strategies.units)),
+    )
+    def stock_arrives(self, quantities: list[int], fences: list[tuple[str, str, str, int]]) -> None:
         places = [(sku, location) for sku in strategies.SKUS for location in strategies.LOCATIONS]
         self.both(
             "post_movements",
@@ -108,6 +111,13 @@ class StoreMachine(RuleBasedStateMachine):
                 )
                 for (sku, location), quantity in zip(places, quantities, strict=True)
                 if quantity
+            ],
+        )
+        self.both(
+            "post_movements",
+            [
+                Movement("opening", f"{n}", self.model.now_ms, MovementKind.RING_FENCE, *place, units, channel=channel)
+                for n, (channel, *place, units) in enumerate(fences)
             ],
         )
 
@@ -177,9 +187,11 @@ class StoreMachine(RuleBasedStateMachine):
         return {"request_id": one(new), "reservation_id": one(data.draw(st.sampled_from(known)) if known else new)}
 
     def worth_changing(self, verb: str) -> list[str]:
-        """Reservations in the order of their making; for fulfilment mostly those that can be."""
-        confirmed = [n for n, r in self.model.reservations.items() if r.state is ReservationState.CONFIRMED]
-        return confirmed if verb == "fulfil" and confirmed else list(self.model.reservations)
+        """Reservations in the order of their making; those that can be changed by the verb where there are any."""
+        at = self.model.now_ms
+        states = {name: reservation.state_at(at) for name, reservation in self.model.reservations.items()}
+        wanted = (ReservationState.CONFIRMED,) if verb == "fulfil" else LIVE
+        return [name for name, state in states.items() if state in wanted] or list(states)
 
     # Comparisons
 

@@ -17,7 +17,7 @@ Source = tuple[str, str, str]
 NOTHING = Position(0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Leg(Allocation):
     """An allocation that can be told from all others."""
 
