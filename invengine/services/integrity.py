@@ -114,6 +114,9 @@ class _Check:
         )
         if self._report.unsettled:
             logger.warning("%d positions and promises changed too fast to be judged", self._report.unsettled)
+        for partition in range(self._store.partitions):
+            for fault in await self._store.torn_reservations(partition):
+                self._violation(READABLE, NOWHERE, fault)
         if replay:
             self._report.replayed = await Replay(self._store, self._violation).run()
         return self._report

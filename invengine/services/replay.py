@@ -13,16 +13,18 @@ covered, and counted as such. Memory, while it runs: some 300 bytes per position
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from invengine.domain.orders import Reservation
 from invengine.domain.partitions import partition_of
 from invengine.domain.stock import UNITS_MAX
 from invengine.services.integrity_report import LOG_REPLAYS, NOWHERE, Place, Replayed, Violate
-from invengine.services.replay_log import LogReader, PartitionLog
+from invengine.services.replay_log import LogReader, PartitionLog, Record
 from invengine.services.replay_positions import NUMBERS, difference, text_of
 from invengine.services.replay_promises import PromisesReplay
+from invengine.store.heads import Head, read_head
 from invengine.store.records import Unreadable, read_reservation
 
 if TYPE_CHECKING:
@@ -38,8 +40,37 @@ REVISION_FIELD: Final = 4
 
 AnswerT = TypeVar("AnswerT")
 
-Stored = str | Reservation | None
+Stored = str | Reservation | Head | None
 """A record in the store: the text of a live one, a closed one, or none. Two of them say whether it moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One kind of records of a partition."""
+
+    known: dict[str, Record]
+    """What the log comes to."""
+
+    live: Callable[[], AsyncIterator[list[tuple[str, str]]]]
+    find: Callable[[str], Awaitable[Reservation | Head | None]]
+    """One that is closed."""
+
+    read: Callable[[str, str], Reservation | Head]
+    is_counted: bool = True
+
+    def as_read(self, reservation_id: str, text: str) -> Stored:
+        """A record of the log as the store would hand it out."""
+        try:
+            return self.read(reservation_id, text)
+        except Unreadable as fault:
+            return str(fault)
+
+    async def stored(self, reservation_id: str) -> Stored:
+        """A closed record."""
+        try:
+            return await self.find(reservation_id)
+        except Unreadable as fault:
+            return str(fault)
 
 
 class Replay:
@@ -56,7 +87,9 @@ class Replay:
         """Replays every log, then judges its reservations; then all positions."""
         for log in self._logs:
             await self._reader.follow(log)
-            await self._judge_records(log)
+            for book in self._books(log):
+                await self._judge_records(log, book)
+            log.drop_records()
         await self._judge_positions()
         await PromisesReplay(self._store, self._logs, self._reader, self._violation).run(self._replayed)
         self._replayed.entries = sum(log.applied - log.first + 1 for log in self._logs)
@@ -64,100 +97,111 @@ class Replay:
 
     # Reservations
 
-    async def _judge_records(self, log: PartitionLog) -> None:
-        """Compares the reservations whose home is this partition with the model."""
+    def _books(self, log: PartitionLog) -> list[Book]:
+        """What is kept of reservations in a partition: their records; or pieces, and heads."""
+        store, partition = self._store, log.partition
+        in_pieces = store.in_pieces
+        records = Book(
+            log.records,
+            lambda: store.live_records(partition),
+            lambda name: store.record(partition, name),
+            read_reservation,
+            is_counted=not in_pieces,
+        )
+        heads = Book(
+            log.heads, lambda: store.live_heads(partition), lambda name: store.head(partition, name), read_head
+        )
+        return [records, heads] if in_pieces else [records]
+
+    async def _judge_records(self, log: PartitionLog, book: Book) -> None:
+        """Compares what is kept of the reservations of a partition with the model."""
         suspects: set[str] = set()
         seen: set[str] = set()
-        async for records in self._store.live_records(log.partition):
+        async for records in book.live():
             for reservation_id, text in records:
                 if reservation_id not in seen:
                     seen.add(reservation_id)
-                    if not self._is_as_replayed(log, reservation_id, text):
+                    if not self._is_as_replayed(log, book, reservation_id, text):
                         suspects.add(reservation_id)
-        unseen = {name: record for name, record in log.records.items() if name not in seen}
+        unseen = {name: record for name, record in book.known.items() if name not in seen}
         suspects.update(name for name, record in unseen.items() if record.is_live)  # lost, or closed meanwhile
         closed, witness = await self._closed_suspects(
-            log, [name for name, record in unseen.items() if not record.is_live]
+            book, [name for name, record in unseen.items() if not record.is_live]
         )
         suspects |= closed
         for _ in range(ROUNDS_MAX):
             if not suspects:
                 break
-            before = await self._records(log, suspects)
+            before = await self._records(book, suspects)
             await self._reader.follow(log)
-            after = await self._records(log, suspects)
-            is_witnessed = bool(witness) and await self._closed_record(witness) is not None
+            after = await self._records(book, suspects)
+            is_witnessed = bool(witness) and await book.stored(witness) is not None
             moved = set()
             for name in sorted(suspects):
                 if before[name] != after[name]:
                     moved.add(name)
                 else:
-                    self._judge_record(log, name, after[name], is_witnessed)
+                    self._judge_record(log, book, name, after[name], is_witnessed)
             suspects = moved
-        self._replayed.reservations_not_covered += len(suspects)
-        log.drop_records()
+        self._replayed.reservations_not_covered += len(suspects) * book.is_counted
 
-    def _is_as_replayed(self, log: PartitionLog, reservation_id: str, text: str) -> bool:
+    def _is_as_replayed(self, log: PartitionLog, book: Book, reservation_id: str, text: str) -> bool:
         """Whether a live record needs no second look: it is as replayed, or what made it so is not in the log."""
-        known = log.records.get(reservation_id)
+        known = book.known.get(reservation_id)
         if known is None and not log.covers(_revision(text)):
-            self._replayed.reservations_not_covered += 1
+            self._replayed.reservations_not_covered += book.is_counted
             return True
         if known is None or known.text != text:
             return False
-        self._replayed.reservations_covered += 1
+        self._replayed.reservations_covered += book.is_counted
         return True
 
-    async def _closed_suspects(self, log: PartitionLog, closed: list[str]) -> tuple[set[str], str]:
+    async def _closed_suspects(self, book: Book, closed: list[str]) -> tuple[set[str], str]:
         """Closed records that are not as replayed, or gone while one that closed before them is still there: the
         witness, the second answer.
 
         Closed records are forgotten in the order in which they closed, so a gone one alone says nothing.
         """
-        stored = await _all_of(closed, self._closed_record)
+        stored = await _all_of(closed, book.stored)
         witness, oldest = "", UNITS_MAX
         for name in closed:
-            if stored[name] is not None and log.records[name].recorded_at_ms < oldest:
-                witness, oldest = name, log.records[name].recorded_at_ms
+            if stored[name] is not None and book.known[name].recorded_at_ms < oldest:
+                witness, oldest = name, book.known[name].recorded_at_ms
         suspects = set()
         for name in closed:
             if stored[name] is None:
-                if log.records[name].recorded_at_ms >= oldest:
+                if book.known[name].recorded_at_ms >= oldest:
                     suspects.add(name)
-            elif stored[name] != _read(name, log.records[name].text):
+            elif stored[name] != book.as_read(name, book.known[name].text):
                 suspects.add(name)
         return suspects, witness
 
-    async def _records(self, log: PartitionLog, wanted: Collection[str]) -> dict[str, Stored]:
+    async def _records(self, book: Book, wanted: Collection[str]) -> dict[str, Stored]:
         """What the store has of these reservations of one home now."""
         found: dict[str, Stored] = {}
-        async for records in self._store.live_records(log.partition):
+        async for records in book.live():
             found.update((name, text) for name, text in records if name in wanted)
-        found.update(await _all_of(sorted(set(wanted) - set(found)), self._closed_record))
+        found.update(await _all_of(sorted(set(wanted) - set(found)), book.stored))
         return found
 
-    async def _closed_record(self, reservation_id: str) -> Stored:
-        try:
-            return await self._store.reservation(reservation_id)
-        except Unreadable as fault:
-            return str(fault)
-
-    def _judge_record(self, log: PartitionLog, reservation_id: str, stored: Stored, is_witnessed: bool) -> None:
+    def _judge_record(
+        self, log: PartitionLog, book: Book, reservation_id: str, stored: Stored, is_witnessed: bool
+    ) -> None:
         """Judges one that stood still. A closed record that is gone was forgotten unless a witness says otherwise."""
-        known = log.records.get(reservation_id)
+        known = book.known.get(reservation_id)
         is_live = isinstance(stored, str)
         if known is None:
             if isinstance(stored, str) and log.covers(_revision(stored)):
                 self._violation(NOWHERE, f"the log never mentions reservation {reservation_id}")
-                self._replayed.reservations_covered += 1
+                self._replayed.reservations_covered += book.is_counted
             else:
-                self._replayed.reservations_not_covered += is_live
+                self._replayed.reservations_not_covered += is_live and book.is_counted
             return
-        self._replayed.reservations_covered += is_live
+        self._replayed.reservations_covered += is_live and book.is_counted
         if stored is None:
             if known.is_live or is_witnessed:
                 self._violation(NOWHERE, f"reservation {reservation_id} is {known.state} by the log and not stored")
-        elif stored != (known.text if is_live else _read(reservation_id, known.text)):
+        elif stored != (known.text if is_live else book.as_read(reservation_id, known.text)):
             self._violation(
                 NOWHERE,
                 f"reservation {reservation_id} differs from what the log says: {known.state} of revision "
@@ -266,14 +310,6 @@ async def _all_of(names: list[str], ask: Callable[[str], Awaitable[AnswerT]]) ->
         part = names[start : start + READS_AT_ONCE]
         answers.update(zip(part, await asyncio.gather(*map(ask, part)), strict=True))
     return answers
-
-
-def _read(reservation_id: str, text: str) -> Stored:
-    """A record of the log as the store would hand it out."""
-    try:
-        return read_reservation(reservation_id, text)
-    except Unreadable as fault:
-        return str(fault)
 
 
 def _revision(text: str) -> int:

@@ -25,7 +25,9 @@ HOLD_COLUMNS: Final = 9
 FENCE_COLUMNS: Final = 6
 INCOMING_COLUMNS: Final = 11
 BROKEN_COLUMNS: Final = 12
-RECORD_COLUMNS_LEAST: Final = 12
+RECORD_COLUMNS_LEAST: Final = 13
+HEAD_COLUMNS_LEAST: Final = 15
+TOKEN_COLUMN: Final = 11
 _LIVE: Final = {ReservationState.HELD.value, ReservationState.CONFIRMED.value}
 
 
@@ -69,6 +71,8 @@ class PartitionLog:
         """SKU -> location -> text as the store keeps it, after a ~ where only the ring-fences that changed are known;
         None: this SKU is judged, rows of it do not matter."""
         self.records: dict[str, Record] = {}
+        self.heads: dict[str, Record] = {}
+        """Of reservations in pieces; the records are their pieces then."""
         self.receipts: dict[str, str] = {}
         """`SKU TAB location TAB receipt_id` -> text as the store keeps it; empty: nothing of it is open any more."""
         self.holds: dict[str, str] = {}
@@ -82,7 +86,7 @@ class PartitionLog:
         """Forgets what is not judged: the log begins anew after `revision`, later than all that was replayed."""
         self.first, self.applied = revision + 1, revision
         self.positions = {sku: places for sku, places in self.positions.items() if places is None}
-        for memory in (self.records, self.receipts, self.holds, self.broken):
+        for memory in (self.records, self.heads, self.receipts, self.holds, self.broken):
             memory.clear()
 
     def covers(self, revision: int) -> bool:
@@ -105,6 +109,7 @@ class PartitionLog:
     def drop_records(self) -> None:
         """The reservations are judged: nothing of them is kept from now on."""
         self.records.clear()
+        self.heads.clear()
         self._keeps_records = False
 
     def faults_to_tell(self) -> list[Fault]:
@@ -117,7 +122,9 @@ class PartitionLog:
         if kind == "P" and count == POSITION_COLUMNS:
             self._apply_position(entry.revision, row)
         elif kind == "R" and count >= RECORD_COLUMNS_LEAST:
-            self._apply_record(entry, row)
+            self._apply_record(entry, row, self.records)
+        elif kind == "G" and count >= HEAD_COLUMNS_LEAST:
+            self._apply_record(entry, row, self.heads)
         elif kind == "F" and count == FENCE_COLUMNS:
             self._apply_fence(entry.revision, row)
         elif kind == "H" and count == HOLD_COLUMNS:
@@ -171,11 +178,11 @@ class PartitionLog:
         else:
             memory.pop(name, None)
 
-    def _apply_record(self, entry: LogEntry, row: list[str]) -> None:
+    def _apply_record(self, entry: LogEntry, row: list[str], records: dict[str, Record]) -> None:
         if not self._keeps_records:
             return
         reservation_id, state_before = row[1], row[2]
-        known = self.records.get(reservation_id)
+        known = records.get(reservation_id)
         before = known.state if known else ""
         is_reused = not state_before and known and not known.is_live  # the closed one with this id was forgotten
         if before != state_before and (known or self.first == 1) and not is_reused:
@@ -184,7 +191,9 @@ class PartitionLog:
                 f"the changes before it come to {before or 'nothing'}"
             )
             self._fault(LOG_REPLAYS, NOWHERE, what)
-        self.records[reservation_id] = Record("\t".join(row[3:-1]), entry.recorded_at_ms)
+        records[reservation_id] = Record("\t".join(row[3:-1]), entry.recorded_at_ms)
+        if row[0] == "R" and row[TOKEN_COLUMN].startswith("!"):  # a piece that was never committed is kept nowhere
+            del records[reservation_id]
 
     def _fault(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0) -> None:
         what = f"the log of partition {self.partition}: {what}"

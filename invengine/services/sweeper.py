@@ -1,4 +1,5 @@
-"""The sweeper: expires holds whose time is over and forgets what is past its retention.
+"""The sweeper: expires holds whose time is over, goes on with changes that were left half done, and forgets what is
+past its retention.
 
 Nothing waits for it: a hold stops counting by the clock alone, and a call that finds stock short expires what is due
 by itself. So it goes round the partitions at an even, small pace. Several servers may sweep one store: each hold is
@@ -58,7 +59,10 @@ class Sweeper:
         await self._go_round(self.forget, FORGET_ROUND_SECONDS / self._store.partitions)
 
     async def sweep(self, partition: int) -> int:
-        """Expires everything that is due in a partition, some at a time; answers how many holds that were."""
+        """Expires everything that is due in a partition, some at a time; answers how many holds that were. Brings to an
+        end what servers that are gone left half done there.
+        """
+        self._replica.apply((await self._store.finish_unfinished(partition)).entries)
         count, more = 0, True
         while more:
             written, more = await self._store.expire_due(partition, EXPIRIES_PER_CALL_MAX)

@@ -83,6 +83,26 @@ def references(partition: int, kind: str, reference: str) -> str:
     return f"{{p{partition}}}:{kind}:{reference}"
 
 
+def heads(partition: int) -> str:
+    """Heads of live reservations that are kept in pieces."""
+    return f"{{p{partition}}}:heads"
+
+
+def closed_heads(partition: int, period: int) -> str:
+    """Heads of reservations closed in a period."""
+    return f"{{p{partition}}}:closed_heads:{period}"
+
+
+def operations(partition: int) -> str:
+    """Changes under way of the reservations whose heads are here."""
+    return f"{{p{partition}}}:operations"
+
+
+def prepared(partition: int) -> str:
+    """What pieces have set aside for changes under way."""
+    return f"{{p{partition}}}:prepared"
+
+
 def _tag(key: str | bytes) -> str:
     """What Redis Cluster hashes of a key: its tag, else all of it."""
     name = key if isinstance(key, str) else key.decode()

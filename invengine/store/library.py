@@ -21,6 +21,11 @@ FRAGMENTS: Final = (
     "changes",
     "moving",
     "amend",
+    "pieces",
+    "prepared",
+    "steps",
+    "heads",
+    "operations",
 )
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 

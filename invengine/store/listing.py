@@ -39,16 +39,30 @@ class Listing(Inspection):
             for reservation_id in sorted(records):
                 if home == first and reservation_id <= last_id:
                     continue
-                reservation = read_reservation(reservation_id, records[reservation_id])
-                if channel and reservation.channel != channel:
-                    continue
-                if state is not None and reservation.state_at(now_ms) is not state:
+                reservation = await self._matching(reservation_id, records[reservation_id], channel, state, now_ms)
+                if reservation is None:
                     continue
                 if len(found) == limit:
                     last = found[-1].reservation_id
                     return found, f"{self._of(last)}:{last}"
                 found.append(reservation)
         return found, ""
+
+    async def _matching(
+        self, reservation_id: str, text: str, channel: str, state: ReservationState | None, now_ms: int
+    ) -> Reservation | None:
+        """The reservation with this record or head, if it matches the filters."""
+        if channel and text.split("\t", 2)[1] != channel:
+            return None
+        if self._pieces is None:
+            found: Reservation | None = read_reservation(reservation_id, text)
+        elif state is not None and _state_at(text, now_ms) != state:
+            return None
+        else:
+            found = await self._pieces.reservation(reservation_id)
+        if found is None or (channel and found.channel != channel):
+            return None
+        return found if state is None or found.state_at(now_ms) is state else None
 
     async def _with_references(self, home: int, sets: list[tuple[str, str]], now_ms: int) -> dict[str, str]:
         (members,) = await self._calls.read(("SINTER", *(keys.references(home, kind, ref) for kind, ref in sets)))
@@ -71,7 +85,17 @@ class Listing(Inspection):
 
     def _record_keys(self, home: int, now_ms: int) -> list[str]:
         # live ones first: a reservation that closes between two reads is then seen closed, not twice and not never
-        return [keys.reservations(home), *(keys.closed(home, period) for period in self._periods(now_ms))]
+        periods = self.periods(now_ms)
+        if self._pieces is not None:
+            return [keys.heads(home), *(keys.closed_heads(home, period) for period in periods)]
+        return [keys.reservations(home), *(keys.closed(home, period) for period in periods)]
+
+
+def _state_at(head: str, now_ms: int) -> str:
+    """The state that counts at `now_ms` by a head."""
+    state, _, _, expires_at, _ = head.split("\t", 4)
+    is_over = state == ReservationState.HELD.value and now_ms >= int(expires_at) * 1000
+    return ReservationState.EXPIRED.value if is_over else state
 
 
 def _place(after: str, partitions: int) -> tuple[int, str]:

@@ -35,19 +35,20 @@ class Packer:
 
     def __init__(self, partitions: int, settings: StoreSettings, retention_seconds: int) -> None:
         self._partitions = partitions
-        self._head = [retention_seconds, settings.log_length_max, settings.count_window_seconds * 1000]
+        self.head = [retention_seconds, settings.log_length_max, settings.count_window_seconds * 1000]
+        """What every message begins with."""
 
     def _of(self, name: str) -> int:
         return crc32(name.encode()) % self._partitions
 
     def _message(self, touched: Iterable[int], *rest: object) -> bytes:
-        packed: bytes = msgpack.packb([*self._head, list(touched), *rest])
+        packed: bytes = msgpack.packb([*self.head, list(touched), *rest])
         return packed
 
     def reserve(self, requests: Sequence[ReserveRequest]) -> tuple[list[int], bytes]:
         """The partitions of a batch of reservations, and its message."""
         of = self._of
-        lists = _Lists()
+        lists = CandidateLists()
         items: list[object] = []
         request_partitions, request_names, homes, ids = [], [], [], []
         touched: dict[int, None] = {}
@@ -76,20 +77,11 @@ class Packer:
             )
             texts = [request.request_id, request.fingerprint, reservation_id, channel, customer, order, cart]
             for line in request.lines:
-                place = lists.place_of(line.candidates)
-                sku, quantity, to = line.sku, line.quantity, line.destination
+                sku, to = line.sku, line.destination
                 partition = of(sku)
                 touched[partition] = None
                 texts += (line.line_id, sku, to.country, to.postal_code, to.location)
-                items += (
-                    partition,
-                    sku,
-                    quantity,
-                    f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
-                    f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t",
-                    _ways_of(line),
-                    place,
-                )
+                items += line_item(line, partition, lists)
             checked(texts)
         message = self._message(touched, lists.columns, items, request_partitions, request_names, homes, ids)
         return list(touched.keys() | set(request_partitions)), message
@@ -98,39 +90,30 @@ class Packer:
         """The partitions of a batch of changes as far as they are known, and its message."""
         items: list[object] = []
         for change in changes:
-            items += (*_head_of(change), len(change.lines))
+            items += (*head_of(change), len(change.lines))
             for line in change.lines:
                 items += (line.line_id, line.location, line.quantity)
         return self._changes(changes, items)
 
     def place(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of amendments or rebindings as far as they are known, and its message."""
-        lists = _Lists()
+        lists = CandidateLists()
         items: list[object] = []
         added: set[int] = set()
         for change in changes:
-            fingerprint, channel, expected, _, order_ref = _head_of(change)
-            lines = len(change.placements) + len(change.added)
-            items += (fingerprint, channel, expected, int(change.borrows), order_ref, lines)
-            for line in change.placements:
-                checked((line.line_id, line.named_location))
-                place = lists.place_of(line.candidates)
-                items.append((line.line_id, line.quantity, line.named_location, _ways_of(line), place))
+            items += (*placing_head_of(change), len(change.placements) + len(change.added))
+            items += (placement_item(line, lists) for line in change.placements)
             for new in change.added:
-                texts = (new.fulfilment, new.destination.country, new.destination.postal_code, new.destination.location)
-                checked((new.line_id, new.sku, new.named_location, *texts))
-                partition, place = self._of(new.sku), lists.place_of(new.candidates)
+                partition = self._of(new.sku)
                 added.add(partition)
-                head = (new.line_id, new.quantity, new.named_location, _ways_of(new), place)
-                items.append((*head, partition, new.sku, *texts, _future(new.future)))
+                items.append(added_item(new, new.line_id, partition, lists))
         return self._changes(changes, items, added, lists.columns)
 
     def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of hand-overs as far as they are known, and its message."""
         items: list[object] = []
         for change in changes:
-            checked((change.to_channel, change.to_customer_ref))
-            items += (*_head_of(change), 1, (change.to_channel, change.to_customer_ref, int(change.borrows)))
+            items += (*head_of(change), 1, hand_over_item(change))
         return self._changes(changes, items)
 
     def _changes(
@@ -145,7 +128,11 @@ class Packer:
         message = self._message(known, items, request_partitions, request_names, homes, ids, *more)
         return list(known.union(request_partitions)), message
 
-    def movements(self, movements: Sequence[Movement]) -> tuple[list[int], bytes]:
+    def movements_of_one(self, movements: Sequence[Movement]) -> tuple[list[int], bytes]:
+        """The same for movements of one partition, which then remembers their events too."""
+        return self.movements(movements, self._of(movements[0].sku))
+
+    def movements(self, movements: Sequence[Movement], remembered_in: int | None = None) -> tuple[list[int], bytes]:
         """The partitions of a batch of movements, and its message."""
         items: list[str | int] = []
         event_partitions, events, reasons = [], [], []
@@ -154,7 +141,7 @@ class Packer:
             event = f"{movement.source}\t{movement.event_id}"
             partition = self._of(movement.sku)
             touched[partition] = None
-            event_partitions.append(self._of(event))
+            event_partitions.append(self._of(event) if remembered_in is None else remembered_in)
             events.append(event)
             reasons.append(f"{movement.reason}\t{movement.reference}")
             checked(
@@ -181,7 +168,11 @@ class Packer:
         message = self._message(touched, items, event_partitions, events, reasons)
         return list(touched.keys() | set(event_partitions)), message
 
-    def incoming(self, changes: Sequence[IncomingChange]) -> tuple[list[int], bytes]:
+    def incoming_of_one(self, changes: Sequence[IncomingChange]) -> tuple[list[int], bytes]:
+        """The same for changes of one partition, which then remembers their events too."""
+        return self.incoming(changes, self._of(changes[0].sku))
+
+    def incoming(self, changes: Sequence[IncomingChange], remembered_in: int | None = None) -> tuple[list[int], bytes]:
         """The partitions of a batch of changes of receipts, and its message."""
         items: list[str | int] = []
         event_partitions, events = [], []
@@ -190,7 +181,7 @@ class Packer:
             event = f"{change.source}\t{change.request_id}"
             partition = self._of(change.sku)
             touched[partition] = None
-            event_partitions.append(self._of(event))
+            event_partitions.append(self._of(event) if remembered_in is None else remembered_in)
             events.append(event)
             checked((change.source, change.request_id, change.sku, change.location, change.receipt_id))
             items += (
@@ -217,7 +208,7 @@ class Packer:
         return [partition], self._message([partition], partition, number)
 
 
-class _Lists:
+class CandidateLists:
     """The lists of candidates of a message; lines that share a list send it once."""
 
     def __init__(self) -> None:
@@ -233,7 +224,43 @@ class _Lists:
         return place
 
 
-def _head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
+def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple[object, ...]:
+    """A line to take, as lua/reserve.lua has it."""
+    sku, quantity, to = line.sku, line.quantity, line.destination
+    fields = (
+        f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
+        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t"
+    )
+    return partition, sku, quantity, fields, _ways_of(line), lists.place_of(line.candidates)
+
+
+def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
+    """A line to amend or rebind, as lua/amend.lua has it."""
+    checked((line.line_id, line.named_location))
+    return line.line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates)
+
+
+def added_item(line: LineRequest, line_id: str, partition: int, lists: CandidateLists) -> tuple[object, ...]:
+    """A line to add, as lua/amend.lua has it."""
+    texts = (line.fulfilment, line.destination.country, line.destination.postal_code, line.destination.location)
+    checked((line_id, line.sku, line.named_location, *texts))
+    head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates))
+    return (*head, partition, line.sku, *texts, _future(line.future))
+
+
+def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:
+    """The one line of a hand-over, as lua/amend.lua has it."""
+    checked((change.to_channel, change.to_customer_ref))
+    return change.to_channel, change.to_customer_ref, int(change.borrows)
+
+
+def placing_head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
+    """The fields of an amendment or rebinding before its line count."""
+    fingerprint, channel, expected, _, order_ref = head_of(change)
+    return fingerprint, channel, expected, int(change.borrows), order_ref
+
+
+def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
     expected = -1 if change.expected_revision is None else change.expected_revision

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
 from invengine.domain.stock import LedgerEntry, Position
 from invengine.store import keys
 from invengine.store.calls import Calls
+from invengine.store.heads import Head
 from invengine.store.node import Command
 from invengine.store.records import (
     LogEntry,
@@ -35,12 +36,26 @@ ROWS_PER_ENTRY = 65_536
 """A place in a ledger is revision x this + place in the entry, from 1."""
 
 
+class ReservationReader(Protocol):
+    """Reads reservations that are not kept as one record."""
+
+    async def reservation(self, reservation_id: str) -> Reservation | None:
+        """A reservation, live or closed within retention."""
+
+    async def head(self, home: int, reservation_id: str) -> Head | None:
+        """The head of a reservation, live or closed within retention."""
+
+    async def faults(self, partition: int) -> list[str]:
+        """What heads and pieces of a partition do not agree about."""
+
+
 class Reads:
     """The reading half of the store."""
 
     def __init__(self, calls: Calls, identity: StoreIdentity) -> None:
         self._calls = calls
         self._retention_seconds = identity.retention_seconds
+        self._pieces: ReservationReader | None = None
         self.partitions = identity.partitions
         self.store_id = identity.store_id
         self.is_whole = calls.topology.is_whole
@@ -71,11 +86,21 @@ class Reads:
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
         """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""
-        home = self._of(reservation_id)
+        if self._pieces is not None:
+            return await self._pieces.reservation(reservation_id)
+        return await self.record(self._of(reservation_id), reservation_id)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a reservation is a head and its pieces, not one record."""
+        return self._pieces is not None
+
+    async def record(self, home: int, reservation_id: str) -> Reservation | None:
+        """The record with this id at a partition, live or closed within retention: a reservation or a piece of one."""
         text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
         if text is None:
             found = await self._calls.read(
-                *(("HGET", keys.closed(home, period), reservation_id) for period in self._periods(milliseconds(time)))
+                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(milliseconds(time)))
             )
             text = next(filter(None, found), None)
         return read_reservation(reservation_id, text.decode()) if text else None
@@ -162,6 +187,19 @@ class Reads:
         async for chunk in self._scan_hash(keys.reservations(partition)):
             yield chunk
 
+    async def live_heads(self, partition: int) -> AsyncIterator[list[tuple[str, str]]]:
+        """Id and head of the live reservations in pieces of a home partition, in chunks; one may come twice."""
+        async for chunk in self._scan_hash(keys.heads(partition)):
+            yield chunk
+
+    async def head(self, partition: int, reservation_id: str) -> Head | None:
+        """The head of a reservation in pieces, live or closed within retention."""
+        return None if self._pieces is None else await self._pieces.head(partition, reservation_id)
+
+    async def torn_reservations(self, partition: int) -> list[str]:
+        """Sentences about the heads and pieces of a partition that do not agree; none where there are no such."""
+        return [] if self._pieces is None else await self._pieces.faults(partition)
+
     async def snapshot_holds(self) -> AsyncIterator[list[LogEntry]]:
         """Rows `H` of all held units, in chunks: entries of revision 0 whose partition is that of the SKU."""
         for home in range(self.partitions):
@@ -200,15 +238,21 @@ class Reads:
     def _of(self, name: str) -> int:
         return partition_of(name, self.partitions)
 
-    def _periods(self, now_ms: int) -> tuple[int, int, int]:
+    def periods(self, now_ms: int) -> tuple[int, int, int]:
+        """Where something closed within retention may be."""
         # the next one too: the clock may have passed its start since it was asked
         current = now_ms // 1000 // self._retention_seconds
         return current, current - 1, current + 1
 
     async def _scan_hash(self, key: str) -> AsyncIterator[list[tuple[str, str]]]:
+        async for chunk in self.scan_hash(key):
+            yield [(name.decode(), text.decode()) for name, text in chunk]
+
+    async def scan_hash(self, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """Fields and values of a hash, in chunks; one may come twice."""
         async for flat in self._calls.scan(("HSCAN", key), ("COUNT", SCAN_COUNT), key=key):
             if flat:
-                yield [(name.decode(), text.decode()) for name, text in as_dict(flat).items()]
+                yield list(as_dict(flat).items())
 
 
 def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
@@ -18,6 +19,16 @@ from invengine.domain.orders import (
 from invengine.domain.stock import Position
 
 OutcomeT = TypeVar("OutcomeT")
+
+
+class Atomicity(Enum):
+    """How much one call can see and change in one step."""
+
+    WHOLE = auto()
+    """All of the store: one Redis, with replicas or not."""
+
+    PARTITION = auto()
+    """One partition: Redis Cluster, which may keep each on another machine."""
 
 
 @dataclass(frozen=True, slots=True)

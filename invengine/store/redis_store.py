@@ -22,15 +22,17 @@ from invengine.store import answers, keys
 from invengine.store.answers import Answer
 from invengine.store.calls import Calls
 from invengine.store.payload import Packer
-from invengine.store.records import LogEntry, LogTrimmed, StoreSettings, Written
+from invengine.store.pieces import Pieces
+from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
 from invengine.store.schedule import Schedule
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.topology import Topology
 
-__all__ = ["LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
+__all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
 
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
+SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange)
 
 RESERVATIONS_PER_CALL = 100
 LINES_PER_CALL = 500
@@ -45,6 +47,7 @@ _COVER_FIRST = b"COVER_FIRST"
 _SEND_AGAIN = b"SEND_AGAIN"
 _APPLIED = b"APPLIED"
 _BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_change_incoming
+_PREFIX = "invengine_"
 
 
 class RedisStore(Schedule):
@@ -55,30 +58,49 @@ class RedisStore(Schedule):
     call itself raises StoreUnavailable or StoreFull (nothing was changed) or OutcomeUnknown (repeat it).
     """
 
-    def __init__(self, calls: Calls, identity: StoreIdentity, settings: StoreSettings) -> None:
+    def __init__(
+        self, calls: Calls, identity: StoreIdentity, settings: StoreSettings, atomicity: Atomicity = Atomicity.WHOLE
+    ) -> None:
         super().__init__(calls, identity)
         self._packer = Packer(identity.partitions, settings, identity.retention_seconds)
+        self._pieces: Pieces | None = None
+        if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
+            self._pieces = Pieces(calls, self, self._packer.head)
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
     @classmethod
     async def open(
-        cls, server: Redis | Topology, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
+        cls,
+        server: Redis | Topology,
+        *,
+        partitions: int = 64,
+        settings: StoreSettings = DEFAULT_SETTINGS,
+        atomicity: Atomicity | None = None,
     ) -> RedisStore:
         """The store in these servers, made with `partitions` where there is none yet.
 
         A client of one Redis answers bytes (decode_responses off); its own retries are switched off, since the store
         repeats by itself. StoreUnsuitable, StoreUnavailable.
         """
-        return cls(*await open_calls(server, partitions, settings), settings)
+        calls, identity = await open_calls(server, partitions, settings)
+        if atomicity is None:
+            atomicity = Atomicity.WHOLE if calls.topology.is_whole else Atomicity.PARTITION
+        return cls(calls, identity, settings, atomicity)
 
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
-        """Apply movements in order, each on its own."""
+        """Apply movements in order, each on its own; where a call sees one partition, in order within each."""
+        if self._pieces is not None:
+            return await self._by_partition(
+                "invengine_post_movements_of_one", movements, self._packer.movements_of_one, answers.moved
+            )
         return await self._write(
             "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, answers.moved
         )
 
     async def reserve(self, requests: Sequence[ReserveRequest]) -> Written[ReservationAnswer | InventoryError]:
         """Set units aside, each request on its own."""
+        if self._pieces is not None:
+            return await self._pieces.reserve(requests)
         return await self._write(
             "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, answers.reserved
         )
@@ -109,18 +131,29 @@ class RedisStore(Schedule):
 
     async def hand_over(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Reservations get another channel or customer."""
+        if self._pieces is not None:
+            return await self._pieces.change("hand_over", changes)
         return await self._write(
             "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
 
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
         """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
+        if self._pieces is not None:
+            return await self._pieces.expire_due(partition, limit)
         touched, message = self._packer.sweep(partition, limit)
         tally: _Tally[str] = _Tally()
         more, *expired = tally.note(await self._call("invengine_expire", touched, message))
         await self._cover(tally)
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
         return tally.written(), more == 1
+
+    async def finish_unfinished(self, partition: int) -> Written[str]:
+        """Bring to an end what servers that are gone began and left at a partition; the reservations.
+
+        There is such only where a reservation takes several steps.
+        """
+        return Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
 
     async def forget_old(self, partition: int) -> int:
         """Drop what is past retention from a partition; how many closed reservations that were."""
@@ -132,7 +165,14 @@ class RedisStore(Schedule):
         return forgotten
 
     async def change_incoming(self, changes: Sequence[IncomingChange]) -> Written[IncomingOutcome | InventoryError]:
-        """Change the schedule of receipts, each on its own in order; one with many pegs is done in several steps."""
+        """Change the schedule of receipts, each on its own in order; one with many pegs is done in several steps.
+
+        Where a call sees one partition, in order within each.
+        """
+        if self._pieces is not None:
+            return await self._by_partition(
+                "invengine_change_incoming_of_one", changes, self._packer.incoming_of_one, answers.rescheduled
+            )
         return await self._write(
             "invengine_change_incoming", changes, _movements_that_fit, self._packer.incoming, answers.rescheduled
         )
@@ -148,12 +188,49 @@ class RedisStore(Schedule):
     async def _change(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
+        if self._pieces is not None:
+            return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _changes_that_fit, self._packer.change, answers.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
+        if self._pieces is not None:
+            return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _placings_that_fit, self._packer.place, answers.changed)
+
+    async def _by_partition(
+        self,
+        function: str,
+        items: Sequence[SkuItemT],
+        pack: Callable[[Sequence[SkuItemT]], tuple[list[int], bytes]],
+        outcome: Callable[[SkuItemT, Answer], OutcomeT],
+    ) -> Written[OutcomeT]:
+        """Have items written with one sequence of calls per partition of their SKUs, all partitions at once."""
+        places: dict[int, list[int]] = {}
+        for place, item in enumerate(items):
+            places.setdefault(self._of(item.sku), []).append(place)
+        parts: list[Written[OutcomeT] | BaseException] = await asyncio.gather(
+            *(
+                self._write(function, [items[place] for place in there], _movements_that_fit, pack, outcome)
+                for there in places.values()
+            ),
+            return_exceptions=True,
+        )
+        failed = [part for part in parts if isinstance(part, BaseException)]
+        if failed:
+            if len(failed) < len(parts) and isinstance(failed[0], Unavailable | Exhausted):
+                raise OutcomeUnknown(str(failed[0])) from failed[0]  # other partitions have theirs
+            raise failed[0]
+        outcomes: dict[int, OutcomeT] = {}
+        written: Written[OutcomeT] = Written([])
+        for there, part in zip(places.values(), parts, strict=True):
+            assert isinstance(part, Written)
+            outcomes.update(zip(there, part.outcomes, strict=True))
+            written.revisions.update(part.revisions)
+            written.entries.extend(part.entries)
+        now_ms = max((part.now_ms for part in parts if isinstance(part, Written)), default=0)
+        return Written([outcomes[place] for place in range(len(items))], written.revisions, written.entries, now_ms)
 
     async def _write(
         self,
@@ -202,9 +279,10 @@ class RedisStore(Schedule):
         return reply
 
     async def _cover(self, tally: _Tally[OutcomeT]) -> None:
+        function = "invengine_cover" if self._pieces is None else "invengine_cover_of_one"
         while tally.uncovered:
             touched, message = self._packer.cover(*tally.uncovered.pop(0))
-            tally.note(await self._call("invengine_cover", touched, message))
+            tally.note(await self._call(function, touched, message))
 
     async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
         more = True

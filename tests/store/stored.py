@@ -24,6 +24,11 @@ class Stored:
     receipts: dict[Source, Receipt] = field(default_factory=dict)
     revisions: list[int] = field(default_factory=list)
     records: dict[str, str] = field(default_factory=dict)
+    """Of live reservations, by id; where they are in pieces, one piece of each."""
+
+    pieces: list[tuple[str, str]] = field(default_factory=list)
+    """Id and text of all live records."""
+
     broken_rows: dict[tuple[int, str], str] = field(default_factory=dict)
     broken: dict[tuple[int, str], BrokenPromise] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
@@ -32,7 +37,7 @@ class Stored:
         """Units that live reservations have open: on hand by position, pegged by receipt (without id: backordered)."""
         reserved: Counter[Place] = Counter()
         promised: Counter[Source] = Counter()
-        for reservation_id, text in self.records.items():
+        for reservation_id, text in self.pieces:
             for its in open_allocations(reservation_id, text)[2]:
                 assert 0 <= its.source.fenced <= its.units
                 if its.is_on_hand:
@@ -59,13 +64,14 @@ async def read_stored(client: Redis, partitions: int, skus: Iterable[str]) -> St
         stored.positions |= {(sku, place): read_position(value.encode()) for place, value in _text(next(answers))}
         stored.receipts |= {(sku, *_two(name)): _receipt(sku, name, value) for name, value in _text(next(answers))}
     for partition in range(partitions):
-        stored.records |= dict(_text(next(answers)))
+        stored.pieces += _text(next(answers))
         stored.broken_rows |= {(partition, leg): value for leg, value in _text(next(answers))}
         stored.waiting |= {sku: int(units) for sku, units in _text(next(answers))}
         stored.revisions.append(int(next(answers) or 0))
+    stored.records = dict(stored.pieces)
     legs = {
         (its.partition, str(its.leg)): its
-        for name, text in stored.records.items()
+        for name, text in stored.pieces
         for its in open_allocations(name, text)[2]
     }
     for leg, row in stored.broken_rows.items():

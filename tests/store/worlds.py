@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from invengine.errors import InventoryError
 from invengine.store.library import Library
-from invengine.store.redis_store import RedisStore, StoreSettings
+from invengine.store.redis_store import Atomicity, RedisStore, StoreSettings
 
 CLOCK_KEY = "test:clock"
 _CLOCK = b"""  local time = call('TIME')
@@ -19,12 +19,20 @@ _CLOCK = b"""  local time = call('TIME')
 """
 _TEST_CLOCK = b"""  return number(call('GET', 'test:clock'))
 """
+_FIXED_CLOCK = """  return {now_ms}
+"""
 
 
 def with_test_clock(library: Library) -> Library:
     """The library with its one clock replaced by a key that the test sets."""
     assert library.code.count(_CLOCK) == 1
     return Library(library.code.replace(_CLOCK, _TEST_CLOCK))
+
+
+def with_fixed_clock(library: Library, now_ms: int) -> Library:
+    """The library with its one clock standing still, for servers where a function cannot read a key of the test."""
+    assert library.code.count(_CLOCK) == 1
+    return Library(library.code.replace(_CLOCK, _FIXED_CLOCK.format(now_ms=now_ms).encode()))
 
 
 class Clock:
@@ -50,15 +58,28 @@ class World:
 
 
 def opened(
-    url: str, monkeypatch: Any, *, partitions: int = 4, settings: StoreSettings | None = None, **replaced: str
+    url: str,
+    monkeypatch: Any,
+    *,
+    partitions: int = 4,
+    settings: StoreSettings | None = None,
+    atomicity: Atomicity = Atomicity.WHOLE,
+    **replaced: str,
 ) -> AbstractAsyncContextManager[World]:
     """A new store in the (empty) server at `url`; `replaced` are other numbers for constants of the library."""
     settings = settings or StoreSettings(retention_seconds=864_000, count_window_seconds=3_600)
-    return _opened(url, monkeypatch, partitions, settings, replaced)
+    return _opened(url, monkeypatch, partitions, settings, atomicity, replaced)
 
 
 @asynccontextmanager
-async def _opened(url: str, monkeypatch: Any, partitions: int, settings: StoreSettings, replaced: dict[str, str]):
+async def _opened(
+    url: str,
+    monkeypatch: Any,
+    partitions: int,
+    settings: StoreSettings,
+    atomicity: Atomicity,
+    replaced: dict[str, str],
+):
     client = redis.asyncio.from_url(url)
     try:
         library = with_test_clock(Library.packaged())
@@ -68,7 +89,7 @@ async def _opened(url: str, monkeypatch: Any, partitions: int, settings: StoreSe
         clock = Clock(client)
         seconds, _ = await client.time()
         await clock.set(int(seconds) * 1000)
-        store = await RedisStore.open(client, partitions=partitions, settings=settings)
+        store = await RedisStore.open(client, partitions=partitions, settings=settings, atomicity=atomicity)
 
         async def now_ms() -> int:
             return clock.now_ms

@@ -57,17 +57,6 @@ local function added_line(lines, by_id, asked)
   return line
 end
 
--- Units that a line has, and how many of them are open. What was given back before is forgotten from here on.
-local function units_of(line)
-  local has, open = 0, 0
-  for a = 1, #line.allocations do
-    local allocation = line.allocations[a]
-    allocation.quantity, allocation.released = allocation.quantity - allocation.released, 0
-    has, open = has + allocation.quantity, open + open_of(allocation)
-  end
-  return has, open
-end
-
 -- What an amendment gives back and wants, of the record as it is now: as moving.decide asks for it.
 local function plan_amendment(record, items, at, lists)
   local lines, by_id = lines_of(record)
@@ -81,7 +70,7 @@ local function plan_amendment(record, items, at, lists)
     if not line then
       return nil, refusal or { 'LINE_NOT_FOUND', n }
     end
-    local has, open = units_of(line)
+    local has, open = moving.units_of(line)
     local back = has - units
     if back > open then
       return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open, back }
@@ -113,6 +102,8 @@ local function amend_record(record, items, at, lists)
   end
   return nil, moving.carry_out(record, lines, gives, wants, 'AMEND', items[at + 1])
 end
+
+verbs.amend = amend_record
 
 -- Lines get new quantities, and lines are added: all of it or nothing. What is given back leaves the line's last
 -- allocations first; what is taken comes from the line's own locations first. Refuses with LINE_NOT_FOUND, line |
@@ -238,6 +229,8 @@ local function hand_over_record(record, items, at)
   set_reference(record, CUSTOMER_REF, 'customer:', to[2])
   return nil, seconds == 0 and concat(record, '\t') == before
 end
+
+verbs.rebind, verbs.hand_over = rebind_record, hand_over_record
 
 -- The open units of lines move to other locations: all of them or none. Refuses with LINE_NOT_FOUND, line |
 -- INSUFFICIENT_STOCK, line_id, sku, location named, units to move, available, ...

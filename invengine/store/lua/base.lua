@@ -1,10 +1,11 @@
 #!lua name=invengine
--- Version 3. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 4. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, records, receipts, expiry, cover,
--- movements, incoming, keeping, taking, reserve, changes, moving, amend. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this
--- call, so that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written
--- before all is decided, because Redis rolls nothing back.
+-- movements, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads, operations.
+-- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
+-- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
+-- because Redis rolls nothing back.
 --
 -- Keys, record and row formats: README.md.
 
@@ -14,8 +15,6 @@ local byte, call, concat, find, floor, format, gmatch, match, message_of, number
 local UNITS_MAX = 9007199254740991 -- 2^53-1: doubles are exact up to here
 local AHEAD_MS = 600000 -- a movement is at most so far ahead of this clock; the services allow half of it
 local WORK_MAX = 600 -- positions and records handled before the rest of a batch is left to the next call: 10 ms
-local TRIM_EVERY = 128 -- revisions between two trims of a log
-local SPREAD_MAX = 4000 -- values handed to one command; Lua fails at 8,000
 
 -- The state of the running call. Nothing here outlives it: `begin` replaces all of it.
 local now_ms, now_s, now_text -- taken once per call
@@ -34,6 +33,10 @@ local hash_writes, hash_writes_of -- what to HSET: a list of { partition, suffix
 local hash_drops -- a list of { key, field }
 local set_changes -- a list of { SADD or SREM, key, member }
 local state_changes -- reservation state -> how many more
+-- Of this call: nil where records are whole reservations, else how pieces are changed.
+local piece -- { may_close = a piece without open units is closed, expires_at = second, carry_out = in place
+-- of moving's }
+local verbs = {} -- name -> the function that changes a record: (record, items, at, lists) as `change` says
 local tags = {} -- partition -> '{pN}:'; a pure function of the number, so it may outlive a call
 local digits, padded = {}, {} -- 0..999 -> its text, and the same with leading zeros; likewise
 
@@ -88,9 +91,15 @@ local function clock()
   return time[1] * 1000 + floor(time[2] / 1000)
 end
 
+local begin, of_pieces
+
+do -- Lua allows 200 local names at once: what only these use ends with them
+local next_piece -- of the call that comes
+
 -- Starts a call: unpacks its message and reads the revisions of the partitions that it names.
 --   message  { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
-local function begin(args)
+function begin(args)
+  piece, next_piece = next_piece, nil
   if not call then
     bind()
   end
@@ -117,6 +126,15 @@ local function begin(args)
     end
   end
   return message
+end
+
+-- A function whose calls see one partition: its records are pieces of reservations, whose heads may be elsewhere.
+function of_pieces(callback)
+  return function(keys, args)
+    next_piece = { may_close = false }
+    return callback(keys, args)
+  end
+end
 end
 
 -- The rows of a partition that changes in this call; its revision rises with the first.
@@ -215,21 +233,32 @@ local write_records -- set by records.lua
 local write_receipts -- set by receipts.lua
 local write_expiry -- set by expiry.lua
 
+local set_fields, append
+
+do
+local SPREAD_MAX = 4000 -- values handed to one command; Lua fails at 8,000
+
 -- Sets fields of a hash, in as many parts as Lua can hand over. `values` is field, value, field, value and so on.
-local function set_fields(key, values)
+function set_fields(key, values)
   for from = 1, #values, SPREAD_MAX do
     call('HSET', key, spread(values, from, math.min(from + SPREAD_MAX - 1, #values)))
   end
 end
 
 -- Appends to a list, likewise. Returns how long it is then.
-local function append(key, entries)
+function append(key, entries)
   local length
   for from = 1, #entries, SPREAD_MAX do
     length = call('RPUSH', key, spread(entries, from, math.min(from + SPREAD_MAX - 1, #entries)))
   end
   return length
 end
+end
+
+local finish
+
+do
+local TRIM_EVERY = 128 -- revisions between two trims of a log
 
 local function write_hashes()
   for i = 1, #hash_writes do
@@ -250,7 +279,7 @@ end
 --   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed. The
 --            last outcome is COVER_FIRST, partition, sku, location, ... where backorders wait for units that are free:
 --            have them covered (invengine_cover) before anything else
-local function finish(outcomes, home)
+function finish(outcomes, home)
   write_positions()
   write_records()
   write_receipts()
@@ -286,4 +315,5 @@ local function finish(outcomes, home)
     outcomes[#outcomes + 1] = { 'COVER_FIRST', spread(uncovered) }
   end
   return pack({ now_ms, answered, outcomes })
+end
 end

@@ -11,7 +11,9 @@ local CHANGE_SIZE = 6 -- fields of an item before its lines
 -- Records another reference, empty to keep the one there is; the set that lists by it follows.
 local function set_reference(record, place, kind, reference)
   local before = record[place]
-  if reference ~= '' and reference ~= before then
+  if piece and reference ~= '' then -- the sets are at the head
+    record[place] = reference
+  elseif reference ~= '' and reference ~= before then
     local set = tags[record.home] .. kind
     if before ~= '' then
       set_changes[#set_changes + 1] = { 'SREM', set .. before, record.id }
@@ -25,7 +27,8 @@ local function extend_record(record, items, at)
   if record[STATE] ~= 'HELD' then
     return { 'RESERVATION_CONFIRMED' }
   end
-  local expires_at = text_of(math.ceil(now_ms / 1000) + given(items[at + 3], 1))
+  -- all pieces of a reservation expire at the same second, which its head chose
+  local expires_at = text_of(piece and piece.expires_at or math.ceil(now_ms / 1000) + given(items[at + 3], 1))
   record[EXPIRES_AT] = expires_at
   local entry = text_of(record.home) .. '\t' .. record.id
   each_allocation(record, function(line, allocation)
@@ -46,8 +49,12 @@ local function kind_of(source)
   return source == '?' and 1 or is_on_hand(source) and 3 or 2
 end
 
--- A record with nothing open any more is closed: FULFILLED when something of it left, else RELEASED.
+-- A record with nothing open any more is closed: FULFILLED when something of it left, else RELEASED. A piece only where
+-- it is the whole reservation.
 local function close_if_done(record)
+  if piece and not piece.may_close then
+    return
+  end
   local fulfilled = false
   local is_open = each_allocation(record, function(_, allocation)
     fulfilled = fulfilled or record[allocation + FULFILLED] ~= '0'
@@ -310,6 +317,8 @@ local function fulfil_record(record, items, at)
   close_if_done(record)
   return nil, #plan == 0
 end
+
+verbs.confirm, verbs.extend, verbs.release, verbs.fulfil = confirm_record, extend_record, release_record, fulfil_record
 
 -- HELD becomes CONFIRMED and does not expire any more. Refuses with RESERVATION_CONFIRMED.
 redis.register_function({

@@ -1,6 +1,7 @@
 -- Units that arrive or become free: pegged and backordered allocations become reserved ones.
 
--- The allocation of an entry of a queue, if it still waits for units of the receipt. A hold that is over is expired.
+-- The allocation of an entry of a queue, if it still waits for units of the receipt. A hold that is over is expired; a
+-- piece counts until its head has said that it is over: then what it got here becomes free like all it has.
 --   returns  record, lines and lines by id as lines_of gives them, line, allocation; or nil
 local function waiting_allocation(receipt, home, id, leg)
   local record = records[id]
@@ -10,9 +11,9 @@ local function waiting_allocation(receipt, home, id, leg)
   end
   if not record or (record[STATE] ~= 'HELD' and record[STATE] ~= 'CONFIRMED') then
     return nil
-  elseif record[STATE] == 'HELD' and whole(record[EXPIRES_AT]) <= now_s then
+  elseif not piece and record[STATE] == 'HELD' and whole(record[EXPIRES_AT]) <= now_s then
     if units_are_reserved(record) then
-      expire_record(record)
+      expire_record(record, 'EXPIRE', 'EXPIRED')
     end
     return nil
   end
@@ -121,19 +122,20 @@ end
 --   keys   {pN}:log of the partition; those of the reservations are derived
 --   args   1 message: { ..., { partition }, partition, sku, location }
 --   reply  outcomes {}, with COVER_FIRST when there is more to do
+local function cover(_, args)
+  local message = begin_call(args)
+  local partition = message[5]
+  begin_expiry(0)
+  local p = find_position(message[6], message[7], partition)
+  if p then
+    cover_position(p)
+    cover_raised()
+  end
+  return finish({}, partition)
+end
+
+redis.register_function({ function_name = 'invengine_cover', callback = cover, flags = { 'allow-oom' } })
 redis.register_function({
-  function_name = 'invengine_cover',
-  callback = function(_, args)
-    local message = begin_call(args)
-    local partition = message[5]
-    begin_expiry(0)
-    local p = find_position(message[6], message[7], partition)
-    if p then
-      cover_position(p)
-      cover_raised()
-    end
-    return finish({}, partition)
-  end,
-  flags = { 'allow-oom' },
+  function_name = 'invengine_cover_of_one', callback = of_pieces(cover), flags = { 'allow-oom' },
 })
 end

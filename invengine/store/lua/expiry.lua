@@ -2,17 +2,21 @@
 
 local EXPIRE_MAX = 500 -- reservations per call
 
+local begin_expiry, look_at, units_are_reserved, give_back, expire_record, expire_for
+local cover_raised -- set by cover.lua
+
+do -- Lua allows 200 local names at once: what only these use ends with them
 local buckets -- second -> partition -> entries to append to its bucket
 local bucket_cuts -- a list of { partition, second, entries read, whether these were all }
 local swept -- partition -> true: all that was due is expired; false: more is due
 local budget -- how many may still be expired by this call
 
-local function begin_expiry(limit)
+function begin_expiry(limit)
   buckets, bucket_cuts, swept, budget = {}, {}, {}, limit
 end
 
 -- Has a reservation looked at in a partition when `second` begins; `entry` is home TAB reservation_id.
-local function look_at(partition, second, entry)
+function look_at(partition, second, entry)
   local by_partition = buckets[second]
   if not by_partition then
     by_partition = {}
@@ -27,7 +31,7 @@ local function look_at(partition, second, entry)
 end
 
 -- Whether positions have reserved and receipts pegged what a record says is open; false only where data are damaged.
-local function units_are_reserved(record)
+function units_are_reserved(record)
   local taken = {}
   return not each_allocation(record, function(line, allocation)
     local units, source = open_units(record, allocation), record[allocation + SOURCE]
@@ -51,7 +55,7 @@ local function units_are_reserved(record)
 end
 
 -- Ends the setting aside of open units of an allocation: they are free, or promised to nobody any more.
-local function give_back(record, line, allocation, units, kind, channel_and_id)
+function give_back(record, line, allocation, units, kind, channel_and_id)
   local sku, location, partition = record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION])
   local source, left = record[allocation + SOURCE], open_units(record, allocation) - units
   record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
@@ -78,15 +82,16 @@ local function give_back(record, line, allocation, units, kind, channel_and_id)
   end
 end
 
-local function expire_record(record)
+-- The units of a record become free, and it is closed in `state`; `kind` is what its rows say.
+function expire_record(record, kind, state)
   local channel_and_id = record[CHANNEL] .. '\t' .. record.id
   each_allocation(record, function(line, allocation)
     local units = open_units(record, allocation)
     if units > 0 then
-      give_back(record, line, allocation, units, 'EXPIRE', channel_and_id)
+      give_back(record, line, allocation, units, kind, channel_and_id)
     end
   end)
-  record[STATE] = 'EXPIRED'
+  record[STATE] = state
   record_changed(record)
 end
 
@@ -119,7 +124,7 @@ local function expire_due(partition, expired)
       end
       if record and record[STATE] == 'HELD' and whole(record[EXPIRES_AT]) <= now_s then
         if units_are_reserved(record) then
-          expire_record(record)
+          expire_record(record, 'EXPIRE', 'EXPIRED')
           expired[#expired + 1] = id
         else -- one damaged record must not stop all others: it stays, and the integrity check names it
           redis.log(redis.LOG_WARNING, 'invengine: units of reservation ' .. id .. ' are missing')
@@ -129,12 +134,14 @@ local function expire_due(partition, expired)
   end
 end
 
-local cover_raised -- set by cover.lua
-
 -- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call, and
 -- covers backorders with what became free.
 --   returns  true when something was expired, then decide anew; nil when nothing was due; else the partition to sweep
-local function expire_for(partitions)
+function expire_for(partitions)
+  if piece then -- whether a piece is over is for the head to say: the caller asks it, and comes again
+    local first = call('ZRANGEBYSCORE', tags[partitions[1]] .. 'expiry', '-inf', text_of(now_s), 'LIMIT', 0, 1)
+    return first[1] and partitions[1] or nil
+  end
   local expired = {}
   for i = 1, #partitions do
     local partition = partitions[i]
@@ -175,7 +182,6 @@ write_expiry = function()
   end
 end
 
-do
 -- Expires holds of a partition whose time is over, oldest first.
 --   keys   {pN}:log of the partition; those of other partitions that the reservations touch are derived
 --   args   1 message: { ..., { partition }, partition, limit }

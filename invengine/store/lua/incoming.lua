@@ -315,4 +315,5 @@ local function change_incoming(_, args)
 end
 
 redis.register_function('invengine_change_incoming', change_incoming)
+redis.register_function('invengine_change_incoming_of_one', of_pieces(change_incoming)) -- all of one partition
 end

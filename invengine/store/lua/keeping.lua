@@ -26,23 +26,26 @@ redis.register_function('invengine_apply_network', apply_network)
 
 local FORGET_MAX = 500 -- reservations per call
 
--- Takes closed reservations of a period out of the sets of their references. Returns how many, and whether all are
--- done.
-local function forget_closed(tag, key)
-  local records = call('HSCAN', key, '0', 'COUNT', FORGET_MAX)[2]
+-- Takes closed reservations of a period out of the sets of their references: records, or heads, which have the same
+-- first fields. Returns how many (a piece is none), how many entries that were, and whether all are done.
+local function forget_closed(tag, key, is_head)
+  local records, count = call('HSCAN', key, '0', 'COUNT', FORGET_MAX)[2], 0
   for i = 1, #records, 2 do
     local fields = {}
     for field in gmatch(records[i + 1] .. '\t', '([^\t]*)\t') do
       fields[#fields + 1] = field
     end
-    for place, name in pairs({ [6] = 'customer:', [7] = 'order:', [8] = 'cart:' }) do
-      if fields[place] ~= '' then
-        call('SREM', tag .. name .. fields[place], records[i])
+    if is_head or fields[TOKEN] == '' then -- not a piece, whose references are at its head
+      count = count + 1
+      for place, name in pairs({ [6] = 'customer:', [7] = 'order:', [8] = 'cart:' }) do
+        if fields[place] ~= '' then
+          call('SREM', tag .. name .. fields[place], records[i])
+        end
       end
     end
     call('HDEL', key, records[i])
   end
-  return #records / 2, call('EXISTS', key) == 0
+  return count, #records / 2, call('EXISTS', key) == 0
 end
 
 -- Drops what is past retention from a partition: whole periods of events and requests, closed reservations by and by.
@@ -59,9 +62,11 @@ local function forget(_, args)
   while next_period <= last and steps < 1000 do
     local name = text_of(next_period)
     call('UNLINK', tag .. 'requests:' .. name, tag .. 'events:' .. name)
-    local count, is_done = forget_closed(tag, tag .. 'closed:' .. name)
-    forgotten, steps = forgotten + count, steps + 1 + count
-    if is_done then
+    call('UNLINK', tag .. 'undone:' .. name, tag .. 'aborted:' .. name)
+    local count, entries, is_done = forget_closed(tag, tag .. 'closed:' .. name, false)
+    local heads, head_entries, heads_are_done = forget_closed(tag, tag .. 'closed_heads:' .. name, true)
+    forgotten, steps = forgotten + count + heads, steps + 1 + entries + head_entries
+    if is_done and heads_are_done then
       call('SET', tag .. 'forgotten', name)
       next_period = next_period + 1
     end

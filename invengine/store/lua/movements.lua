@@ -212,4 +212,5 @@ local function post_movements(_, args)
 end
 
 redis.register_function('invengine_post_movements', post_movements)
+redis.register_function('invengine_post_movements_of_one', of_pieces(post_movements)) -- all of one partition
 end

@@ -21,6 +21,19 @@ local function back_to_fence(allocation, units)
   return math.max(0, out_of_fence - (open_of(allocation) - units)), channel
 end
 
+moving.back_to_fence = back_to_fence
+
+-- Units that a line has, and how many of them are open. What was given back before is forgotten from here on.
+function moving.units_of(line)
+  local has, open = 0, 0
+  for a = 1, #line.allocations do
+    local allocation = line.allocations[a]
+    allocation.quantity, allocation.released = allocation.quantity - allocation.released, 0
+    has, open = has + allocation.quantity, open + open_of(allocation)
+  end
+  return has, open
+end
+
 -- Units that a line is to take: an element of `wants`.
 function moving.want(line, units, asked, list)
   return { line = line, units = units, location = asked[3], split = asked[4], list = list }
@@ -135,7 +148,7 @@ local function shift_rows(record, line, allocation, p, units, fence_channel, kin
   end
 end
 
--- Gives units of an allocation back.
+-- Gives units of an allocation back; `given_back.fenced` of them to the ring-fence that they came out of, where it says.
 local function carry_back(record, given_back, kind, channel)
   local line, allocation, p, units = given_back.line, given_back.allocation, given_back.p, given_back.units
   if not p then
@@ -145,6 +158,7 @@ local function carry_back(record, given_back, kind, channel)
     return
   end
   local fenced_units, fence_channel = back_to_fence(allocation, units)
+  fenced_units = given_back.fenced or fenced_units
   note_pool(p)
   allocation.quantity = allocation.quantity - units
   set_reserved(p, reserved[p] - units)
@@ -156,11 +170,12 @@ local function carry_back(record, given_back, kind, channel)
 end
 
 -- Has a line take the units of a take.
+--   returns  the allocation that has them, how many came out of the taker's ring-fence
 local function carry_take(record, line, t, kind, channel)
-  local p, units, allocation = take_position[t], take_units[t], nil
+  local p, units, allocation, fenced_units = take_position[t], take_units[t], nil, 0
   rows_in(line.partition)
   if p then
-    local fenced_units = take_from_fence(p, taker, units)
+    fenced_units = take_from_fence(p, taker, units)
     allocation = allocation_at(line, location_of[p], fenced_units)
     allocation.quantity = allocation.quantity + units
     set_reserved(p, reserved[p] + units)
@@ -177,11 +192,17 @@ local function carry_take(record, line, t, kind, channel)
   if record[STATE] == 'HELD' then
     look_at(line.partition, record[EXPIRES_AT], text_of(record.home) .. '\t' .. record.id)
   end
+  return allocation, fenced_units
 end
+
+moving.carry_back, moving.carry_take = carry_back, carry_take
 
 -- Carries a decided item out: first what is given back, then the takes.
 --   returns  whether nothing changed
 function moving.carry_out(record, lines, gives, wants, kind, channel)
+  if piece and piece.carry_out then
+    return piece.carry_out(record, lines, gives, wants, kind, channel)
+  end
   local before = concat(record, '\t')
   for i = 1, #gives do
     if gives[i].units > 0 then

@@ -1,12 +1,13 @@
 -- Reservation records: an array of the fields of README.md, changed in place, plus the names below.
 
 local STATE, CHANNEL, EXPIRES_AT, REVISION, CUSTOMER_REF, ORDER_REF = 1, 2, 4, 5, 6, 7
-local LINE_COUNT, LINES = 10, 11 -- places in a record
+local TOKEN, LINE_COUNT, LINES = 9, 10, 11 -- places in a record
 local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 9, 10 -- places after the start of a line
 local LEG, QUANTITY, FULFILLED, RELEASED, SOURCE = 1, 2, 3, 4, 5 -- after the start of an allocation
 local ALLOCATION_FIELDS = 6
 
-local records -- reservation_id -> record, or false where there is none; record.id, .home, .was_state, .is_changed
+local records -- reservation_id -> record, or false where there is none; record.id, .home, .was_state, .is_changed, and
+-- .is_dropped where nothing of it is to stay
 local changed_records -- in order of first change
 
 local function begin_records()
@@ -107,7 +108,7 @@ local function record_changed(record)
   record[REVISION] = revision_texts[record.home]
   local text = concat(record, '\t')
   rows[#rows + 1] = 'R\t' .. record.id .. '\t' .. was .. '\t' .. text .. '\t\n'
-  if was ~= record[STATE] then
+  if was ~= record[STATE] and not piece then
     count_state(record[STATE], 1)
     if was == 'HELD' or was == 'CONFIRMED' then -- these two count what is, the others what became
       count_state(was, -1)
@@ -129,7 +130,9 @@ write_records = function()
       write_field(record.home, 'reservations', record.id, record.text)
     else
       hash_drops[#hash_drops + 1] = { tags[record.home] .. 'reservations', record.id }
-      write_field(record.home, closed_now, record.id, record.text)
+      if not record.is_dropped then
+        write_field(record.home, closed_now, record.id, record.text)
+      end
     end
   end
 end

@@ -1,5 +1,7 @@
 -- Reserving: new reservations.
 
+local reserving = {} -- what pieces.lua uses of this fragment
+
 do -- Lua allows 200 local names at once: what only this verb uses ends with it
 -- A line in the message: partition, sku, quantity, the line's fields of the record up to `future` with a TAB before and
 -- after, how it may be split and what it may take as `take_line` reads it, place in the lists.
@@ -126,6 +128,14 @@ local function record_item(items, at, line_count, home, id, head, tail, cause, e
   return text
 end
 
+-- Begins a call that reserves.
+function reserving.begin()
+  taking.begin()
+  held_count, second_of = 0, {}
+end
+
+reserving.decide_item, reserving.record_item, reserving.LINE_SIZE = decide_item, record_item, LINE_SIZE
+
 local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
 
 -- Reserves units: each item all or nothing, or as much as there is.
@@ -143,8 +153,7 @@ local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
 local function reserve(_, args)
   local message = begin_call(args)
   begin_expiry(EXPIRE_MAX)
-  taking.begin()
-  held_count, second_of = 0, {}
+  reserving.begin()
   local lists, items = message[5], message[6]
   local request_partitions, requests, homes, ids = message[7], message[8], message[9], message[10]
   local stored = look_up(request_partitions, requests, { requests_now, requests_before })

@@ -41,44 +41,6 @@ local function new_position(sku, location, partition)
   return p
 end
 
--- Splits the ring-fences off the text of a position.
---   returns  the text without them, units by channel, their sum; nil where it is none
-local function split_fences(text)
-  local numbers, rest = match(text, '^([%d,]+)(\t.+)$')
-  local fences, sum, length = {}, 0, 0
-  for channel, units in gmatch(rest or '', '\t([^\t]+)\t(%d+)') do
-    fences[channel] = whole(units)
-    sum, length = sum + fences[channel], length + #channel + #units + 2
-  end
-  if rest and length == #rest then
-    return numbers, fences, sum
-  end
-end
-
--- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range;
--- then the ring-fences.
-local function read_position(sku, location, partition, text)
-  local numbers, fences, sum = text, nil, nil
-  local units_text, set_aside_text, revision, counted_at = match(text, '^(%d+),(%d+),(%d+),(%d+)$')
-  if not units_text then
-    numbers, fences, sum = split_fences(text)
-    units_text, set_aside_text, revision, counted_at = match(numbers or '', '^(%d+),(%d+),(%d+),(%d+)$')
-  end
-  local units, set_aside = number(units_text), number(set_aside_text)
-  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or find(numbers, '%f[%d]0%d') then
-    broken('not a position at ' .. sku .. ' ' .. location, text)
-  end
-  local p = position_count + 1
-  position_count = p
-  if fences then
-    fences_of[p], fenced[p] = fences, sum
-  end
-  sku_of[p], location_of[p], partition_of[p] = sku, location, partition
-  on_hand[p], reserved[p], reserved_before[p] = units, set_aside, set_aside
-  on_hand_text[p], reserved_text[p], revised[p], counted_text[p] = units_text, set_aside_text, revision, counted_at
-  return p
-end
-
 local function set_on_hand(p, units)
   on_hand[p], on_hand_text[p] = units, text_of(units)
 end
@@ -155,8 +117,49 @@ local function places_in(sku)
   return places
 end
 
+local find_position, read_candidates
+
+do -- Lua allows 200 local names at once: what only these use ends with them
+-- Splits the ring-fences off the text of a position.
+--   returns  the text without them, units by channel, their sum; nil where it is none
+local function split_fences(text)
+  local numbers, rest = match(text, '^([%d,]+)(\t.+)$')
+  local fences, sum, length = {}, 0, 0
+  for channel, units in gmatch(rest or '', '\t([^\t]+)\t(%d+)') do
+    fences[channel] = whole(units)
+    sum, length = sum + fences[channel], length + #channel + #units + 2
+  end
+  if rest and length == #rest then
+    return numbers, fences, sum
+  end
+end
+
+-- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range;
+-- then the ring-fences.
+local function read_position(sku, location, partition, text)
+  local numbers, fences, sum = text, nil, nil
+  local units_text, set_aside_text, revision, counted_at = match(text, '^(%d+),(%d+),(%d+),(%d+)$')
+  if not units_text then
+    numbers, fences, sum = split_fences(text)
+    units_text, set_aside_text, revision, counted_at = match(numbers or '', '^(%d+),(%d+),(%d+),(%d+)$')
+  end
+  local units, set_aside = number(units_text), number(set_aside_text)
+  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or find(numbers, '%f[%d]0%d') then
+    broken('not a position at ' .. sku .. ' ' .. location, text)
+  end
+  local p = position_count + 1
+  position_count = p
+  if fences then
+    fences_of[p], fenced[p] = fences, sum
+  end
+  sku_of[p], location_of[p], partition_of[p] = sku, location, partition
+  on_hand[p], reserved[p], reserved_before[p] = units, set_aside, set_aside
+  on_hand_text[p], reserved_text[p], revised[p], counted_text[p] = units_text, set_aside_text, revision, counted_at
+  return p
+end
+
 -- One position, or false where there is none.
-local function find_position(sku, location, partition)
+function find_position(sku, location, partition)
   local places = places_in(sku)
   local p = places[location]
   if p == nil then
@@ -169,7 +172,7 @@ local function find_position(sku, location, partition)
 end
 
 -- Reads positions of the candidates from place `from` on: the first alone, since it is mostly enough, later ones many.
-local function read_candidates(places, sku, partition, locations, from)
+function read_candidates(places, sku, partition, locations, from)
   local key = stock_key(sku, partition)
   if from == 1 then
     local text = call('HGET', key, locations[1])
@@ -187,6 +190,7 @@ local function read_candidates(places, sku, partition, locations, from)
     end
   end
   work = work + (last - from + 1) / 4 -- a read in passing costs less than a change
+end
 end
 
 -- Marks a position as changed by this call. Its partition's rows must have been asked for before.
@@ -219,6 +223,7 @@ local function remember_in_trail(p, units, occurred_at)
   end
 end
 
+do
 -- Appends to a trail and drops entries that no count can ask for any more: as many as were added and one more, so that
 -- it shrinks while it is used; one that is not used any more goes as a whole.
 local function write_trail(key, entries)
@@ -267,4 +272,5 @@ write_positions = function()
   for t = 1, #trails do
     write_trail(trails[t][1], trails[t][2])
   end
+end
 end

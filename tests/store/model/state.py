@@ -30,6 +30,8 @@ class State:
         self.partitions = partitions
         self.count_window_ms = count_window_ms
         self.now_ms = now_ms
+        self.expires_in_queues = True
+        """Whether covering expires a hold that is over. A store in pieces lets it have units until it is swept."""
         self.stock = Stock()
         self.reservations: dict[str, Reservation] = {}
         """By id, in the order of their making; their allocations are legs."""
@@ -175,13 +177,13 @@ class State:
     def _cover(self, place: Place) -> bool:
         """Backordered units become reserved ones, the oldest first, as far as the pool goes; whether any did.
 
-        Holds that are over and stand in the queue are expired.
+        Holds that are over and stand in the queue are expired, where `expires_in_queues`.
         """
         any_did = False
         while self.stock.pool(place) > 0 and (waiting := self.queue((*place, ""))):
             reservation, _, leg = waiting[0]
             any_did = True
-            if reservation.state_at(self.now_ms) is not reservation.state:
+            if self.expires_in_queues and reservation.state_at(self.now_ms) is not reservation.state:
                 self._expire(reservation)
             else:
                 self.arrive(leg, min(self.stock.pool(place), leg.open))
