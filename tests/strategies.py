@@ -32,7 +32,7 @@ CHANNELS = ("web", "till", "app")
 LINE_IDS = ("1", "2", "3")
 
 locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
-channels = st.sampled_from(CHANNELS)
+channels = st.sampled_from(["web"] * 4 + ["till"] * 2 + ["app"])
 skus = st.sampled_from(["LAMP"] * 9 + ["SOFA"] * 4 + [SKUS[2]] * 2 + [NEW_SKU])
 units = st.integers(1, 9)
 fingerprints = st.sampled_from("AAAAAAAB")
