@@ -67,6 +67,6 @@ $(RUNTIME): setup.py constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEVELOPMENT): setup.py constraints.txt | $(BIN)/python
-	@echo "installing invengine with what tests and lint need into $(VENV) (the first time takes a minute)"
-	@$(PIP) install --constraint constraints.txt --editable '.[test,lint]'
+	@echo "installing invengine with what tests, lint and benchmarks need into $(VENV) (the first time takes a minute)"
+	@$(PIP) install --constraint constraints.txt --editable '.[test,lint,bench]'
 	@touch $(RUNTIME) $@

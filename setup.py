@@ -37,6 +37,7 @@ TEST = [
     "pytest-xdist>=3.8,<4",
     "setuptools>=77",  # a test builds the wheel without fetching anything
 ]
+BENCH = ["asyncpg>=0.30,<1"]  # PostgreSQL as an application reaches it: a peer of the benchmarks, where it is installed
 LINT = [
     "buf-bin==1.75.0",
     "grpcio-tools==1.85.1",  # the generator of invengine/v1: the checked-in code must come from exactly this one
@@ -64,6 +65,6 @@ setup(
         "invengine.v1": ["*.pyi"],
     },
     install_requires=RUNTIME + EMBEDDED,
-    extras_require={"test": TEST, "lint": LINT},
+    extras_require={"test": TEST, "lint": LINT, "bench": BENCH},
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
 )

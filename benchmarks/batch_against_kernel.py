@@ -28,14 +28,16 @@ def run(*, quick: bool) -> list[Figure]:
     columns = replica.columns
     numbers = np.array([columns.find_sku(engine.sku(int(n))) for n in chosen], np.int64)
     network = memory_replica.Network.parse(engine.network_document(LOCATIONS), 1)
-    selection = select(network, replica.locations, engine.CHANNEL).block
+    selection = select(network, replica.locations, replica.channels, engine.CHANNEL).block
     status, totals = np.empty(BATCH, np.uint8), np.empty(BATCH, np.int64)
 
     def kernel() -> float:
         calls = 2_000
         began = time.perf_counter()
         for _ in range(calls):
-            kernels.available_totals(numbers, columns.positions, columns.skus, selection, status, totals)
+            kernels.available_totals(
+                numbers, columns.positions, columns.skus, columns.fences, selection, status, totals
+            )
         return calls * BATCH / (time.perf_counter() - began)
 
     with engine.engine() as address:

@@ -50,19 +50,26 @@ def network_document(locations: int) -> str:
 @contextlib.contextmanager
 def engine(data_dir: Path | None = None) -> Iterator[str]:
     """Run a server on a free port and yield its address; it is stopped, and must exit 0, at the end."""
+    with process(data_dir) as (address, _):
+        yield address
+
+
+@contextlib.contextmanager
+def process(data_dir: Path | None = None) -> Iterator[tuple[str, int]]:
+    """As `engine`; yields the process id too, to look at what the server costs."""
     with contextlib.ExitStack() as stack:
         folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="invengine-bench-")))
         address = f"127.0.0.1:{_free_port()}"
         command = [sys.executable, "-m", "invengine", "serve", "--listen", address, "--data-dir", str(folder)]
         command += ["--metrics-listen", f"127.0.0.1:{_free_port()}"]
         with (folder / "server.log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         try:
-            wait_until_serving(address, process)
-            yield address
+            wait_until_serving(address, server)
+            yield address, server.pid
         finally:
-            process.send_signal(signal.SIGTERM)
-            if process.wait(timeout=60):
+            server.send_signal(signal.SIGTERM)
+            if server.wait(timeout=60):
                 raise RuntimeError((folder / "server.log").read_text()[-4000:])
 
 

@@ -50,20 +50,29 @@ class Ratio:
 
 
 def compare(a: Callable[[], float], b: Callable[[], float], rounds: int = 5) -> Ratio:
-    """Measure `a` and `b` in turn, `rounds` times after one that is not counted; the median of the rounds' ratios.
+    """Measure `a` and `b` in turn, `rounds` times after one that is not counted; the median of the rounds' ratios."""
+    return ratio(*in_turn(a, b, rounds=rounds))
 
-    Taken pair by pair, a machine whose speed drifts drifts out of the ratio.
+
+def in_turn(*things: Callable[[], float], rounds: int = 5) -> list[list[float]]:
+    """Measure each thing once a round, forwards and backwards by turns; the figures of each.
+
+    A round before them is not counted. Taken round by round, a machine whose speed drifts drifts out of ratios.
     """
-    a(), b()
-    pairs = [(a(), b()) if turn % 2 else tuple(reversed((b(), a()))) for turn in range(rounds)]
-    ratios = [first / second for first, second in pairs]
-    return Ratio(
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
-        statistics.median(first for first, _ in pairs),
-        statistics.median(second for _, second in pairs),
-    )
+    for thing in things:
+        thing()
+    measured: list[list[float]] = [[] for _ in things]
+    for turn in range(rounds):
+        places = range(len(things)) if turn % 2 else reversed(range(len(things)))
+        for place in places:
+            measured[place].append(things[place]())
+    return measured
+
+
+def ratio(a: list[float], b: list[float]) -> Ratio:
+    """A over B, round by round."""
+    ratios = [first / second for first, second in zip(a, b, strict=True)]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios), statistics.median(a), statistics.median(b))
 
 
 def say(question: str, estimate: str, measured: str) -> None:

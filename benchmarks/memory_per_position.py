@@ -71,7 +71,7 @@ async def redis_bytes(skus: int) -> float:
 def run(*, quick: bool) -> list[Figure]:
     """1,000,000 positions, 10 locations a SKU."""
     server = server_bytes()
-    say("server bytes per position", "70: 56 of columns, the SKU's share of index and name", f"{server:.1f}")
+    say("server bytes per position", "78: 64 of columns, the SKU's share of index and name", f"{server:.1f}")
     skus = SKUS // 5 if quick else SKUS
     redis = asyncio.run(redis_bytes(skus))
     say("Redis bytes per position", "30: a text of 15 characters in a listpack", f"{redis:.1f}")

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import redis.asyncio
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -25,24 +24,27 @@ from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
-from invengine.rpc import servicers
+from invengine.rpc import incoming_servicers, servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.networks import Networks
 from invengine.services.positions import Positions
+from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.embedded_folder import EmbeddedError
-from invengine.store.records import LogTrimmed, StoreSettings
+from invengine.store.opening import open_topology
+from invengine.store.records import LogTrimmed, Replication, StoreSettings
 from invengine.store.redis_store import RedisStore
-from invengine.store.startup import StoreUnsuitable
+from invengine.store.topology import StoreUnsuitable, Topology
 
 if TYPE_CHECKING:
     from invengine.settings import Settings
@@ -138,8 +140,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(server.stop)
     await server.start()
     metrics_address = await _start_metrics(settings, metrics, server, stack)
-    connections = _Connections()
-    store = await _open_store(settings, connections, background, stack)
+    topology = await _open_topology(settings, background, stack)
+    store = await RedisStore.open(topology, partitions=settings.partitions, settings=_store_settings(settings))
     clock = StoreClock()
     replica = Replica(store.partitions, store.store_id)
     networks = Networks(store)
@@ -150,7 +152,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         store,
         clock,
         trimmed=LogTrimmed,
-        disruptions=lambda: connections.made,
+        disruptions=lambda: topology.disruptions,
         on_lag=metrics.replica_lag.set,
     )
     await follower.load()
@@ -167,6 +169,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
+    incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
+    stack.push_async_callback(incoming.close)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -175,7 +179,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics)
             ),
+            "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
+            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
         },
@@ -209,31 +215,18 @@ async def _start_metrics(settings: Settings, metrics: Metrics, server: Server, s
     return f"{settings.metrics_listen.rpartition(':')[0]}:{port}"
 
 
-class _Connections:
-    """Counts connections to Redis: behind a new one there may be a server that lost writes."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    async def greet(self, connection: Any) -> None:
-        """Greets Redis as redis-py does by itself."""
-        self.made += 1
-        await connection.on_connect()
-
-
-async def _open_store(
-    settings: Settings, connections: _Connections, background: _Background, stack: AsyncExitStack
-) -> RedisStore:
-    """The store in the Redis of the settings, or in one of our own."""
+async def _open_topology(settings: Settings, background: _Background, stack: AsyncExitStack) -> Topology:
+    """The servers of the settings' url, or a Redis of our own. Nothing is connected yet."""
     url = settings.redis_url
     if not url:
+        assert settings.durability != "replicated"  # the settings refuse it without a url
         embedded = EmbeddedRedis(settings.data_dir, server=settings.redis_server, durability=settings.durability)
         stack.push_async_callback(embedded.stop)
         url = await embedded.start()
         background.end_with(embedded.broken())
-    client = redis.asyncio.Redis.from_url(url, redis_connect_func=connections.greet)
-    stack.push_async_callback(client.aclose)
-    return await RedisStore.open(client, partitions=settings.partitions, settings=_store_settings(settings))
+    topology = open_topology(url)
+    stack.push_async_callback(topology.aclose)
+    return topology
 
 
 def _store_settings(settings: Settings) -> StoreSettings:
@@ -242,6 +235,9 @@ def _store_settings(settings: Settings) -> StoreSettings:
         count_window_seconds=settings.count_window_hours * 3600,
         log_length_max=settings.log_entries_max,
         retry_seconds=settings.store_retry_seconds,
+        replication=Replication(
+            settings.replicas if settings.durability == "replicated" else 0, settings.replica_seconds
+        ),
     )
 
 

@@ -5,11 +5,11 @@
     |- MalformedMessage         the bytes are not a message of the method
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, PositionNotFound,
-    |                           ReservationNotFound, LineNotFound
+    |                           ReservationNotFound, LineNotFound, ReceiptNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
-    |                           CountTooOld, NetworkMissing
+    |                           CountTooOld, TooManyParcels, NetworkMissing
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- LineExists               the id belongs to another line of the reservation
@@ -28,6 +28,7 @@ gives them by name, and `str()` is the sentence for people.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import date, timedelta
 from typing import ClassVar
 
 
@@ -171,17 +172,27 @@ class Refused(InventoryError):
 
 @dataclass(frozen=True)
 class ShortLine:
-    """A line that cannot be covered: `location` is empty when the line left the choice open."""
+    """A line that cannot be covered: `location` is empty when the line left the choice open.
+
+    `next_day` is the day, since 1970, by which unpromised incoming receipts make up what is missing; 0: never.
+    """
 
     line_id: str
     sku: str
     location: str
     wanted: int
     available: int
+    next_day: int = 0
 
     def __str__(self) -> str:
         where = self.location or "all its locations"
-        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell"
+        then = f", the rest expected by {self.next_date}" if self.next_day else ""
+        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell{then}"
+
+    @property
+    def next_date(self) -> str:
+        """`next_day` as ISO 8601, empty for never."""
+        return (date(1970, 1, 1) + timedelta(days=self.next_day)).isoformat() if self.next_day else ""
 
 
 @dataclass(eq=False)
@@ -202,6 +213,7 @@ class InsufficientStock(Refused):
             "wanted": str(first.wanted),
             "available": str(first.available),
             "short_lines": str(len(self.short_lines)),
+            **({"next_date": first.next_date} if first.next_day else {}),
         }
 
     def __str__(self) -> str:
@@ -394,6 +406,31 @@ class ReservationExists(InventoryError):
 
     def __str__(self) -> str:
         return f"reservation {self.reservation_id!r} exists already"
+
+
+@dataclass(eq=False)
+class ReceiptNotFound(NotFound):
+    """No incoming receipt of this reference is open for the SKU at the location."""
+
+    reason = "RECEIPT_NOT_FOUND"
+    receipt_id: str
+    sku: str
+    location: str
+
+    def __str__(self) -> str:
+        return f"no receipt {self.receipt_id!r} of SKU {self.sku!r} is expected at {self.location!r}"
+
+
+@dataclass(eq=False)
+class TooManyParcels(Refused):
+    """The units are there, but in more places than the caller allows; `parcels` places would do."""
+
+    reason = "TOO_MANY_PARCELS"
+    parcels_max: int
+    parcels: int
+
+    def __str__(self) -> str:
+        return f"the lines would come from {self.parcels} locations, at most {self.parcels_max} are allowed"
 
 
 @dataclass(eq=False)

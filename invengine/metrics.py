@@ -25,10 +25,30 @@ SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 KERNEL_SECONDS_BUCKETS: Final = (0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.001, 0.01, 0.1)
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
-VERBS: Final = ("reserve", "confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over", "post_movements")
+VERBS: Final = (
+    "reserve",
+    "confirm",
+    "extend",
+    "release",
+    "fulfil",
+    "amend",
+    "rebind",
+    "hand_over",
+    "post_movements",
+    "change_incoming",
+)
 """The writes that share calls to the store."""
 
-INVARIANTS: Final = ("RESERVED_IS_OPEN_UNITS", "POSITION_IS_LOGGED", "REPLICA_IS_STORE", "READABLE", "LOG_REPLAYS")
+INVARIANTS: Final = (
+    "RESERVED_IS_OPEN_UNITS",
+    "POSITION_IS_LOGGED",
+    "REPLICA_IS_STORE",
+    "READABLE",
+    "LOG_REPLAYS",
+    "PROMISED_IS_OPEN_UNITS",
+    "RING_FENCE_IS_POSSIBLE",
+    "BROKEN_PROMISE_IS_OPEN",
+)
 """What the integrity check checks."""
 
 KERNELS: Final = ("get", "batch", "stream")
@@ -230,10 +250,11 @@ class Metrics:
         for state, gauge in self.reservations.items():
             gauge.set(states.get(state, 0))
 
-    def set_violations(self, counts: Mapping[str, int], now_seconds: float) -> None:
-        """Takes over what an integrity check found, by invariant."""
+    def set_violations(self, counts: Mapping[str, int], now_seconds: float, *, replayed: bool) -> None:
+        """Takes over what an integrity check found, by invariant; of the log only what a replay found."""
         for name, gauge in self.integrity_violations.items():
-            gauge.set(counts.get(name, 0))
+            if replayed or name != "LOG_REPLAYS":
+                gauge.set(counts.get(name, 0))
         if not any(counts.values()):
             self.integrity_checked.set(now_seconds)
 

@@ -8,10 +8,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from invengine.redis_url import RedisUrl
 
 PREFIX = "INVENGINE_"
 CLIENT_VARIABLES = frozenset({"INVENGINE_SERVER", "INVENGINE_CHANNEL"})  # of the command line, not of the server
@@ -79,9 +80,13 @@ class Settings(BaseSettings):
     redis_url: str = Field("", repr=False, description="Redis or Valkey that keeps the stock; empty: start one")
     redis_server: Path | None = Field(None, description="Server program to start where redis_url is empty")
     data_dir: Path = Field(default_factory=_default_data_dir, description="Folder of the Redis that is started")
-    durability: Literal["always", "everysec"] = Field(
-        "always", description="When a write of the Redis that is started is on disk: before its answer, or within 1 s"
+    durability: Literal["always", "everysec", "replicated"] = Field(
+        "always",
+        description="When a write is answered: on disk (always) or up to 1 s before (everysec), in the Redis that is "
+        "started; or (replicated) once replicas of the Redis at redis_url have it",
     )
+    replicas: int = Field(1, ge=1, le=100, description="Replicas that must have a write, where it is replicated")
+    replica_seconds: float = Field(1.0, gt=0, le=60, description="How long one attempt waits for these replicas")
     partitions: int = Field(64, ge=1, le=1024, description="Partitions of a store that is made; an older one keeps its")
 
     listen: Annotated[tuple[Listen, ...], NoDecode] = Field(
@@ -146,19 +151,23 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        if not url:
-            return url
-        parts = urlsplit(url)
-        place = parts.path if parts.scheme == "unix" else parts.hostname
-        if parts.scheme not in ("redis", "rediss", "unix") or not place:
-            raise ValueError("must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
-        _ = parts.port  # raises ValueError where it is no number
+        if url:
+            RedisUrl.parse(url)
         return url
 
     @field_validator("metrics_listen")
     @classmethod
     def _check_metrics(cls, address: str) -> str:
         return _checked_address(address) if address else address
+
+    @model_validator(mode="after")
+    def _check_durability(self) -> Settings:
+        if self.durability == "replicated" and not self.redis_url:
+            raise ValueError(
+                f"{PREFIX}DURABILITY is replicated, but the Redis that the engine starts has no replicas: "
+                f"set {PREFIX}REDIS_URL, or the durability to always"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_reach(self) -> Settings:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 import pytest
 from hypothesis import settings
 
 from invengine import kernels
 from tests import redis_servers
+from tests.redis_clusters import RedisCluster, SentinelSet
 from tests.redis_servers import RunningRedis
 
 # Time never decides a test: the machine may be busy.
@@ -20,10 +22,18 @@ settings.load_profile("suite")
 kernels.warm_up()
 
 
+StartedT = TypeVar("StartedT")
+
+
 def started(kind: str, **config: str) -> RunningRedis:
-    """A new server; where its wheel is missing, a skip at home and a failure in CI."""
+    """A new server."""
+    return installed(lambda: redis_servers.start(kind, **config))
+
+
+def installed(start: Callable[[], StartedT]) -> StartedT:
+    """What `start` starts; where the wheel with the server is missing, a skip at home and a failure in CI."""
     try:
-        return redis_servers.start(kind, **config)
+        return start()
     except redis_servers.ServerNotInstalled as missing:
         if os.environ.get("CI"):
             pytest.fail(str(missing))
@@ -57,6 +67,74 @@ def redis_url(redis_of_kind: Callable[[str], RunningRedis]) -> str:
     server = redis_of_kind("valkey")
     server.empty()
     return server.url
+
+
+GroupT = TypeVar("GroupT", RedisCluster, SentinelSet)
+
+
+class _Groups(Generic[GroupT]):
+    """The session's clusters, one of each kind of server, started when first asked for."""
+
+    def __init__(self, make: type[GroupT]) -> None:
+        self._make = make
+        self._of_kind: dict[str, GroupT] = {}
+
+    def of_kind(self, kind: str) -> GroupT:
+        """All its servers up and empty."""
+        if kind not in self._of_kind:
+            self._of_kind[kind] = installed(lambda: self._make(kind))
+        group = self._of_kind[kind]
+        if isinstance(group, RedisCluster):
+            group.restore()
+        elif not group.is_whole:  # Sentinels come to rest in steps of 10 s; a new set is quicker
+            group.stop()
+            group = self._of_kind[kind] = self._make(kind)
+        group.empty()
+        return group
+
+    def stop(self) -> None:
+        for group in self._of_kind.values():
+            group.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_clusters() -> Iterator[_Groups[RedisCluster]]:
+    """The session's Clusters."""
+    groups = _Groups(RedisCluster)
+    yield groups
+    groups.stop()
+
+
+@pytest.fixture(scope="session")
+def sentinel_sets() -> Iterator[_Groups[SentinelSet]]:
+    """The session's Sentinel sets."""
+    groups = _Groups(SentinelSet)
+    yield groups
+    groups.stop()
+
+
+@pytest.fixture(params=redis_servers.KINDS)
+def redis_cluster(request: pytest.FixtureRequest, redis_clusters: _Groups[RedisCluster]) -> RedisCluster:
+    """A Cluster of 3 primaries with a replica each, well and empty; once of Valkey and once of Redis."""
+    return redis_clusters.of_kind(request.param)
+
+
+@pytest.fixture
+def valkey_cluster(redis_clusters: _Groups[RedisCluster]) -> RedisCluster:
+    """The same, of Valkey only."""
+    return redis_clusters.of_kind("valkey")
+
+
+@pytest.fixture(params=redis_servers.KINDS)
+def sentinel_set(request: pytest.FixtureRequest, sentinel_sets: _Groups[SentinelSet]) -> SentinelSet:
+    """A master with 2 replicas and 3 Sentinels, well and empty; once of Valkey and once of Redis."""
+    return sentinel_sets.of_kind(request.param)
+
+
+@pytest.fixture
+def valkey_sentinels(sentinel_sets: _Groups[SentinelSet]) -> SentinelSet:
+    """The same, of Valkey only."""
+    return sentinel_sets.of_kind("valkey")
 
 
 @pytest.fixture

@@ -1,13 +1,22 @@
-"""Hypothesis strategies in domain words, from worlds so small that everything meets everything."""
+"""Hypothesis strategies in domain words, from worlds so small that everything meets everything.
+
+A long history draws thousands of items, so strategies are made once, and what is put together of many small parts is
+picked from a pool. The ids of items are empty and their times are told from now on: the test fills them in.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import permutations
+
 from hypothesis import strategies as st
 
+from invengine.domain.incoming import IncomingChange, IncomingKind
 from invengine.domain.orders import (
     Candidate,
     Destination,
     Fulfilment,
+    Future,
     LinePlacement,
     LineRequest,
     LineUnits,
@@ -19,16 +28,25 @@ from invengine.domain.stock import UNITS_MAX, Movement, MovementKind
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
 LOCATIONS = ("AMS1", "BER1", "PAR1")
-CHANNELS = ("web", "till")
+CHANNELS = ("web", "till", "app")
 LINE_IDS = ("1", "2", "3")
 
-locations = st.sampled_from(LOCATIONS)
+locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
 channels = st.sampled_from(CHANNELS)
-skus = st.sampled_from([*SKUS] * 6 + [NEW_SKU])
-units = st.integers(1, 12)
+skus = st.sampled_from(["LAMP"] * 9 + ["SOFA"] * 4 + [SKUS[2]] * 2 + [NEW_SKU])
+units = st.integers(1, 9)
 fingerprints = st.sampled_from("AAAAAAAB")
 references = st.sampled_from(["", "", "K1", "K2"])
-destinations = st.sampled_from([Destination(), Destination("NL", "1012 AB"), Destination(location="BER1")])
+sources = st.sampled_from(["erp", "till 7"])
+borrows = st.sampled_from([True] * 3 + [False])
+ways = st.sampled_from(
+    [
+        (way, destination)
+        for way in Fulfilment
+        for destination in (Destination(), Destination("NL", "1012 AB"), Destination(location="BER1"))
+    ]
+)
+"""How a line is fulfilled, and where to."""
 
 
 def rarely(strategy: st.SearchStrategy, otherwise: st.SearchStrategy, one_in: int = 10) -> st.SearchStrategy:
@@ -37,142 +55,140 @@ def rarely(strategy: st.SearchStrategy, otherwise: st.SearchStrategy, one_in: in
 
 
 maybe_revisions = rarely(st.integers(0, 6), st.none())
+_SAFETY = ((0, 0), (0, 0), (1, 0), (0, 333), (5, 0), (0, 2_500), (1, 333))
+candidates = st.sampled_from(
+    [
+        tuple(Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)]) for k, place in enumerate(places))
+        for n in range(len(_SAFETY))
+        for count in (1, 1, 2, 3)
+        for places in permutations(LOCATIONS, count)
+    ]
+)
+some_candidates = rarely(st.just(()), candidates, 15)
+offsets_ms = rarely(st.integers(-4_000_000, 60_000), st.integers(-20_000, 0), 5)
+"""When something happened, from now on: mostly recent, some old, some a little ahead."""
 
-candidates = st.lists(
-    st.builds(Candidate, locations, st.sampled_from([0, 0, 0, 1, 5]), st.sampled_from([0, 0, 0, 333, 2_500])),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda candidate: candidate.location,
-).map(tuple)
+
+@cache
+def futures(today: int) -> st.SearchStrategy[Future | None]:
+    """What a line may take that is not on hand: nothing, receipts of the coming days, receipts and backorders."""
+    by_day = [Future(today + days) for days in range(-1, 7)]
+    return st.sampled_from([*[None] * 5, *by_day, *(Future(0, units) for units in (0, 2, 5, 12, *[20] * 6))])
 
 
-@st.composite
-def line_requests(draw: st.DrawFn) -> tuple[LineRequest, ...]:
+@cache
+def line_requests(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
     """The lines of one basket; several may want the same SKU."""
-    return tuple(
-        LineRequest(
-            line_id,
-            draw(skus),
-            draw(units),
-            draw(rarely(st.just(()), candidates)),
-            draw(st.sampled_from(Fulfilment)),
-            draw(destinations),
-            draw(st.booleans()),
+    part = st.tuples(skus, units, some_candidates, ways, st.booleans(), futures(today))
+
+    def lines(parts: list[tuple]) -> tuple[LineRequest, ...]:
+        return tuple(
+            LineRequest(line_id, sku, quantity, places, *way, may_split, future=future)
+            for line_id, (sku, quantity, places, way, may_split, future) in zip(LINE_IDS, parts, strict=False)
         )
-        for line_id in LINE_IDS[: draw(st.integers(1, 3))]
-    )
+
+    return st.lists(part, min_size=1, max_size=3).map(lines)
 
 
-def reserve_requests(
-    request_ids: st.SearchStrategy[str], reservation_ids: st.SearchStrategy[str]
-) -> st.SearchStrategy[ReserveRequest]:
-    """Requests to reserve with ids of the test's choice."""
+@cache
+def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
+    """Requests to reserve."""
     return st.builds(
         ReserveRequest,
-        request_ids,
+        st.just(""),
         fingerprints,
-        reservation_ids,
+        st.just(""),
         channels,
-        line_requests(),
-        st.integers(1, 40),
+        line_requests(today),
+        st.sampled_from([1, 3, 8, 20, 40, 300, 100_000]),
         st.booleans(),
         references,
         references,
         references,
+        borrows,
     )
 
 
 line_units = st.builds(
     LineUnits,
-    rarely(st.just("9"), st.sampled_from(LINE_IDS)),
-    st.one_of(st.just(""), st.just(""), locations),
+    st.sampled_from(["1", "1", "1", "2"] * 5 + ["3", "9"]),
+    st.sampled_from(["", "", "", *LOCATIONS]),
     st.sampled_from([0, 0, 1, 2, 3, 9]),
 )
 
 
-placements = st.lists(
-    st.builds(
+@cache
+def placements(today: int) -> st.SearchStrategy[tuple[LinePlacement, ...]]:
+    """What some lines are to have, or where they are to go."""
+    one = st.builds(
         LinePlacement,
-        rarely(st.just("9"), st.sampled_from(LINE_IDS[:2]), 15),
-        st.integers(0, 12),
-        rarely(st.just(()), candidates),
+        st.sampled_from(["1", "1", "2"] * 7 + ["9"]),
+        st.integers(0, 9),
+        some_candidates,
         st.booleans(),
         st.sampled_from(["", "AMS1"]),
-    ),
-    max_size=2,
-    unique_by=lambda placement: placement.line_id,
-).map(tuple)
-
-added_lines = st.lists(
-    st.builds(
-        LineRequest,
-        st.sampled_from(["", "", "", "2", "x"]),
-        skus,
-        st.integers(1, 6),
-        candidates,
-        st.sampled_from(Fulfilment),
-        destinations,
-        st.booleans(),
-        st.sampled_from(["", "AMS1"]),
-    ),
-    max_size=2,
-).map(tuple)
+        futures(today),
+    )
+    return st.lists(one, max_size=2, unique_by=lambda placement: placement.line_id).map(tuple)
 
 
-def reservation_changes(
-    request_ids: st.SearchStrategy[str], reservation_ids: st.SearchStrategy[str], verb: str = ""
-) -> st.SearchStrategy[ReservationChange]:
-    """Changes of reservations with ids of the test's choice; only what `verb` reads differs from change to change."""
+@cache
+def added_lines(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
+    """Lines that an amendment adds."""
+    part = st.tuples(st.sampled_from(["", "", "", "2", "x"]), skus, st.integers(1, 6), candidates, ways, futures(today))
+
+    def line(parts: tuple) -> LineRequest:
+        line_id, sku, quantity, places, way, future = parts
+        return LineRequest(line_id, sku, quantity, places, *way, quantity % 2 == 0, "AMS1", future)
+
+    return st.lists(part.map(line), max_size=2).map(tuple)
+
+
+@cache
+def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[ReservationChange]:
+    """Changes of reservations; only what `verb` reads differs from change to change."""
+    head = (ReservationChange, st.just(""), fingerprints, st.just(""), channels, maybe_revisions)
     if verb in ("amend", "rebind"):
         return st.builds(
-            ReservationChange,
-            request_ids,
-            fingerprints,
-            reservation_ids,
-            channels,
-            maybe_revisions,
-            placements=placements,
-            added=added_lines if verb == "amend" else st.just(()),
+            *head,
+            placements=placements(today),
+            added=added_lines(today) if verb == "amend" else st.just(()),
+            borrows=borrows,
         )
     if verb == "hand_over":
         return st.builds(
-            ReservationChange,
-            request_ids,
-            fingerprints,
-            reservation_ids,
-            channels,
-            maybe_revisions,
+            *head,
             time_to_live_seconds=st.sampled_from([0, 0, 1, 10, 40]),
             to_channel=st.sampled_from(["", *CHANNELS]),
             to_customer_ref=references,
+            borrows=borrows,
         )
-    return st.builds(
-        ReservationChange,
-        request_ids,
-        fingerprints,
-        reservation_ids,
-        channels,
-        maybe_revisions,
-        st.lists(line_units, max_size=2).map(tuple),
-        st.integers(1, 40),
-        references,
-    )
+    return st.builds(*head, st.lists(line_units, max_size=2).map(tuple), st.integers(1, 40), references)
+
+
+_KINDS = [*MovementKind, *[MovementKind.RECEIPT, MovementKind.SALE] * 2, *[MovementKind.RING_FENCE] * 4]
+_QUANTITIES = {
+    MovementKind.ADJUSTMENT: st.integers(-15, 15).filter(bool),
+    MovementKind.COUNT: st.integers(0, 25),
+    MovementKind.RING_FENCE: st.sampled_from([-9, -3, -1, 1, 2, 4, 7, 12]),
+}
 
 
 @st.composite
-def movements(draw: st.DrawFn, event_ids: st.SearchStrategy[str], now_ms: int) -> Movement:
-    """One movement around `now_ms`: mostly recent, some old, some a little ahead."""
-    kind = draw(st.sampled_from(MovementKind))
-    quantity = draw(st.integers(1, 20))
-    if kind is MovementKind.ADJUSTMENT:
-        quantity = draw(st.integers(-15, 15).filter(bool))
-    elif kind is MovementKind.COUNT:
-        quantity = draw(st.integers(0, 40))
-    quantity = draw(rarely(st.sampled_from([UNITS_MAX, UNITS_MAX - 1, UNITS_MAX // 2]), st.just(quantity), 40))
+def movements(draw: st.DrawFn) -> Movement:
+    """One movement."""
+    kind = draw(st.sampled_from(_KINDS))
+    quantity, channel = draw(_QUANTITIES.get(kind, units)), ""
+    if kind is MovementKind.SALE:
+        channel = draw(st.sampled_from(["", *CHANNELS]))
+    elif kind is MovementKind.RING_FENCE:
+        channel = draw(channels)
+    if kind is not MovementKind.RING_FENCE and draw(st.integers(1, 40)) == 40:
+        quantity = draw(st.sampled_from([UNITS_MAX, UNITS_MAX - 1, UNITS_MAX // 2]))
     return Movement(
-        draw(st.sampled_from(["erp", "till 7"])),
-        draw(event_ids),
-        now_ms + draw(rarely(st.integers(-4_000_000, 60_000), st.integers(-20_000, 0), 5)),
+        draw(sources),
+        "",
+        draw(offsets_ms),
         kind,
         draw(skus),
         draw(locations),
@@ -180,4 +196,32 @@ def movements(draw: st.DrawFn, event_ids: st.SearchStrategy[str], now_ms: int) -
         "broken" if kind is MovementKind.ADJUSTMENT else "",
         draw(references),
         draw(maybe_revisions),
+        channel,
+    )
+
+
+any_receipt = st.tuples(skus, locations, st.sampled_from(["PO 1", "PO 1", "PO 2"]))
+
+
+@cache
+def incoming_changes(today: int, kind: IncomingKind) -> st.SearchStrategy[IncomingChange]:
+    """Events of the schedule, of a receipt that the test names."""
+    days, revisions = st.integers(today - 2, today + 6), {"expected_revision": maybe_revisions}
+    head = (IncomingChange, sources, st.just(""), st.just(kind), st.just(""), st.just(""), st.just(""))
+    if kind is IncomingKind.SET:
+        return st.builds(*head, st.integers(1, 15), days, **revisions)
+    if kind is IncomingKind.SLIP:
+        return st.builds(*head, expected_day=days, **revisions)
+    if kind is IncomingKind.CANCEL:
+        return st.builds(*head, **revisions)
+    arrived = st.one_of(st.tuples(st.integers(1, 12), st.just(False)), st.tuples(st.integers(0, 12), st.just(True)))
+    much = rarely(st.just((UNITS_MAX, False)), arrived, 40)
+    return st.builds(
+        lambda source, units, at, revision: IncomingChange(
+            source, "", kind, "", "", "", units[0], 0, units[1], at, revision
+        ),
+        sources,
+        much,
+        offsets_ms,
+        maybe_revisions,
     )

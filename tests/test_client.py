@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from invengine.client import (
     Movement,
     ServerUnreachable,
     SyncClient,
+    as_date,
     connect,
 )
 from invengine.client.refusals import error_from_refusal
@@ -127,6 +129,44 @@ async def test_reservations_that_change(web: Client) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_is_expected_and_promises_that_break(web: Client) -> None:
+    await web.post_movements([receipt("c-i", "WH1", 1)])
+    christmas = date(2099, 12, 24)
+    made = await web.set_incoming("po-1", "c-i", "WH1", quantity=4, expected_date=christmas)
+    assert (made.receipt.quantity, made.receipt.expected_date) == (4, as_date(christmas))
+    with pytest.raises(errors.InsufficientStock) as short:
+        await web.reserve([Line(sku="c-i", quantity=3)])
+    (line,) = short.value.short_lines
+    assert (line.available, line.next_date) == (1, "2099-12-24")
+    assert str(line).endswith("1 available to sell, the rest expected by 2099-12-24")
+    waits = Line(sku="c-i", quantity=3, allow_backorder=True, needed_by=as_date(christmas))
+    held = (await web.reserve([waits])).reservation
+    assert [a.receipt_id for a in held.lines[0].allocations] == ["", "po-1"]
+    slipped = await web.slip_incoming("po-1", "c-i", "WH1", expected_date=date(2100, 1, 1), source="erp")
+    assert [broken.reservation_id for broken in slipped.broken_promises] == [held.reservation_id]
+    assert (await web.list_broken_promises(sku="c-i")).broken_promises == slipped.broken_promises
+    part = await web.receive_incoming("po-1", "c-i", "WH1", quantity=1, request_id="c-i-1")
+    assert (part.on_hand, part.reserved, part.receipt.pegged) == (2, 2, 1)
+    assert (await web.receive_incoming("po-1", "c-i", "WH1", quantity=1, request_id="c-i-1")).replayed
+    listed = await web.list_incoming(sku="c-i", location="WH1", receipt_id="po-1")
+    assert [(r.quantity, r.pegged) for r in listed.receipts] == [(3, 1)]
+    await web.cancel_incoming("po-1", "c-i", "WH1", expected_revision=part.receipt.revision)
+    with pytest.raises(errors.ReceiptNotFound) as gone:
+        await web.cancel_incoming("po-1", "c-i", "WH1")
+    assert (gone.value.receipt_id, gone.value.sku, gone.value.location) == ("po-1", "c-i", "WH1")
+
+
+@pytest.mark.asyncio
+async def test_few_parcels(web: Client) -> None:
+    await web.post_movements([receipt("c-p", "WH1", 1), receipt("c-p", "ST1", 1)])
+    lines = [Line(sku="c-p", quantity=2, allow_split=True)]
+    with pytest.raises(errors.TooManyParcels) as many:
+        await web.reserve(lines, max_parcels=1)
+    assert (many.value.parcels_max, many.value.parcels) == (1, 2)
+    assert len((await web.reserve(lines, max_parcels=2)).reservation.lines[0].allocations) == 2
+
+
+@pytest.mark.asyncio
 async def test_refusals_are_raised_as_their_classes_with_the_numbers(web: Client) -> None:
     await web.post_movements([receipt("c-e", "WH1", 1)])
     with pytest.raises(errors.InsufficientStock) as short:
@@ -168,8 +208,8 @@ def test_without_asyncio_from_many_threads(address: str) -> None:
 def test_the_waiting_client_has_every_call_of_the_other() -> None:
     calls = {
         name
-        for name, method in vars(Client).items()
-        if not name.startswith("_") and inspect.iscoroutinefunction(method) and name != "close"
+        for name, method in inspect.getmembers(Client, inspect.iscoroutinefunction)
+        if not name.startswith("_") and name != "close"
     }
     assert calls == {
         name

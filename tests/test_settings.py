@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from invengine.redis_url import FORMS, Kind, RedisUrl
 from invengine.settings import Settings, SettingsInvalid, split_address
 
 
@@ -80,9 +81,25 @@ def test_settings_do_not_change_once_read() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
-        ("REDIS_URL", "http://stock:6379", "must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"),
-        ("REDIS_URL", "redis://", "must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"),
-        ("DURABILITY", "replicated", "Input should be 'always' or 'everysec'"),
+        ("REDIS_URL", "http://stock:6379", FORMS),
+        ("REDIS_URL", "redis://", FORMS),
+        ("REDIS_URL", "unix://", FORMS),
+        ("REDIS_URL", "redis+sentinel:///stock", FORMS),
+        ("REDIS_URL", "redis+cluster://::1:6379", FORMS),
+        ("REDIS_URL", "redis+cluster://a:6379,:6380", FORMS),
+        ("REDIS_URL", "redis+cluster://a:6379,b:port", "a port of it is not a number of 1 to 65535"),
+        ("REDIS_URL", "redis+sentinel://a:0/stock", "a port of it is not a number of 1 to 65535"),
+        ("REDIS_URL", "redis+sentinel://a:26379,b", "lacks the name of the master: redis+sentinel://HOST:PORT/SERVICE"),
+        ("REDIS_URL", "redis+sentinel://a/stock/first", "ends with what is not the number of a database"),
+        ("REDIS_URL", "redis+cluster://a:6379/1", "names a database, and a Cluster has only one"),
+        (
+            "REDIS_URL",
+            "redis://a:6379,b:6379",
+            "names several servers: they need redis+sentinel:// or redis+cluster://",
+        ),
+        ("DURABILITY", "sometimes", "Input should be 'always', 'everysec' or 'replicated'"),
+        ("REPLICAS", "0", "Input should be greater than or equal to 1"),
+        ("REPLICA_SECONDS", "0", "Input should be greater than 0"),
         ("PARTITIONS", "0", "Input should be greater than or equal to 1"),
         ("PARTITIONS", "many", "Input should be a valid integer, unable to parse string as an integer"),
         ("LISTEN", "50051", "must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)"),
@@ -100,6 +117,30 @@ def test_a_fault_is_one_line_that_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
 ) -> None:
     assert refusal(monkeypatch, **{f"INVENGINE_{variable}": value}) == f"INVENGINE_{variable}: {problem}"
+
+
+def test_a_redis_of_the_engines_own_has_no_replicas_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(monkeypatch, INVENGINE_DURABILITY="replicated") == (
+        "INVENGINE_DURABILITY is replicated, but the Redis that the engine starts has no replicas: "
+        "set INVENGINE_REDIS_URL, or the durability to always"
+    )
+    assert Settings.load(redis_url="redis+cluster://a").replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://stock", (Kind.STANDALONE, (("stock", 6379),), "", "", "", 0)),
+        ("rediss://ann:s%40t@[::1]:6380/2", (Kind.STANDALONE, (("::1", 6380),), "ann", "s@t", "", 2)),
+        ("redis+sentinel://a,b:1/main/3", (Kind.SENTINEL, (("a", 26379), ("b", 1)), "", "", "main", 3)),
+        ("redis+cluster://:pw@a:7000,[::1]:7001", (Kind.CLUSTER, (("a", 7000), ("::1", 7001)), "", "pw", "", 0)),
+        ("rediss+cluster://a/0", (Kind.CLUSTER, (("a", 6379),), "", "", "", 0)),
+    ],
+)
+def test_a_url_has_servers_and_credentials(url: str, expected: tuple[object, ...]) -> None:
+    parsed = RedisUrl.parse(url)
+    found = (parsed.kind, parsed.hosts, parsed.username, parsed.password, parsed.service, parsed.database)
+    assert found == expected
 
 
 def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import typer.main
 
 import invengine
 from invengine import errors, kernels
+from invengine.domain.incoming import BrokenReason, IncomingKind
 from invengine.domain.orders import ReservationState
 from invengine.domain.stock import MovementKind
 
@@ -33,7 +34,7 @@ def name_of(path: Path) -> str:
 
 # What each part may import of the package, besides itself. `invengine` stands for the version in invengine/__init__.py.
 INNER = {"invengine", "errors", "domain"}
-SERVER = INNER | {"kernels", "store", "replica", "services", "metrics", "settings", "v1"}
+SERVER = INNER | {"redis_url", "kernels", "store", "replica", "services", "metrics", "settings", "v1"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
@@ -41,8 +42,9 @@ MAY_IMPORT = {
     "domain": {"errors"},
     "kernels": set(),
     "metrics": INNER,
-    "settings": INNER,
-    "store": INNER | {"kernels", "metrics", "settings"},
+    "redis_url": set(),
+    "settings": INNER | {"redis_url"},
+    "store": INNER | {"redis_url", "kernels", "metrics", "settings"},
     "replica": INNER | {"kernels", "metrics", "settings", "store"},
     "services": SERVER - {"services"},
     "rpc": SERVER,
@@ -128,8 +130,8 @@ def test_every_kernel_has_a_definition_in_plain_python() -> None:
 # --- one word per refusal -------------------------------------------------------------------------------------------
 
 # What the functions say besides refusals: outcomes, states, kinds of movements and changes; and to Redis.
-OUTCOMES = {"APPLIED", "REPEATED", "SAME", "STALE", "REFUSED", "SWEEP_FIRST"}
-CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "AMEND", "REBIND", "EXPIRE"}
+OUTCOMES = {"APPLIED", "REPEATED", "SAME", "STALE", "REFUSED", "SWEEP_FIRST", "COVER_FIRST", "SEND_AGAIN"}
+CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "AMEND", "REBIND", "HAND_OVER", "EXPIRE", "COVER"}
 OF_REDIS = {"SADD", "SREM", "LIMIT", "MAXLEN", "NX", "XX", "WITHSCORES", "MATCH", "NOVALUES"}
 
 
@@ -143,7 +145,7 @@ def lua_words() -> set[str]:
 def test_every_word_that_lua_says_is_known() -> None:
     assert LUA != []
     states = {state.name for state in ReservationState}
-    kinds = {kind.name for kind in MovementKind}
+    kinds = {kind.name for words in (MovementKind, IncomingKind, BrokenReason) for kind in words}
     known = OUTCOMES | CHANGES | OF_REDIS | states | kinds | set(errors.all_refusals())
     assert lua_words() - known == set()
 

@@ -54,6 +54,8 @@ async def check(
             f"{answer.positions_checked} positions and {answer.reservations_checked} live reservations checked: "
             f"{answer.violations_count or 'no'} violation{'' if answer.violations_count == 1 else 's'}."
         )
+        if answer.not_judged:
+            say(f"{answer.not_judged} positions, receipts or promises changed too fast to be judged.")
         if answer.HasField("replay"):
             _say_replayed(answer.replay)
     if answer.violations_count:
@@ -64,7 +66,9 @@ def _say_replayed(replay: ReplaySummary) -> None:
     """How far the replay reached."""
     positions = replay.positions_covered + replay.positions_not_covered
     reservations = replay.reservations_covered + replay.reservations_not_covered
+    promises = replay.promises_covered + replay.promises_not_covered
     say(
         f"{replay.entries} log entries replayed: they cover {replay.positions_covered} of {positions} positions and "
-        f"{replay.reservations_covered} of {reservations} live reservations."
+        f"{replay.reservations_covered} of {reservations} live reservations, {replay.promises_covered} of {promises} "
+        "receipts, backorders, holds and broken promises."
     )

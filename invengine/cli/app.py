@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, demo, load, network, reservations, serve, stock
+from invengine.cli import admin, availability, demo, incoming, load, network, promises, reservations, serve, stock
 
 app = typer.Typer(
     name="invengine",
@@ -40,8 +40,10 @@ demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
+app.add_typer(incoming.app, name="incoming")
 availability.register(app)
 reservations.register(app)
+promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
 admin.register(app)
 load.register(app)

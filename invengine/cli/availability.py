@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from invengine.cli.render import Cell, as_json, show_json, table, word
+from invengine.cli.days import shown
+from invengine.cli.render import Cell, as_json, say, show_json, table, word
 from invengine.cli.session import Session, command, fail_usage
 
 if TYPE_CHECKING:
@@ -109,13 +110,17 @@ def _show_positions(answer: availability_service_pb2.GetAvailabilityResponse) ->
         names = (availability_service_pb2.AvailabilityReason.Name(reason) for reason in position.reasons)
         return ", ".join(word(name, "AVAILABILITY_REASON_") for name in names)
 
+    numbers = ["on_hand", "reserved", "safety_stock"]
+    numbers += [name for name in ("fenced", "own_fence") if any(getattr(p, name) for p in answer.positions)]
     rows: list[tuple[Cell, ...]] = [
-        (p.location, p.available, p.on_hand, p.reserved, p.safety_stock, reasons(p)) for p in answer.positions
+        (p.location, p.available, *(getattr(p, name) for name in numbers), reasons(p)) for p in answer.positions
     ]
-    sums = [sum(getattr(p, name) for p in answer.positions) for name in ("on_hand", "reserved", "safety_stock")]
+    sums = [sum(getattr(p, name) for p in answer.positions) for name in numbers]
     level = word(availability_service_pb2.Level.Name(answer.level), "LEVEL_")
     rows.append(("total", answer.available, *sums, level))
-    table(("location", "available", "on_hand", "reserved", "safety_stock", "reasons"), rows)
+    table(("location", "available", *numbers, "reasons"), rows)
+    if answer.HasField("next_receipt"):
+        say(f"Expected next: {answer.next_receipt.quantity} on {shown(answer.next_receipt.date)}.")
 
 
 def _show_columns(skus: list[str], answer: availability_service_pb2.BatchGetAvailabilityResponse) -> None:

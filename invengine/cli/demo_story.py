@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -78,6 +78,7 @@ class Story:
         await self._let_a_hold_run_out(sku)
         await self._count(sku)
         await self._explain(sku)
+        await self._promise_what_is_coming(sku)
         await self._measure(retailer, seconds)
         return await self._check()
 
@@ -204,6 +205,26 @@ class Story:
         )
         tell.fact("history", [entry.kind for entry in answer.entries])
 
+    async def _promise_what_is_coming(self, sku: str) -> None:
+        tell = self._teller
+        place = max((await self._availability(sku, "web")).positions, key=lambda position: position.available)
+        where, wanted, day = place.location, place.available + 2, datetime.now(UTC).date() + timedelta(days=3)
+        tell.step(f"{where} expects 6 more {sku}. A customer who can wait orders more than there is now.")
+        tell.command(f"incoming set po-1 {sku} {where} 6 {day}")
+        await self._client.set_incoming("po-1", sku, where, quantity=6, expected_date=day)
+        tell.command(f"reserve {sku} {wanted}@{where} --allow-backorder --channel web")
+        line = Line(sku=sku, quantity=wanted, location=where, allow_backorder=True)
+        made = (await self._client.reserve([line], channel="web")).reservation
+        tell.text(f"   {_told(made)}.")
+        tell.command(f"incoming receive po-1 {sku} {where} 6")
+        await self._client.receive_incoming("po-1", sku, where, quantity=6)
+        arrived = (await self._client.get_reservation(made.reservation_id, channel="web")).reservation
+        free = (
+            await self._client.get_availability(sku, channel="web", locations=[where], consistency=_LATEST)
+        ).available
+        tell.text(f"   It arrives: {_told(arrived)}; {free} are free for others.")
+        tell.fact("promised", {"before": _told(made), "after": _told(arrived), "free": free})
+
     async def _measure(self, retailer: Retailer, seconds: float) -> None:
         tell = self._teller
         tell.step("How fast is it, with this one Python client on the same machine?")
@@ -240,6 +261,13 @@ class Story:
 
 def _state(reservation: Reservation) -> str:
     return Reservation.State.Name(reservation.state).removeprefix("STATE_")
+
+
+def _told(reservation: Reservation) -> str:
+    """What its units rest on."""
+    pegged = sum(a.quantity for line in reservation.lines for a in line.allocations if a.receipt_id)
+    on_hand = sum(a.quantity for line in reservation.lines for a in line.allocations if not a.receipt_id)
+    return f"{on_hand} on hand are reserved" + (f", {pegged} are promised out of the receipt" if pegged else "")
 
 
 def _scarce(retailer: Retailer) -> tuple[str, str]:

@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group or reservation that does not exist."""
+    """A SKU, location, channel, group, reservation or receipt that does not exist."""
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
@@ -58,6 +58,8 @@ _ADVICE: Final = {
     "POSITION_NOT_FOUND": "See where the SKU is stocked: invengine availability SKU --channel CHANNEL.",
     "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",
     "LINE_NOT_FOUND": "See its lines: invengine reservation show ID.",
+    "RECEIPT_NOT_FOUND": "See what is expected: invengine incoming list --sku SKU.",
+    "TOO_MANY_PARCELS": "Allow more with --max-parcels, or take what so few have with --best-effort.",
     "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
     "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",
     "CHANNEL_DISABLED": "Switch it on in the network file and apply that.",

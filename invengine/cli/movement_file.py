@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from invengine.client import Movement
 
 _REQUIRED: Final = ("sku", "location", "quantity")
-_OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id")
+_OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id", "channel")
 
 
 class Kind(StrEnum):
@@ -30,6 +30,17 @@ class Kind(StrEnum):
     ADJUSTMENT = "ADJUSTMENT"
     COUNT = "COUNT"
     RETURN = "RETURN"
+    RING_FENCE = "RING_FENCE"
+
+    @property
+    def is_of_a_channel(self) -> bool:
+        """Whether a movement of this kind may say whose it is."""
+        return self in (Kind.SALE, Kind.RING_FENCE)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its quantity may be negative."""
+        return self in (Kind.ADJUSTMENT, Kind.RING_FENCE)
 
 
 class FileUnreadable(Exception):
@@ -128,6 +139,7 @@ class MovementFile:
             quantity=int(quantity),
             reason=read("reason", lambda text: _reason_problem(kind, text)),
             reference=read("reference", lambda text: identifier_problem(text) if text else ""),
+            channel=read("channel", lambda text: _channel_problem(kind, text)),
         )
 
 
@@ -136,13 +148,19 @@ def _quantity_problem(kind: Kind, text: str) -> str:
     if not (digits.isascii() and digits.isdigit()):
         return f"{text!r} is not a whole number of units"
     quantity = int(text) if len(digits) <= 16 else UNITS_MAX + 1
-    least = {Kind.ADJUSTMENT: -UNITS_MAX, Kind.COUNT: 0}.get(kind, 1)
+    least = -UNITS_MAX if kind.is_signed else 0 if kind is Kind.COUNT else 1
     if not least <= quantity <= UNITS_MAX:
         return f"{text} is outside {least} to {UNITS_MAX}"
-    return "an adjustment by 0 changes nothing" if kind is Kind.ADJUSTMENT and quantity == 0 else ""
+    return f"{kind} by 0 changes nothing" if kind.is_signed and quantity == 0 else ""
 
 
 def _reason_problem(kind: Kind, text: str) -> str:
     if kind is Kind.ADJUSTMENT and not text:
         return "an adjustment needs a reason"
     return "" if len(text.encode()) <= 128 else "longer than 128 bytes"
+
+
+def _channel_problem(kind: Kind, text: str) -> str:
+    if not text:
+        return f"{kind} needs a channel" if kind is Kind.RING_FENCE else ""
+    return identifier_problem(text) if kind.is_of_a_channel else f"a channel does not go with {kind}"

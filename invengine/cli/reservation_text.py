@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from invengine.cli.availability import FulfilmentOption
+from invengine.cli.days import day_of, shown
 from invengine.cli.render import instant, say, table, word
 from invengine.cli.session import fail_usage
 
 if TYPE_CHECKING:
     from invengine.v1.reservation_service_pb2 import (
+        Allocation,
         LineAmendment,
         LineRebinding,
         LineUnits,
         Reservation,
         ReservationLineRequest,
     )
+
+
+class Taking(NamedTuple):
+    """Where and how units are taken, as the options of a command say it for all lines."""
+
+    group: str = ""
+    allow_split: bool = False
+    allow_backorder: bool = False
+    needed_by: str = ""
+
+    def fields(self, *, is_located: bool) -> dict[str, Any]:
+        """The fields of a line's message; one that names a location needs no group."""
+        needed_by = None
+        if self.needed_by:
+            from invengine.client import as_date
+
+            if not self.allow_backorder:
+                fail_usage("--needed-by says how long to wait: it goes with --allow-backorder.")
+            needed_by = as_date(day_of(self.needed_by, "--needed-by"))
+        return {
+            "group": "" if is_located else self.group,
+            "allow_split": self.allow_split,
+            "allow_backorder": self.allow_backorder,
+            "needed_by": needed_by,
+        }
 
 
 def _whole(text: str, what: str) -> int:
@@ -27,9 +54,9 @@ def _whole(text: str, what: str) -> int:
 
 
 def lines_of(
-    items: list[str], location: str, group: str, fulfilment: FulfilmentOption, allow_split: bool
+    items: list[str], location: str, fulfilment: FulfilmentOption, taking: Taking
 ) -> list[ReservationLineRequest]:
-    """The lines of `SKU QUANTITY[@LOCATION]...`; `location` and `group` are for lines that name no location."""
+    """The lines of `SKU QUANTITY[@LOCATION]...`; `location` is for lines that name none."""
     from invengine.client import Line
 
     if len(items) % 2:
@@ -42,9 +69,8 @@ def lines_of(
                 sku=sku,
                 quantity=_whole(quantity, sku),
                 location=named or location,
-                group="" if named else group,
                 fulfilment=fulfilment.to_proto(),
-                allow_split=allow_split,
+                **taking.fields(is_located=bool(named)),
             )
         )
     return lines
@@ -63,8 +89,8 @@ def units_of(texts: list[str] | None) -> list[LineUnits]:
     return found
 
 
-def amendments_of(texts: list[str] | None, group: str, allow_split: bool) -> list[LineAmendment]:
-    """The lines of `LINE=QUANTITY[@LOCATION]` options; `group` is for lines that name no location."""
+def amendments_of(texts: list[str] | None, taking: Taking) -> list[LineAmendment]:
+    """The lines of `LINE=QUANTITY[@LOCATION]` options."""
     from invengine.client import LineAmendment
 
     found = []
@@ -78,15 +104,14 @@ def amendments_of(texts: list[str] | None, group: str, allow_split: bool) -> lis
                 line_id=line_id,
                 quantity=_whole(quantity, f"--line {text}"),
                 location=location,
-                group="" if location else group,
-                allow_split=allow_split,
+                **taking.fields(is_located=bool(location)),
             )
         )
     return found
 
 
 def added_lines_of(
-    texts: list[str] | None, group: str, fulfilment: FulfilmentOption, allow_split: bool
+    texts: list[str] | None, fulfilment: FulfilmentOption, taking: Taking
 ) -> list[ReservationLineRequest]:
     """The lines of `SKU=QUANTITY[@LOCATION]` options."""
     items: list[str] = []
@@ -95,10 +120,10 @@ def added_lines_of(
         if not said:
             fail_usage(f"--add {text}: name a quantity, --add {text}=QUANTITY")
         items += (sku, amount)
-    return lines_of(items, "", group, fulfilment, allow_split)
+    return lines_of(items, "", fulfilment, taking)
 
 
-def rebindings_of(texts: list[str] | None, location: str, group: str, allow_split: bool) -> list[LineRebinding]:
+def rebindings_of(texts: list[str] | None, location: str, taking: Taking) -> list[LineRebinding]:
     """The lines of `LINE[@LOCATION]` options, all lines where there are none."""
     from invengine.client import LineRebinding
 
@@ -111,8 +136,7 @@ def rebindings_of(texts: list[str] | None, location: str, group: str, allow_spli
             LineRebinding(
                 line_id=line_id,
                 location=named or location,
-                group="" if named else group,
-                allow_split=allow_split,
+                **taking.fields(is_located=bool(named)),
             )
         )
     return found
@@ -137,10 +161,27 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
     rows: list[tuple[str | int, ...]] = []
     for line in reservation.lines:
         if not line.quantity:
-            rows.append((line.line_id, line.sku, "(removed)", 0, 0, 0))
-        rows += [(line.line_id, line.sku, a.location, a.quantity, a.fulfilled, a.released) for a in line.allocations]
+            rows.append((line.line_id, line.sku, "(removed)", 0, 0, 0, ""))
+        rows += [
+            (line.line_id, line.sku, a.location, a.quantity, a.fulfilled, a.released, _rests_on(a))
+            for a in line.allocations
+        ]
         if line.short_quantity:
-            rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0))
-    table(("line", "sku", "location", "quantity", "fulfilled", "released"), rows)
+            then = f"expected by {shown(line.next_date)}" if line.HasField("next_date") else ""
+            rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0, then))
+    columns = ["line", "sku", "location", "quantity", "fulfilled", "released", "rests on"]
+    if not any(row[-1] for row in rows):
+        columns.pop()
+        rows = [row[:-1] for row in rows]
+    table(columns, rows)
     if replayed:
         say("This request was answered before; nothing was done now.")
+
+
+def _rests_on(allocation: Allocation) -> str:
+    """What units rest on; empty for those that are simply on hand."""
+    if allocation.receipt_id:
+        return f"receipt {allocation.receipt_id}, due {shown(allocation.due_date)}"
+    if allocation.backordered:
+        return "backorder"
+    return f"ring-fence {allocation.fence_channel}: {allocation.fenced}" if allocation.fenced else ""

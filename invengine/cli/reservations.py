@@ -10,6 +10,7 @@ import typer
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.reservation_text import (
+    Taking,
     added_lines_of,
     amendments_of,
     lines_of,
@@ -43,6 +44,12 @@ Units = Annotated[
 
 Group = Annotated[str, typer.Option(help="Take from the locations of this group, by priority.")]
 AllowSplit = Annotated[bool, typer.Option("--allow-split", help="One line may come from several places.")]
+AllowBackorder = Annotated[
+    bool, typer.Option("--allow-backorder", help="What is not on hand may come from receipts, or as a backorder.")
+]
+NeededBy = Annotated[
+    str, typer.Option(metavar="DAY", help="With --allow-backorder: only from receipts expected by this day.")
+]
 
 
 class State(StrEnum):
@@ -71,6 +78,11 @@ async def reserve(
     group: Group = "",
     fulfilment: Fulfilment = FulfilmentOption.ANY,
     allow_split: AllowSplit = False,
+    allow_backorder: AllowBackorder = False,
+    needed_by: NeededBy = "",
+    max_parcels: Annotated[
+        int | None, typer.Option(min=1, help="From at most so many places, what is picked up aside.")
+    ] = None,
     best_effort: Annotated[bool, typer.Option("--best-effort", help="Take what there is.")] = False,
     hold_seconds: HoldSeconds = None,
     reservation_id: Annotated[str, typer.Option(metavar="ID", help="The id to give it.")] = "",
@@ -85,7 +97,7 @@ async def reserve(
     """
     channel = session.needs_channel()
     answer = await session.client.reserve(
-        lines_of(items, location, group, fulfilment, allow_split),
+        lines_of(items, location, fulfilment, Taking(group, allow_split, allow_backorder, needed_by)),
         channel=channel,
         request_id=request_id,
         reservation_id=reservation_id,
@@ -94,6 +106,7 @@ async def reserve(
         customer_ref=customer,
         order_ref=order,
         cart_ref=cart,
+        max_parcels=max_parcels or 0,
     )
     if session.json:
         show_json(as_json(answer))
@@ -275,6 +288,8 @@ async def amend(
     group: Group = "",
     fulfilment: Fulfilment = FulfilmentOption.ANY,
     allow_split: AllowSplit = False,
+    allow_backorder: AllowBackorder = False,
+    needed_by: NeededBy = "",
     expected_revision: ExpectedRevision = None,
     request_id: RequestId = "",
 ) -> None:
@@ -284,10 +299,11 @@ async def amend(
     """
     if not line and not add:
         fail_usage("Name what to change: --line LINE=QUANTITY or --add SKU=QUANTITY.")
+    taking = Taking(group, allow_split, allow_backorder, needed_by)
     answer = await session.client.amend(
         reservation_id,
-        lines=amendments_of(line, group, allow_split),
-        added_lines=added_lines_of(add, group, fulfilment, allow_split),
+        lines=amendments_of(line, taking),
+        added_lines=added_lines_of(add, fulfilment, taking),
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,
@@ -307,6 +323,8 @@ async def rebind(
     location: Annotated[str, typer.Option(help="Where lines that name no location go.")] = "",
     group: Annotated[str, typer.Option(help="To the locations of this group, by priority.")] = "",
     allow_split: Annotated[bool, typer.Option("--allow-split", help="One line may go to several places.")] = False,
+    allow_backorder: AllowBackorder = False,
+    needed_by: NeededBy = "",
     expected_revision: ExpectedRevision = None,
     request_id: RequestId = "",
 ) -> None:
@@ -316,7 +334,7 @@ async def rebind(
     """
     answer = await session.client.rebind(
         reservation_id,
-        lines=rebindings_of(line, location, group, allow_split),
+        lines=rebindings_of(line, location, Taking(group, allow_split, allow_backorder, needed_by)),
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,

@@ -16,10 +16,11 @@ _SECRETS: Final = frozenset({"redis_url"})
 
 
 class Durability(StrEnum):
-    """When a write of the Redis that is started is on disk."""
+    """What a write that is answered has behind it."""
 
     ALWAYS = "always"
     EVERYSEC = "everysec"
+    REPLICATED = "replicated"
 
 
 class LogLevel(StrEnum):
@@ -47,10 +48,14 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the Redis that is started.")] = None,
     redis_url: Annotated[
         str | None,
-        typer.Option(help="Redis or Valkey to use instead; set INVENGINE_REDIS_URL where it holds a password."),
+        typer.Option(
+            help="Redis or Valkey to use instead (redis://, redis+sentinel://, redis+cluster://, unix://); "
+            "set INVENGINE_REDIS_URL where it holds a password."
+        ),
     ] = None,
     durability: Annotated[
-        Durability | None, typer.Option(help="When a write is on disk: before its answer, or within a second.")
+        Durability | None,
+        typer.Option(help="When a write is answered: on disk, up to a second before, or once replicas have it."),
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="Partitions of a store that is made new.")] = None,
     log_level: Annotated[LogLevel | None, typer.Option(case_sensitive=False, help="Least severe message.")] = None,

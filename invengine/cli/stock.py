@@ -8,6 +8,7 @@ import typer
 
 from invengine.cli import stock_import
 from invengine.cli.availability import Fresh, consistency_of
+from invengine.cli.incoming import show_receipts
 from invengine.cli.movement_file import Kind, moment
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail, fail_usage
@@ -26,7 +27,7 @@ async def post(
     kind: Annotated[Kind, typer.Argument(case_sensitive=False, help="What happened.")],
     sku: Annotated[str, typer.Argument()],
     location: Annotated[str, typer.Argument()],
-    quantity: Annotated[int, typer.Argument(help="Whole units; negative only for an adjustment.")],
+    quantity: Annotated[int, typer.Argument(help="Whole units; negative for an adjustment or a ring-fence only.")],
     reason: Annotated[str, typer.Option(help="Why; an adjustment needs it.")] = "",
     reference: Annotated[str, typer.Option(help="The document behind it.")] = "",
     source: Annotated[str, typer.Option(help="Who reports it.")] = "cli",
@@ -37,7 +38,7 @@ async def post(
     ] = None,
     request_id: RequestId = "",
 ) -> None:
-    """Record one stock movement.
+    """Record one stock movement. --channel says whose a sale is, and whose ring-fence grows or (negative) shrinks.
 
     Example: invengine stock post ADJUSTMENT LAMP AMS1 -3 --reason damaged
     """
@@ -59,6 +60,7 @@ async def post(
         reason=reason,
         reference=reference,
         expected_revision=expected_revision,
+        channel=_channel_of(kind, session),
     )
     answer = await session.client.post_movements([movement], request_id=request_id)
     outcome = answer.outcomes[0]
@@ -73,6 +75,13 @@ async def post(
         )
     if outcome.result in (results.RESULT_STALE, results.RESULT_REFUSED):
         fail(error_from_refusal(outcome.refusal), session.json)
+
+
+def _channel_of(kind: Kind, session: Session) -> str:
+    """Whose movement it is; the channel of the environment is not meant for kinds that are nobody's."""
+    if kind is Kind.RING_FENCE:
+        return session.needs_channel()
+    return session.channel if kind.is_of_a_channel else ""
 
 
 @command(app, "show")
@@ -92,9 +101,15 @@ async def show(
         return
     p = answer.position
     table(
-        ("sku", "location", "on_hand", "reserved", "safety_stock", "shortfall", "revision"),
-        [(p.sku, p.location, p.on_hand, p.reserved, p.safety_stock, p.shortfall, p.revision)],
+        ("sku", "location", "on_hand", "reserved", "safety_stock", "shortfall", "backordered", "revision"),
+        [(p.sku, p.location, p.on_hand, p.reserved, p.safety_stock, p.shortfall, p.backordered, p.revision)],
     )
+    if p.ring_fences:
+        typer.echo()
+        table(("ring_fence", "quantity"), [(fence.channel, fence.quantity) for fence in p.ring_fences])
+    if p.incoming:
+        typer.echo()
+        show_receipts(p.incoming)
 
 
 @command(app, "history")

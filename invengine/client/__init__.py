@@ -12,17 +12,10 @@ numbers. Every write carries a request_id, so a call that found the server away,
 repeated with the same id until `retry_seconds` are over: repeating changes nothing twice.
 """
 
-from invengine.client.calls import (
-    DEFAULT_SERVER,
-    Client,
-    Line,
-    LineAmendment,
-    LineRebinding,
-    LineUnits,
-    Movement,
-    new_request_id,
-)
+from invengine.client.calls import Client, Line, LineAmendment, LineRebinding, LineUnits
+from invengine.client.connection import DEFAULT_SERVER, new_request_id
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
+from invengine.client.stock_calls import Movement, as_date
 from invengine.client.waiting import SyncClient, connect
 
 __all__ = [
@@ -36,6 +29,7 @@ __all__ = [
     "Movement",
     "ServerUnreachable",
     "SyncClient",
+    "as_date",
     "connect",
     "error_from_refusal",
     "new_request_id",

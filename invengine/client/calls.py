@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any, Final, TypedDict, TypeVar, Unpack
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TypedDict, Unpack
 
-import grpc
 import grpc.aio
 from google.protobuf import duration_pb2
 
+from invengine.client.connection import new_request_id
 from invengine.client.refusals import error_from_call
-from invengine.errors import OutcomeUnknown, Overloaded, Unavailable
+from invengine.client.stock_calls import StockCalls
 from invengine.v1 import (
     admin_service_pb2,
-    admin_service_pb2_grpc,
     availability_service_pb2,
-    availability_service_pb2_grpc,
     common_pb2,
     network_service_pb2,
-    network_service_pb2_grpc,
     reservation_service_pb2,
-    reservation_service_pb2_grpc,
-    stock_service_pb2,
-    stock_service_pb2_grpc,
 )
 
-T = TypeVar("T")
 Line = reservation_service_pb2.ReservationLineRequest
 LineAmendment = reservation_service_pb2.LineAmendment
 LineRebinding = reservation_service_pb2.LineRebinding
 LineUnits = reservation_service_pb2.LineUnits
-Movement = stock_service_pb2.Movement
-
-DEFAULT_SERVER: Final = "127.0.0.1:50051"
-_PASSING: Final = (Unavailable, Overloaded, OutcomeUnknown)  # the same call may succeed in a moment
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # 10,000 SKUs with all their locations
-    ("grpc.max_send_message_length", 16 * 1024 * 1024),
-    ("grpc.initial_reconnect_backoff_ms", 100),  # after an outage: look again soon, gRPC's own first wait is a second
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
 
 
 class Query(TypedDict, total=False):
@@ -67,6 +47,7 @@ class ReserveOptions(TypedDict, total=False):
     customer_ref: str
     order_ref: str
     cart_ref: str
+    max_parcels: int
 
 
 class Change(TypedDict, total=False):
@@ -89,67 +70,15 @@ class ListFilter(TypedDict, total=False):
     page_token: str
 
 
-def new_request_id() -> str:
-    """A fresh name for one write."""
-    return uuid.uuid4().hex
-
-
 def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client:
+class Client(StockCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
     """
-
-    def __init__(
-        self,
-        server: str = DEFAULT_SERVER,
-        *,
-        channel: str = "",
-        timeout_seconds: float = 10.0,
-        retry_seconds: float = 5.0,
-    ) -> None:
-        self.server = server
-        self.channel = channel
-        self.timeout_seconds = timeout_seconds
-        self.retry_seconds = retry_seconds
-        self._wire = grpc.aio.insecure_channel(server, options=_OPTIONS)
-        self._availability = availability_service_pb2_grpc.AvailabilityServiceStub(self._wire)
-        self._reservations = reservation_service_pb2_grpc.ReservationServiceStub(self._wire)
-        self._stock = stock_service_pb2_grpc.StockServiceStub(self._wire)
-        self._network = network_service_pb2_grpc.NetworkServiceStub(self._wire)
-        self._admin = admin_service_pb2_grpc.AdminServiceStub(self._wire)
-
-    async def __aenter__(self) -> Client:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._wire.close()
-
-    async def _call(self, method: Callable[..., Awaitable[T]], request: Any) -> T:
-        """One call, repeated while the server is away, full or leaves the outcome open, within the time it has."""
-        clock = asyncio.get_running_loop().time
-        given_up_at = clock() + self.timeout_seconds
-        repeated_until = min(given_up_at, clock() + self.retry_seconds)
-        pause = 0.05
-        while True:
-            try:
-                return await method(request, timeout=max(0.001, given_up_at - clock()))
-            except grpc.aio.AioRpcError as failure:
-                error = error_from_call(failure, self.server, writes=hasattr(request, "request_id"))
-                if not isinstance(error, _PASSING) or clock() + pause > repeated_until:
-                    raise error from None
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads callers, guards nothing
-            pause = min(2 * pause, 1.0)
 
     # What is available
 
@@ -210,6 +139,7 @@ class Client:
             customer_ref=options.get("customer_ref", ""),
             order_ref=options.get("order_ref", ""),
             cart_ref=options.get("cart_ref", ""),
+            max_parcels=options.get("max_parcels", 0),
         )
 
     async def reserve(
@@ -323,31 +253,6 @@ class Client:
             "request_id": change.get("request_id") or new_request_id(),
             "channel": change.get("channel") or self.channel,
         }
-
-    # Stock
-
-    async def post_movements(
-        self, movements: Iterable[Movement], *, request_id: str = ""
-    ) -> stock_service_pb2.PostMovementsResponse:
-        """Up to 5,000 movements, one outcome each, in order."""
-        request = stock_service_pb2.PostMovementsRequest(request_id=request_id or new_request_id(), movements=movements)
-        return await self._call(self._stock.PostMovements, request)
-
-    async def get_position(
-        self, sku: str, location: str, *, consistency: common_pb2.Consistency | None = None
-    ) -> stock_service_pb2.GetPositionResponse:
-        """One position as it is."""
-        request = stock_service_pb2.GetPositionRequest(sku=sku, location=location, consistency=consistency)
-        return await self._call(self._stock.GetPosition, request)
-
-    async def list_movements(
-        self, sku: str, *, location: str = "", page_size: int = 0, page_token: str = ""
-    ) -> stock_service_pb2.ListMovementsResponse:
-        """A page of the ledger of a SKU, newest first."""
-        request = stock_service_pb2.ListMovementsRequest(
-            sku=sku, location=location, page_size=page_size, page_token=page_token
-        )
-        return await self._call(self._stock.ListMovements, request)
 
     # Network and administration
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from datetime import date
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
+from invengine.domain.days import day_number
 from invengine.errors import (
     InsufficientStock,
     InventoryError,
@@ -98,9 +100,7 @@ def _error(
 ) -> InventoryError | CallFailed:
     kind = all_refusals().get(word)
     if kind is InsufficientStock and short_lines:
-        return InsufficientStock(
-            tuple(ShortLine(s.line_id, s.sku, s.location, s.wanted, s.available) for s in short_lines)
-        )
+        return InsufficientStock(tuple(_short_line(short) for short in short_lines))
     if kind is NetworkInvalid:
         return NetworkInvalid(tuple(_fault(text) for text in message.splitlines()) or (NetworkFault(0, "", message),))
     if kind is None or kind is InsufficientStock:  # a word of a newer server, or numbers left out
@@ -113,6 +113,12 @@ def _error(
         elif field.default is MISSING:
             return CallFailed(word, message)
     return kind(**values)
+
+
+def _short_line(short: common_pb2.ShortLine) -> ShortLine:
+    then = short.next_date
+    day = day_number(date(then.year, then.month, then.day)) if short.HasField("next_date") else 0
+    return ShortLine(short.line_id, short.sku, short.location, short.wanted, short.available, day)
 
 
 def _fault(text: str) -> NetworkFault:

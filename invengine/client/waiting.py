@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from invengine.client.calls import DEFAULT_SERVER, Client
+from invengine.client.calls import Client
+from invengine.client.connection import DEFAULT_SERVER
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +78,12 @@ class SyncClient:
     post_movements = _waiting(Client.post_movements)
     get_position = _waiting(Client.get_position)
     list_movements = _waiting(Client.list_movements)
+    set_incoming = _waiting(Client.set_incoming)
+    slip_incoming = _waiting(Client.slip_incoming)
+    cancel_incoming = _waiting(Client.cancel_incoming)
+    receive_incoming = _waiting(Client.receive_incoming)
+    list_incoming = _waiting(Client.list_incoming)
+    list_broken_promises = _waiting(Client.list_broken_promises)
     apply_network = _waiting(Client.apply_network)
     get_network = _waiting(Client.get_network)
     check_integrity = _waiting(Client.check_integrity)

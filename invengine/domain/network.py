@@ -13,7 +13,9 @@ from invengine.domain.network_parts import (
     Channel,
     Location,
     Safety,
+    backorder_elements,
     channel_elements,
+    compile_backorders,
     compile_channel,
     compile_location,
     compile_rules,
@@ -69,6 +71,7 @@ class Network:
         self.position_safety: Final[Mapping[tuple[str, str], Safety]] = MappingProxyType(rules.positions)
         self.location_safety: Final[Mapping[str, Safety]] = MappingProxyType(rules.locations)
         self.channel_safety: Final[Mapping[str, Safety]] = MappingProxyType(rules.channels)
+        self._backorders: Final = compile_backorders(parsed.backorders)
         self._ruled_skus: Final = frozenset(rules.skus) | {sku for sku, _ in rules.positions}
         self.locations: Final[Mapping[str, Location]] = MappingProxyType(self._locations)
         self.groups: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(self._groups)
@@ -203,6 +206,14 @@ class Network:
             self.position_safety.get((sku, location), NO_SAFETY),
         )
 
+    def backorder_units(self, channel: str, sku: str) -> int:
+        """Units of the SKU that may be backordered at each location when this channel asks; 0 without a rule.
+
+        The rule that names the channel wins over the one for all.
+        """
+        units = self._backorders.get((sku, channel))
+        return self._backorders.get((sku, ""), 0) if units is None else units
+
     def elements(self) -> dict[str, Any]:
         """Everything that the document says, defaults filled in, as plain values: equal when the meaning is equal."""
         positions: dict[str, dict[str, Any]] = {}
@@ -218,6 +229,7 @@ class Network:
                 "channel": rules_elements(self.channel_safety),
                 "sku_location": positions,
             },
+            "backorders": backorder_elements(self._backorders),
         }
 
     def _known(self, location: str) -> Location:
@@ -242,6 +254,7 @@ def diff(old: Network | None, new: Network) -> list[Change]:
         "groups": {},
         "channels": {},
         "safety_stock": {"sku": {}, "location": {}, "channel": {}, "sku_location": {}},
+        "backorders": {"sku": {}, "sku_channel": {}},
     }
     return list(differences(old.elements() if old else nothing, new.elements()))
 

@@ -196,10 +196,11 @@ class TimeToLiveDocument(Model):
 
 
 class ChannelDocument(Model):
-    """One who asks and sells; sees the locations of its groups."""
+    """One who asks and sells; sees the locations of its groups. `borrow`: it may take what is fenced for nobody."""
 
     groups: Annotated[tuple[Identifier, ...], Field(min_length=1)]
     enabled: Switch = True
+    borrow: Switch = True
     time_to_live: Annotated[TimeToLiveDocument, BeforeValidator(nothing_is_empty)] = TimeToLiveDocument()
     low_stock_threshold: Annotated[int, Field(ge=0, le=UNITS_MAX), BeforeValidator(_whole)] = 0
 
@@ -234,6 +235,19 @@ class SafetyRuleDocument(Model):
         return self.sku or "", self.location or "", self.channel or ""
 
 
+class BackorderRuleDocument(Model):
+    """Units of a SKU that may be promised at each location without a receipt: to everybody, or to one channel."""
+
+    sku: Identifier
+    channel: OptionalIdentifier = None
+    units: Annotated[int, Field(ge=1, le=UNITS_MAX), BeforeValidator(_whole)]
+
+    @property
+    def scope(self) -> tuple[str, str]:
+        """(sku, channel); the channel is empty where the rule names none."""
+        return self.sku, self.channel or ""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkDocument:
     """A document without faults."""
@@ -242,3 +256,4 @@ class NetworkDocument:
     groups: Mapping[str, tuple[str, ...]]
     channels: Mapping[str, ChannelDocument]
     safety_stock: tuple[SafetyRuleDocument, ...]
+    backorders: tuple[BackorderRuleDocument, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from invengine.domain.network_document import (
     FULFILMENTS_BY_KIND,
+    BackorderRuleDocument,
     ChannelDocument,
     FulfilmentWord,
     LocationDocument,
@@ -47,13 +48,14 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One who asks and sells."""
+    """One who asks and sells. `borrows`: it may take beyond its own ring-fence what is fenced for nobody."""
 
     enabled: bool
     groups: tuple[str, ...]
     time_to_live_seconds: int
     time_to_live_seconds_max: int
     low_stock_threshold: int
+    borrows: bool = True
 
 
 def larger(one: Safety, other: Safety) -> Safety:
@@ -87,6 +89,11 @@ def compile_rules(rules: Iterable[SafetyRuleDocument]) -> SafetyRules:
     return found
 
 
+def compile_backorders(rules: Iterable[BackorderRuleDocument]) -> dict[tuple[str, str], int]:
+    """Units by (sku, channel); the channel is empty for the rule that holds for all that have none of their own."""
+    return {rule.scope: rule.units for rule in rules}
+
+
 def compile_location(name: str, entry: LocationDocument) -> Location:
     """The location, named by its id where it has no name."""
     words = FULFILMENTS_BY_KIND[entry.kind] if entry.fulfilments is None else entry.fulfilments
@@ -107,7 +114,7 @@ def compile_location(name: str, entry: LocationDocument) -> Location:
 def compile_channel(entry: ChannelDocument) -> Channel:
     """The channel, its times to live resolved."""
     seconds, seconds_max = entry.time_to_live.resolved()
-    return Channel(entry.enabled, entry.groups, seconds, seconds_max, entry.low_stock_threshold)
+    return Channel(entry.enabled, entry.groups, seconds, seconds_max, entry.low_stock_threshold, entry.borrow)
 
 
 def location_elements(place: Location) -> dict[str, Any]:
@@ -122,6 +129,7 @@ def channel_elements(channel: Channel) -> dict[str, Any]:
         "enabled": channel.enabled,
         "time_to_live": {"default": channel.time_to_live_seconds, "maximum": channel.time_to_live_seconds_max},
         "low_stock_threshold": channel.low_stock_threshold,
+        "borrow": channel.borrows,
     }
 
 
@@ -135,3 +143,15 @@ def rule_elements(safety: Safety) -> dict[str, Any]:
 def rules_elements(rules: Mapping[str, Safety]) -> dict[str, Any]:
     """Rules of one scope, by their id."""
     return {name: rule_elements(safety) for name, safety in rules.items()}
+
+
+def backorder_elements(rules: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Rules for backorders as plain values: those of SKUs, and those of SKUs and channels."""
+    channels: dict[str, dict[str, Any]] = {}
+    for (sku, channel), units in rules.items():
+        if channel:
+            channels.setdefault(sku, {})[channel] = {"units": units}
+    return {
+        "sku": {sku: {"units": units} for (sku, channel), units in rules.items() if not channel},
+        "sku_channel": channels,
+    }

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.network_document import (
+    BackorderRuleDocument,
     ChannelDocument,
     LocationDocument,
     Model,
@@ -25,8 +26,10 @@ from invengine.errors import NetworkFault, NetworkInvalid
 LOCATIONS_MAX: Final = 10_000
 GROUPS_MAX: Final = 2_000
 CHANNELS_MAX: Final = 200
-RULES_MAX: Final = 60_000
+RULES_MAX: Final = 60_000  # of each kind
 Element = TypeVar("Element", bound=Model)
+Rule = TypeVar("Rule", SafetyRuleDocument, BackorderRuleDocument)
+_SECTIONS: Final = ("locations", "groups", "channels", "safety_stock", "backorders")
 
 
 def read_document(document: str) -> NetworkDocument:
@@ -49,19 +52,20 @@ class _Reader:
 
     def read(self) -> NetworkDocument:
         if not isinstance(self._raw, dict):
-            self._fault((), f"locations, groups, channels and safety_stock are wanted, {described(self._raw)} found")
+            self._fault((), f"{', '.join(_SECTIONS[:-1])} and {_SECTIONS[-1]} are wanted, {described(self._raw)} found")
             return NetworkDocument({}, {}, {}, ())
-        sections = ("locations", "groups", "channels", "safety_stock")
         for key in self._raw:
-            if key not in sections:
-                self._fault((key,), _unknown_field(key, sections))
+            if key not in _SECTIONS:
+                self._fault((key,), _unknown_field(key, _SECTIONS))
         if "locations" not in self._raw:
             self._fault((), "locations are missing")
         locations = self._models("locations", LocationDocument, LOCATIONS_MAX)
         groups = {name: self._members(name, raw) for name, raw in self._entries("groups", GROUPS_MAX)}
         channels = self._models("channels", ChannelDocument, CHANNELS_MAX)
         self._channel_groups()
-        return NetworkDocument(locations, groups, channels, tuple(self._rules()))
+        safety_stock = tuple(self._rules("safety_stock", SafetyRuleDocument))
+        backorders = tuple(self._rules("backorders", BackorderRuleDocument))
+        return NetworkDocument(locations, groups, channels, safety_stock, backorders)
 
     def _channel_groups(self) -> None:
         """Checks the groups of every channel, also of one with other faults."""
@@ -143,35 +147,35 @@ class _Reader:
                 seen[name] = None
         return tuple(seen)
 
-    def _rules(self) -> Iterator[SafetyRuleDocument]:
-        rules = self._raw.get("safety_stock")
+    def _rules(self, section: str, model: type[Rule]) -> Iterator[Rule]:
+        rules = self._raw.get(section)
         rules = [] if rules is None else rules
         if not isinstance(rules, list):
-            self._fault(("safety_stock",), f"a list of rules is wanted, {described(rules)} found")
+            self._fault((section,), f"a list of rules is wanted, {described(rules)} found")
             return
         if len(rules) > RULES_MAX:
-            self._fault(("safety_stock",), f"{len(rules)} rules; at most {RULES_MAX} are taken")
+            self._fault((section,), f"{len(rules)} rules; at most {RULES_MAX} are taken")
             return
-        places: dict[tuple[str, str, str], int] = {}
+        places: dict[tuple[str, ...], int] = {}
         for place, raw in enumerate(rules):
             if self._enough():
                 return
-            self._named(place, raw)
-            rule = self._model(("safety_stock", place), SafetyRuleDocument, raw)
+            self._named(section, place, raw, model)
+            rule = self._model((section, place), model, raw)
             if rule is None:
                 continue
             first = places.setdefault(rule.scope, place)
             if first != place:
-                line = self._root.line_of(("safety_stock", first))
-                self._fault(("safety_stock", place), f"has the same scope as the rule in line {line}")
+                line = self._root.line_of((section, first))
+                self._fault((section, place), f"has the same scope as the rule in line {line}")
             yield rule
 
-    def _named(self, place: int, rule: object) -> None:
+    def _named(self, section: str, place: int, rule: object, model: type[Model]) -> None:
         """Checks that what a rule names is in the document; SKUs are not: stock may come later than its rule."""
-        for section, word in (("locations", "location"), ("channels", "channel")):
+        for named, word in (("locations", "location"), ("channels", "channel")):
             name = rule.get(word) if isinstance(rule, dict) else None
-            if isinstance(name, str) and not self._known(section, name):
-                self._fault(("safety_stock", place, word), _unknown_name(word, name, self._raw.get(section)))
+            if word in model.model_fields and isinstance(name, str) and not self._known(named, name):
+                self._fault((section, place, word), _unknown_name(word, name, self._raw.get(named)))
 
 
 def _vast(raw: object) -> bool:

@@ -20,6 +20,7 @@ class MovementKind(StrEnum):
     ADJUSTMENT = "ADJUSTMENT"
     COUNT = "COUNT"
     RETURN = "RETURN"
+    RING_FENCE = "RING_FENCE"
 
 
 class MovementResult(StrEnum):
@@ -33,7 +34,7 @@ class MovementResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One event that changes stock. `quantity` is signed only for an adjustment."""
+    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only."""
 
     source: str
     event_id: str
@@ -45,6 +46,7 @@ class Movement:
     reason: str = ""
     reference: str = ""
     expected_revision: int | None = None
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,16 @@ class MovementOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One (SKU, location) as Redis holds it. `reserved` still counts expired holds that no sweep has tidied yet."""
+    """One (SKU, location) as Redis holds it. `reserved` still counts expired holds that no sweep has tidied yet.
+
+    `fences` are the ring-fences, (channel, units) by channel, without empty ones.
+    """
 
     on_hand: int
     reserved: int
     revision: int
     counted_at_ms: int = 0
+    fences: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         rows_at_most,
     )
     from invengine.kernels.holds import advance_holds, rehash_holds
-    from invengine.kernels.log import apply_rows, load_positions
+    from invengine.kernels.load import load_positions
+    from invengine.kernels.log import apply_rows
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
     from invengine.kernels.rows import clear_safety, pack_rows, raise_safety
     from invengine.kernels.wire import answer_availability, split_request

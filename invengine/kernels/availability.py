@@ -1,20 +1,36 @@
-"""What a channel can take: available = max(0, on_hand - live reserved - safety stock), position by position."""
+"""What a channel can take, position by position, with unreserved = on_hand - live reserved:
+
+    available = max(0, min(unreserved - safety stock, own ring-fence + max(0, unreserved - all ring-fences)))
+
+or, where the channel may take from its own only, without what stands behind the `+`. Most positions have no ring-fence
+and most channels may take from what is fenced for nobody: for these it is max(0, unreserved - safety stock). The hot
+loops work that out, and leave a SKU where it is not all to a second loop. A loop over ring-fences inside the first one,
+even one that is never entered, would make every position several times as dear.
+"""
 
 from __future__ import annotations
 
 from numba import njit
 
+from invengine.kernels.fences import fenced_units
 from invengine.kernels.layout import (
+    CHANNEL,
     EXPIRED,
+    FENCES,
     FIRST_ROW,
     FLOOR_PARTS,
     FLOOR_UNITS,
+    IGNORED_FENCED,
+    IGNORED_OWN,
+    IGNORED_UNITS,
     INDEX,
     KNOWN,
     LOCATION,
     ON_HAND,
+    OWN_ONLY,
     RANK,
     REASON_RESERVED,
+    REASON_RING_FENCE,
     REASON_SAFETY_STOCK,
     REASON_SHORTFALL,
     RESERVED,
@@ -23,12 +39,15 @@ from invengine.kernels.layout import (
     SAFETY_UNITS,
     TERM_AVAILABLE,
     TERM_COLUMNS,
+    TERM_FENCED,
     TERM_ON_HAND,
+    TERM_OWN_FENCE,
     TERM_RANK,
     TERM_REASONS,
     TERM_RESERVED,
     TERM_SAFETY,
     TOTAL_MAX,
+    UNITS_MAX,
     UNKNOWN_SKU,
     WHY_NOT,
 )
@@ -60,20 +79,42 @@ def _safety(positions, row, selection, location):
 
 
 @njit(nogil=True)
-def _available(positions, row, selection, location):
+def _fence_limit(unreserved, others, own, own_only):
+    """Units that ring-fences leave to a channel: its own, and unless `own_only` what is fenced for nobody."""
+    return own if own_only else own + max(unreserved - others - own, 0)
+
+
+@njit(nogil=True)
+def _own_only(selection):
+    """Whether the channel that asks may take from its own ring-fence only: every line says it."""
+    return selection.shape[0] > 0 and selection[0, OWN_ONLY] != 0
+
+
+@njit(nogil=True)
+def _unfenced(positions, row, selection, location):
+    """Units that can be taken as far as ring-fences do not matter."""
     unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
     return max(unreserved - _safety(positions, row, selection, location), 0)
 
 
-@njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1], {_BLOCK})", nogil=True, cache=True)
-def available_positions(sku, positions, skus, selection, ignored, terms):
+@njit(nogil=True)
+def _available(positions, fences, row, selection, location):
+    """Units that can be taken."""
+    unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
+    others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
+    limit = _fence_limit(unreserved, others, own, selection[location, OWN_ONLY])
+    return min(_unfenced(positions, row, selection, location), limit)
+
+
+@njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
+def available_positions(sku, positions, skus, fences, selection, ignored, terms):
     """Fill `terms` with the positions of one SKU that were asked about, by rank of location; returns how many.
 
       sku        its number
-      selection  int64 [locations, 5]  what is asked of each location; locations beyond it are not asked about
-      ignored    int64 [asked]         units, by rank: reserved by the one who asks, and so free to them
-      terms      int64 [>= rows of the SKU, 6]  rank, available, on_hand, live reserved, safety stock, reasons (bits)
-
+      selection  int64 [locations, 7]  what is asked of each location; locations beyond it are not asked about
+      ignored    int64 [asked, 3]      by rank: reserved by the one who asks, and so free to them
+      terms      int64 [>= rows of the SKU, 8]  rank, available, on_hand, live reserved, safety stock, reasons (bits),
+                                                in ring-fences of others, in the own one
     Rows are few, so sorting by insertion costs less than anything cleverer.
     """
     count = 0
@@ -84,20 +125,28 @@ def available_positions(sku, positions, skus, selection, ignored, terms):
             continue
         rank = selection[location, RANK]
         on_hand = positions[row, ON_HAND]
-        reserved = max(positions[row, RESERVED] - positions[row, EXPIRED] - ignored[rank], 0)
+        reserved = max(positions[row, RESERVED] - positions[row, EXPIRED] - ignored[rank, IGNORED_UNITS], 0)
         safety = _safety(positions, row, selection, location)
-        available = max(on_hand - reserved - safety, 0)
+        others = own = 0
+        if positions[row, FENCES] != 0:
+            others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
+        others += ignored[rank, IGNORED_FENCED] - ignored[rank, IGNORED_OWN]
+        own += ignored[rank, IGNORED_OWN]
+        unfenced = max(on_hand - reserved - safety, 0)
+        available = min(unfenced, _fence_limit(on_hand - reserved, others, own, selection[location, OWN_ONLY]))
         reasons = 0
         if selection[location, WHY_NOT] != 0:
             available = 0
             reasons = 1 << selection[location, WHY_NOT]
         else:
-            if available < on_hand - reserved:
+            if unfenced < on_hand - reserved:
                 reasons |= 1 << REASON_SAFETY_STOCK
             if reserved > on_hand:
                 reasons |= 1 << REASON_SHORTFALL
             if reserved > 0:
                 reasons |= 1 << REASON_RESERVED
+            if available < unfenced:
+                reasons |= 1 << REASON_RING_FENCE
         slot = count
         while slot > 0 and terms[slot - 1, TERM_RANK] > rank:
             for column in range(TERM_COLUMNS):
@@ -109,25 +158,41 @@ def available_positions(sku, positions, skus, selection, ignored, terms):
         terms[slot, TERM_RESERVED] = reserved
         terms[slot, TERM_SAFETY] = safety
         terms[slot, TERM_REASONS] = reasons
+        terms[slot, TERM_FENCED] = min(others, TOTAL_MAX)
+        terms[slot, TERM_OWN_FENCE] = min(own, UNITS_MAX)
         count += 1
     return count
 
 
 @njit(nogil=True)
-def _total(sku, positions, skus, selection):
+def _fenced_total(sku, positions, skus, fences, selection):
     total = 0
     first = skus[sku, FIRST_ROW]
     for row in range(first, first + skus[sku, ROWS]):
         location = positions[row, LOCATION]
         if location < selection.shape[0] and selection[location, INDEX] >= 0:
-            total = min(total + _available(positions, row, selection, location), TOTAL_MAX)
+            total = min(total + _available(positions, fences, row, selection, location), TOTAL_MAX)
     return total
 
 
-@njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
-def available_total(sku, positions, skus, selection):
+@njit(nogil=True)
+def _total(sku, positions, skus, fences, selection):
+    total = fenced = 0
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        location = positions[row, LOCATION]
+        if location < selection.shape[0] and selection[location, INDEX] >= 0:
+            total = min(total + _unfenced(positions, row, selection, location), TOTAL_MAX)
+            fenced |= positions[row, FENCES]
+    if fenced or _own_only(selection):
+        return _fenced_total(sku, positions, skus, fences, selection)
+    return total
+
+
+@njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
+def available_total(sku, positions, skus, fences, selection):
     """Units of one SKU, by its number, that can be taken now: the sum over its usable positions, not over 2^62."""
-    return _total(sku, positions, skus, selection)
+    return _total(sku, positions, skus, fences, selection)
 
 
 @njit(nogil=True)
@@ -145,12 +210,12 @@ def _fetch_ahead(numbers, i, positions, skus):
                 prefetch(positions, row)
 
 
-@njit(f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1])", nogil=True, cache=True)
-def available_totals(numbers, positions, skus, selection, status, totals):
+@njit(f"void(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1])", nogil=True, cache=True)
+def available_totals(numbers, positions, skus, fences, selection, status, totals):
     """Fill, for each SKU, `status` with KNOWN or UNKNOWN_SKU and `totals` with the units that can be taken now.
 
     numbers    int64 [n]   of the SKUs, -1 for one that is not known
-    selection  int64 [locations, 5]
+    selection  int64 [locations, 7]
     status     uint8 [n]   totals  int64 [n]  >= 0, and not over 2^62
     """
     for i in range(numbers.size):
@@ -160,7 +225,7 @@ def available_totals(numbers, positions, skus, selection, status, totals):
             totals[i] = 0
         else:
             status[i] = KNOWN
-            totals[i] = _total(numbers[i], positions, skus, selection)
+            totals[i] = _total(numbers[i], positions, skus, fences, selection)
 
 
 @njit(f"int64(int64[::1], {_BLOCK})", nogil=True, cache=True)
@@ -175,12 +240,30 @@ def rows_at_most(numbers, skus):
     return rows
 
 
+@njit(nogil=True)
+def _fenced_rows(sku, positions, skus, fences, selection, location_available, filled):
+    """As `_fenced_total`, and write the units of the SKU's usable positions from line `filled` on."""
+    total = 0
+    first = skus[sku, FIRST_ROW]
+    for row in range(first, first + skus[sku, ROWS]):
+        location = positions[row, LOCATION]
+        if location < selection.shape[0] and selection[location, INDEX] >= 0:
+            available = _available(positions, fences, row, selection, location)
+            total = min(total + available, TOTAL_MAX)
+            location_available[filled] = available
+            filled += 1
+    return total
+
+
 @njit(
-    f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1], int32[::1], int32[::1], int64[::1])",
+    f"int64(int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, uint8[::1], int64[::1], int32[::1], int32[::1], "
+    "int64[::1])",
     nogil=True,
     cache=True,
 )
-def available_rows(numbers, positions, skus, selection, status, totals, row_counts, location_index, location_available):
+def available_rows(
+    numbers, positions, skus, fences, selection, status, totals, row_counts, location_index, location_available
+):
     """As `available_totals`, and fill a row per usable position, in the order of the SKUs; returns how many rows.
 
     row_counts          int32 [n]     how many rows each SKU has
@@ -191,7 +274,7 @@ def available_rows(numbers, positions, skus, selection, status, totals, row_coun
     for i in range(numbers.size):
         _fetch_ahead(numbers, i, positions, skus)
         sku = numbers[i]
-        total = 0
+        total = fenced = 0
         begin = filled
         if sku < 0:
             status[i] = UNKNOWN_SKU
@@ -201,11 +284,14 @@ def available_rows(numbers, positions, skus, selection, status, totals, row_coun
             for row in range(first, first + skus[sku, ROWS]):
                 location = positions[row, LOCATION]
                 if location < selection.shape[0] and selection[location, INDEX] >= 0:
-                    available = _available(positions, row, selection, location)
+                    available = _unfenced(positions, row, selection, location)
+                    fenced |= positions[row, FENCES]
                     total = min(total + available, TOTAL_MAX)
                     location_index[filled] = selection[location, INDEX]
                     location_available[filled] = available
                     filled += 1
+            if fenced or _own_only(selection):
+                total = _fenced_rows(sku, positions, skus, fences, selection, location_available, begin)
         totals[i] = total
         row_counts[i] = filled - begin
     return filled

@@ -1,5 +1,7 @@
 """Holds by expiry: a hold stops counting at once when the clock passes it, before any sweep of the store.
 
+Units that it took out of a ring-fence are back in it at the same instant: FENCE_OVER has them until the store says so.
+
 `holds` has one line per live leg. `hold_slots`, int64 [2^k, 2], finds it by key: (key, line + 1), 0 when empty, linear
 probing with backward shifting, at most half full. `wheel`, int64 [WHEEL_SECONDS], has the first line of the holds that
 end in a second, modulo its size, -1 for none: to put in, take out or end a hold costs the same however many there are.
@@ -10,10 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from invengine.kernels.fences import drop_fences
 from invengine.kernels.layout import (
     EXPIRED,
+    FENCE_HOLDS,
+    FENCE_OVER,
     HOLD_COUNT,
     HOLD_EXPIRES_AT,
+    HOLD_FENCE,
+    HOLD_FENCED,
     HOLD_FREE,
     HOLD_KEY,
     HOLD_LOCATION,
@@ -86,59 +93,75 @@ def _unlink(holds, wheel, hold):
 
 
 @njit(nogil=True)
-def _count_expired(positions, skus, holds, hold, sign):
+def _count_expired(positions, skus, fences, holds, hold, sign):
     row = row_of(positions, skus, holds[hold, HOLD_SKU], holds[hold, HOLD_LOCATION])
     positions[row, EXPIRED] += sign * holds[hold, HOLD_UNITS]
+    if holds[hold, HOLD_FENCE] >= 0:
+        fences[holds[hold, HOLD_FENCE], FENCE_OVER] += sign * holds[hold, HOLD_FENCED]
 
 
 @njit(nogil=True)
-def _start(positions, skus, holds, wheel, second, hold):
+def _start(positions, skus, fences, holds, wheel, second, hold):
     """Let a hold with its units and expiry set count: as over when its second has begun, else until then."""
     if holds[hold, HOLD_EXPIRES_AT] <= second:
         holds[hold, HOLD_OVER] = 1
-        _count_expired(positions, skus, holds, hold, 1)
+        _count_expired(positions, skus, fences, holds, hold, 1)
     else:
         holds[hold, HOLD_OVER] = 0
         _link(holds, wheel, hold)
 
 
 @njit(nogil=True)
-def _stop(positions, skus, holds, wheel, hold):
-    """Undo `_start`."""
+def _stop(positions, skus, fences, holds, wheel, counters, hold):
+    """Undo `_start`, and let go of the ring-fence."""
     if holds[hold, HOLD_OVER] == 1:
-        _count_expired(positions, skus, holds, hold, -1)
+        _count_expired(positions, skus, fences, holds, hold, -1)
     else:
         _unlink(holds, wheel, hold)
+    if holds[hold, HOLD_FENCE] >= 0:
+        fences[holds[hold, HOLD_FENCE], FENCE_HOLDS] -= 1
+        row = row_of(positions, skus, holds[hold, HOLD_SKU], holds[hold, HOLD_LOCATION])
+        drop_fences(positions, fences, counters, row)
 
 
 @njit(nogil=True)
-def set_hold(positions, skus, holds, hold_slots, wheel, counters, key, sku, location, units, expires_at):
+def _has_room(holds, hold_slots, counters):
+    """Whether there is room for one hold more."""
+    if 2 * (counters[HOLD_COUNT] + 1) > hold_slots.shape[0]:
+        return False
+    return counters[HOLD_FREE] >= 0 or counters[HOLD_SLOTS] < holds.shape[0]
+
+
+@njit(nogil=True)
+def set_hold(
+    positions, skus, fences, holds, hold_slots, wheel, counters, key, sku, location, units, expires_at, fenced, fence
+):
     """Make, change or (units or expires_at 0) end the hold `key`, whose position exists.
 
-    False when it is new and `holds` or its table has no room; nothing was changed then.
+    `fenced` of the units go back into the ring-fence in line `fence` when it is over; 0 and -1 when none do, and when
+    it ends here. False when it is new and `holds` or its table has no room; nothing was changed then.
     """
     slot = _slot_of(hold_slots, key)
     hold = hold_slots[slot, 1] - 1
+    ends = units == 0 or expires_at == 0
+    if hold < 0 and (ends or not _has_room(holds, hold_slots, counters)):
+        return ends
+    if fence >= 0:
+        fences[fence, FENCE_HOLDS] += 1  # first: else what is stopped could take the line away
     if hold >= 0:
-        _stop(positions, skus, holds, wheel, hold)
-        if units == 0 or expires_at == 0:
+        _stop(positions, skus, fences, holds, wheel, counters, hold)
+        if ends:
             _vacate(hold_slots, slot)
             holds[hold, HOLD_NEXT] = counters[HOLD_FREE]
             counters[HOLD_FREE] = hold
             counters[HOLD_COUNT] -= 1
             return True
     else:
-        if units == 0 or expires_at == 0:
-            return True
-        if 2 * (counters[HOLD_COUNT] + 1) > hold_slots.shape[0]:
-            return False
         hold = counters[HOLD_FREE]
         if hold >= 0:
             counters[HOLD_FREE] = holds[hold, HOLD_NEXT]
         else:
             hold = counters[HOLD_SLOTS]
-            if hold == holds.shape[0]:
-                return False
             counters[HOLD_SLOTS] = hold + 1
         counters[HOLD_COUNT] += 1
         hold_slots[slot, 0] = key
@@ -148,17 +171,20 @@ def set_hold(positions, skus, holds, hold_slots, wheel, counters, key, sku, loca
         holds[hold, HOLD_LOCATION] = location
     holds[hold, HOLD_UNITS] = units
     holds[hold, HOLD_EXPIRES_AT] = expires_at
-    _start(positions, skus, holds, wheel, counters[SECOND], hold)
+    holds[hold, HOLD_FENCED] = fenced
+    holds[hold, HOLD_FENCE] = fence
+    _start(positions, skus, fences, holds, wheel, counters[SECOND], hold)
     return True
 
 
 @njit(
-    "void(int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1])",
+    "void(int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1])",
     nogil=True,
     cache=True,
 )
-def advance_holds(second, positions, skus, holds, hold_slots, wheel, counters):
-    """Set the clock to `second` (since 1970): holds that are over by then stop counting, which EXPIRED says.
+def advance_holds(second, positions, skus, fences, holds, hold_slots, wheel, counters):
+    """Set the clock to `second` (since 1970): holds that are over by then stop counting, which EXPIRED and
+    FENCE_OVER say.
 
     Forward, each second costs the holds that end in it. Backward (the store's clock was set back), all holds are judged
     anew, and so is what this clock had ended and the store has not.
@@ -169,7 +195,7 @@ def advance_holds(second, positions, skus, holds, hold_slots, wheel, counters):
         for slot in range(hold_slots.shape[0]):
             hold = hold_slots[slot, 1] - 1
             if hold >= 0 and holds[hold, HOLD_OVER] == 1 and holds[hold, HOLD_EXPIRES_AT] > second:
-                _count_expired(positions, skus, holds, hold, -1)
+                _count_expired(positions, skus, fences, holds, hold, -1)
                 holds[hold, HOLD_OVER] = 0
                 _link(holds, wheel, hold)
         return
@@ -180,7 +206,7 @@ def advance_holds(second, positions, skus, holds, hold_slots, wheel, counters):
             if holds[hold, HOLD_EXPIRES_AT] <= second:
                 _unlink(holds, wheel, hold)
                 holds[hold, HOLD_OVER] = 1
-                _count_expired(positions, skus, holds, hold, 1)
+                _count_expired(positions, skus, fences, holds, hold, 1)
             hold = following
 
 

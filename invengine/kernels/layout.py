@@ -15,7 +15,16 @@ EXPIRED: Final = 3  # units, part of RESERVED: holds that are over by the clock 
 REVISION: Final = 4  # of the partition when the position last changed
 SAFETY_UNITS: Final = 5  # units that the rules for this SKU, here or everywhere, keep back
 SAFETY_PARTS: Final = 6  # ten-thousandths of on_hand that those rules keep back
-POSITION_COLUMNS: Final = 7
+FENCES: Final = 7  # 1 + the first line of its ring-fences in `fences`, 0 when it has none
+POSITION_COLUMNS: Final = 8  # 64 bytes: one line of the cache
+
+# fences, int64 [n, FENCE_COLUMNS]: ring-fences, one line per (position, channel), those of one position chained
+FENCE_CHANNEL: Final = 0  # number of the channel
+FENCE_UNITS: Final = 1  # as the store has it, 0 to 2^53-1
+FENCE_OVER: Final = 2  # units that holds took out of it which are over by the clock and not swept yet: back in it
+FENCE_HOLDS: Final = 3  # live holds whose units go back into it: the line stays while there are any
+FENCE_NEXT: Final = 4  # 1 + the next line of the position, or 1 + the next free line; 0 at the end
+FENCE_COLUMNS: Final = 5
 
 # skus, int64 [skus, SKU_COLUMNS]: one line per SKU, by its number
 FIRST_ROW: Final = 0  # where its lines in `positions` begin
@@ -30,7 +39,15 @@ FLOOR_PARTS: Final = 1  # ten-thousandths of on_hand that those rules keep back
 RANK: Final = 2  # place among the locations asked about, by name; -1 when it is not asked about
 INDEX: Final = 3  # place among the usable of these, by name; -1 when it cannot be used
 WHY_NOT: Final = 4  # AvailabilityReason when not usable, else 0
-SELECTION_COLUMNS: Final = 5
+CHANNEL: Final = 5  # number of the channel that asks, the same in every line
+OWN_ONLY: Final = 6  # 1: that channel may take from its own ring-fence only, else 0
+SELECTION_COLUMNS: Final = 7
+
+# ignored, int64 [asked, IGNORED_COLUMNS], by rank: what a reservation of the one who asks holds, and so is free to them
+IGNORED_UNITS: Final = 0  # units on hand
+IGNORED_FENCED: Final = 1  # of these, units out of any ring-fence
+IGNORED_OWN: Final = 2  # of these, units out of the ring-fence of the channel that asks
+IGNORED_COLUMNS: Final = 3
 
 # terms, int64 [rows, TERM_COLUMNS]: one line per position that was asked about
 TERM_RANK: Final = 0
@@ -39,13 +56,20 @@ TERM_ON_HAND: Final = 2
 TERM_RESERVED: Final = 3
 TERM_SAFETY: Final = 4
 TERM_REASONS: Final = 5  # bit n is set when AvailabilityReason n applies
-TERM_COLUMNS: Final = 6
+TERM_FENCED: Final = 6  # units in ring-fences of other channels
+TERM_OWN_FENCE: Final = 7  # units in the ring-fence of the channel that asks
+TERM_COLUMNS: Final = 8
 REASON_SAFETY_STOCK: Final = 4  # as in the proto
 REASON_SHORTFALL: Final = 5
 REASON_RESERVED: Final = 6
-REASONS_MAX: Final = 7
+REASON_RING_FENCE: Final = 8
+REASONS_MAX: Final = 8
 
-# holds, int64 [slots, HOLD_COLUMNS]: one line per leg of a live hold, 64 bytes
+# bytes that `answer_availability` needs room for
+POSITION_BYTES_MAX: Final = 129  # for each position
+ANSWER_BYTES_MORE: Final = 16  # for what stands before them
+
+# holds, int64 [slots, HOLD_COLUMNS]: one line per leg of a live hold
 HOLD_KEY: Final = 0  # partition << LEG_BITS | leg
 HOLD_SKU: Final = 1
 HOLD_LOCATION: Final = 2
@@ -54,7 +78,9 @@ HOLD_EXPIRES_AT: Final = 4  # second since 1970
 HOLD_OVER: Final = 5  # 1 when its units stand in EXPIRED, else 0
 HOLD_NEXT: Final = 6  # next in its bucket of the wheel, or next free slot; -1 at the end
 HOLD_PREVIOUS: Final = 7  # previous in its bucket, -1 at the head
-HOLD_COLUMNS: Final = 8
+HOLD_FENCED: Final = 8  # of its units, those that go back into a ring-fence
+HOLD_FENCE: Final = 9  # the line of that ring-fence in `fences`, -1 for none
+HOLD_COLUMNS: Final = 10
 LEG_BITS: Final = 53
 WHEEL_SECONDS: Final = 65_536  # holds that end later than this share buckets with sooner ones
 
@@ -71,10 +97,13 @@ CREATED_COUNT: Final = 8  # lines of `created` in use
 CREATED_WANTED: Final = 9  # 1: new positions are noted in `created`
 ENTRY: Final = 10  # where decoding goes on: which entry,
 OFFSET: Final = 11  # and at which byte of the buffer
-NAME_AT: Final = 12  # first byte of the name that NEW_LOCATION means
+NAME_AT: Final = 12  # first byte of the name that NEW_LOCATION or NEW_CHANNEL means
 NAME_LENGTH: Final = 13
 ROWS_WANTED: Final = 14  # lines of `positions` that FULL_POSITIONS asks for
-COUNTERS: Final = 16
+FENCE_SLOTS: Final = 15  # lines of `fences` ever used
+FENCE_FREE: Final = 16  # 1 + the first free line of `fences`, 0 when there is none
+PASSED_COUNT: Final = 17  # lines of `passed` in use
+COUNTERS: Final = 18
 
 # created, int64 [n, CREATED_COLUMNS]: positions that came into being
 CREATED_SKU: Final = 0
@@ -82,6 +111,12 @@ CREATED_LOCATION: Final = 1
 CREATED_NAME_AT: Final = 2  # first byte of the SKU's name in the buffer
 CREATED_NAME_LENGTH: Final = 3
 CREATED_COLUMNS: Final = 4
+
+# passed, int64 [n, PASSED_COLUMNS]: rows of incoming receipts, which are not for the columns
+PASSED_ENTRY: Final = 0  # which of the entries
+PASSED_START: Final = 1  # first byte of the row in the buffer
+PASSED_END: Final = 2  # one past its last byte
+PASSED_COLUMNS: Final = 3
 
 # entries, int64 [n, ENTRY_COLUMNS]: what to decode
 ENTRY_PARTITION: Final = 0
@@ -102,6 +137,9 @@ FULL_HOLDS: Final = 3
 FULL_CREATED: Final = 4
 NEW_LOCATION: Final = 5  # NAME_AT and NAME_LENGTH say which
 MALFORMED: Final = 6  # the line at OFFSET is not a row
+NEW_CHANNEL: Final = 7  # NAME_AT and NAME_LENGTH say which
+FULL_FENCES: Final = 8
+FULL_PASSED: Final = 9
 
 # how one SKU of a batch ended: AvailabilityStatus of the proto
 KNOWN: Final = 1

@@ -1,16 +1,16 @@
-"""Decoding: rows of the change log, and positions as the store keeps them, straight into the columns.
+"""Decoding the change log, straight into the columns.
 
-Both kernels stop where they cannot go on, say why, and note the line in OFFSET; whoever called makes room (or names the
-location) and calls again. What was done before that line stays done; a line may be begun again.
+The kernel stops where it cannot go on, says why, and notes the line in OFFSET; whoever called makes room (or names the
+location or channel) and calls again. What was done before that line stays done; a line may be begun again.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
+from invengine.kernels.fences import drop_fences, fence_of, make_fence
 from invengine.kernels.holds import set_hold
 from invengine.kernels.layout import (
-    ARENA_COUNT,
     CREATED_COUNT,
     CREATED_LOCATION,
     CREATED_NAME_AT,
@@ -23,62 +23,75 @@ from invengine.kernels.layout import (
     ENTRY_PARTITION,
     ENTRY_REVISION,
     ENTRY_START,
-    FIRST_ROW,
+    FENCE_UNITS,
     FULL_CREATED,
+    FULL_FENCES,
     FULL_HOLDS,
+    FULL_PASSED,
     FULL_POSITIONS,
     FULL_SKUS,
-    INLINE_BYTES,
     LEG_BITS,
     MALFORMED,
     NAME_AT,
     NAME_LENGTH,
+    NEW_CHANNEL,
     NEW_LOCATION,
     OFFSET,
     ON_HAND,
-    PARTITION,
+    PASSED_COUNT,
+    PASSED_END,
+    PASSED_ENTRY,
+    PASSED_START,
     POSITION_COUNT,
     RESERVED,
     REVISION,
-    ROOM,
-    ROW_COUNT,
-    ROWS,
-    ROWS_WANTED,
-    SKU_COUNT,
 )
-from invengine.kernels.names import find, insert
-from invengine.kernels.rows import place
-from invengine.kernels.text import TAB, column_end, line_end, units_number, whole_number
+from invengine.kernels.names import find
+from invengine.kernels.rows import place, sku_number
+from invengine.kernels.text import TAB, column_end, line_end, units_number
 
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
-_P = ord("P")
-_H = ord("H")
-_R = ord("R")
-_COMMA = ord(",")
-_POSITION_COLUMNS = 14  # of a P row
-_HOLD_COLUMNS = 6  # of an H row
-_RECORD_COLUMNS = 4  # of an R row, at least
+_NAMES = "uint64[:, ::1], uint8[::1]"
+_P, _F, _H = ord("P"), ord("F"), ord("H")
+_I, _B, _R, _G = ord("I"), ord("B"), ord("R"), ord("G")
+_POSITION_COLUMNS = 14  # of a P row, its letter among them
+_FENCE_COLUMNS = 5
+_HOLD_COLUMNS = 8
+_INCOMING_COLUMNS = 10
+_PROMISE_COLUMNS = 11
+_RECORD_COLUMNS = 4  # of an R or G row, at least
 
 
 @njit(nogil=True)
-def _sku_number(buffer, at, length, partition, skus, slots, arena, counters):
-    """The number of a SKU, new ones numbered on; -1 when there is no room for a new one."""
-    sku = find(slots, arena, buffer, at, length)
-    if sku >= 0:
-        return sku
-    sku = counters[SKU_COUNT]
-    if sku == skus.shape[0] or 2 * (sku + 1) > slots.shape[0]:
-        return -1
-    if length > INLINE_BYTES and counters[ARENA_COUNT] + length > arena.size:
-        return -1
-    counters[ARENA_COUNT] = insert(slots, arena, counters[ARENA_COUNT], buffer, at, length, sku)
-    counters[SKU_COUNT] = sku + 1
-    skus[sku, FIRST_ROW] = 0
-    skus[sku, ROWS] = 0
-    skus[sku, ROOM] = 0
-    skus[sku, PARTITION] = partition
-    return sku
+def _is_whole(kind, tabs):
+    """Whether a row of this kind has so many columns, each ended by a TAB; False for what is no kind."""
+    if kind == _P:
+        return tabs == _POSITION_COLUMNS
+    if kind == _H:
+        return tabs == _HOLD_COLUMNS
+    if kind == _F:
+        return tabs == _FENCE_COLUMNS
+    if kind == _I:
+        return tabs == _INCOMING_COLUMNS
+    if kind == _B:
+        return tabs == _PROMISE_COLUMNS
+    return kind in (_R, _G) and tabs >= _RECORD_COLUMNS
+
+
+@njit(nogil=True)
+def _set_fence(positions, fences, counters, row, channel, units):
+    """Let a channel's ring-fence at the position have so many units; False when `fences` has no room."""
+    line = fence_of(positions, fences, row, channel)
+    if line < 0 and units > 0:
+        line = make_fence(positions, fences, counters, row, channel)
+        if line < 0:
+            return False
+    if line >= 0:
+        fences[line, FENCE_UNITS] = units
+        if units == 0:
+            drop_fences(positions, fences, counters, row)
+    return True
 
 
 @njit(nogil=True)
@@ -100,33 +113,9 @@ def _noted_row(buffer, name_at, name_length, positions, skus, counters, created,
     return row
 
 
-@njit(nogil=True)
-def _position_numbers(buffer, at, end):
-    """on_hand, reserved, revision of `on_hand,reserved,revision,counted_at_ms`; on_hand is -1 when it is not that."""
-    on_hand = reserved = revision = 0
-    start = at
-    column = 0
-    for i in range(at, end + 1):
-        if i == end or buffer[i] == _COMMA:
-            number = units_number(buffer, start, i) if column < 3 else whole_number(buffer, start, i)
-            if number < 0:
-                return -1, -1, -1
-            if column == 0:
-                on_hand = number
-            elif column == 1:
-                reserved = number
-            elif column == 2:
-                revision = number
-            column += 1
-            start = i + 1
-    if column != 4:
-        return -1, -1, -1
-    return on_hand, reserved, revision
-
-
 @njit(
-    f"int64({_BYTES}, {_BLOCK}, {_BLOCK}, {_BLOCK}, uint64[:, ::1], uint8[::1], uint64[:, ::1], uint8[::1], "
-    f"{_BLOCK}, {_BLOCK}, int64[::1], int64[::1], {_BLOCK})",
+    f"int64({_BYTES}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_NAMES}, {_NAMES}, {_NAMES}, "
+    f"{_BLOCK}, {_BLOCK}, int64[::1], int64[::1], {_BLOCK}, {_BLOCK})",
     nogil=True,
     cache=True,
 )
@@ -135,22 +124,27 @@ def apply_rows(
     entries,
     positions,
     skus,
+    fences,
     slots,
     arena,
     place_slots,
     place_arena,
+    channel_slots,
+    channel_arena,
     holds,
     hold_slots,
     wheel,
     counters,
     created,
+    passed,
 ):
     """Apply the log rows of many entries, from (ENTRY, OFFSET) in `counters` on; DONE, or why it stopped.
 
-      buffer       uint8 [bytes]   lines `P ...`, `H ...`, `R ...`: columns ended by TAB, lines by a line feed
+      buffer       uint8 [bytes]   lines `P ...`, `F ...`, `H ...`, ...: columns ended by TAB, lines by a line feed
       entries      int64 [n, 4]    partition, revision, first byte, one past the last byte; in the order of the log
-      positions, skus, holds, hold_slots, wheel, counters, created: as in layout.py
-      slots, arena                 names of SKUs;    place_slots, place_arena  names of locations
+      positions, skus, fences, holds, hold_slots, wheel, counters, created: as in layout.py
+      slots, arena                 names of SKUs;    place_...  names of locations;    channel_...  of channels
+      passed       int64 [n, 3]    filled: where the I rows are, which are not for the columns
 
     Numbers in the rows are absolute, so a row may come again; one that is older than its position changes nothing.
     """
@@ -168,13 +162,19 @@ def apply_rows(
             if stop == end or stop - at < 3 or buffer[at + 1] != TAB or buffer[stop - 1] != TAB:
                 return MALFORMED
             kind = buffer[at]
-            if kind == _R:
-                if tabs < _RECORD_COLUMNS:
-                    return MALFORMED
+            if not _is_whole(kind, tabs):
+                return MALFORMED
+            if kind not in (_P, _H, _F):
+                if kind == _I:
+                    note = counters[PASSED_COUNT]
+                    if note == passed.shape[0]:
+                        return FULL_PASSED
+                    passed[note, PASSED_ENTRY] = entry
+                    passed[note, PASSED_START] = at
+                    passed[note, PASSED_END] = stop
+                    counters[PASSED_COUNT] = note + 1
                 at = stop + 1
                 continue
-            if kind not in (_P, _H):
-                return MALFORMED
             leg = 0
             sku_at = at + 2
             if kind == _H:
@@ -186,22 +186,41 @@ def apply_rows(
             sku_stop = column_end(buffer, sku_at, stop)
             place_at = sku_stop + 1
             place_stop = column_end(buffer, place_at, stop)
-            first_at = place_stop + 1
-            first_stop = column_end(buffer, first_at, stop)
-            second_at = first_stop + 1
-            second_stop = column_end(buffer, second_at, stop)
-            first = units_number(buffer, first_at, first_stop)
-            second = units_number(buffer, second_at, second_stop)
-            if first < 0 or second < 0 or sku_stop == sku_at or place_stop == place_at:
+            if sku_stop == sku_at or place_stop == place_at:
                 return MALFORMED
-            if tabs != (_POSITION_COLUMNS if kind == _P else _HOLD_COLUMNS):
+            channel_at = channel_stop = place_stop + 1
+            if kind == _F:
+                channel_stop = column_end(buffer, channel_at, stop)
+                first_at = channel_stop + 1
+            else:
+                first_at = place_stop + 1
+            first_stop = column_end(buffer, first_at, stop)
+            first = units_number(buffer, first_at, first_stop)
+            second = fenced = 0
+            if kind != _F:
+                second_stop = column_end(buffer, first_stop + 1, stop)
+                second = units_number(buffer, first_stop + 1, second_stop)
+                if kind == _H:
+                    channel_at = column_end(buffer, second_stop + 1, stop) + 1
+                    fenced = units_number(buffer, second_stop + 1, channel_at - 1)
+                    channel_stop = column_end(buffer, channel_at, stop)
+                    if fenced < 0 or fenced > first or (fenced > 0) != (channel_stop > channel_at):
+                        return MALFORMED
+            if first < 0 or second < 0 or (kind == _F and channel_stop == channel_at):
                 return MALFORMED
             location = find(place_slots, place_arena, buffer, place_at, place_stop - place_at)
             if location < 0:
                 counters[NAME_AT] = place_at
                 counters[NAME_LENGTH] = place_stop - place_at
                 return NEW_LOCATION
-            sku = _sku_number(buffer, sku_at, sku_stop - sku_at, partition, skus, slots, arena, counters)
+            channel = -1
+            if channel_stop > channel_at:
+                channel = find(channel_slots, channel_arena, buffer, channel_at, channel_stop - channel_at)
+                if channel < 0:
+                    counters[NAME_AT] = channel_at
+                    counters[NAME_LENGTH] = channel_stop - channel_at
+                    return NEW_CHANNEL
+            sku = sku_number(buffer, sku_at, sku_stop - sku_at, partition, skus, slots, arena, counters)
             if sku < 0:
                 return FULL_SKUS
             row = _noted_row(buffer, sku_at, sku_stop - sku_at, positions, skus, counters, created, sku, location)
@@ -212,63 +231,33 @@ def apply_rows(
                     positions[row, ON_HAND] = first
                     positions[row, RESERVED] = second
                     positions[row, REVISION] = revision
+            elif kind == _F:
+                is_news = revision >= positions[row, REVISION]
+                if is_news and not _set_fence(positions, fences, counters, row, channel, first):
+                    return FULL_FENCES
             else:
-                key = partition << LEG_BITS | leg
-                if not set_hold(positions, skus, holds, hold_slots, wheel, counters, key, sku, location, first, second):
+                fence = -1
+                if fenced > 0 and second > 0:
+                    fence = make_fence(positions, fences, counters, row, channel)
+                    if fence < 0:
+                        return FULL_FENCES
+                if not set_hold(
+                    positions,
+                    skus,
+                    fences,
+                    holds,
+                    hold_slots,
+                    wheel,
+                    counters,
+                    partition << LEG_BITS | leg,
+                    sku,
+                    location,
+                    first,
+                    second,
+                    fenced,
+                    fence,
+                ):
                     return FULL_HOLDS
             at = stop + 1
         counters[OFFSET] = end
-    return DONE
-
-
-@njit(
-    f"int64({_BYTES}, int64[::1], {_BLOCK}, {_BLOCK}, "
-    "uint64[:, ::1], uint8[::1], uint64[:, ::1], uint8[::1], int64[::1])",
-    nogil=True,
-    cache=True,
-)
-def load_positions(buffer, partitions, positions, skus, slots, arena, place_slots, place_arena, counters):
-    """Load SKUs as the store keeps them, from (ENTRY, OFFSET) in `counters` on; DONE, or why it stopped.
-
-      buffer      uint8 [bytes]  a line per SKU: `sku (TAB location TAB on_hand,reserved,revision,counted_at_ms)* LF`
-      partitions  int64 [n]      the partition of each line's SKU
-
-    A SKU gets exactly the room that it needs. A position that is newer in the columns already stays as it is.
-    """
-    for entry in range(counters[ENTRY], partitions.size):
-        counters[ENTRY] = entry
-        at = counters[OFFSET]
-        stop, tabs = line_end(buffer, at, buffer.size)
-        if stop == buffer.size:
-            return MALFORMED
-        sku_stop = column_end(buffer, at, stop)
-        if sku_stop == at or tabs % 2 == 1:
-            return MALFORMED
-        sku = _sku_number(buffer, at, sku_stop - at, partitions[entry], skus, slots, arena, counters)
-        if sku < 0:
-            return FULL_SKUS
-        if skus[sku, ROOM] == 0 and counters[ROW_COUNT] + tabs // 2 > positions.shape[0]:
-            counters[ROWS_WANTED] = tabs // 2
-            return FULL_POSITIONS
-        field = sku_stop
-        while field < stop:
-            place_at = field + 1
-            place_stop = column_end(buffer, place_at, stop)
-            field = column_end(buffer, place_stop + 1, stop)
-            location = find(place_slots, place_arena, buffer, place_at, place_stop - place_at)
-            if location < 0:
-                counters[NAME_AT] = place_at
-                counters[NAME_LENGTH] = place_stop - place_at
-                return NEW_LOCATION
-            on_hand, reserved, revision = _position_numbers(buffer, place_stop + 1, field)
-            if on_hand < 0 or place_stop == place_at:
-                return MALFORMED
-            row = place(positions, skus, counters, sku, location, tabs // 2)
-            if row < 0:
-                return FULL_POSITIONS
-            if revision >= positions[row, REVISION]:
-                positions[row, ON_HAND] = on_hand
-                positions[row, RESERVED] = reserved
-                positions[row, REVISION] = revision
-        counters[OFFSET] = stop + 1
     return DONE

@@ -1,14 +1,18 @@
-"""Rows of the position block: where those of a SKU are, room for one more, safety rules, packing."""
+"""SKUs and their rows in the position block: where they are, room for one more, safety rules, packing."""
 
 from __future__ import annotations
 
 from numba import njit
 
 from invengine.kernels.layout import (
+    ARENA_COUNT,
     EXPIRED,
+    FENCES,
     FIRST_ROW,
+    INLINE_BYTES,
     LOCATION,
     ON_HAND,
+    PARTITION,
     POSITION_COLUMNS,
     POSITION_COUNT,
     RESERVED,
@@ -21,6 +25,27 @@ from invengine.kernels.layout import (
     SAFETY_UNITS,
     SKU_COUNT,
 )
+from invengine.kernels.names import find, insert
+
+
+@njit(nogil=True)
+def sku_number(buffer, at, length, partition, skus, slots, arena, counters):
+    """The number of a SKU, new ones numbered on; -1 when there is no room for a new one."""
+    sku = find(slots, arena, buffer, at, length)
+    if sku >= 0:
+        return sku
+    sku = counters[SKU_COUNT]
+    if sku == skus.shape[0] or 2 * (sku + 1) > slots.shape[0]:
+        return -1
+    if length > INLINE_BYTES and counters[ARENA_COUNT] + length > arena.size:
+        return -1
+    counters[ARENA_COUNT] = insert(slots, arena, counters[ARENA_COUNT], buffer, at, length, sku)
+    counters[SKU_COUNT] = sku + 1
+    skus[sku, FIRST_ROW] = 0
+    skus[sku, ROWS] = 0
+    skus[sku, ROOM] = 0
+    skus[sku, PARTITION] = partition
+    return sku
 
 
 @njit(nogil=True)
@@ -65,6 +90,7 @@ def place(positions, skus, counters, sku, location, room):
     positions[row, REVISION] = 0
     positions[row, SAFETY_UNITS] = 0
     positions[row, SAFETY_PARTS] = 0
+    positions[row, FENCES] = 0
     skus[sku, ROWS] = rows + 1
     counters[POSITION_COUNT] += 1
     return row
@@ -72,7 +98,7 @@ def place(positions, skus, counters, sku, location, room):
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def pack_rows(positions, packed, skus, counters):
-    """Copy the rows in use of every SKU into `packed`, int64 [rows, 7], by SKU number and without holes.
+    """Copy the rows in use of every SKU into `packed`, int64 [rows, 8], by SKU number and without holes.
 
     `skus` and `counters` then speak of `packed`; every SKU has exactly the room that it uses.
     """

@@ -10,10 +10,14 @@ from numba import njit
 
 from invengine.kernels.availability import available_positions
 from invengine.kernels.layout import (
+    ANSWER_BYTES_MORE,
+    POSITION_BYTES_MAX,
     REASONS_MAX,
     ROWS,
     TERM_AVAILABLE,
+    TERM_FENCED,
     TERM_ON_HAND,
+    TERM_OWN_FENCE,
     TERM_RANK,
     TERM_REASONS,
     TERM_RESERVED,
@@ -29,8 +33,6 @@ _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _SKU_TAG = 1 << 3 | 2  # field 1 of both requests, a string
 _NAME_BYTES_MAX = 64
-_POSITION_BYTES_MAX = 128  # a name of 64 bytes, four numbers of 8, seven reasons, and their tags: 113
-_HEAD_BYTES_MAX = 16
 _LEVEL_OUT, _LEVEL_LOW, _LEVEL_IN_STOCK = 1, 2, 3
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 
@@ -161,7 +163,11 @@ def _put_number(out, at, tag, value):
 
 @njit(nogil=True)
 def _put_position(out, at, term, names, name_ends):
-    """One PositionAvailability without tag and length."""
+    """One PositionAvailability without tag and length: at most 127 bytes, so that its length is one.
+
+    With their tags: a name of 64 bytes and its length 66, five numbers to 2^53 45, at most four reasons that go
+    together 6, the ring-fences of others, to 2^62, 10.
+    """
     rank = term[TERM_RANK]
     begin = name_ends[rank - 1] if rank > 0 else np.int64(0)
     out[at] = 1 << 3 | LENGTH
@@ -182,29 +188,31 @@ def _put_position(out, at, term, names, name_ends):
                 out[at] = reason
                 at += 1
         out[length_at] = at - length_at - 1
-    return at
+    at = _put_number(out, at, 7 << 3, term[TERM_FENCED])
+    return _put_number(out, at, 8 << 3, term[TERM_OWN_FENCE])
 
 
 @njit(
-    f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1], {_BYTES}, int64[::1], int64, {_BLOCK}, uint8[::1])",
+    f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BYTES}, int64[::1], int64, {_BLOCK}, "
+    "uint8[::1])",
     nogil=True,
     cache=True,
 )
-def answer_availability(sku, positions, skus, selection, ignored, names, name_ends, threshold, terms, out):
+def answer_availability(sku, positions, skus, fences, selection, ignored, names, name_ends, threshold, terms, out):
     """Write `available`, `level` and `positions` of a GetAvailabilityResponse to `out`; returns how many bytes.
 
     Minus the number of rows that `terms` and `out` need room for, when they have less: nothing was done then.
-      sku, positions, skus, selection, ignored, terms  as in `available_positions`
+      sku, positions, skus, fences, selection, ignored, terms  as in `available_positions`
       names      uint8 [bytes]    the names of the locations asked about, by rank, one behind another
       name_ends  int64 [asked]    where each ends
       threshold                   most units that are LEVEL_LOW
-      terms      int64 [rows, 6]
-      out        uint8 [bytes]    128 for each of `terms`, and 16
+      terms      int64 [rows, 8]
+      out        uint8 [bytes]    POSITION_BYTES_MAX for each of `terms`, and ANSWER_BYTES_MORE
     """
     rows = skus[sku, ROWS]
-    if rows > terms.shape[0] or rows * _POSITION_BYTES_MAX + _HEAD_BYTES_MAX > out.size:
+    if rows > terms.shape[0] or rows * POSITION_BYTES_MAX + ANSWER_BYTES_MORE > out.size:
         return -rows
-    count = available_positions(sku, positions, skus, selection, ignored, terms)
+    count = available_positions(sku, positions, skus, fences, selection, ignored, terms)
     total = np.int64(0)
     for i in range(count):
         total = min(total + terms[i, TERM_AVAILABLE], np.int64(TOTAL_MAX))
@@ -214,6 +222,6 @@ def answer_availability(sku, positions, skus, selection, ignored, names, name_en
     for i in range(count):
         out[at] = 3 << 3 | LENGTH
         end = _put_position(out, at + 2, terms[i], names, name_ends)
-        out[at + 1] = end - at - 2  # at most 111: one byte
+        out[at + 1] = end - at - 2  # see _put_position: one byte
         at = end
     return at

@@ -3,6 +3,7 @@
 from invengine.replica.clock import StoreClock
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.follower import Follower
+from invengine.replica.incoming import Incoming
 from invengine.replica.replica import Replica
 
-__all__ = ["Columns", "Follower", "LogMalformed", "Replica", "StoreClock"]
+__all__ = ["Columns", "Follower", "Incoming", "LogMalformed", "Replica", "StoreClock"]

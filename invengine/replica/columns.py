@@ -1,7 +1,7 @@
 """The arrays of the replica: who makes room in them, and what the kernels are handed.
 
 Every array has untouched room behind what is in use, which costs address space and no memory. Positions whose SKU
-moved leave holes; a full block is copied without them, so that holes and spare room stay within 0.4 of what lives.
+moved leave holes; a full block is copied without them, so that holes and spare room stay within 0.2 of what lives.
 """
 
 from __future__ import annotations
@@ -28,9 +28,18 @@ from invengine.kernels.layout import (
     DONE,
     ENTRY,
     EXPIRED,
+    FENCE_CHANNEL,
+    FENCE_COLUMNS,
+    FENCE_NEXT,
+    FENCE_OVER,
+    FENCE_SLOTS,
+    FENCE_UNITS,
+    FENCES,
     FIRST_ROW,
     FULL_CREATED,
+    FULL_FENCES,
     FULL_HOLDS,
+    FULL_PASSED,
     FULL_POSITIONS,
     FULL_SKUS,
     HOLD_COLUMNS,
@@ -40,9 +49,15 @@ from invengine.kernels.layout import (
     LOCATION,
     NAME_AT,
     NAME_LENGTH,
+    NEW_CHANNEL,
     NEW_LOCATION,
     OFFSET,
     ON_HAND,
+    PASSED_COLUMNS,
+    PASSED_COUNT,
+    PASSED_END,
+    PASSED_ENTRY,
+    PASSED_START,
     POSITION_COLUMNS,
     POSITION_COUNT,
     RESERVED,
@@ -53,18 +68,21 @@ from invengine.kernels.layout import (
     SKU_COUNT,
     WHEEL_SECONDS,
 )
-from invengine.replica.index import Locations, NameIndex, as_bytes
+from invengine.replica.index import Channels, Locations, NameIndex, as_bytes
 from invengine.replica.memory import zeros
 
 Block = npt.NDArray[np.int64]
 CreatedPosition = tuple[str, int, int]
 """SKU, its number, number of the location."""
+PassedRow = tuple[int, bytes]
+"""Place of its entry among those applied, and the row without its line feed."""
 
 _NAME_BYTES_MAX: Final = 64
 _POSITIONS_MIN: Final = 1024
-_POSITIONS_GROWTH: Final = 1.4  # bytes a position stay within 1.4 x 56, index aside; see the module
+_POSITIONS_GROWTH: Final = 1.2  # bytes a position stay within 1.2 x 64, index aside; see the module
 _LOAD_GROWTH: Final = 4.0  # a load leaves no holes, and room that is not touched costs nothing
 _CREATED_MAX: Final = 4096
+_PASSED_MAX: Final = 1024
 
 
 class LogMalformed(Exception):
@@ -75,11 +93,13 @@ class LogMalformed(Exception):
 
 
 class Columns:
-    """Positions, SKUs and holds in arrays; layout.py says what their columns are."""
+    """Positions, ring-fences, SKUs and holds in arrays; layout.py says what their columns are."""
 
-    def __init__(self, locations: Locations) -> None:
+    def __init__(self, locations: Locations, channels: Channels | None = None) -> None:
         self.locations = locations
+        self.channels = Channels() if channels is None else channels
         self.positions: Block = zeros((_POSITIONS_MIN, POSITION_COLUMNS), np.int64)
+        self.fences: Block = np.empty((256, FENCE_COLUMNS), np.int64)
         self.skus: Block = np.empty((256, SKU_COLUMNS), np.int64)
         self.index = NameIndex()
         self.holds: Block = np.empty((256, HOLD_COLUMNS), np.int64)
@@ -88,6 +108,7 @@ class Columns:
         self.counters = np.zeros(COUNTERS, np.int64)
         self.counters[HOLD_FREE] = -1
         self._created: Block = np.empty((_CREATED_MAX, CREATED_COLUMNS), np.int64)
+        self._passed: Block = np.empty((_PASSED_MAX, PASSED_COLUMNS), np.int64)
         self.watch_created: Callable[[list[CreatedPosition]], None] | None = None
         self.second = 0
 
@@ -106,10 +127,14 @@ class Columns:
         """How many legs of holds are live or over and not swept."""
         return int(self.counters[HOLD_COUNT])
 
-    def apply(self, buffer: bytes, entries: Block) -> None:
-        """Applies the rows of log entries, int64 [n, 4] over `buffer`. LogMalformed: some are applied, some are not."""
+    def apply(self, buffer: bytes, entries: Block) -> list[PassedRow]:
+        """Applies the rows of log entries, int64 [n, 4] over `buffer`; returns those of incoming receipts.
+
+        LogMalformed: some are applied, some are not.
+        """
         self.counters[CREATED_WANTED] = self.watch_created is not None
         text = as_bytes(buffer)
+        passed: list[PassedRow] = []
 
         def decode() -> int:
             return int(
@@ -118,29 +143,41 @@ class Columns:
                     entries,
                     self.positions,
                     self.skus,
+                    self.fences,
                     self.index.slots,
                     self.index.arena,
                     self.locations.index.slots,
                     self.locations.index.arena,
+                    self.channels.index.slots,
+                    self.channels.index.arena,
                     self.holds,
                     self.hold_slots,
                     self.wheel,
                     self.counters,
                     self._created,
+                    self._passed,
                 )
             )
 
-        self._finish(decode, buffer)
+        self._finish(decode, buffer, passed)
         if self.counters[CREATED_COUNT]:
             self._report_created(buffer)
+        if self.counters[PASSED_COUNT]:
+            self._collect_passed(buffer, passed)
+        return passed
 
     def load(self, chunk: Sequence[tuple[str, dict[bytes, bytes]]], partitions: int) -> None:
-        """Loads SKUs with the fields of their stock hashes: location -> `on_hand,reserved,revision,counted_at_ms`."""
-        lines = [b"\t".join((sku.encode(), *chain.from_iterable(fields.items()))) for sku, fields in chunk]
+        """Loads SKUs with the fields of their stock hashes: location -> `on_hand,reserved,...` and ring-fences."""
+        lines: list[bytes] = []
+        for sku, fields in chunk:
+            lines.append(sku.encode())
+            lines.extend(chain.from_iterable(fields.items()))
         lines.append(b"")
         buffer = b"\n".join(lines)
         text = as_bytes(buffer)
-        homes = np.array([partition_of(sku, partitions) for sku, _ in chunk], np.int64)
+        homes = np.empty((len(chunk), 2), np.int64)
+        homes[:, 0] = [partition_of(sku, partitions) for sku, _ in chunk]
+        homes[:, 1] = [len(fields) for _, fields in chunk]
 
         def decode() -> int:
             return int(
@@ -149,31 +186,36 @@ class Columns:
                     homes,
                     self.positions,
                     self.skus,
+                    self.fences,
                     self.index.slots,
                     self.index.arena,
                     self.locations.index.slots,
                     self.locations.index.arena,
+                    self.channels.index.slots,
+                    self.channels.index.arena,
                     self.counters,
                 )
             )
 
-        self._finish(decode, buffer, _LOAD_GROWTH)
+        self._finish(decode, buffer, [], _LOAD_GROWTH, lines=2)  # of a location and its text
 
     def settle(self) -> None:
-        """After a load: from here on, room is full as soon as holes and spare room are 0.4 of what lives."""
+        """After a load: from here on, room is full as soon as holes and spare room are 0.2 of what lives."""
         self.positions = self.positions[: _room(self.position_count, _POSITIONS_GROWTH)]
 
     def advance(self, second: int) -> None:
         """Sets the clock: holds that are over by `second` stop counting."""
         self.second = second
-        kernels.advance_holds(second, self.positions, self.skus, self.holds, self.hold_slots, self.wheel, self.counters)
+        kernels.advance_holds(
+            second, self.positions, self.skus, self.fences, self.holds, self.hold_slots, self.wheel, self.counters
+        )
 
     def find_sku(self, sku: str) -> int:
         """The number of a SKU, or -1."""
         return self.index.find(sku.encode())
 
     def rows(self, sku: int) -> Block:
-        """The positions of a SKU, int64 [n, 7]: a view, good until the next change."""
+        """The positions of a SKU, int64 [n, 8]: a view, good until the next change."""
         first = int(self.skus[sku, FIRST_ROW])
         return self.positions[first : first + int(self.skus[sku, ROWS])]
 
@@ -184,28 +226,59 @@ class Columns:
             for row in self.rows(number)[:, [LOCATION, ON_HAND, RESERVED, EXPIRED, REVISION]].tolist():
                 yield (sku, self.locations.names[row[0]], row[1], row[2], row[3], row[4])
 
-    def _finish(self, decode: Callable[[], int], buffer: bytes, growth: float = _POSITIONS_GROWTH) -> None:
-        """Decodes from the first line on, making room wherever the kernel stops for it."""
+    def ring_fences(self, row: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Ring-fences of one of the `rows`, by channel: (channel, units as stored, units of holds that are over)."""
+        found = []
+        line = int(row[FENCES]) - 1
+        while line >= 0:
+            fence = self.fences[line].tolist()
+            if fence[FENCE_UNITS] or fence[FENCE_OVER]:
+                found.append((self.channels.names[fence[FENCE_CHANNEL]], fence[FENCE_UNITS], fence[FENCE_OVER]))
+            line = fence[FENCE_NEXT] - 1
+        return sorted(found)
+
+    def all_ring_fences(self) -> Iterator[tuple[str, str, str, int, int]]:
+        """Every (sku, location, channel, units as stored, units of holds that are over), for checks."""
+        for number, name in enumerate(self.index.names(self.sku_count)):
+            for row in self.rows(number).tolist():
+                for fence in self.ring_fences(row):
+                    yield (name.decode(), self.locations.names[row[LOCATION]], *fence)
+
+    def _finish(
+        self,
+        decode: Callable[[], int],
+        buffer: bytes,
+        passed: list[PassedRow],
+        growth: float = _POSITIONS_GROWTH,
+        lines: int = 1,
+    ) -> None:
+        """Decodes from the first line on, making room wherever the kernel stops for it.
+
+        A fault is told with so many `lines` from where it is.
+        """
         self.counters[ENTRY] = 0
         self.counters[OFFSET] = 0
+        self.counters[PASSED_COUNT] = 0
         while (status := decode()) != DONE:
             if status == NEW_LOCATION:
-                at, length = int(self.counters[NAME_AT]), int(self.counters[NAME_LENGTH])
-                try:
-                    self.locations.number(buffer[at : at + length].decode())
-                except UnicodeDecodeError:
-                    raise LogMalformed(buffer[at : at + length]) from None
+                self.locations.number(self._new_name(buffer))
+            elif status == NEW_CHANNEL:
+                self.channels.number(self._new_name(buffer))
             elif status == FULL_POSITIONS:
                 self._grow_positions(growth)
             elif status == FULL_SKUS:
                 self._grow_skus()
             elif status == FULL_HOLDS:
                 self._grow_holds()
+            elif status == FULL_FENCES:
+                self.fences = _longer(self.fences, int(self.counters[FENCE_SLOTS]))
             elif status == FULL_CREATED:
                 self._report_created(buffer)
+            elif status == FULL_PASSED:
+                self._collect_passed(buffer, passed)
             else:
                 at = int(self.counters[OFFSET])
-                raise LogMalformed(buffer[at:].partition(b"\n")[0])
+                raise LogMalformed(b" ".join(buffer[at:].split(b"\n", lines)[:lines]))
 
     def _grow_positions(self, growth: float) -> None:
         wanted = self.position_count + int(self.counters[ROWS_WANTED])
@@ -226,6 +299,19 @@ class Columns:
             wider = zeros((2 * self.hold_slots.shape[0], 2), np.int64)
             kernels.rehash_holds(self.hold_slots, wider)
             self.hold_slots = wider
+
+    def _new_name(self, buffer: bytes) -> str:
+        """The name for which the kernel stopped."""
+        at, length = int(self.counters[NAME_AT]), int(self.counters[NAME_LENGTH])
+        try:
+            return buffer[at : at + length].decode()
+        except UnicodeDecodeError:
+            raise LogMalformed(buffer[at : at + length]) from None
+
+    def _collect_passed(self, buffer: bytes, passed: list[PassedRow]) -> None:
+        rows = self._passed[: int(self.counters[PASSED_COUNT])].tolist()
+        self.counters[PASSED_COUNT] = 0
+        passed += [(row[PASSED_ENTRY], buffer[row[PASSED_START] : row[PASSED_END]]) for row in rows]
 
     def _report_created(self, buffer: bytes) -> None:
         created = self._created[: int(self.counters[CREATED_COUNT])].tolist()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
+from invengine.domain.incoming import Receipt
 from invengine.errors import Unavailable
 from invengine.replica.clock import StoreClock
 from invengine.replica.columns import Columns, LogMalformed
@@ -37,6 +38,9 @@ class Source(Protocol):
 
     def snapshot_holds(self) -> AsyncIterator[Sequence[Entry]]:
         """H rows of every hold that is not swept, in chunks."""
+
+    def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
+        """Every open receipt, in chunks; a backorder is one without a receipt_id whose `pegged` are its units."""
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = ...) -> Sequence[Entry]:
         """Entries after these revisions, at most `count` a partition; waits up to `block_ms` when there are none."""
@@ -92,12 +96,17 @@ class Follower:
         """Loads the whole state aside, then swaps it in; until then the replica answers as before.
 
         Revisions are noted before the first position is read, so that whatever changed meanwhile is in the log after
-        them. Raises what the store raises; LogMalformed when its data cannot be decoded.
+        them. What was read before a lost connection and after it may be of two histories, so it is read again. Raises
+        what the store raises; LogMalformed when its data cannot be decoded.
         """
+        await self._source.revisions()  # connects to every server that is not connected yet
         while True:
+            disruptions = self._disruptions()
             try:
                 state = await self._loaded()
-                break
+                if self._disruptions() == disruptions:
+                    break
+                _log.info("connections were made while the replica was loading; it begins again")
             except (self._trimmed, HistoryLost) as lost:
                 _log.warning("the log was cut while the replica was loading; it begins again: %s", lost)
         self._replica.become(state)
@@ -131,12 +140,14 @@ class Follower:
     async def _loaded(self) -> State:
         source = self._source
         await self._read_clock()
-        state = State(Columns(self._replica.locations), await source.revisions())
+        state = State(Columns(self._replica.locations, self._replica.channels), await source.revisions())
         async for chunk in source.snapshot_positions():
             state.columns.load(chunk, self._replica.partitions)
         state.columns.settle()
         async for holds in source.snapshot_holds():
             state.apply_rows(holds)
+        async for receipts in source.snapshot_incoming():
+            state.incoming.load(receipts)
         began = monotonic()
         wanted = await source.revisions()
         while not state.is_at(wanted):

@@ -54,8 +54,8 @@ class NameIndex:
         return (text[at : at + length] for at, length in spans.tolist())
 
 
-class Locations:
-    """Names of locations <-> small numbers, in the order in which they were first seen."""
+class Numbers:
+    """A few names <-> small numbers, in the order in which they were first seen."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -67,7 +67,7 @@ class Locations:
         return len(self.names)
 
     def number(self, name: str) -> int:
-        """The number of a location, which it gets when it is new."""
+        """The number of a name, which it gets when it is new."""
         known = self._numbers.get(name)
         if known is not None:
             return known
@@ -78,5 +78,13 @@ class Locations:
         return number
 
     def known(self, name: str) -> int:
-        """The number of a location, or -1."""
+        """The number of a name, or -1."""
         return self._numbers.get(name, -1)
+
+
+class Locations(Numbers):
+    """Names of locations."""
+
+
+class Channels(Numbers):
+    """Names of channels."""

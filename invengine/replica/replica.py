@@ -12,7 +12,8 @@ from invengine import kernels
 from invengine.domain.partitions import encode_token
 from invengine.errors import ReplicaBehind
 from invengine.replica.columns import Columns, CreatedPosition, LogMalformed
-from invengine.replica.index import Locations
+from invengine.replica.incoming import Incoming
+from invengine.replica.index import Channels, Locations
 from invengine.replica.state import Entry, State
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ class Replica:
         self.partitions: Final = partitions
         self.store_id: Final = store_id
         self.locations: Final = Locations()
-        self.state = State(Columns(self.locations), [0] * partitions)
+        self.channels: Final = Channels()
+        self.state = State(Columns(self.locations, self.channels), [0] * partitions)
         self.fault: LogMalformed | None = None
         self._caught_up_at = _NEVER
         self._waiting: set[asyncio.Future[None]] = set()
@@ -61,6 +63,11 @@ class Replica:
     def columns(self) -> Columns:
         """The arrays; another object after the replica was loaded anew."""
         return self.state.columns
+
+    @property
+    def incoming(self) -> Incoming:
+        """What is expected and backordered; another object after the replica was loaded anew."""
+        return self.state.incoming
 
     @property
     def applied(self) -> list[int]:
@@ -154,7 +161,7 @@ class Replica:
         return token
 
     def become(self, state: State) -> None:
-        """Takes over a state that was loaded aside; its columns share this replica's locations."""
+        """Takes over a state that was loaded aside; its columns share this replica's locations and channels."""
         self._use_rules(state.columns)
         self.state = state
         self._tokens = [(-1, "")] * self.partitions

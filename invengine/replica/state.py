@@ -1,4 +1,4 @@
-"""A state of the store: columns, and the revision that each partition is at."""
+"""A state of the store: columns, what is expected, and the revision that each partition is at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from invengine.kernels.layout import ENTRY_COLUMNS
-from invengine.replica.columns import Block, Columns
+from invengine.replica.columns import Block, Columns, LogMalformed
+from invengine.replica.incoming import Incoming, IncomingMalformed
 
 
 class Entry(Protocol):
@@ -32,10 +33,11 @@ class Entry(Protocol):
 
 
 class State:
-    """Columns that have every entry of partition p up to applied[p], and none after it."""
+    """Columns and incoming receipts with every entry of partition p up to applied[p], and none after it."""
 
     def __init__(self, columns: Columns, applied: Sequence[int]) -> None:
         self.columns = columns
+        self.incoming = Incoming()
         self.applied = list(applied)
         self.newest: list[Entry | None] = [None] * len(self.applied)
 
@@ -64,7 +66,11 @@ class State:
         spans[1:, 2] = ends[:-1]
         spans[0, 2] = 0
         spans[:, 3] = ends
-        self.columns.apply(b"".join([entry.rows for entry in entries]), spans)
+        for place, row in self.columns.apply(b"".join([entry.rows for entry in entries]), spans):
+            try:
+                self.incoming.apply(entries[place].revision, row)
+            except IncomingMalformed:
+                raise LogMalformed(row) from None
 
     def is_at(self, revisions: Iterable[int]) -> bool:
         """Whether every partition is at its revision, or further."""

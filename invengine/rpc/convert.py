@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf import timestamp_pb2
-
-from invengine.domain.orders import Fulfilment, Reservation, ReservationAnswer, ReservationState
+from invengine.domain.orders import (
+    Allocation,
+    Fulfilment,
+    Reservation,
+    ReservationAnswer,
+    ReservationLine,
+    ReservationState,
+)
 from invengine.domain.stock import LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
+from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.rpc.errors import refusal_to_proto
+from invengine.services.days import date_of
 from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_service_pb2, stock_service_pb2
 
 if TYPE_CHECKING:
@@ -43,12 +50,6 @@ RESULT_NUMBERS: Final = {
 }
 
 
-def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
-    """An instant of milliseconds since 1970."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)
-
-
 def reservation_to_proto(
     reservation: Reservation, state: ReservationState | None = None
 ) -> reservation_service_pb2.Reservation:
@@ -56,6 +57,22 @@ def reservation_to_proto(
     message = reservation_service_pb2.Reservation()
     _fill_reservation(message, reservation, state or reservation.state)
     return message
+
+
+def answer_to_proto(answer: ReservationAnswer) -> reservation_service_pb2.Reservation:
+    """The record as a write left it, with what the answer knows beyond it."""
+    message = reservation_service_pb2.Reservation()
+    _fill_answer(message, answer)
+    return message
+
+
+def _fill_answer(message: reservation_service_pb2.Reservation, answer: ReservationAnswer) -> None:
+    _fill_reservation(message, answer.reservation, answer.reservation.state)
+    if answer.next_days:
+        days = dict(answer.next_days)
+        for line in message.lines:
+            if line.line_id in days:
+                line.next_date.CopyFrom(date_of(days[line.line_id]))
 
 
 def _fill_reservation(
@@ -78,24 +95,44 @@ def _fill_reservation(
     if reservation.expires_at:
         message.expire_time.seconds = reservation.expires_at
     for line in reservation.lines:
-        wire = message.lines.add(line_id=line.line_id, sku=line.sku, quantity=line.quantity)
-        if line.fulfilment is not Fulfilment.ANY:
-            wire.fulfilment = FULFILMENT_NUMBERS[line.fulfilment]  # type: ignore[assignment]
-        to = line.destination
-        if to.country or to.postal_code or to.location:
-            wire.destination.country = to.country
-            wire.destination.postal_code = to.postal_code
-            wire.destination.location = to.location
-        short = line.quantity
-        for allocation in line.allocations:
-            short -= allocation.quantity
-            taken = wire.allocations.add(location=allocation.location, quantity=allocation.quantity)
-            if allocation.fulfilled:
-                taken.fulfilled = allocation.fulfilled
-            if allocation.released:
-                taken.released = allocation.released
-        if short:
-            wire.short_quantity = short
+        _fill_line(message.lines.add(line_id=line.line_id, sku=line.sku, quantity=line.quantity), line)
+
+
+def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationLine) -> None:
+    if line.fulfilment is not Fulfilment.ANY:
+        wire.fulfilment = FULFILMENT_NUMBERS[line.fulfilment]  # type: ignore[assignment]
+    to = line.destination
+    if to.country or to.postal_code or to.location:
+        wire.destination.country = to.country
+        wire.destination.postal_code = to.postal_code
+        wire.destination.location = to.location
+    short = line.quantity
+    for allocation in line.allocations:
+        short -= allocation.quantity
+        taken = wire.allocations.add(location=allocation.location, quantity=allocation.quantity)
+        if allocation.fulfilled:
+            taken.fulfilled = allocation.fulfilled
+        if allocation.released:
+            taken.released = allocation.released
+        if not allocation.is_on_hand:
+            _fill_promise(taken, allocation)
+        if allocation.fenced:
+            taken.fenced = allocation.fenced
+            taken.fence_channel = allocation.fence_channel
+    if short:
+        wire.short_quantity = short
+    if line.future is not None:
+        wire.allow_backorder = True
+        if line.future.needed_by:
+            wire.needed_by.CopyFrom(date_of(line.future.needed_by))
+
+
+def _fill_promise(message: reservation_service_pb2.Allocation, allocation: Allocation) -> None:
+    """What units that are not on hand rest on."""
+    message.receipt_id = allocation.receipt_id
+    message.backordered = allocation.backordered
+    if allocation.due_day:
+        message.due_date.CopyFrom(date_of(allocation.due_day))
 
 
 def batch_outcomes(
@@ -108,7 +145,7 @@ def batch_outcomes(
         if isinstance(outcome, InventoryError):
             wire.refusal.CopyFrom(refusal_to_proto(outcome))
         else:
-            _fill_reservation(wire.reservation, outcome.reservation, outcome.reservation.state)
+            _fill_answer(wire.reservation, outcome)
             if outcome.replayed:
                 wire.replayed = True
     return response
@@ -131,8 +168,8 @@ def movement_outcomes(
     return response
 
 
-def position_to_proto(position: PositionNow) -> stock_service_pb2.GetPositionResponse:
-    """One position with the state that it names."""
+def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
+    """One position with the state that it names; `today` says which receipts are overdue."""
     response = stock_service_pb2.GetPositionResponse(
         position=stock_service_pb2.Position(
             sku=position.sku,
@@ -142,6 +179,11 @@ def position_to_proto(position: PositionNow) -> stock_service_pb2.GetPositionRes
             safety_stock=position.safety_stock,
             revision=position.revision,
             shortfall=max(0, position.reserved - position.on_hand),
+            ring_fences=[
+                stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
+            ],
+            backordered=position.backordered,
+            incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
         ),
         consistency_token=position.consistency_token,
     )
@@ -192,7 +234,10 @@ def integrity_to_proto(report: Report) -> admin_service_pb2.CheckIntegrityRespon
             positions_not_covered=replayed.positions_not_covered,
             reservations_covered=replayed.reservations_covered,
             reservations_not_covered=replayed.reservations_not_covered,
+            promises_covered=replayed.promises_covered,
+            promises_not_covered=replayed.promises_not_covered,
         ),
+        not_judged=report.unsettled,
     )
 
 

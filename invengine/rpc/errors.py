@@ -17,6 +17,7 @@ from invengine.errors import (
     NetworkInvalid,
     Unavailable,
 )
+from invengine.services.days import date_or_none
 from invengine.v1 import common_pb2
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "POSITION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "LINE_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "RECEIPT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
     "LOCATION_NOT_USABLE": grpc.StatusCode.FAILED_PRECONDITION,
     "CHANNEL_DISABLED": grpc.StatusCode.FAILED_PRECONDITION,
@@ -48,6 +50,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "TIME_TO_LIVE_TOO_LONG": grpc.StatusCode.FAILED_PRECONDITION,
     "QUANTITY_OUT_OF_RANGE": grpc.StatusCode.FAILED_PRECONDITION,
     "COUNT_TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
+    "TOO_MANY_PARCELS": grpc.StatusCode.FAILED_PRECONDITION,
     "NETWORK_MISSING": grpc.StatusCode.FAILED_PRECONDITION,
     "OLDER_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
     "COVERED_BY_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
@@ -120,6 +123,7 @@ def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
                 location=line.location,
                 wanted=line.wanted,
                 available=line.available,
+                next_date=date_or_none(line.next_day),
             )
             room -= short.ByteSize()
             if cut and room < 0:

@@ -16,7 +16,9 @@ from invengine.rpc.errors import refusal_to_proto
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
+    incoming_service_pb2,
     network_service_pb2,
+    promise_service_pb2,
     reservation_service_pb2,
     stock_service_pb2,
 )
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 FILES: Final = (
     admin_service_pb2,
     availability_service_pb2,
+    incoming_service_pb2,
     network_service_pb2,
+    promise_service_pb2,
     reservation_service_pb2,
     stock_service_pb2,
 )
@@ -189,7 +193,8 @@ class StockServicer:
         self, request: stock_service_pb2.GetPositionRequest, context: Context
     ) -> stock_service_pb2.GetPositionResponse:
         """One position as it is now."""
-        return convert.position_to_proto(await self._positions.get(request, context.time_remaining()))
+        found = await self._positions.get(request, context.time_remaining())
+        return convert.position_to_proto(found, self._stock.today())
 
     async def ListMovements(
         self, request: stock_service_pb2.ListMovementsRequest, _: Context
@@ -246,7 +251,7 @@ class AdminServicer:
 def _written(answer: ReservationAnswer, token: str) -> dict[str, Any]:
     """What every answer to a write of a reservation has."""
     return {
-        "reservation": convert.reservation_to_proto(answer.reservation),
+        "reservation": convert.answer_to_proto(answer),
         "consistency_token": token,
         "replayed": answer.replayed,
     }

@@ -10,15 +10,28 @@ import numpy as np
 import numpy.typing as npt
 
 from invengine import kernels
+from invengine.domain.incoming import next_units
 from invengine.domain.orders import Reservation, ReservationState
+from invengine.domain.partitions import partition_of
 from invengine.errors import InvalidArgument, InventoryError, UnknownSku
-from invengine.kernels.layout import PARTITION, TERM_COLUMNS
+from invengine.kernels.layout import (
+    ANSWER_BYTES_MORE,
+    IGNORED_FENCED,
+    IGNORED_OWN,
+    IGNORED_UNITS,
+    KNOWN,
+    PARTITION,
+    POSITION_BYTES_MAX,
+    TERM_COLUMNS,
+    UNKNOWN_SKU,
+)
 from invengine.services.availability_wire import (
     SKUS_MAX,
     OddMessage,
     Splitter,
     duration_field,
     field,
+    next_receipt_field,
     rows_fields,
     totals_fields,
 )
@@ -36,7 +49,7 @@ FRESHNESS_SECONDS_MAX: Final = 2.0
 _LIVE: Final = (ReservationState.HELD, ReservationState.CONFIRMED)
 _TOKEN_FIELD, _STALENESS_FIELD = 4, 5  # of GetAvailabilityResponse
 _BATCH_TOKEN_FIELD, _BATCH_STALENESS_FIELD = 7, 8
-_OUT_BYTES_PER_ROW, _OUT_BYTES_MORE = 128, 16  # what answer_availability wants
+_NOTHING_YET: Final = pb.GetAvailabilityResponse(level=pb.LEVEL_OUT).SerializeToString()
 
 StreamStep = Callable[[bytes], Awaitable[bytes]]
 
@@ -73,7 +86,7 @@ class Availability:
         self._seconds = None if metrics is None else metrics.kernel_seconds
         self._splitter = Splitter()
         self._terms = np.empty((0, TERM_COLUMNS), np.int64)
-        self._out = np.empty(_OUT_BYTES_MORE, np.uint8)
+        self._out = np.empty(ANSWER_BYTES_MORE, np.uint8)
 
     async def get(
         self, request: pb.GetAvailabilityRequest, timeout_seconds: float | None = None
@@ -154,23 +167,39 @@ class Availability:
 
     def _answer(self, sku: npt.NDArray[np.uint8], selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
         replica = self._replica
-        replica.advance(self._clock.now_ms())
-        columns = replica.state.columns
+        now_ms = self._clock.now_ms()
+        replica.advance(now_ms)
+        columns, incoming = replica.state.columns, replica.state.incoming
         number = int(kernels.find_name(sku, columns.index.slots, columns.index.arena))
-        if number < 0:
-            raise UnknownSku(sku.tobytes().decode())
+        expected = b""
+        if incoming or number < 0:
+            name = sku.tobytes().decode()
+            if name in incoming:
+                found = next_units(incoming.receipts(name), selection.usable, now_ms)
+                expected = next_receipt_field(*found) if found else b""
+            elif number < 0:
+                raise UnknownSku(name)
+        if number < 0:  # nothing of it was ever there, but it is expected
+            answer, partition = _NOTHING_YET, partition_of(name, replica.partitions)
+        else:
+            answer, partition = self._positions(number, selection, ignored), int(columns.skus[number, PARTITION])
+        return b"".join(
+            (
+                answer,
+                field(_TOKEN_FIELD, replica.token_of(partition).encode()),
+                duration_field(_STALENESS_FIELD, replica.staleness_ms()),
+                expected,
+            )
+        )
+
+    def _positions(self, number: int, selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
+        """`available`, `level` and `positions` of the answer."""
         length = self._write(number, selection, ignored)
         if length < 0:  # no room for so many positions
             self._terms = np.empty((-length, TERM_COLUMNS), np.int64)
-            self._out = np.empty(-length * _OUT_BYTES_PER_ROW + _OUT_BYTES_MORE, np.uint8)
+            self._out = np.empty(-length * POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
             length = self._write(number, selection, ignored)
-        return b"".join(
-            (
-                self._out[:length].tobytes(),
-                field(_TOKEN_FIELD, replica.token_of(int(columns.skus[number, PARTITION])).encode()),
-                duration_field(_STALENESS_FIELD, replica.staleness_ms()),
-            )
-        )
+        return self._out[:length].tobytes()
 
     def _write(self, number: int, selection: Selection, ignored: npt.NDArray[np.int64]) -> int:
         columns = self._replica.state.columns
@@ -179,6 +208,7 @@ class Availability:
                 number,
                 columns.positions,
                 columns.skus,
+                columns.fences,
                 selection.block,
                 ignored,
                 selection.names,
@@ -193,23 +223,36 @@ class Availability:
         replica = self._replica
         replica.advance(self._clock.now_ms())
         columns = replica.state.columns
-        arrays = columns.positions, columns.skus, question.selection.block
+        arrays = columns.positions, columns.skus, columns.fences, question.selection.block
         count = len(spans)
         numbers = np.empty(count, np.int64)
         status, totals = np.empty(count, np.uint8), np.empty(count, np.int64)
         kernels.find_names(text, spans, columns.index.slots, columns.index.arena, numbers)
         if question.totals_only:
             kernels.available_totals(numbers, *arrays, status, totals)
+            self._know_expected(text, spans, status)
             fields = totals_fields(status, totals)
         else:
             room = int(kernels.rows_at_most(numbers, columns.skus))
             row_counts, index, available = np.empty(count, np.int32), np.empty(room, np.int32), np.empty(room, np.int64)
             rows = int(kernels.available_rows(numbers, *arrays, status, totals, row_counts, index, available))
+            self._know_expected(text, spans, status)
             fields = totals_fields(status, totals)
             fields += rows_fields(row_counts, index[:rows], available[:rows], question.selection.locations_field)
         fields.append(field(_BATCH_TOKEN_FIELD, replica.token().encode()))
         fields.append(duration_field(_BATCH_STALENESS_FIELD, replica.staleness_ms()))
         return b"".join(fields)
+
+    def _know_expected(
+        self, text: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], status: npt.NDArray[np.uint8]
+    ) -> None:
+        """A SKU without a position is known where units of it are expected or backordered."""
+        incoming = self._replica.state.incoming
+        if incoming:
+            for i in np.flatnonzero(status == UNKNOWN_SKU).tolist():
+                at, length = spans[i].tolist()
+                if text[at : at + length].tobytes().decode() in incoming:
+                    status[i] = KNOWN
 
     def _answer_query(self, response: pb.StreamAvailabilityResponse, sku: str, channel: str, group: str) -> None:
         required_id("sku", sku)
@@ -218,10 +261,12 @@ class Availability:
         columns = self._replica.state.columns
         number = columns.find_sku(sku)
         if number < 0:
-            response.status = pb.AVAILABILITY_STATUS_UNKNOWN_SKU
+            expected = sku in self._replica.state.incoming
+            response.status = pb.AVAILABILITY_STATUS_KNOWN if expected else pb.AVAILABILITY_STATUS_UNKNOWN_SKU
             response.level = pb.LEVEL_OUT
             return
-        total = int(kernels.available_total(number, columns.positions, columns.skus, selection.block))
+        arrays = columns.positions, columns.skus, columns.fences, selection.block
+        total = int(kernels.available_total(number, *arrays))
         response.available = total
         response.status = pb.AVAILABILITY_STATUS_KNOWN
         if total == 0:
@@ -240,21 +285,26 @@ class Availability:
             self._replica.caught_up(began)
 
     async def _ignored(self, question: Question, sku: str, timeout_seconds: float | None) -> npt.NDArray[np.int64]:
-        """Units of the SKU, by rank of location, that the named reservation holds while it is live.
+        """Units of the SKU, by rank of location, that the named reservation holds on hand while it is live.
 
         The replica is brought up to the reservation as it was read, so that these units are among its reserved ones.
         """
         reservation = await self._store.reservation(question.ignore_reservation_id)
-        units = np.zeros_like(question.selection.nothing_ignored)
+        selection = question.selection
+        units = np.zeros_like(selection.nothing_ignored)
         if reservation is None:
             return units
         await self._replica.wait_for(list(enumerate(await self._store.revisions())), _patience(timeout_seconds))
         if reservation.state_at(self._clock.now_ms()) in _LIVE:
-            ranks = {name: rank for rank, name in enumerate(question.selection.asked)}
+            ranks = {name: rank for rank, name in enumerate(selection.asked)}
             for line in reservation.lines:
                 for allocation in line.allocations if line.sku == sku else ():
-                    if allocation.location in ranks:
-                        units[ranks[allocation.location]] += allocation.open
+                    if allocation.is_on_hand and allocation.location in ranks:
+                        free = units[ranks[allocation.location]]
+                        free[IGNORED_UNITS] += allocation.open
+                        free[IGNORED_FENCED] += allocation.fenced
+                        if allocation.fence_channel == selection.channel:
+                            free[IGNORED_OWN] += allocation.fenced
         return units
 
 

@@ -5,6 +5,7 @@ What is written here is what protobuf would write for the same answer; the tests
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +19,8 @@ from invengine.services.validation import required_id
 SKUS_MAX: Final = 10_000
 _REST_BYTES: Final = 65_536
 _LENGTH: Final = 2  # wire type
+_ORDINAL_OF_1970: Final = dt.date(1970, 1, 1).toordinal()
+_NEXT_RECEIPT: Final = 6
 _STATUS, _AVAILABLE, _ROW_COUNTS, _LOCATION_INDEX, _LOCATION_AVAILABLE, _LOCATIONS = 1, 2, 3, 4, 5, 6
 
 
@@ -50,6 +53,18 @@ def duration_field(number: int, milliseconds: int) -> bytes:
     if rest:
         content += b"\x10" + varint(rest * 1_000_000)
     return field(number, content)
+
+
+def date_field(number: int, day: int) -> bytes:
+    """A Date, from days since 1970."""
+    date = dt.date.fromordinal(_ORDINAL_OF_1970 + day)
+    parts = ((1, date.year), (2, date.month), (3, date.day))
+    return field(number, b"".join(varint(part << 3) + varint(value) for part, value in parts))
+
+
+def next_receipt_field(day: int, quantity: int) -> bytes:
+    """`next_receipt` of a GetAvailabilityResponse."""
+    return field(_NEXT_RECEIPT, date_field(1, day) + varint(2 << 3) + varint(quantity))
 
 
 def locations_field(names: tuple[str, ...]) -> bytes:

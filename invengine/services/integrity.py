@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import partition_of
@@ -20,18 +20,21 @@ from invengine.kernels.layout import LOCATION, ON_HAND, RESERVED, REVISION
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from invengine.replica.state import State
+from invengine.services.integrity_promises import PromisesCheck
 from invengine.services.integrity_report import (
     NOWHERE,
     POSITION_IS_LOGGED,
     READABLE,
     REPLICA_IS_STORE,
     RESERVED_IS_OPEN_UNITS,
+    RING_FENCE_IS_POSSIBLE,
     Place,
     Report,
     Violation,
 )
+from invengine.services.integrity_units import open_units
 from invengine.services.replay import Replay
-from invengine.store.records import LogTrimmed, Unreadable, open_allocations, read_position
+from invengine.store.records import LogTrimmed, OpenAllocation, Unreadable, read_position
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
@@ -73,12 +76,10 @@ class Integrity:
         if not 0 <= violations_max <= VIOLATIONS_MAX:
             raise InvalidArgument("violations_max", f"is {violations_max}; 0 to {VIOLATIONS_MAX} are allowed")
         async with self._one_at_a_time:
-            return await _Check(self._store, self._replica, self._log_entries_kept).run(
-                violations_max or VIOLATIONS_DEFAULT, self._tell, replay=replay
-            )
-
-    def _tell(self, counts: Counter[str]) -> None:
-        self._metrics.set_violations(counts, self._clock.now_ms() / 1000)
+            run = _Check(self._store, self._replica, self._log_entries_kept)
+            report = await run.run(violations_max or VIOLATIONS_DEFAULT, replay=replay)
+            self._metrics.set_violations(run.counts, self._clock.now_ms() / 1000, replayed=replay)
+            return report
 
 
 class _Check:
@@ -89,28 +90,33 @@ class _Check:
         self._replica = replica
         self._log_entries_kept = log_entries_kept
         self._report = Report()
-        self._counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        """Violations by invariant, also those that are not told."""
         self._violations_max = 0
         self._unreadable: set[Place] = set()
         self._log_from: list[int] = []
         self._log = State(Columns(Locations()), [])
 
-    async def run(self, violations_max: int, tell: Callable[[Counter[str]], None], *, replay: bool) -> Report:
+    async def run(self, violations_max: int, *, replay: bool) -> Report:
         """Looks at everything once, then at the suspects until they are settled; then replays the log if wanted."""
         self._violations_max = violations_max
         await self._read_log()
-        units = await self._open_units()
-        suspects = await self._suspects(units)
+        units = await open_units(
+            self._store,
+            unreadable=lambda fault: self._violation(READABLE, NOWHERE, fault),
+            unfenceable=self._unfenceable,
+        )
+        self._report.reservations_checked = units.reservations
+        suspects = await self._suspects(units.on_hand)
         for _ in range(ROUNDS_MAX):
             if not suspects:
                 break
             suspects = await self._settle(suspects)
-        self._report.unsettled = len(suspects)
-        if suspects:
-            logger.warning("%d positions changed too fast to be judged", len(suspects))
+        self._report.unsettled = len(suspects) + await PromisesCheck(self._store, self._violation).run(units)
+        if self._report.unsettled:
+            logger.warning("%d positions and promises changed too fast to be judged", self._report.unsettled)
         if replay:
             self._report.replayed = await Replay(self._store, self._violation).run()
-        tell(self._counts)
         return self._report
 
     async def _read_log(self) -> None:
@@ -140,31 +146,6 @@ class _Check:
                 self._log_from = [max(pair) for pair in zip(log.applied, wanted, strict=True)]
                 log.applied[:] = self._log_from
                 return
-
-    async def _open_units(self, of: Collection[Place] | None = None) -> Counter[Place]:
-        """Units that live reservations still set aside, by position; all positions, or only `of`."""
-        units: Counter[Place] = Counter()
-        seen: set[str] = set()
-        for home in range(self._store.partitions):
-            seen.clear()
-            async for records in self._store.live_records(home):
-                for reservation_id, text in records:
-                    if reservation_id in seen:
-                        continue
-                    seen.add(reservation_id)
-                    try:
-                        _, _, allocations = open_allocations(reservation_id, text)
-                    except Unreadable as fault:
-                        if of is None:
-                            self._violation(READABLE, NOWHERE, str(fault))
-                        continue
-                    for allocation in allocations:
-                        place = (allocation.sku, allocation.location)
-                        if of is None or place in of:
-                            units[place] += allocation.units
-            if of is None:
-                self._report.reservations_checked += len(seen)
-        return units
 
     async def _suspects(self, units: Counter[Place]) -> set[Place]:
         """Positions that do not agree with everything at a first look."""
@@ -206,6 +187,7 @@ class _Check:
                 self._violation(READABLE, (sku, location), str(fault))
                 self._unreadable.add((sku, location))
                 continue
+            self._judge_fences((sku, location), position)
             row = (position.on_hand, position.reserved, position.revision)
             if (
                 position.reserved != units[sku, location]
@@ -215,6 +197,24 @@ class _Check:
                 suspects.add((sku, location))
         suspects.update((sku, location) for location in replicated)
         return suspects
+
+    def _judge_fences(self, place: Place, position: Position) -> None:
+        """Ring-fences are of one channel each, by channel, none without units."""
+        names = [channel for channel, _ in position.fences]
+        for channel, kept in position.fences:
+            if kept <= 0 or not channel or names.count(channel) > 1:
+                self._violation(
+                    RING_FENCE_IS_POSSIBLE, place, f"the ring-fence of {channel!r} has {kept} units", 1, kept
+                )
+
+    def _unfenceable(self, reservation_id: str, its: OpenAllocation) -> None:
+        self._violation(
+            RING_FENCE_IS_POSSIBLE,
+            (its.sku, its.location),
+            f"of {its.units} open units of reservation {reservation_id}, {its.source.fenced} are out of a ring-fence",
+            its.units,
+            its.source.fenced,
+        )
 
     async def _settle(self, suspects: set[Place]) -> set[Place]:
         """Judges the suspects that stand still during this look; those that moved are left."""
@@ -231,7 +231,8 @@ class _Check:
             await self._read_log()
         replicated = {place: _rows(self._replica.state.columns, place[0]).get(place[1]) for place in suspects}
         logged = {place: _rows(self._log.columns, place[0]).get(place[1]) for place in suspects}
-        units = await self._open_units(suspects)
+        wanted = await open_units(self._store, wanted=lambda its: (its.sku, its.location) in suspects)
+        units = wanted.on_hand
         after = await self._positions(suspects)
         moved = set()
         for place in sorted(suspects):
@@ -271,7 +272,7 @@ class _Check:
                 return
 
     def _violation(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0) -> None:
-        self._counts[invariant] += 1
+        self.counts[invariant] += 1
         self._report.violations_count += 1
         violation = Violation(invariant, *place, expected, actual, what)
         logger.error("integrity: %s: %s", invariant, violation)

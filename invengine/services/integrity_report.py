@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 RESERVED_IS_OPEN_UNITS: Final = "RESERVED_IS_OPEN_UNITS"
 POSITION_IS_LOGGED: Final = "POSITION_IS_LOGGED"
 REPLICA_IS_STORE: Final = "REPLICA_IS_STORE"
 READABLE: Final = "READABLE"
 LOG_REPLAYS: Final = "LOG_REPLAYS"
+PROMISED_IS_OPEN_UNITS: Final = "PROMISED_IS_OPEN_UNITS"
+RING_FENCE_IS_POSSIBLE: Final = "RING_FENCE_IS_POSSIBLE"
+BROKEN_PROMISE_IS_OPEN: Final = "BROKEN_PROMISE_IS_OPEN"
 
 Place = tuple[str, str]
 """SKU and location."""
 
 NOWHERE: Final[Place] = ("", "")
+
+
+class Violate(Protocol):
+    """Takes one violation: the invariant, where, a sentence, what should be and what is."""
+
+    def __call__(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0, /) -> None:
+        """Takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +45,24 @@ class Violation:
 
 @dataclass(slots=True)
 class Replayed:
-    """How much a replay of the log judged. Reservations are live ones; what moved all the time is not covered."""
+    """How much a replay of the log judged; what moved all the time is not covered.
+
+    Reservations are live ones. Promises are receipts, backorders, holds and broken promises.
+    """
 
     entries: int = 0
     positions_covered: int = 0
     positions_not_covered: int = 0
     reservations_covered: int = 0
     reservations_not_covered: int = 0
+    promises_covered: int = 0
+    promises_not_covered: int = 0
 
 
 @dataclass(slots=True)
 class Report:
-    """What a check found. `unsettled` are positions that never stood still long enough to be judged. `replayed` is
-    there when a replay was asked for.
+    """What a check found. `unsettled` are positions, receipts and broken promises that never stood still long enough to
+    be judged. `replayed` is there when a replay was asked for.
     """
 
     positions_checked: int = 0

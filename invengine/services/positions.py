@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from invengine.domain.network_parts import NO_SAFETY, larger
-from invengine.domain.partitions import decode_token, partition_of
+from invengine.domain.partitions import partition_of
 from invengine.domain.stock import safety_units
 from invengine.errors import PositionNotFound, UnknownLocation, UnknownSku
-from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, RESERVED, REVISION
+from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, POSITION_COLUMNS, RESERVED, REVISION
 from invengine.services import validation
+from invengine.services.freshness import be_fresh
 
 if TYPE_CHECKING:
+    from invengine.domain.incoming import Receipt
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import stock_service_pb2 as pb
 
-FRESHNESS_SECONDS_MAX: Final = 2.0
-"""The longest wait for the replica."""
-
 
 @dataclass(frozen=True, slots=True)
 class PositionNow:
-    """A position as callers see it: expired holds do not count. `safety_stock` is what every channel must leave."""
+    """A position as callers see it: expired holds do not count. `safety_stock` is what every channel must leave.
+
+    `ring_fences` are (channel, units), by channel; `incoming` the open receipts by day.
+    """
 
     sku: str
     location: str
@@ -35,6 +37,9 @@ class PositionNow:
     revision: int
     consistency_token: str
     staleness_ms: int
+    ring_fences: tuple[tuple[str, int], ...] = ()
+    backordered: int = 0
+    incoming: tuple[Receipt, ...] = ()
 
 
 class Positions:
@@ -47,7 +52,10 @@ class Positions:
         self._networks = networks
 
     async def get(self, message: pb.GetPositionRequest, remaining_seconds: float | None) -> PositionNow:
-        """The position. UnknownLocation, UnknownSku, PositionNotFound; ReplicaBehind when it cannot be as fresh."""
+        """The position; one that was never stocked is empty, at revision 0, where units are expected or backordered.
+
+        UnknownLocation, UnknownSku, PositionNotFound; ReplicaBehind when it cannot be as fresh.
+        """
         sku = validation.required_id("sku", message.sku)
         location = validation.required_id("location", message.location)
         network = self._networks.required()
@@ -56,9 +64,12 @@ class Positions:
             raise UnknownLocation(location)
         replica = self._replica
         home = partition_of(sku, replica.partitions)
-        await self._be_fresh(message, home, min(FRESHNESS_SECONDS_MAX, remaining_seconds or FRESHNESS_SECONDS_MAX))
+        await be_fresh(self._store, replica, message.consistency, remaining_seconds, (home,))
         replica.advance(self._clock.now_ms())
-        row = self._row(sku, location)
+        incoming = replica.incoming
+        receipts = tuple(receipt for receipt in incoming.receipts(sku) if receipt.location == location)
+        backordered = incoming.backordered(sku, location)
+        row = self._row(sku, location, expected=bool(receipts or backordered))
         on_hand = row[ON_HAND]
         units, parts = larger(
             network.location_safety.get(location, NO_SAFETY), network.sku_location_safety(sku, location)
@@ -72,27 +83,21 @@ class Positions:
             row[REVISION],
             replica.token_of(home),
             replica.staleness_ms(),
+            tuple((channel, units + over) for channel, units, over in replica.columns.ring_fences(row)),
+            backordered,
+            receipts,
         )
 
-    async def _be_fresh(self, message: pb.GetPositionRequest, home: int, seconds: float) -> None:
-        """Waits until the replica is as fresh as the message wants."""
-        wanted = message.consistency.WhichOneof("requirement")
-        if wanted == "at_least_as_fresh":
-            token = message.consistency.at_least_as_fresh
-            pairs = decode_token(token, self._replica.store_id, self._replica.partitions)
-            await self._replica.wait_for(pairs, seconds)
-        elif wanted == "fully_consistent" and message.consistency.fully_consistent:
-            revisions = await self._store.revisions()
-            await self._replica.wait_for([(home, revisions[home])], seconds)
-
-    def _row(self, sku: str, location: str) -> list[int]:
+    def _row(self, sku: str, location: str, *, expected: bool) -> list[int]:
         columns = self._replica.state.columns
         number = columns.find_sku(sku)
-        if number < 0:
-            raise UnknownSku(sku)
         place = self._replica.locations.known(location)
         found: list[int]
-        for found in columns.rows(number).tolist():
+        for found in columns.rows(number).tolist() if number >= 0 else ():
             if found[LOCATION] == place:
                 return found
+        if expected:
+            return [0] * POSITION_COLUMNS
+        if number < 0 and sku not in self._replica.incoming:
+            raise UnknownSku(sku)
         raise PositionNotFound(sku, location)

@@ -77,7 +77,7 @@ class Questions:
         if selection is None:
             required_id("channel", channel)
             optional_text("group", group)
-            selection = select(network, self._replica.locations, channel, group=group)
+            selection = select(network, self._replica.locations, self._replica.channels, channel, group=group)
             _keep(self._streams, (channel, group), selection)
         return selection
 
@@ -137,6 +137,7 @@ class Questions:
         return select(
             network,
             self._replica.locations,
+            self._replica.channels,
             request.channel,
             locations=tuple(request.locations),
             group=request.group,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from sys import intern
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from invengine.domain.orders import ReservationState
 from invengine.domain.stock import UNITS_MAX
-from invengine.services.integrity_report import LOG_REPLAYS, NOWHERE, READABLE, Place
+from invengine.services.integrity_report import LOG_REPLAYS, NOWHERE, READABLE, Place, Violate
+from invengine.services.replay_positions import NUMBERS, with_fence, with_numbers
 from invengine.store.records import LogEntry, LogTrimmed
 
 if TYPE_CHECKING:
@@ -20,19 +21,12 @@ ROWS_A_TURN: Final = 500
 """Replayed before others have their turn: a few milliseconds."""
 
 POSITION_COLUMNS: Final = 15
-HOLD_COLUMNS: Final = 7
+HOLD_COLUMNS: Final = 9
+FENCE_COLUMNS: Final = 6
+INCOMING_COLUMNS: Final = 11
+BROKEN_COLUMNS: Final = 12
 RECORD_COLUMNS_LEAST: Final = 12
-NUMBERS: Final = ("on_hand", "reserved", "revision", "counted_at_ms")
-"""The numbers of a position's text, in order."""
-
 _LIVE: Final = {ReservationState.HELD.value, ReservationState.CONFIRMED.value}
-
-
-class Report(Protocol):
-    """Takes one violation: the invariant, where, a sentence, what should be and what is."""
-
-    def __call__(self, invariant: str, place: Place, what: str, expected: int = 0, actual: int = 0, /) -> None:
-        """Takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +66,15 @@ class PartitionLog:
         self.first = 1
         self.applied = 0
         self.positions: dict[str, dict[str, str] | None] = {}
-        """SKU -> location -> text as the store keeps it; None: this SKU is judged, rows of it do not matter."""
+        """SKU -> location -> text as the store keeps it, after a ~ where only the ring-fences that changed are known;
+        None: this SKU is judged, rows of it do not matter."""
         self.records: dict[str, Record] = {}
+        self.receipts: dict[str, str] = {}
+        """`SKU TAB location TAB receipt_id` -> text as the store keeps it; empty: nothing of it is open any more."""
+        self.holds: dict[str, str] = {}
+        """Leg -> `sku TAB location TAB units TAB expires_at TAB fenced TAB channel`; empty: it is none any more."""
+        self.broken: dict[str, str] = {}
+        """Leg -> the row as the store keeps it; empty: it is not broken any more."""
         self._keeps_records = True
         self._faults: list[Fault] = []
 
@@ -81,7 +82,8 @@ class PartitionLog:
         """Forgets what is not judged: the log begins anew after `revision`, later than all that was replayed."""
         self.first, self.applied = revision + 1, revision
         self.positions = {sku: places for sku, places in self.positions.items() if places is None}
-        self.records.clear()
+        for memory in (self.records, self.receipts, self.holds, self.broken):
+            memory.clear()
 
     def covers(self, revision: int) -> bool:
         """Whether the entry of this revision was replayed or will be."""
@@ -116,7 +118,15 @@ class PartitionLog:
             self._apply_position(entry.revision, row)
         elif kind == "R" and count >= RECORD_COLUMNS_LEAST:
             self._apply_record(entry, row)
-        elif kind != "H" or count != HOLD_COLUMNS:
+        elif kind == "F" and count == FENCE_COLUMNS:
+            self._apply_fence(entry.revision, row)
+        elif kind == "H" and count == HOLD_COLUMNS:
+            self._apply_promise(self.holds, row[1], "\t".join(row[2:-1]), is_there=int(row[4]) > 0)
+        elif kind == "I" and count == INCOMING_COLUMNS:
+            self._apply_receipt(entry.revision, row)
+        elif kind == "B" and count == BROKEN_COLUMNS:
+            self._apply_promise(self.broken, row[1], "\t".join(row[2:-1]), is_there=bool(row[8]))
+        else:
             raise ValueError(f"{count} columns of kind {kind!r}")
 
     def _apply_position(self, revision: int, row: list[str]) -> None:
@@ -127,13 +137,39 @@ class PartitionLog:
             return
         before = places.get(location) or ("0,0" if self.first == 1 else "")
         if before:
-            known = [int(number) for number in before.split(",")[:2]]
+            known = [int(number) for number in before.lstrip("~").partition("\t")[0].split(",")[:2]]
             said = [on_hand - units, reserved - set_aside]
             for name, expected, actual in zip(NUMBERS, known, said, strict=False):
                 if expected != actual:
                     what = f"revision {revision} changes {name} from {actual}, the changes before it come to {expected}"
                     self._fault(LOG_REPLAYS, (sku, location), what, expected, actual)
-        places[intern(location)] = f"{on_hand},{reserved},{revision},{counted_at_ms}"
+        places[intern(location)] = with_numbers(before or "~", f"{on_hand},{reserved},{revision},{counted_at_ms}")
+
+    def _apply_fence(self, revision: int, row: list[str]) -> None:
+        sku, location, channel, units = row[1], row[2], row[3], int(row[4])
+        places = self.positions.setdefault(sku, {})
+        if places is None:
+            return
+        if units < 0 or location not in places:
+            self._fault(LOG_REPLAYS, (sku, location), f"revision {revision} leaves {units} units fenced for {channel}")
+        else:
+            places[location] = with_fence(places[location], channel, units)
+
+    def _apply_receipt(self, revision: int, row: list[str]) -> None:
+        sku, location, receipt_id, day, quantity, pegged = row[1], row[2], row[3], *map(int, row[4:7])
+        text = f"{day},{quantity},{pegged},{revision}"
+        self._apply_promise(self.receipts, "\t".join(row[1:4]), text, is_there=bool(quantity or pegged))
+        if pegged < 0 or (not receipt_id and quantity):
+            self._fault(READABLE, (sku, location), f"revision {revision} says {text!r} of receipt {receipt_id!r}")
+
+    def _apply_promise(self, memory: dict[str, str], name: str, text: str, *, is_there: bool) -> None:
+        """What is gone is forgotten, unless it may have been there before this log begins."""
+        if is_there:
+            memory[name] = text
+        elif self.first > 1:
+            memory[name] = ""
+        else:
+            memory.pop(name, None)
 
     def _apply_record(self, entry: LogEntry, row: list[str]) -> None:
         if not self._keeps_records:
@@ -162,7 +198,7 @@ class PartitionLog:
 class LogReader:
     """Reads logs of a store into their models."""
 
-    def __init__(self, store: RedisStore, report: Report) -> None:
+    def __init__(self, store: RedisStore, report: Violate) -> None:
         self._store = store
         self._report = report
 

@@ -14,19 +14,21 @@ from invengine.domain.orders import Fulfilment, LinePlacement, ReservationChange
 from invengine.domain.stock import UNITS_MAX
 from invengine.errors import ChannelDisabled, InvalidArgument
 from invengine.services import validation
-from invengine.services.reservation_requests import (
+from invengine.services.reservation_lines import (
     LINES_MAX,
     CheckedLine,
+    check_future,
     check_lines,
-    fingerprint,
+    future_of,
     lines_as_text,
-    resolve_line,
-    time_to_live,
+    resolve_lines,
 )
+from invengine.services.reservation_requests import fingerprint, time_to_live
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.domain.orders import Candidate, Reservation, ReservationLine
+    from invengine.domain.orders import Reservation, ReservationLine
+    from invengine.services.sourcing import Sourcing
     from invengine.v1 import reservation_service_pb2 as pb
 
     Placing = pb.AmendReservationRequest | pb.RebindReservationRequest
@@ -40,6 +42,8 @@ class CheckedPlacement(NamedTuple):
     location: str
     group: str
     allow_split: bool
+    allow_backorder: bool
+    needed_by: int
 
 
 class CheckedPlacing(NamedTuple):
@@ -104,24 +108,30 @@ def check_hand_over(message: pb.HandOverReservationRequest) -> ReservationChange
     )
 
 
-def resolve_amend(checked: CheckedPlacing, seen: Reservation | None, network: Network) -> ReservationChange:
+def resolve_amend(
+    checked: CheckedPlacing, seen: Reservation | None, network: Network, sourcing: Sourcing
+) -> ReservationChange:
     """The amendment of the reservation as it was seen. Only what takes units asks what the network allows."""
     lines = _lines_of(seen)
     placements = []
     for wanted in checked.placements:
         line = lines.get(wanted.line_id)
-        candidates: tuple[Candidate, ...] = ()
-        if line is not None and wanted.quantity > line.standing:
-            candidates = _candidates(line, wanted, checked.channel, network)
-            if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
-                own = {a.location for a in line.allocations if a.quantity > a.released}
-                candidates = tuple(candidate for candidate in candidates if candidate.location in own)
-        placements.append(_placement(wanted, wanted.line_id, candidates))
-    added = tuple(resolve_line(line, checked.channel, network) for line in checked.added)
+        if line is None or wanted.quantity <= line.standing:
+            placements.append(_placement(wanted, wanted.line_id))
+            continue
+        units = wanted.quantity - line.standing
+        placement = _placed(wanted, line, units, channel=checked.channel, network=network, sourcing=sourcing)
+        if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
+            own = {a.location for a in line.allocations if a.quantity > a.released}
+            placement = replace(placement, candidates=tuple(c for c in placement.candidates if c.location in own))
+        placements.append(placement)
+    added = resolve_lines(checked.added, checked.channel, network, sourcing) if checked.added else ()
     return replace(_bound(checked, seen, network), placements=tuple(placements), added=added)
 
 
-def resolve_rebind(checked: CheckedPlacing, seen: Reservation | None, network: Network) -> ReservationChange:
+def resolve_rebind(
+    checked: CheckedPlacing, seen: Reservation | None, network: Network, sourcing: Sourcing
+) -> ReservationChange:
     """The rebinding of the reservation as it was seen. InvalidArgument where a pickup is left without a place."""
     lines = _lines_of(seen)
     opened = {name: line for name, line in lines.items() if any(allocation.open for allocation in line.allocations)}
@@ -129,12 +139,14 @@ def resolve_rebind(checked: CheckedPlacing, seen: Reservation | None, network: N
     for place, wanted in enumerate(checked.placements):
         for name in [wanted.line_id] if wanted.line_id else opened:
             line = opened.get(name)
-            candidates: tuple[Candidate, ...] = ()
-            if line is not None:
-                if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
-                    raise InvalidArgument(f"lines[{place}].location", "is required for FULFILMENT_PICKUP")
-                candidates = _candidates(line, wanted, checked.channel, network)
-            placements.append(_placement(wanted, name, candidates))
+            if line is None:
+                placements.append(_placement(wanted, name))
+                continue
+            if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
+                raise InvalidArgument(f"lines[{place}].location", "is required for FULFILMENT_PICKUP")
+            units = sum(allocation.open for allocation in line.allocations)
+            placed = _placed(wanted, line, units, channel=checked.channel, network=network, sourcing=sourcing)
+            placements.append(placed)
     return replace(_bound(checked, seen, network), placements=tuple(placements))
 
 
@@ -146,7 +158,8 @@ def resolve_hand_over(change: ReservationChange, network: Network) -> Reservatio
     rules = network.channel(channel)
     if (change.to_channel or seconds) and not rules.enabled:
         raise ChannelDisabled(channel)
-    return replace(change, time_to_live_seconds=time_to_live(seconds, channel, rules) if seconds else 0)
+    seconds = time_to_live(seconds, channel, rules) if seconds else 0
+    return replace(change, time_to_live_seconds=seconds, borrows=rules.borrows)
 
 
 def impossible_placing(checked: CheckedPlacing) -> ReservationChange:
@@ -179,7 +192,11 @@ def _check_placement(
     group = validation.optional_text(f"{path}.group", message.group)
     if location and group:
         raise InvalidArgument(f"{path}.group", "cannot be given together with location")
-    return CheckedPlacement(line_id, quantity, location, group, message.allow_split)
+    try:
+        future = check_future(message)
+    except InvalidArgument as refusal:
+        raise InvalidArgument(f"{path}.{refusal.field}", refusal.problem) from None
+    return CheckedPlacement(line_id, quantity, location, group, message.allow_split, *future)
 
 
 def _checked(
@@ -192,7 +209,9 @@ def _checked(
             raise InvalidArgument(f"lines[{place}].line_id", f"{placement.line_id!r} is the id of an earlier line")
         seen.add(placement.line_id)
     text = f"{verb}\t{reservation_id}\t{revision}\t{len(placements)}\n"
-    text += "".join([f"{p.line_id}\t{p.quantity}\t{p.location}\t{p.group}\t{p.allow_split:d}\n" for p in placements])
+    for line in placements:
+        text += f"{line.line_id}\t{line.quantity}\t{line.location}\t{line.group}\t{line.allow_split:d}"
+        text += f"\t{line.allow_backorder:d}\t{line.needed_by}\n"
     text += lines_as_text(added)
     return CheckedPlacing(request_id, fingerprint(text), reservation_id, channel, revision, placements, added)
 
@@ -201,21 +220,43 @@ def _lines_of(seen: Reservation | None) -> dict[str, ReservationLine]:
     return {line.line_id: line for line in seen.lines} if seen else {}
 
 
-def _candidates(
-    line: ReservationLine, wanted: CheckedPlacement, channel: str, network: Network
-) -> tuple[Candidate, ...]:
-    usable = network.usable(channel, location=wanted.location, group=wanted.group, fulfilment=line.fulfilment)
-    return network.candidates(channel, line.sku, usable)
+def _placed(
+    wanted: CheckedPlacement, line: ReservationLine, units: int, *, channel: str, network: Network, sourcing: Sourcing
+) -> LinePlacement:
+    """The placement of units of a line, sourced as a line of its own would be."""
+    asked = CheckedLine(
+        line.line_id,
+        line.sku,
+        units,
+        wanted.location,
+        wanted.group,
+        line.fulfilment,
+        line.destination,
+        wanted.allow_split,
+        wanted.allow_backorder,
+        wanted.needed_by,
+    )
+    (candidates,) = sourcing.candidates(channel, (asked,), network)
+    future = future_of(asked, channel, network) if wanted.allow_backorder else None
+    return replace(_placement(wanted, line.line_id), candidates=candidates, future=future)
 
 
-def _placement(wanted: CheckedPlacement, line_id: str, candidates: tuple[Candidate, ...]) -> LinePlacement:
-    return LinePlacement(line_id, wanted.quantity, candidates, wanted.allow_split, wanted.location)
+def _placement(wanted: CheckedPlacement, line_id: str) -> LinePlacement:
+    """A placement that takes nothing."""
+    return LinePlacement(line_id, wanted.quantity, (), wanted.allow_split, wanted.location)
 
 
 def _bound(checked: CheckedPlacing, seen: Reservation | None, network: Network) -> ReservationChange:
     """The change without its lines, for the revision that was seen; there is no revision 0."""
-    network.channel(checked.channel)
+    rules = network.channel(checked.channel)
     revision = checked.expected_revision
     if revision is None:
         revision = seen.revision if seen else 0
-    return ReservationChange(checked.request_id, checked.fingerprint, checked.reservation_id, checked.channel, revision)
+    return ReservationChange(
+        checked.request_id,
+        checked.fingerprint,
+        checked.reservation_id,
+        checked.channel,
+        revision,
+        borrows=rules.borrows,
+    )

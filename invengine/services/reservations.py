@@ -16,17 +16,15 @@ from invengine.domain.orders import Reservation, ReservationAnswer, ReservationC
 from invengine.domain.partitions import encode_token, partition_of
 from invengine.errors import (
     ChannelDisabled,
-    Exhausted,
+    InsufficientStock,
     InvalidArgument,
     InventoryError,
-    OutcomeUnknown,
-    RequestMismatch,
     ReservationNotFound,
     RevisionMismatch,
-    Unavailable,
 )
 from invengine.services import own_writes, validation
 from invengine.services.group_commit import GroupCommit
+from invengine.services.next_dates import NextDates
 from invengine.services.reservation_amendments import (
     check_amend,
     check_hand_over,
@@ -37,14 +35,9 @@ from invengine.services.reservation_amendments import (
     resolve_hand_over,
     resolve_rebind,
 )
-from invengine.services.reservation_requests import (
-    CheckedRequest,
-    check_change,
-    check_create,
-    impossible,
-    resolve,
-    time_to_live,
-)
+from invengine.services.reservation_requests import check_change, check_create, time_to_live
+from invengine.services.reserving import Outcome, Reserving, first_answer_or
+from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
 if TYPE_CHECKING:
@@ -64,8 +57,6 @@ REQUESTS_MAX: Final = 1000
 LINES_OF_BATCH_MAX: Final = 10_000
 ATTEMPTS_MAX: Final = 20
 """Of an amendment whose reservation is changed by others all the time."""
-
-Outcome = ReservationAnswer | InventoryError
 
 STATES: Final = (
     None,
@@ -105,6 +96,9 @@ class Reservations:
             queue_max=queue_max,
             items_per_call_max=RESERVATIONS_PER_CALL,
         )
+        self._sourcing = Sourcing(replica, clock)
+        self._next_dates = NextDates(replica, clock)
+        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing)
         calls = {
             "confirm": store.confirm,
             "extend": store.extend,
@@ -120,47 +114,15 @@ class Reservations:
 
     async def create(self, message: pb.CreateReservationRequest) -> tuple[ReservationAnswer, str]:
         """Makes one reservation, or answers what the same request was answered before."""
-        checked = check_create(message)
-        network = self._networks.required()
-        try:
-            request = resolve(checked, network)
-        except InventoryError as refusal:
-            return await self._answered_before(checked, refusal)
-        answered = await self._reserve.submit((request,))
-        return self._one(answered.outcomes[0], answered.revisions)
+        checked = check_create(message, self._making.ids)
+        return self._one(*await self._making.one(checked, self._networks.required()))
 
     async def create_many(self, messages: Sequence[pb.CreateReservationRequest]) -> tuple[list[Outcome], str]:
         """Makes many reservations, one outcome each, in order; refused as a whole only when the batch is too large."""
         validation.count_of("requests", len(messages), REQUESTS_MAX)
         if sum([len(message.lines) for message in messages]) > LINES_OF_BATCH_MAX:
             raise InvalidArgument("requests", f"have more than {LINES_OF_BATCH_MAX} lines together")
-        network = self._networks.required()
-        outcomes: list[Outcome | None] = [None] * len(messages)
-        requests: list[ReserveRequest] = []
-        places: list[int] = []
-        refused: list[tuple[int, InventoryError]] = []
-        for place, message in enumerate(messages):
-            try:
-                checked = check_create(message)
-            except InvalidArgument as refusal:
-                outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
-                continue
-            try:
-                requests.append(resolve(checked, network))
-            except InventoryError as refusal:
-                requests.append(impossible(checked))
-                refused.append((place, refusal))
-            places.append(place)
-        revisions: dict[int, int] = {}
-        if requests:
-            answered = await self._reserve.submit(requests)
-            _raise_if_all_failed(answered.outcomes)
-            revisions = answered.revisions
-            for place, outcome in zip(places, answered.outcomes, strict=True):
-                outcomes[place] = outcome
-        for place, why in refused:
-            outcomes[place] = _first_answer_or(why, outcomes[place])
-        done = [outcome for outcome in outcomes if outcome is not None]
+        done, revisions = await self._making.many(messages, self._networks.required())
         self._count(done)
         return done, encode_token(self._store.store_id, sorted(revisions.items()))
 
@@ -254,32 +216,30 @@ class Reservations:
         self,
         verb: str,
         checked: CheckedPlacing,
-        resolve_for: Callable[[CheckedPlacing, Reservation | None, Network], ReservationChange],
+        resolve_for: Callable[[CheckedPlacing, Reservation | None, Network, Sourcing], ReservationChange],
     ) -> tuple[ReservationAnswer, str]:
         """Writes what was resolved for the reservation as it is; resolved anew when it changed in between."""
         network = self._networks.required()
         for _ in range(ATTEMPTS_MAX):
             seen = await self._store.reservation(checked.reservation_id)
             try:
-                change = resolve_for(checked, seen, network)
+                change = resolve_for(checked, seen, network, self._sourcing)
             except InventoryError as refusal:
                 return await self._changed_before(verb, impossible_placing(checked), refusal)
             answered = await self._changes[verb].submit((change,))
             if checked.expected_revision is not None or not isinstance(answered.outcomes[0], RevisionMismatch):
                 break
-        return self._one(answered.outcomes[0], answered.revisions)
+        outcome = answered.outcomes[0]
+        if isinstance(outcome, InsufficientStock):
+            outcome = self._next_dates.of_change(change, outcome)
+        return self._one(outcome, answered.revisions)
 
     async def _changed_before(
         self, verb: str, asked: ReservationChange, refusal: InventoryError
     ) -> tuple[ReservationAnswer, str]:
         """The answer of the first time to what is asked in an impossible form now; else the refusal."""
         answered = await self._changes[verb].submit((asked,))
-        return self._one(_first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
-
-    async def _answered_before(self, checked: CheckedRequest, refusal: InventoryError) -> tuple[ReservationAnswer, str]:
-        """The answer of the first time, if the request was accepted before the network changed; else the refusal."""
-        answered = await self._reserve.submit((impossible(checked),))
-        return self._one(_first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
+        return self._one(first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
 
     def _one(self, outcome: Outcome, revisions: dict[int, int]) -> tuple[ReservationAnswer, str]:
         if isinstance(outcome, InventoryError):
@@ -311,17 +271,3 @@ class Reservations:
     def _known_channel(self, channel: str) -> None:
         validation.required_id("channel", channel)
         self._networks.required().channel(channel)
-
-
-def _raise_if_all_failed(outcomes: Sequence[Outcome]) -> None:
-    """Raises what kept the store from all of them: a caller that repeats unavailable calls then repeats this one."""
-    first = outcomes[0]
-    if isinstance(first, Unavailable | Exhausted | OutcomeUnknown) and all(outcome is first for outcome in outcomes):
-        raise first
-
-
-def _first_answer_or(refusal: InventoryError, outcome: Outcome | None) -> Outcome:
-    """What the store said to an impossible request, where that tells more than why it is impossible."""
-    if isinstance(outcome, ReservationAnswer | RequestMismatch):
-        return outcome
-    return refusal

@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from invengine.domain.orders import Fulfilment
 from invengine.kernels.layout import (
+    CHANNEL,
     FLOOR_PARTS,
     FLOOR_UNITS,
+    IGNORED_COLUMNS,
     INDEX,
+    OWN_ONLY,
     RANK,
     SELECTION_COLUMNS,
     WHY_NOT,
@@ -23,7 +26,7 @@ from invengine.v1 import availability_service_pb2
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.replica.index import Locations
+    from invengine.replica.index import Channels, Locations
 
 REASON_NUMBERS: Final = {
     name.removeprefix("AVAILABILITY_REASON_"): number
@@ -36,12 +39,13 @@ REASON_NUMBERS: Final = {
 class Selection:
     """The locations that a question asks about, as the kernels want them."""
 
-    block: npt.NDArray[np.int64]  # [locations, 5], see kernels/layout.py
+    block: npt.NDArray[np.int64]  # [locations, 7], see kernels/layout.py
+    channel: str
     asked: tuple[str, ...]  # by name
-    usable: tuple[str, ...]  # of these, by name
+    usable: frozenset[str]  # of these
     names: npt.NDArray[np.uint8]  # the names of `asked`, one behind another
     name_ends: npt.NDArray[np.int64]  # [asked]
-    nothing_ignored: npt.NDArray[np.int64]  # [asked], zeros
+    nothing_ignored: npt.NDArray[np.int64]  # [asked, 3], zeros
     locations_field: bytes  # `usable`, as a BatchGetAvailabilityResponse lists them
     low_stock_threshold: int
 
@@ -49,6 +53,7 @@ class Selection:
 def select(
     network: Network,
     numbers: Locations,
+    channels: Channels,
     channel: str,
     *,
     locations: Sequence[str] = (),
@@ -56,11 +61,13 @@ def select(
     fulfilment: Fulfilment = Fulfilment.ANY,
 ) -> Selection:
     """Compiles a question. UnknownChannel, UnknownLocation, UnknownGroup, GroupNotUsable; InvalidArgument."""
-    threshold = network.channel(channel).low_stock_threshold
+    asker = network.channel(channel)
     asked = network.asked(channel, locations=locations, group=group)
     rows = [numbers.number(name) for name in asked]
     block = np.zeros((len(numbers), SELECTION_COLUMNS), np.int64)
     block[:, RANK] = block[:, INDEX] = -1
+    block[:, CHANNEL] = channels.number(channel)
+    block[:, OWN_ONLY] = not asker.borrows
     usable: list[str] = []
     for rank, (name, row) in enumerate(zip(asked, rows, strict=True)):
         why_not = network.why_not(channel, name, fulfilment)
@@ -74,11 +81,12 @@ def select(
     encoded = [name.encode() for name in asked]
     return Selection(
         block=block,
+        channel=channel,
         asked=asked,
-        usable=tuple(usable),
+        usable=frozenset(usable),
         names=np.frombuffer(b"".join(encoded), np.uint8),
         name_ends=np.cumsum([len(name) for name in encoded], dtype=np.int64),
-        nothing_ignored=np.zeros(len(asked), np.int64),
+        nothing_ignored=np.zeros((len(asked), IGNORED_COLUMNS), np.int64),
         locations_field=locations_field(tuple(usable)),
-        low_stock_threshold=threshold,
+        low_stock_threshold=asker.low_stock_threshold,
     )

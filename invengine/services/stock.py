@@ -20,13 +20,16 @@ from invengine.errors import (
     InventoryError,
     StoreFull,
     StoreUnavailable,
+    UnknownChannel,
     UnknownLocation,
 )
 from invengine.services import own_writes, validation
+from invengine.services.days import today
 from invengine.services.group_commit import GroupCommit
 from invengine.store.redis_store import MOVEMENTS_PER_CALL
 
 if TYPE_CHECKING:
+    from invengine.domain.network import Network
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
@@ -45,6 +48,7 @@ KINDS: Final = (
     MovementKind.ADJUSTMENT,
     MovementKind.COUNT,
     MovementKind.RETURN,
+    MovementKind.RING_FENCE,
 )
 """By their numbers in the proto."""
 
@@ -54,6 +58,13 @@ _LEAST: Final = {
     MovementKind.ADJUSTMENT: -UNITS_MAX,
     MovementKind.COUNT: 0,
     MovementKind.RETURN: 1,
+    MovementKind.RING_FENCE: -UNITS_MAX,
+}
+
+_OF_CHANNELS: Final = (MovementKind.SALE, MovementKind.RING_FENCE)
+_SIGNED: Final = {
+    MovementKind.ADJUSTMENT: "an adjustment changes something",
+    MovementKind.RING_FENCE: "a ring-fence grows or shrinks",
 }
 
 
@@ -79,12 +90,16 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
     quantity = message.quantity
     if not _LEAST[kind] <= quantity <= UNITS_MAX:
         validation.units("quantity", quantity, _LEAST[kind])
+    if not quantity and kind in _SIGNED:
+        raise InvalidArgument("quantity", f"is 0; {_SIGNED[kind]}")
     reason = validation.optional_text("reason", message.reason, REASON_BYTES_MAX)
-    if kind is MovementKind.ADJUSTMENT:
-        if not quantity:
-            raise InvalidArgument("quantity", "is 0; an adjustment changes something")
-        if not reason:
-            raise InvalidArgument("reason", "is required for an adjustment")
+    if kind is MovementKind.ADJUSTMENT and not reason:
+        raise InvalidArgument("reason", "is required for an adjustment")
+    channel = validation.optional_text("channel", message.channel)
+    if kind is MovementKind.RING_FENCE and not channel:
+        raise InvalidArgument("channel", "is required for a ring-fence")
+    if channel and kind not in _OF_CHANNELS:
+        raise InvalidArgument("channel", f"does not go with {kind}")
     revision = None
     if message.HasField("expected_revision"):
         revision = validation.expected_revision("expected_revision", message.expected_revision)
@@ -99,6 +114,7 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
         reason,
         validation.optional_text("reference", message.reference),
         revision,
+        channel,
     )
 
 
@@ -142,22 +158,21 @@ class Stock:
                 movements.append(check_movement(message, place, request_id, now_ms))
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
-        known = self._networks.required().locations
-        wanted = [movement for movement in movements if movement.location in known]
+        network = self._networks.required()
+        unknown = {place: why for place, movement in enumerate(movements) if (why := _unknown(movement, network))}
+        wanted = movements
+        if unknown:
+            wanted = [movement for place, movement in enumerate(movements) if place not in unknown]
         written: list[MovementOutcome] = []
         revisions: dict[int, int] = {}
         if wanted:
             answered = await self._queue.submit(wanted)
             revisions = answered.revisions
             written = _outcomes(answered.outcomes)
-        if len(wanted) == len(movements):
-            outcomes = written
-        else:
+        outcomes = written
+        if unknown:
             rest = iter(written)
-            outcomes = [
-                next(rest) if movement.location in known else _refused(UnknownLocation(movement.location))
-                for movement in movements
-            ]
+            outcomes = [_refused(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))]
         self._count(outcomes)
         return outcomes, self._token(wanted, revisions)
 
@@ -175,6 +190,10 @@ class Stock:
         newest = [(home, entries[0].revision)] if entries else []
         token = encode_token(self._store.store_id, newest)
         return entries, validation.page_token(bound, str(below) if below else ""), token
+
+    def today(self) -> int:
+        """The day that counts as today, since 1970: the UTC day of the store's clock."""
+        return today(self._clock.now_ms())
 
     async def close(self) -> None:
         """Takes no more movements and waits for those that were taken."""
@@ -195,6 +214,15 @@ class Stock:
                 self._metrics.count_refusals((outcome.refusal.reason,))
             elif outcome.result is MovementResult.REPEATED:
                 self._metrics.replays.inc()
+
+
+def _unknown(movement: Movement, network: Network) -> InventoryError | None:
+    """Why a movement cannot be of this network."""
+    if movement.location not in network.locations:
+        return UnknownLocation(movement.location)
+    if movement.channel and movement.channel not in network.channels:
+        return UnknownChannel(movement.channel)
+    return None
 
 
 def _refused(refusal: InventoryError) -> MovementOutcome:

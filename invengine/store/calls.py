@@ -1,4 +1,5 @@
-"""Talking to Redis: one exchange at a time, repeated while Redis is away, every failure told as what it is.
+"""Talking to Redis: commands go to the servers that serve their keys, repeated while one is away or slots move; every
+failure is told as what it is.
 
 A write may be repeated because every function remembers what it answered. What is not known is told as such: when an
 attempt may have reached Redis and no later one got an answer, the outcome is unknown.
@@ -7,153 +8,318 @@ attempt may have reached Redis and no later one got an answer, the outcome is un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from enum import Enum, auto
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import AskError, MovedError, ResponseError
 
-from invengine.errors import OutcomeUnknown, StoreFull, StoreUnavailable
+from invengine.errors import StoreUnavailable
+from invengine.store import keys
+from invengine.store.failures import Fate, NotReplicated, Unsent, fate_of, refusal
 from invengine.store.library import Library
-
-Command = Sequence[str | bytes | int]
+from invengine.store.node import Command, Node
+from invengine.store.records import NO_REPLICATION, Replication
+from invengine.store.topology import Topology
 
 PAUSE_SECONDS = 0.01
 PAUSE_SECONDS_MAX = 0.25
-_LATER = ("BUSY ", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "LOADING")
+REDIRECTIONS_MAX: Final = 4
+"""MOVED or ASK answers to one call that are followed at once; from then on with pauses, since nodes disagree."""
+
+SCANS_MAX: Final = 20
+"""Times that a scan begins anew before the store counts as away."""
+
+TIDYING: Final = frozenset({"invengine_expire", "invengine_forget"})
+"""Functions whose effect nobody was promised: lost in a failover, it is made again. They wait for no replica."""
+
+_KEYLESS: Final = frozenset({"TIME", "INFO", "FUNCTION", "CLUSTER", "MULTI", "EXEC", "WAIT"})
+_ASKING: Final[Command] = ("ASKING",)
+_MULTI: Final[Command] = ("MULTI",)
 
 
-class _Fate(Enum):
-    """What a failed attempt means."""
-
-    NOT_DONE = auto()  # surely not executed; may work in a moment
-    UNKNOWN = auto()  # sent, and no answer came
-    FULL = auto()  # refused for want of memory or disk
-    NO_FUNCTION = auto()  # the library is not there
-    FAULT = auto()  # a fault of the caller, the set-up or the engine
+class _Interrupted(Unsent):
+    """A scan may have been answered by two processes, one after the other."""
 
 
-class _Unsent(Exception):
-    """No connection: nothing was sent."""
+@dataclass(slots=True)
+class _Unit:
+    """Commands that go out together, in order, over one connection; `read` makes one answer of their replies.
 
+    node   where it goes; None: to the owner of `key`
+    """
 
-def _fate(error: BaseException) -> _Fate:
-    if isinstance(error, AuthenticationError | AuthorizationError):
-        return _Fate.FAULT
-    if isinstance(error, _Unsent | BusyLoadingError):
-        return _Fate.NOT_DONE
-    if isinstance(error, ConnectionError | TimeoutError | OSError | asyncio.IncompleteReadError):
-        return _Fate.UNKNOWN
-    said = str(error)
-    if isinstance(error, OutOfMemoryError) or said.startswith(("OOM", "MISCONF")):
-        return _Fate.FULL
-    if "Function not found" in said:
-        return _Fate.NO_FUNCTION
-    return _Fate.NOT_DONE if _is_later(error, said) else _Fate.FAULT
-
-
-def _is_later(error: BaseException, said: str) -> bool:
-    # redis-py takes the code off the messages of errors for which it has classes, so both are looked at
-    return said.startswith(_LATER) or type(error).__name__ in {
-        "ReadOnlyError",
-        "MasterDownError",
-        "ClusterDownError",
-        "TryAgainError",
-    }
+    commands: Sequence[Command]
+    key: str | bytes | None
+    read: Callable[[list[Any]], Any]
+    node: Node | None = None
+    asked: Node | None = field(default=None)  # the node that an ASK named, for the next attempt only
 
 
 class Calls:
-    """The commands of one store. `client` is only asked for its connections."""
+    """The commands of one store."""
 
-    def __init__(self, client: Redis, retry_seconds: float, library: Library) -> None:
-        client.set_retry(Retry(NoBackoff(), 0))  # repeating is decided here, where it is known what a repeat means
-        self._pool: ConnectionPool = client.connection_pool
+    def __init__(
+        self, topology: Topology, retry_seconds: float, library: Library, replication: Replication = NO_REPLICATION
+    ) -> None:
+        self.topology = topology
         self._retry_seconds = retry_seconds
         self._library = library
+        self._replication = replication
 
-    async def write(self, function: str, keys: Sequence[str | bytes], *arguments: str | bytes) -> Any:
+    async def write(self, function: str, keys_of_call: Sequence[str | bytes], *arguments: str | bytes) -> Any:
         """The reply of a function. StoreUnavailable, StoreFull, OutcomeUnknown."""
-        return (await self._repeated([("FCALL", function, len(keys), *keys, *arguments)], is_write=True))[0]
+        declared = self.topology.declared(list(keys_of_call))
+        call: Command = ("FCALL", function, len(declared), *declared, *arguments)
+        return await self._write([call], declared[0], promised=function not in TIDYING)
 
     async def read(self, *commands: Command, block_seconds: float = 0.0) -> list[Any]:
-        """The replies of commands that change nothing, in one round trip. StoreUnavailable."""
-        return await self._repeated(commands, is_write=False, block_seconds=block_seconds)
+        """The replies of commands that change nothing, in order, in one round trip per server. StoreUnavailable.
+
+        Those without a key go to the server of the first key of the others; where there is none, to that of the store's
+        own key. So the TIME of a read alone is that server's clock, and beside others the clock that judged them.
+        """
+        if self.topology.is_whole:
+            return list((await self._repeated([_Unit(commands, None, _all)], False, block_seconds))[0])
+        named = [_key_of(command) for command in commands]
+        usual = next((key for key in named if key is not None), None)
+        units = [
+            _Unit((command,), usual if key is None else key, _only)
+            for command, key in zip(commands, named, strict=True)
+        ]
+        return await self._repeated(units, False, block_seconds)
+
+    async def read_everywhere(self, command: Command) -> list[Any]:
+        """The replies of every primary to a command that changes nothing. StoreUnavailable."""
+        await self.read(("TIME",))  # knows the primaries then
+        units = [_Unit((command,), None, _only, node) for node in self.topology.primaries()]
+        return await self._repeated(units, False)
+
+    async def scan(
+        self, before: Command, after: Command, *, key: str | bytes = keys.STORE, node: Node | None = None
+    ) -> AsyncIterator[Any]:
+        """The pages of SCAN or HSCAN, whose cursor stands between `before` and `after`, of the owner of `key`; some may
+        come twice. StoreUnavailable. Of `node`, where one is given: then what that one raises is raised.
+
+        A cursor means something to the process alone that gave it. So the scan begins anew where a connection was made
+        meanwhile, since behind that may be a server that was started again, and where the key went to another node.
+        """
+        asked: Node | None = None
+        for attempt in range(SCANS_MAX):
+            try:
+                if node is None and asked is None:
+                    if attempt:
+                        await self.read(("EXISTS", key))  # until its owner is there again
+                    await self.topology.ready()
+                async for page in _pages(node or asked or self.topology.owner(key), asked is not None, before, after):
+                    yield page
+                return
+            except AskError as error:
+                to = self.topology.redirected(asked or self.topology.owner(key), error)
+                asked = None if isinstance(error, MovedError) else to
+            except Exception as error:
+                if isinstance(error, _Interrupted):
+                    continue
+                if node is not None or fate_of(error) not in (Fate.NOT_DONE, Fate.UNKNOWN):
+                    raise
+                asked = None
+                self.topology.doubt()
+        raise StoreUnavailable("connections to Redis did not last for one scan")
 
     async def load_library(self) -> None:
-        """Put the function library into Redis unless it has this version or a newer one."""
-        (listed,) = await self.read(("FUNCTION", "LIST", "LIBRARYNAME", self._library.name, "WITHCODE"))
+        """Put the function library into every primary unless it has this version or a newer one."""
+        await self.read(("TIME",))  # knows the primaries then
+        for node in self.topology.primaries():
+            await self._load_library(node)
+
+    async def write_once(self, key: str | bytes, *commands: Command) -> list[Any]:
+        """The replies of commands on one key in one transaction, each safe to repeat."""
+        replies = await self._write([_MULTI, *commands, ("EXEC",)], key, promised=True)
+        return list(replies)
+
+    async def _write(self, commands: list[Command], key: str | bytes, *, promised: bool) -> Any:
+        wanted = self._replication.replicas if promised else 0
+        if not wanted:
+            unit = _Unit(commands, key, _last)
+            return (await self._repeated([unit], True))[0]
+        # WAIT speaks of what this connection wrote. A call that repeats another one may write nothing, and what it
+        # answers may have been written over another connection, or by another server: WAIT alone would confirm that at
+        # once, replicated or not. So something is written behind the call: whatever the primary had executed before is
+        # replicated before that, and a WAIT that covers it covers all.
+        milliseconds = max(1, round(self._replication.seconds * 1000))
+        barrier: Command = ("SET", keys.barrier(key), "1")
+        unit = _Unit([*commands, barrier, ("WAIT", wanted, milliseconds)], key, _ReadReplicated(wanted))
+        return (await self._repeated([unit], True, self._replication.seconds))[0]
+
+    async def _load_library(self, node: Node) -> None:
+        listing = _Unit((("FUNCTION", "LIST", "LIBRARYNAME", self._library.name, "WITHCODE"),), None, _only, node)
+        (listed,) = await self._repeated([listing], False)
         if self._library.is_wanted(listed):
-            await self._repeated([("FUNCTION", "LOAD", "REPLACE", self._library.code)], is_write=True)
+            loading = _Unit((("FUNCTION", "LOAD", "REPLACE", self._library.code),), None, _only, node)
+            await self._repeated([loading], True)
 
-    async def write_once(self, *commands: Command) -> list[Any]:
-        """The replies of commands in one transaction, each safe to repeat."""
-        return await self._repeated([("MULTI",), *commands, ("EXEC",)], is_write=True)
-
-    async def _repeated(self, commands: Sequence[Command], *, is_write: bool, block_seconds: float = 0.0) -> list[Any]:
+    async def _repeated(self, units: list[_Unit], may_change: bool, block_seconds: float = 0.0) -> list[Any]:
+        """The answers of all units. What failed is repeated, and only that, until the time for it is over."""
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self._retry_seconds, PAUSE_SECONDS
-        may_be_done = loaded = False
+        deadline, pause, redirections = loop.time() + self._retry_seconds, PAUSE_SECONDS, 0
+        may_be_done = False
+        loaded: set[Node] = set()
+        answers: list[Any] = [None] * len(units)
+        left = list(range(len(units)))
         while True:
-            try:
-                return await self._exchange(commands, block_seconds)
-            except Exception as error:  # noqa: BLE001  # judged below; a fault is raised again
-                fate, failure = _fate(error), error
-            if fate is _Fate.NO_FUNCTION and not loaded:
-                loaded = True
-                await self.load_library()
+            failures = await self._attempt(units, left, answers, block_seconds)
+            if not failures:
+                return answers
+            left = [place for place, _, _ in failures]
+            fates = {fate_of(failure) for _, _, failure in failures}
+            for place, node, failure in failures:
+                fate = fate_of(failure)
+                if fate is Fate.FAULT or (fate is Fate.NO_FUNCTION and (node is None or node in loaded)):
+                    raise failure
+                if isinstance(failure, AskError) and node is not None:
+                    to = self.topology.redirected(node, failure)
+                    # within a transaction ASKING would be queued: that one waits for the end of the move
+                    is_followed = not isinstance(failure, MovedError) and units[place].commands[0] != _MULTI
+                    units[place].asked = to if is_followed else None
+            may_be_done |= may_change and Fate.UNKNOWN in fates
+            missing = {node for _, node, failure in failures if node and fate_of(failure) is Fate.NO_FUNCTION}
+            for node in missing:
+                loaded.add(node)
+                await self._load_library(node)
+            if fates <= {Fate.ELSEWHERE, Fate.NO_FUNCTION} and redirections < REDIRECTIONS_MAX:
+                redirections += Fate.ELSEWHERE in fates
                 continue
-            if fate in (_Fate.FAULT, _Fate.NO_FUNCTION):
-                raise failure
-            may_be_done |= is_write and fate is _Fate.UNKNOWN
-            if fate is _Fate.FULL or loop.time() + pause > deadline:
-                raise _refusal(fate, may_be_done, failure) from failure
+            is_full = Fate.FULL in fates
+            if is_full or loop.time() + pause > deadline:
+                failure = failures[0][2]
+                raise refusal(is_full, may_be_done, failure) from failure
+            self.topology.doubt()
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
-    async def _exchange(self, commands: Sequence[Command], block_seconds: float) -> list[Any]:
-        """Send commands and read their replies. The first error among the replies is raised once all are read."""
+    async def _attempt(
+        self, units: Sequence[_Unit], places: list[int], answers: list[Any], block_seconds: float
+    ) -> list[tuple[int, Node | None, Exception]]:
+        """Try the units at these places: fills in their answers; those that failed, with node and failure."""
         try:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        except (AuthenticationError, AuthorizationError):
-            raise
-        except (ConnectionError, TimeoutError, OSError) as error:
-            raise _Unsent(str(error)) from error
-        replies: list[Any] = []
-        failure: ResponseError | None = None
-        try:
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-            for _ in commands:
-                try:
-                    if block_seconds:
-                        replies.append(await connection.read_response(timeout=block_seconds + 5.0))
-                    else:
-                        replies.append(await connection.read_response())
-                except ResponseError as error:
-                    failure = failure or error
-        except BaseException:
-            await connection.disconnect(nowait=True)  # replies may be under way that belong to nobody
-            raise
-        finally:
-            await self._pool.release(connection)
-        if failure is not None:
-            raise failure
-        return replies
+            await self.topology.ready()
+        except Unsent as error:
+            return [(place, None, error) for place in places]
+        failures: list[tuple[int, Node | None, Exception]] = []
+        by_node: dict[Node, list[int]] = {}
+        for place in places:
+            unit = units[place]
+            try:
+                node = unit.asked or unit.node or self.topology.owner(unit.key)
+            except Unsent as error:
+                failures.append((place, None, error))
+            else:
+                by_node.setdefault(node, []).append(place)
+        exchanges = [_exchanged(node, units, there, answers, block_seconds) for node, there in by_node.items()]
+        if len(exchanges) == 1:
+            return failures + await exchanges[0]
+        for failed in await asyncio.gather(*exchanges):
+            failures += failed
+        return failures
 
 
-def _refusal(fate: _Fate, may_be_done: bool, failure: Exception) -> OutcomeUnknown | StoreFull | StoreUnavailable:
-    detail = str(failure)
-    if may_be_done:
-        return OutcomeUnknown(detail)
-    return StoreFull(detail) if fate is _Fate.FULL else StoreUnavailable(detail)
+async def _pages(node: Node, is_asked: bool, before: Command, after: Command) -> AsyncIterator[Any]:
+    """One scan of a node from its beginning; _Interrupted when it is not sure that one process gave all pages."""
+    cursor, connected = b"0", node.connected
+    while True:
+        command = (*before, cursor, *after)
+        reply = (await node.exchange([_ASKING, command] if is_asked else [command]))[-1]
+        next_cursor, page = _only([reply])
+        if node.connected != connected:
+            if cursor != b"0":
+                raise _Interrupted(f"{node.name}: a connection was made during a scan")
+            connected = node.connected  # perhaps for this very page, so that is asked for again
+            continue
+        cursor = next_cursor
+        yield page
+        if cursor == b"0":
+            return
+
+
+async def _exchanged(
+    node: Node, units: Sequence[_Unit], places: Iterable[int], answers: list[Any], block_seconds: float
+) -> list[tuple[int, Node | None, Exception]]:
+    """Exchange the units at these places with a node: fills in their answers; those that failed."""
+    commands: list[Command] = []
+    ends: list[tuple[int, int, int]] = []
+    for place in places:
+        unit, start = units[place], len(commands)
+        if unit.asked is None:
+            commands.extend(unit.commands)
+        else:
+            for command in unit.commands:
+                commands.extend((command,) if _key_of(command) is None else (_ASKING, command))
+        ends.append((place, start, len(commands)))
+    try:
+        replies = await node.exchange(commands, block_seconds)
+    except Exception as error:  # noqa: BLE001  # the caller judges it; a fault is raised again
+        return [(place, node, error) for place, _, _ in ends]
+    failed: list[tuple[int, Node | None, Exception]] = []
+    for place, start, end in ends:
+        unit, said = units[place], replies[start:end]
+        if unit.asked is not None:
+            said = [reply for n, reply in enumerate(said, start) if commands[n] is not _ASKING]
+            unit.asked = None
+        try:
+            answers[place] = unit.read(said)
+        except (ResponseError, NotReplicated) as error:
+            failed.append((place, node, error))
+    return failed
+
+
+def _only(replies: list[Any]) -> Any:
+    """The reply of the one command."""
+    if isinstance(replies[0], ResponseError):
+        raise replies[0]
+    return replies[0]
+
+
+def _all(replies: list[Any]) -> list[Any]:
+    """The replies; the first error is raised."""
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+def _last(replies: list[Any]) -> Any:
+    """The reply of the last command, that of a transaction; the first error is raised."""
+    return _all(replies)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadReplicated:
+    """The reply of the commands before the barrier and the WAIT. NotReplicated where too few replicas answered."""
+
+    wanted: int
+
+    def __call__(self, replies: list[Any]) -> Any:
+        answer = _last(replies[:-2])
+        barrier, acknowledged = replies[-2:]
+        for reply in (barrier, acknowledged):
+            if isinstance(reply, ResponseError):  # the call itself was done
+                raise NotReplicated(str(reply))
+        if acknowledged < self.wanted:
+            raise NotReplicated(f"written, but {acknowledged} of {self.wanted} replicas said in time that they have it")
+        return answer
+
+
+def _key_of(command: Command) -> str | bytes | None:
+    """The first key of a command, None where it has none."""
+    name = command[0]
+    if name in _KEYLESS:
+        return None
+    if name == "FCALL":
+        place = 3
+    elif name == "XREAD":
+        place = command.index("STREAMS") + 1
+    else:
+        place = 1
+    key = command[place]
+    assert not isinstance(key, int)
+    return key

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable
@@ -26,6 +27,7 @@ CHILD = Path(__file__).with_name("child.py")
 ANSWER_SECONDS = 30.0  # a started server answers in 0.05 s, if only that it is loading
 POLL_SECONDS = 0.01
 BACKOFF_SECONDS = (0.05, 5.0)  # first, longest
+FREE_BYTES_MIN = 1 << 20  # of a disk that still takes writes
 STEADY_SECONDS = 60.0  # a server that lived so long starts the backoff anew
 # Words of a server that will not start on these data however often it is asked (the folder needs a person).
 REFUSES_DATA = (
@@ -221,7 +223,9 @@ class EmbeddedRedis:
             status = await self._process.wait()
             if loop.time() - began > STEADY_SECONDS:
                 delay = BACKOFF_SECONDS[0]
-            log.error("the embedded Redis ended with status %s: starting it again in %.2f s", status, delay)
+            log.error(
+                "the embedded Redis ended with status %s%s: starting it again in %.2f s", status, self._why(), delay
+            )
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF_SECONDS[1])
             try:
@@ -238,6 +242,12 @@ class EmbeddedRedis:
             log.warning("the embedded Redis is back (restart %d)", self.restarts)
             if self._on_restart is not None:
                 self._on_restart()
+
+    def _why(self) -> str:
+        """What a person must do something about; a full disk takes no last words in the server's log either."""
+        if shutil.disk_usage(self._folder.path).free < FREE_BYTES_MIN:
+            return f", for there is no space left on the disk of {self._folder.path}"
+        return ""
 
     def _supervisor_ended(self, supervisor: asyncio.Task[None]) -> None:
         """Nobody starts the server again from here on: whoever waits for `broken` must hear of it."""

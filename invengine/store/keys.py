@@ -10,6 +10,17 @@ NETWORK_CHANNEL: Final = b"invengine:network"
 """Pub/sub channel on which the revision of a newly applied network is announced."""
 
 STOCK_PATTERN: Final = b"{p*}:stock:*"
+INCOMING_PATTERN: Final = b"{p*}:incoming:*"
+
+
+def barrier(key: str | bytes) -> str:
+    """Of the slot of a key: written before a WAIT, so that the WAIT covers all that was written before."""
+    return f"{{{_tag(key)}}}:barrier"
+
+
+def never(key: str | bytes) -> str:
+    """A key of the slot of a key that never exists: see `Cluster.declared`."""
+    return f"{{{_tag(key)}}}:never"
 
 
 def log(partition: int) -> str:
@@ -32,6 +43,26 @@ def sku_of_stock(key: bytes) -> str:
     return key.split(b":stock:", 1)[1].decode()
 
 
+def incoming(partition: int, sku: str) -> str:
+    """The receipts and backorders of a SKU."""
+    return f"{{p{partition}}}:incoming:{sku}"
+
+
+def sku_of_incoming(key: bytes) -> str:
+    """The SKU whose receipts this key holds."""
+    return key.split(b":incoming:", 1)[1].decode()
+
+
+def waiting(partition: int) -> str:
+    """Units backordered, by SKU."""
+    return f"{{p{partition}}}:waiting"
+
+
+def broken(partition: int) -> str:
+    """Promises that cannot be kept, by leg."""
+    return f"{{p{partition}}}:broken"
+
+
 def reservations(partition: int) -> str:
     """Records of live reservations."""
     return f"{{p{partition}}}:reservations"
@@ -50,3 +81,9 @@ def states(partition: int) -> str:
 def references(partition: int, kind: str, reference: str) -> str:
     """Ids of the reservations with a reference; `kind` is customer, order or cart."""
     return f"{{p{partition}}}:{kind}:{reference}"
+
+
+def _tag(key: str | bytes) -> str:
+    """What Redis Cluster hashes of a key: its tag, else all of it."""
+    name = key if isinstance(key, str) else key.decode()
+    return name[1 : name.index("}")] if name.startswith("{") else name

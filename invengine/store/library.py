@@ -6,7 +6,22 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-FRAGMENTS: Final = ("base", "stock", "records", "expiry", "reserve", "changes", "amend", "movements", "keeping")
+FRAGMENTS: Final = (
+    "base",
+    "stock",
+    "records",
+    "receipts",
+    "expiry",
+    "cover",
+    "movements",
+    "incoming",
+    "keeping",
+    "taking",
+    "reserve",
+    "changes",
+    "moving",
+    "amend",
+)
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 
 

@@ -1,21 +1,25 @@
-"""Messages to the functions and their replies: domain in, MessagePack out, and back. `lua/*.lua` has each layout."""
+"""Messages to the functions: domain in, MessagePack out. `lua/*.lua` has each layout; answers.py reads the replies."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 import msgpack
 
 from invengine import errors
-from invengine.domain.orders import Candidate, ReservationAnswer, ReservationChange, ReserveRequest
-from invengine.domain.stock import Movement, MovementOutcome, MovementResult
-from invengine.store.records import StoreSettings, read_reservation
-
-Answer = bytes | list[int | bytes]
-"""What a function says about one item: a record, or a word and its facts."""
+from invengine.domain.incoming import IncomingChange
+from invengine.domain.orders import (
+    Candidate,
+    Future,
+    LinePlacement,
+    LineRequest,
+    ReservationChange,
+    ReserveRequest,
+)
+from invengine.domain.stock import Movement
+from invengine.store.records import StoreSettings
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
@@ -44,7 +48,7 @@ class Packer:
         """The partitions of a batch of reservations, and its message."""
         of = self._of
         lists = _Lists()
-        items: list[str | int] = []
+        items: list[object] = []
         request_partitions, request_names, homes, ids = [], [], [], []
         touched: dict[int, None] = {}
         for request in requests:
@@ -61,10 +65,11 @@ class Packer:
             items += (
                 request.fingerprint,
                 request.time_to_live_seconds,
-                1 if request.best_effort else 0,
+                (1 if request.best_effort else 0) + (0 if request.borrows else 2),
                 f"HELD\t{channel}\t",
-                f"\t{customer}\t{order}\t{cart}\t{len(request.lines)}",
+                f"\t{customer}\t{order}\t{cart}\t\t{len(request.lines)}",
                 f"\tRESERVE\t{channel}\t{reservation_id}\t\t{order}\t",
+                channel,
                 len(sets),
                 len(request.lines),
                 *sets,
@@ -81,8 +86,8 @@ class Packer:
                     sku,
                     quantity,
                     f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
-                    f"\t{to.country}\t{to.postal_code}\t{to.location}\t",
-                    1 if line.allow_split else 0,
+                    f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t",
+                    _ways_of(line),
                     place,
                 )
             checked(texts)
@@ -104,18 +109,20 @@ class Packer:
         items: list[object] = []
         added: set[int] = set()
         for change in changes:
-            items += (*_head_of(change), len(change.placements) + len(change.added))
+            fingerprint, channel, expected, _, order_ref = _head_of(change)
+            lines = len(change.placements) + len(change.added)
+            items += (fingerprint, channel, expected, int(change.borrows), order_ref, lines)
             for line in change.placements:
                 checked((line.line_id, line.named_location))
                 place = lists.place_of(line.candidates)
-                items.append((line.line_id, line.quantity, line.named_location, int(line.allow_split), place))
+                items.append((line.line_id, line.quantity, line.named_location, _ways_of(line), place))
             for new in change.added:
                 texts = (new.fulfilment, new.destination.country, new.destination.postal_code, new.destination.location)
                 checked((new.line_id, new.sku, new.named_location, *texts))
                 partition, place = self._of(new.sku), lists.place_of(new.candidates)
                 added.add(partition)
-                head = (new.line_id, new.quantity, new.named_location, int(new.allow_split), place)
-                items.append((*head, partition, new.sku, *texts))
+                head = (new.line_id, new.quantity, new.named_location, _ways_of(new), place)
+                items.append((*head, partition, new.sku, *texts, _future(new.future)))
         return self._changes(changes, items, added, lists.columns)
 
     def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
@@ -123,7 +130,7 @@ class Packer:
         items: list[object] = []
         for change in changes:
             checked((change.to_channel, change.to_customer_ref))
-            items += (*_head_of(change), 1, (change.to_channel, change.to_customer_ref))
+            items += (*_head_of(change), 1, (change.to_channel, change.to_customer_ref, int(change.borrows)))
         return self._changes(changes, items)
 
     def _changes(
@@ -158,6 +165,7 @@ class Packer:
                     movement.location,
                     movement.reason,
                     movement.reference,
+                    movement.channel,
                 )
             )
             items += (
@@ -168,9 +176,41 @@ class Packer:
                 movement.quantity,
                 movement.occurred_at_ms,
                 -1 if movement.expected_revision is None else movement.expected_revision,
+                movement.channel,
             )
         message = self._message(touched, items, event_partitions, events, reasons)
         return list(touched.keys() | set(event_partitions)), message
+
+    def incoming(self, changes: Sequence[IncomingChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of changes of receipts, and its message."""
+        items: list[str | int] = []
+        event_partitions, events = [], []
+        touched: dict[int, None] = {}
+        for change in changes:
+            event = f"{change.source}\t{change.request_id}"
+            partition = self._of(change.sku)
+            touched[partition] = None
+            event_partitions.append(self._of(event))
+            events.append(event)
+            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id))
+            items += (
+                partition,
+                change.sku,
+                change.location,
+                change.receipt_id,
+                change.kind,
+                change.quantity,
+                change.expected_day,
+                int(change.closes),
+                change.occurred_at_ms,
+                -1 if change.expected_revision is None else change.expected_revision,
+            )
+        message = self._message(touched, items, event_partitions, events)
+        return list(touched.keys() | set(event_partitions)), message
+
+    def cover(self, partition: int, sku: str, location: str) -> tuple[list[int], bytes]:
+        """The message that has the backorders of a position covered."""
+        return [partition], self._message([partition], partition, sku, location)
 
     def sweep(self, partition: int, number: int) -> tuple[list[int], bytes]:
         """The message of expire and forget: a partition and a number (the limit, or the first period)."""
@@ -200,6 +240,17 @@ def _head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     return change.fingerprint, change.channel, expected, change.time_to_live_seconds, change.order_ref
 
 
+def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:
+    """Whether a line may be split, and what it may take that is not on hand."""
+    split, future = int(line.allow_split), line.future
+    return split if future is None else (split, future.needed_by, future.backorder_units)
+
+
+def _future(future: Future | None) -> str:
+    """As a record's line says what it may take that is not on hand."""
+    return "" if future is None else str(future.needed_by)
+
+
 def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], list[int]]:
     checked([candidate.location for candidate in candidates])
     return (
@@ -207,127 +258,3 @@ def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], lis
         [candidate.safety_units for candidate in candidates],
         [candidate.safety_parts for candidate in candidates],
     )
-
-
-def read_reply(reply: bytes) -> tuple[int, list[tuple[int, int, bytes]], list[Any]]:
-    """now_ms, (partition, revision, rows) of each partition, the answers to the items."""
-    now_ms, partitions, answers = msgpack.unpackb(reply, raw=True)
-    return now_ms, partitions, answers
-
-
-def _text(fact: int | bytes) -> str:
-    assert isinstance(fact, bytes)
-    return fact.decode()
-
-
-def _number(fact: int | bytes) -> int:
-    assert isinstance(fact, int)
-    return fact
-
-
-def reserved(request: ReserveRequest, answer: Answer) -> ReservationAnswer | errors.InventoryError:
-    """What became of a request to reserve."""
-    if isinstance(answer, bytes):
-        return ReservationAnswer(read_reservation(request.reservation_id, answer.decode()))
-    word, *facts = answer
-    match word:
-        case b"INSUFFICIENT_STOCK":
-            short = []
-            for place, available in zip(facts[::2], facts[1::2], strict=True):
-                line = request.lines[_number(place) - 1]
-                short.append(
-                    errors.ShortLine(line.line_id, line.sku, line.named_location, line.quantity, _number(available))
-                )
-            return errors.InsufficientStock(tuple(short))
-        case b"UNKNOWN_SKU":
-            return errors.UnknownSku(request.lines[_number(facts[0]) - 1].sku)
-        case b"RESERVATION_EXISTS":
-            return errors.ReservationExists(request.reservation_id)
-    return _repeated(request.request_id, word, facts)
-
-
-def _repeated(
-    request_id: str, word: int | bytes, facts: list[int | bytes]
-) -> ReservationAnswer | errors.InventoryError:
-    if word == b"REPEATED":
-        reservation_id, record = _text(facts[0]).split("\t", 1)
-        return ReservationAnswer(read_reservation(reservation_id, record), replayed=True)
-    assert word == b"REQUEST_MISMATCH", word
-    return errors.RequestMismatch(request_id)
-
-
-def changed(change: ReservationChange, answer: Answer) -> ReservationAnswer | errors.InventoryError:
-    """What became of a change of a reservation."""
-    reservation_id = change.reservation_id
-    if isinstance(answer, bytes):
-        return ReservationAnswer(read_reservation(reservation_id, answer.decode()))
-    word, *facts = answer
-    refusal = _CHANGE_REFUSALS.get(word)
-    return refusal(change, facts) if refusal else _repeated(change.request_id, word, facts)
-
-
-def _line_of(change: ReservationChange, facts: list[int | bytes]) -> tuple[str, str, int]:
-    """Id, location and units of the line that a refusal names by its place."""
-    place = _number(facts[0]) - 1
-    if change.placements:
-        return change.placements[place].line_id, "", _number(facts[2]) if len(facts) > 2 else 0
-    line = change.lines[place]
-    return line.line_id, line.location, line.quantity
-
-
-def _short_lines(_: ReservationChange, facts: list[int | bytes]) -> errors.InventoryError:
-    return errors.InsufficientStock(
-        tuple(
-            errors.ShortLine(_text(line_id), _text(sku), _text(location), _number(wanted), _number(available))
-            for line_id, sku, location, wanted, available in zip(*(facts[n::5] for n in range(5)), strict=True)
-        )
-    )
-
-
-_CHANGE_REFUSALS: dict[int | bytes, Callable[[ReservationChange, list[int | bytes]], errors.InventoryError]] = {
-    b"RESERVATION_NOT_FOUND": lambda change, _: errors.ReservationNotFound(change.reservation_id),
-    b"RESERVATION_EXPIRED": lambda change, facts: errors.ReservationExpired(change.reservation_id, _number(facts[0])),
-    b"RESERVATION_CLOSED": lambda change, facts: errors.ReservationClosed(change.reservation_id, _text(facts[0])),
-    b"RESERVATION_CONFIRMED": lambda change, _: errors.ReservationConfirmed(change.reservation_id),
-    b"RESERVATION_NOT_CONFIRMED": lambda change, _: errors.ReservationNotConfirmed(change.reservation_id),
-    b"REVISION_MISMATCH": lambda change, facts: errors.RevisionMismatch(
-        change.expected_revision or 0, _number(facts[0])
-    ),
-    b"LINE_NOT_FOUND": lambda change, facts: errors.LineNotFound(change.reservation_id, *_line_of(change, facts)[:2]),
-    b"QUANTITY_EXCEEDS_OPEN": lambda change, facts: errors.QuantityExceedsOpen(
-        change.reservation_id, _line_of(change, facts)[0], _line_of(change, facts)[2], _number(facts[1])
-    ),
-    b"LINE_EXISTS": lambda change, facts: errors.LineExists(change.reservation_id, _text(facts[0])),
-    b"INVALID_ARGUMENT": lambda *_: errors.InvalidArgument("added_lines", "would be more than 200 lines together"),
-    b"UNKNOWN_SKU": lambda _, facts: errors.UnknownSku(_text(facts[0])),
-    b"INSUFFICIENT_STOCK": _short_lines,
-    b"INTERNAL": lambda change, _: errors.InternalError(
-        f"units of reservation {change.reservation_id!r} are missing: run invengine check"
-    ),
-}
-
-
-def moved(movement: Movement, answer: Answer) -> MovementOutcome:
-    """What became of a movement."""
-    assert isinstance(answer, list)
-    word, on_hand, reserved_units, revision, *facts = answer
-    refusal = _MOVEMENT_REFUSALS[facts[0]](movement, [_number(fact) for fact in facts[1:]]) if facts else None
-    return MovementOutcome(
-        MovementResult(_text(word)), _number(on_hand), _number(reserved_units), _number(revision), refusal
-    )
-
-
-_MOVEMENT_REFUSALS: dict[int | bytes, Callable[[Movement, list[int]], errors.InventoryError]] = {
-    b"OLDER_COUNT": lambda movement, facts: errors.OlderCount(movement.sku, movement.location, facts[0]),
-    b"COVERED_BY_COUNT": lambda movement, facts: errors.CoveredByCount(movement.sku, movement.location, facts[0]),
-    b"COUNT_TOO_OLD": lambda movement, facts: errors.CountTooOld(
-        movement.sku, movement.location, movement.occurred_at_ms, facts[0]
-    ),
-    b"REVISION_MISMATCH": lambda movement, facts: errors.RevisionMismatch(movement.expected_revision or 0, facts[0]),
-    b"INSUFFICIENT_STOCK": lambda movement, facts: errors.InsufficientStock(
-        (errors.ShortLine("", movement.sku, movement.location, facts[0], facts[1]),)
-    ),
-    b"QUANTITY_OUT_OF_RANGE": lambda movement, facts: errors.QuantityOutOfRange(
-        movement.sku, movement.location, facts[0], facts[1]
-    ),
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -10,10 +11,22 @@ from invengine.domain.partitions import partition_of
 from invengine.domain.stock import LedgerEntry, Position
 from invengine.store import keys
 from invengine.store.calls import Calls
-from invengine.store.records import LogEntry, LogTrimmed, open_allocations, read_position, read_reservation
+from invengine.store.node import Command
+from invengine.store.records import (
+    LogEntry,
+    LogTrimmed,
+    OpenAllocation,
+    open_allocations,
+    read_position,
+    read_reservation,
+)
+from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
-SCAN_COUNT = 1000
+POLL_SECONDS = 0.002
+POLL_SECONDS_MAX = 0.025
+"""Between two looks at the logs of a Cluster: the first pause, and the longest."""
+
 LEDGER_CHUNK = 200
 LEDGER_ENTRIES_MAX = 20_000
 """Entries that one page of a ledger looks at: a SKU that seldom moves must not make one call read a whole log."""
@@ -30,14 +43,20 @@ class Reads:
         self._retention_seconds = identity.retention_seconds
         self.partitions = identity.partitions
         self.store_id = identity.store_id
+        self.is_whole = calls.topology.is_whole
+        """Whether one call sees and changes any partitions in one step."""
 
     async def now_ms(self) -> int:
-        """Redis's clock."""
+        """Redis's clock; in a Cluster that of the node which serves the store's own key."""
         return milliseconds((await self._calls.read(("TIME",)))[0])
 
     async def revisions(self) -> list[int]:
-        """The newest revision of every partition, in one round trip."""
-        (texts,) = await self._calls.read(("MGET", *map(keys.revision, range(self.partitions))))
+        """The newest revision of every partition, in one round trip per server."""
+        names = [keys.revision(partition) for partition in range(self.partitions)]
+        if self._calls.topology.is_whole:
+            (texts,) = await self._calls.read(("MGET", *names))
+        else:
+            texts = await self._calls.read(*(("GET", name) for name in names))
         return [int(text or 0) for text in texts]
 
     async def position(self, sku: str, location: str) -> Position | None:
@@ -90,34 +109,53 @@ class Reads:
 
         LogTrimmed when entries between `after` and the first that is left are gone.
         """
-        command: list[str | int] = ["XREAD", "COUNT", count]
-        if block_ms:
-            command += ["BLOCK", block_ms]
-        command += ["STREAMS", *map(keys.log, range(self.partitions)), *(f"{revision}-0" for revision in after)]
-        (reply,) = await self._calls.read(command, block_seconds=block_ms / 1000)
+        if self._calls.topology.is_whole:
+            command: list[str | int] = ["XREAD", "COUNT", count]
+            if block_ms:
+                command += ["BLOCK", block_ms]
+            command += ["STREAMS", *map(keys.log, range(self.partitions)), *(f"{revision}-0" for revision in after)]
+            replies = await self._calls.read(command, block_seconds=block_ms / 1000)
+        else:
+            replies = await self._polled(
+                [
+                    ("XREAD", "COUNT", count, "STREAMS", keys.log(n), f"{revision}-0")
+                    for n, revision in enumerate(after)
+                ],
+                block_ms / 1000,
+            )
         found = []
-        for name, entries in reply.items() if isinstance(reply, dict) else reply or ():
-            partition = int(name[2 : name.index(b"}")])
-            # RESP3 replies may wrap the entries of a stream once more
-            listed = [log_entry(partition, entry_id, fields) for entry_id, fields in _unwrapped(entries)]
-            if listed[0].revision != after[partition] + 1:
-                raise LogTrimmed(partition)
-            found += listed
+        for reply in replies:
+            for name, entries in reply.items() if isinstance(reply, dict) else reply or ():
+                partition = int(name[2 : name.index(b"}")])
+                # RESP3 replies may wrap the entries of a stream once more
+                listed = [log_entry(partition, entry_id, fields) for entry_id, fields in _unwrapped(entries)]
+                if listed[0].revision != after[partition] + 1:
+                    raise LogTrimmed(partition)
+                found += listed
         return found
+
+    async def _polled(self, commands: Sequence[Command], seconds: float) -> list[Any]:
+        """The replies as soon as one is not empty, or those after so many seconds.
+
+        One XREAD cannot block on the logs of several slots.
+        """
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + seconds, POLL_SECONDS
+        while True:
+            replies = await self._calls.read(*commands)
+            left = end - loop.time()
+            if left <= 0 or any(replies):
+                return replies
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, POLL_SECONDS_MAX)
 
     async def snapshot_positions(self) -> AsyncIterator[list[tuple[str, dict[bytes, bytes]]]]:
         """All positions in chunks of (SKU, location -> text). A SKU may come twice: note revisions() before, then read
         the log from there.
         """
-        cursor = b"0"
-        while True:
-            scan = ("SCAN", cursor, "MATCH", keys.STOCK_PATTERN, "COUNT", SCAN_COUNT, "TYPE", "hash")
-            ((cursor, names),) = await self._calls.read(scan)
-            if names:
-                hashes = await self._calls.read(*(("HGETALL", name) for name in names))
-                yield [(keys.sku_of_stock(name), as_dict(stored)) for name, stored in zip(names, hashes, strict=True)]
-            if cursor == b"0":
-                return
+        async for names in hash_keys(self._calls, self.partitions, keys.STOCK_PATTERN):
+            hashes = await self._calls.read(*(("HGETALL", name) for name in names))
+            yield [(keys.sku_of_stock(name), as_dict(stored)) for name, stored in zip(names, hashes, strict=True)]
 
     async def live_records(self, partition: int) -> AsyncIterator[list[tuple[str, str]]]:
         """Id and record of the live reservations of a home partition, in chunks; one may come twice."""
@@ -133,8 +171,8 @@ class Reads:
                     state, expires_at, found = open_allocations(reservation_id, text)
                     if state is ReservationState.HELD:
                         for held in found:
-                            row = f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}\t\n"
-                            rows.setdefault(held.partition, []).append(row)
+                            if held.is_on_hand:
+                                rows.setdefault(held.partition, []).append(_row_of_hold(held, expires_at))
                 if rows:
                     yield [LogEntry(partition, 0, 0, "".join(lines).encode()) for partition, lines in rows.items()]
 
@@ -168,19 +206,22 @@ class Reads:
         return current, current - 1, current + 1
 
     async def _scan_hash(self, key: str) -> AsyncIterator[list[tuple[str, str]]]:
-        cursor = b"0"
-        while True:
-            ((cursor, flat),) = await self._calls.read(("HSCAN", key, cursor, "COUNT", SCAN_COUNT))
+        async for flat in self._calls.scan(("HSCAN", key), ("COUNT", SCAN_COUNT), key=key):
             if flat:
                 yield [(name.decode(), text.decode()) for name, text in as_dict(flat).items()]
-            if cursor == b"0":
-                return
 
 
 def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
     """One entry of a log stream: fields `at` and `rows`."""
     _, at, _, rows = fields
     return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+
+
+def _row_of_hold(held: OpenAllocation, expires_at: int) -> str:
+    return (
+        f"H\t{held.leg}\t{held.sku}\t{held.location}\t{held.units}\t{expires_at}"
+        f"\t{held.source.fenced}\t{held.source.fence_channel}\t\n"
+    )
 
 
 def _unwrapped(entries: Any) -> Any:

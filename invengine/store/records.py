@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import (
     Allocation,
     Destination,
     Fulfilment,
+    Future,
     Reservation,
     ReservationLine,
     ReservationState,
@@ -16,6 +18,17 @@ from invengine.domain.orders import (
 from invengine.domain.stock import Position
 
 OutcomeT = TypeVar("OutcomeT")
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """How many replicas must have a write before it is answered (0: none), and how long one attempt waits for them."""
+
+    replicas: int = 0
+    seconds: float = 1.0
+
+
+NO_REPLICATION = Replication()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +40,14 @@ class StoreSettings:
     count_window_seconds  a count of an existing position may be so old
     log_length_max        entries kept in the change log of each partition, at least
     retry_seconds         how long a call is repeated while Redis cannot be reached or is busy
+    replication           how many replicas must have a write before it is answered
     """
 
     retention_seconds: int = 86_400
     count_window_seconds: int = 172_800
     log_length_max: int = 50_000
     retry_seconds: float = 5.0
+    replication: Replication = NO_REPLICATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,45 +87,92 @@ class Unreadable(Exception):
     """A stored value is not what the formats say: somebody else wrote it, or the data are damaged."""
 
 
-HEAD_FIELDS = 9
-LINE_FIELDS = 9
-ALLOCATION_FIELDS = 5
+HEAD_FIELDS = 10
+LINE_FIELDS = 10
+ALLOCATION_FIELDS = 6
 _NOWHERE = Destination()
 _STATES = {state.value: state for state in ReservationState}
 _FULFILMENTS = {way.value: way for way in Fulfilment}
 
 
 def read_position(text: bytes) -> Position:
-    """The position that `on_hand,reserved,revision,counted_at_ms` says."""
+    """The position that `on_hand,reserved,revision,counted_at_ms` and its ring-fences say."""
     try:
-        on_hand, reserved, revision, counted_at_ms = text.split(b",")
-        return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms))
+        numbers, *fences = text.split(b"\t")
+        on_hand, reserved, revision, counted_at_ms = numbers.split(b",")
+        kept = tuple((channel.decode(), int(units)) for channel, units in zip(fences[::2], fences[1::2], strict=True))
+        return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms), kept)
     except ValueError as error:
         raise Unreadable(f"not a position: {text!r}") from error
+
+
+def read_incoming(sku: str, name: str, text: str) -> Receipt:
+    """The receipt or, without a receipt_id, the backorders that a field of the incoming hash says. Unreadable."""
+    try:
+        location, receipt_id = name.split("\t")
+        expected_day, quantity, pegged, revision = map(int, text.split(","))
+    except ValueError as error:
+        raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
+    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an allocation is, as its last field says; the words are those of `domain.orders.Allocation`."""
+
+    receipt_id: str = ""
+    due_day: int = 0
+    backordered: bool = False
+    fenced: int = 0
+    fence_channel: str = ""
+
+
+_ON_HAND = Source()
+_BACKORDERED = Source(backordered=True)
+
+
+def read_source(text: str) -> Source:
+    """The source that a record's allocation names. ValueError."""
+    if not text:
+        return _ON_HAND
+    if text == "?":
+        return _BACKORDERED
+    number, _, name = text[1:].partition(" ")
+    if not name or text[0] not in "#=":
+        raise ValueError(f"not a source: {text!r}")
+    if text[0] == "#":
+        return Source(fenced=int(number), fence_channel=name)
+    return Source(receipt_id=name, due_day=int(number))
 
 
 def read_reservation(reservation_id: str, text: str) -> Reservation:
     """The reservation that a record says."""
     try:
         fields = text.split("\t")
-        state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, count = fields[
+        state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, _, count = fields[
             :HEAD_FIELDS
         ]
         at, lines = HEAD_FIELDS, []
         for _ in range(int(count)):
-            line_id, _, sku, quantity, way, country, postal_code, place, allocation_count = fields[
+            line_id, _, sku, quantity, way, country, postal_code, place, future, allocation_count = fields[
                 at : at + LINE_FIELDS
             ]
             at += LINE_FIELDS
             allocations = []
             for _ in range(int(allocation_count)):
-                location, _, units, fulfilled, released = fields[at : at + ALLOCATION_FIELDS]
-                allocations.append(Allocation(location, int(units), int(fulfilled), int(released)))
+                allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
-            destination = Destination(country, postal_code, place) if known else _NOWHERE
             lines.append(
-                ReservationLine(line_id, sku, int(quantity), _FULFILMENTS[way], destination, tuple(allocations))
+                ReservationLine(
+                    line_id,
+                    sku,
+                    int(quantity),
+                    _FULFILMENTS[way],
+                    Destination(country, postal_code, place) if known else _NOWHERE,
+                    tuple(allocations),
+                    Future(int(future)) if future else None,
+                )
             )
         return Reservation(
             reservation_id,
@@ -124,8 +186,25 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
             order_ref,
             cart_ref,
         )
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
+
+
+def _allocation(location: str, _: str, units: str, fulfilled: str, released: str, source: str) -> Allocation:
+    if not source:
+        return Allocation(location, int(units), int(fulfilled), int(released))
+    it = read_source(source)
+    return Allocation(
+        location,
+        int(units),
+        int(fulfilled),
+        int(released),
+        it.receipt_id,
+        it.due_day,
+        it.backordered,
+        it.fenced,
+        it.fence_channel,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +216,49 @@ class OpenAllocation:
     sku: str
     location: str
     units: int
+    line_id: str = ""
+    source: Source = _ON_HAND
+
+    @property
+    def is_on_hand(self) -> bool:
+        """Whether its units are among the reserved ones of the position; else they are pegged or backordered."""
+        return not self.source.receipt_id and not self.source.backordered
 
 
 def open_allocations(reservation_id: str, text: str) -> tuple[ReservationState, int, list[OpenAllocation]]:
-    """State, second of expiry and open units of a record."""
+    """State, second of expiry and open units of a record, those on hand and those that are not."""
     try:
         fields = text.split("\t")
         at, found = HEAD_FIELDS, []
         for _ in range(int(fields[HEAD_FIELDS - 1])):
-            partition, sku, count = int(fields[at + 1]), fields[at + 2], int(fields[at + 8])
+            line_id, partition, sku, count = fields[at], int(fields[at + 1]), fields[at + 2], int(fields[at + 9])
             at += LINE_FIELDS
             for _ in range(count):
-                location, leg, units, fulfilled, released = fields[at : at + ALLOCATION_FIELDS]
+                location, leg, units, fulfilled, released, source = fields[at : at + ALLOCATION_FIELDS]
                 at += ALLOCATION_FIELDS
                 left = int(units) - int(fulfilled) - int(released)
                 if left:
-                    found.append(OpenAllocation(partition, int(leg), sku, location, left))
+                    found.append(OpenAllocation(partition, int(leg), sku, location, left, line_id, read_source(source)))
         return ReservationState(fields[0]), int(fields[3]), found
     except (ValueError, IndexError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error
+
+
+def read_broken(text: str, quantity: int, expected_day: int) -> BrokenPromise:
+    """The broken promise that a text says, of so many open units and with the receipt's day as it is now."""
+    try:
+        _, reservation_id, line_id, sku, location, receipt_id, reason, due_day, broken_at_ms = text.split("\t")
+        return BrokenPromise(
+            reservation_id,
+            line_id,
+            sku,
+            location,
+            quantity,
+            receipt_id,
+            BrokenReason(reason),
+            int(due_day),
+            expected_day,
+            int(broken_at_ms),
+        )
+    except ValueError as error:
+        raise Unreadable(f"not a broken promise: {text!r}") from error

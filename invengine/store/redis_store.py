@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
+from invengine.domain.incoming import IncomingChange, IncomingOutcome
 from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
@@ -17,12 +18,14 @@ from invengine.domain.orders import (
 )
 from invengine.domain.stock import Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
-from invengine.store import keys, payload
+from invengine.store import answers, keys
+from invengine.store.answers import Answer
 from invengine.store.calls import Calls
-from invengine.store.listing import Listing
-from invengine.store.payload import Answer, Packer
+from invengine.store.payload import Packer
 from invengine.store.records import LogEntry, LogTrimmed, StoreSettings, Written
+from invengine.store.schedule import Schedule
 from invengine.store.startup import StoreIdentity, open_calls
+from invengine.store.topology import Topology
 
 __all__ = ["LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
 
@@ -36,11 +39,16 @@ MOVEMENTS_PER_CALL = 250
 SWEEP_LIMIT = 500
 DEFAULT_SETTINGS = StoreSettings()
 
+# what the last answer of a call may be instead of one to an item: see lua/README.md
 _SWEEP_FIRST = b"SWEEP_FIRST"
+_COVER_FIRST = b"COVER_FIRST"
+_SEND_AGAIN = b"SEND_AGAIN"
+_APPLIED = b"APPLIED"
+_BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_change_incoming
 
 
-class RedisStore(Listing):
-    """Live stock in one Redis or Valkey.
+class RedisStore(Schedule):
+    """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
     are safe to repeat; while Redis is away they are repeated for `retry_seconds`. Refusals of items are outcomes; the
@@ -54,25 +62,25 @@ class RedisStore(Listing):
 
     @classmethod
     async def open(
-        cls, client: Redis, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
+        cls, server: Redis | Topology, *, partitions: int = 64, settings: StoreSettings = DEFAULT_SETTINGS
     ) -> RedisStore:
-        """The store in this server, made with `partitions` where there is none yet.
+        """The store in these servers, made with `partitions` where there is none yet.
 
-        `client` answers bytes (decode_responses off); its own retries are switched off, since the store repeats by
-        itself. StoreUnsuitable, StoreUnavailable.
+        A client of one Redis answers bytes (decode_responses off); its own retries are switched off, since the store
+        repeats by itself. StoreUnsuitable, StoreUnavailable.
         """
-        return cls(*await open_calls(client, partitions, settings), settings)
+        return cls(*await open_calls(server, partitions, settings), settings)
 
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
         """Apply movements in order, each on its own."""
         return await self._write(
-            "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, payload.moved
+            "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, answers.moved
         )
 
     async def reserve(self, requests: Sequence[ReserveRequest]) -> Written[ReservationAnswer | InventoryError]:
         """Set units aside, each request on its own."""
         return await self._write(
-            "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, payload.reserved
+            "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, answers.reserved
         )
 
     async def confirm(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
@@ -102,7 +110,7 @@ class RedisStore(Listing):
     async def hand_over(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Reservations get another channel or customer."""
         return await self._write(
-            "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, payload.changed
+            "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
 
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
@@ -110,6 +118,7 @@ class RedisStore(Listing):
         touched, message = self._packer.sweep(partition, limit)
         tally: _Tally[str] = _Tally()
         more, *expired = tally.note(await self._call("invengine_expire", touched, message))
+        await self._cover(tally)
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
         return tally.written(), more == 1
 
@@ -122,6 +131,12 @@ class RedisStore(Listing):
             forgotten += count
         return forgotten
 
+    async def change_incoming(self, changes: Sequence[IncomingChange]) -> Written[IncomingOutcome | InventoryError]:
+        """Change the schedule of receipts, each on its own in order; one with many pegs is done in several steps."""
+        return await self._write(
+            "invengine_change_incoming", changes, _movements_that_fit, self._packer.incoming, answers.rescheduled
+        )
+
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
         """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
         expected = "" if expected_revision is None else str(expected_revision)
@@ -133,12 +148,12 @@ class RedisStore(Listing):
     async def _change(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
-        return await self._write(function, changes, _changes_that_fit, self._packer.change, payload.changed)
+        return await self._write(function, changes, _changes_that_fit, self._packer.change, answers.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
-        return await self._write(function, changes, _placings_that_fit, self._packer.place, payload.changed)
+        return await self._write(function, changes, _placings_that_fit, self._packer.place, answers.changed)
 
     async def _write(
         self,
@@ -165,10 +180,11 @@ class RedisStore(Listing):
                 if end < len(items):
                     message = pack(items[end:following])
                 tally.add(part, await call)
+                await self._cover(tally)
                 if tally.sweep_first is not None:
                     await self._sweep(tally, tally.sweep_first)
             except (Unavailable, Exhausted) as error:
-                if start:  # parts of the batch are written, so "nothing was changed" would be untrue
+                if start or tally.entries:  # parts of the batch are written, so "nothing was changed" would be untrue
                     raise OutcomeUnknown(str(error)) from error
                 raise
             finally:
@@ -184,6 +200,11 @@ class RedisStore(Listing):
     async def _call(self, function: str, touched: Sequence[int], message: bytes) -> bytes:
         reply: bytes = await self._calls.write(function, [keys.log(n) for n in touched], message)
         return reply
+
+    async def _cover(self, tally: _Tally[OutcomeT]) -> None:
+        while tally.uncovered:
+            touched, message = self._packer.cover(*tally.uncovered.pop(0))
+            tally.note(await self._call("invengine_cover", touched, message))
 
     async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
         more = True
@@ -203,25 +224,34 @@ class _Tally(Generic[OutcomeT]):
         self.now_ms = 0
         self.unread: list[tuple[Any, Answer]] = []  # items and their answers, of the newest reply
         self.sweep_first: int | None = None  # the partition to sweep before the item after those can be decided
+        self.uncovered: list[tuple[int, str, str]] = []  # partition, SKU, location: free units that backorders wait for
+        self._of_steps: list[int | bytes] = []  # what earlier steps of the next item broke
 
     def note(self, reply: bytes) -> list[Any]:
-        """Note what a reply says of partitions; its answers to the items."""
-        self.now_ms, partitions, answers = payload.read_reply(reply)
+        """Note what a reply says of partitions and of positions to cover; its answers to the items."""
+        self.now_ms, partitions, answers_to_items = answers.read_reply(reply)
         for partition, revision, rows in partitions:
             self.revisions[partition] = revision
             if rows:
                 self.entries.append(LogEntry(partition, revision, self.now_ms, rows))
-        return answers
+        if _word_of(answers_to_items) == _COVER_FIRST:
+            _, *places = answers_to_items.pop()
+            for partition, sku, location in zip(*(places[n::3] for n in range(3)), strict=True):
+                self.uncovered.append((partition, sku.decode(), location.decode()))
+        return answers_to_items
 
     def add(self, part: Sequence[Any], reply: bytes) -> None:
         """Note a reply to the first items of a part, whose answers are read later."""
-        answers = self.note(reply)
-        last = answers[-1]
+        found = self.note(reply)
         self.sweep_first = None
-        if isinstance(last, list) and last[0] == _SWEEP_FIRST:
-            self.sweep_first = last[1]
-            answers.pop()
-        self.unread = list(zip(part, answers))  # noqa: B905  # the items not got to are sent again
+        if _word_of(found[:1]) == _APPLIED and self._of_steps:
+            found[0][_BROKEN_FROM:_BROKEN_FROM] = self._of_steps
+            self._of_steps = []
+        if _word_of(found) == _SWEEP_FIRST:
+            self.sweep_first = found.pop()[1]
+        elif _word_of(found) == _SEND_AGAIN:
+            self._of_steps += found.pop()[1:]
+        self.unread = list(zip(part, found))  # noqa: B905  # the items not got to are sent again
 
     def read(self, outcome: Callable[[Any, Answer], OutcomeT]) -> None:
         """Turn the answers that were noted last into outcomes."""
@@ -231,6 +261,12 @@ class _Tally(Generic[OutcomeT]):
     def written(self) -> Written[OutcomeT]:
         """The answer to the whole batch."""
         return Written(self.outcomes, self.revisions, self.entries, self.now_ms)
+
+
+def _word_of(answered: list[Any]) -> bytes | None:
+    """The word of the last answer, where it is one."""
+    last = answered[-1] if answered else None
+    return last[0] if isinstance(last, list) else None
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
@@ -259,5 +295,5 @@ def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
     return min(start + RESERVATIONS_PER_CALL, len(changes))
 
 
-def _movements_that_fit(movements: Sequence[Movement], start: int) -> int:
+def _movements_that_fit(movements: Sequence[Movement | IncomingChange], start: int) -> int:
     return min(start + MOVEMENTS_PER_CALL, len(movements))

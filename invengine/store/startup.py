@@ -14,16 +14,15 @@ from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.library import Library
 from invengine.store.records import StoreSettings
+from invengine.store.topology import Standalone, StoreUnsuitable, Topology
 
-FORMAT: Final = 1
-"""Of keys and values. A store of a newer format is not touched."""
+__all__ = ["StoreIdentity", "StoreUnsuitable", "as_dict", "check_server", "open_calls"]
+
+FORMAT: Final = 2
+"""Of keys and values. A store of another format is not touched."""
 
 REDIS_MIN: Final = (7, 0)
 VALKEY_MIN: Final = (8, 0)
-
-
-class StoreUnsuitable(Exception):
-    """The server or its data cannot be used; the message is one sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +35,23 @@ class StoreIdentity:
     created_at_ms: int
 
 
-async def open_calls(client: Redis, partitions: int, settings: StoreSettings) -> tuple[Calls, StoreIdentity]:
-    """Calls to a fit server with the library loaded, and the store's identity; makes the store where there is none.
+async def open_calls(server: Redis | Topology, partitions: int, settings: StoreSettings) -> tuple[Calls, StoreIdentity]:
+    """Calls to fit servers with the library loaded, and the store's identity; makes the store where there is none.
 
     StoreUnsuitable, StoreUnavailable.
     """
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise StoreUnsuitable(f"a store has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
-    calls = Calls(client, settings.retry_seconds, Library.packaged())
-    check_server(_facts((await calls.read(("INFO",)))[0]))
+    topology = server if isinstance(server, Topology) else Standalone(server)
+    calls = Calls(topology, settings.retry_seconds, Library.packaged(), settings.replication)
+    for info in await calls.read_everywhere(("INFO",)):
+        check_server(_facts(info), in_cluster=not topology.is_whole)
     identity = await _identity(calls, partitions, settings)
     await calls.load_library()
     return calls, identity
 
 
-def check_server(facts: dict[str, str]) -> None:
+def check_server(facts: dict[str, str], *, in_cluster: bool = False) -> None:
     """Refuse a server that cannot keep the engine's promises. `facts` are the fields of INFO."""
     kind, text, least = "Redis", facts.get("redis_version", "0"), REDIS_MIN
     if "valkey_version" in facts:
@@ -59,8 +60,8 @@ def check_server(facts: dict[str, str]) -> None:
         raise StoreUnsuitable(
             f"{kind} {text} is too old: the store needs {kind} {'.'.join(map(str, least))} or newer, for its Functions"
         )
-    if facts.get("redis_mode", facts.get("server_mode")) == "cluster":
-        raise StoreUnsuitable(f"this {kind} runs in cluster mode, which the store does not support yet")
+    if not in_cluster and facts.get("redis_mode", facts.get("server_mode")) == "cluster":
+        raise StoreUnsuitable(f"this {kind} is a node of a Cluster: its url must begin with redis+cluster://")
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise StoreUnsuitable(
@@ -85,12 +86,17 @@ async def _identity(calls: Calls, partitions: int, settings: StoreSettings) -> S
             "created_at_ms": int(seconds) * 1000,
         }
         # one transaction of HSETNX: of two servers that start at once, the first writes all fields
-        await calls.write_once(*(("HSETNX", keys.STORE, name, value) for name, value in fields.items()))
+        await calls.write_once(keys.STORE, *(("HSETNX", keys.STORE, name, value) for name, value in fields.items()))
         stored = await _stored(calls)
     store_format = int(stored[b"format"])
     if store_format > FORMAT:
         raise StoreUnsuitable(
             f"the data have format {store_format} of a newer release; this one reads up to format {FORMAT}"
+        )
+    if store_format < FORMAT:
+        raise StoreUnsuitable(
+            f"the data have format {store_format} of an earlier release and this one reads format {FORMAT}:"
+            " load the stock anew into an empty store"
         )
     return StoreIdentity(
         int(stored[b"partitions"]),

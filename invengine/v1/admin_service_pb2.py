@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/admin_service.proto\x12\x0cinvengine.v1\"?\n\x15\x43heckIntegrityRequest\x12\x16\n\x0eviolations_max\x18\x01 \x01(\x05\x12\x0e\n\x06replay\x18\x02 \x01(\x08\"\xe9\x02\n\x12IntegrityViolation\x12=\n\tinvariant\x18\x01 \x01(\x0e\x32*.invengine.v1.IntegrityViolation.Invariant\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\x03\x12\x0f\n\x07message\x18\x06 \x01(\t\"\xc1\x01\n\tInvariant\x12\x19\n\x15INVARIANT_UNSPECIFIED\x10\x00\x12$\n INVARIANT_RESERVED_IS_OPEN_UNITS\x10\x01\x12 \n\x1cINVARIANT_POSITION_IS_LOGGED\x10\x02\x12\x1e\n\x1aINVARIANT_REPLICA_IS_STORE\x10\x03\x12\x16\n\x12INVARIANT_READABLE\x10\x04\x12\x19\n\x15INVARIANT_LOG_REPLAYS\x10\x05\"\xce\x01\n\x16\x43heckIntegrityResponse\x12\x19\n\x11positions_checked\x18\x01 \x01(\x03\x12\x1c\n\x14reservations_checked\x18\x02 \x01(\x03\x12\x18\n\x10violations_count\x18\x03 \x01(\x03\x12\x34\n\nviolations\x18\x04 \x03(\x0b\x32 .invengine.v1.IntegrityViolation\x12+\n\x06replay\x18\x05 \x01(\x0b\x32\x1b.invengine.v1.ReplaySummary\"\x9a\x01\n\rReplaySummary\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\x12\x19\n\x11positions_covered\x18\x02 \x01(\x03\x12\x1d\n\x15positions_not_covered\x18\x03 \x01(\x03\x12\x1c\n\x14reservations_covered\x18\x04 \x01(\x03\x12 \n\x18reservations_not_covered\x18\x05 \x01(\x03\x32k\n\x0c\x41\x64minService\x12[\n\x0e\x43heckIntegrity\x12#.invengine.v1.CheckIntegrityRequest\x1a$.invengine.v1.CheckIntegrityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/admin_service.proto\x12\x0cinvengine.v1\"?\n\x15\x43heckIntegrityRequest\x12\x16\n\x0eviolations_max\x18\x01 \x01(\x05\x12\x0e\n\x06replay\x18\x02 \x01(\x08\"\xdb\x03\n\x12IntegrityViolation\x12=\n\tinvariant\x18\x01 \x01(\x0e\x32*.invengine.v1.IntegrityViolation.Invariant\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\x03\x12\x0f\n\x07message\x18\x06 \x01(\t\"\xb3\x02\n\tInvariant\x12\x19\n\x15INVARIANT_UNSPECIFIED\x10\x00\x12$\n INVARIANT_RESERVED_IS_OPEN_UNITS\x10\x01\x12 \n\x1cINVARIANT_POSITION_IS_LOGGED\x10\x02\x12\x1e\n\x1aINVARIANT_REPLICA_IS_STORE\x10\x03\x12\x16\n\x12INVARIANT_READABLE\x10\x04\x12\x19\n\x15INVARIANT_LOG_REPLAYS\x10\x05\x12$\n INVARIANT_PROMISED_IS_OPEN_UNITS\x10\x06\x12$\n INVARIANT_RING_FENCE_IS_POSSIBLE\x10\x07\x12$\n INVARIANT_BROKEN_PROMISE_IS_OPEN\x10\x08\"\xe2\x01\n\x16\x43heckIntegrityResponse\x12\x19\n\x11positions_checked\x18\x01 \x01(\x03\x12\x1c\n\x14reservations_checked\x18\x02 \x01(\x03\x12\x18\n\x10violations_count\x18\x03 \x01(\x03\x12\x34\n\nviolations\x18\x04 \x03(\x0b\x32 .invengine.v1.IntegrityViolation\x12+\n\x06replay\x18\x05 \x01(\x0b\x32\x1b.invengine.v1.ReplaySummary\x12\x12\n\nnot_judged\x18\x06 \x01(\x03\"\xd2\x01\n\rReplaySummary\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\x12\x19\n\x11positions_covered\x18\x02 \x01(\x03\x12\x1d\n\x15positions_not_covered\x18\x03 \x01(\x03\x12\x1c\n\x14reservations_covered\x18\x04 \x01(\x03\x12 \n\x18reservations_not_covered\x18\x05 \x01(\x03\x12\x18\n\x10promises_covered\x18\x06 \x01(\x03\x12\x1c\n\x14promises_not_covered\x18\x07 \x01(\x03\x32k\n\x0c\x41\x64minService\x12[\n\x0e\x43heckIntegrity\x12#.invengine.v1.CheckIntegrityRequest\x1a$.invengine.v1.CheckIntegrityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKINTEGRITYREQUEST']._serialized_start=50
   _globals['_CHECKINTEGRITYREQUEST']._serialized_end=113
   _globals['_INTEGRITYVIOLATION']._serialized_start=116
-  _globals['_INTEGRITYVIOLATION']._serialized_end=477
+  _globals['_INTEGRITYVIOLATION']._serialized_end=591
   _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_start=284
-  _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_end=477
-  _globals['_CHECKINTEGRITYRESPONSE']._serialized_start=480
-  _globals['_CHECKINTEGRITYRESPONSE']._serialized_end=686
-  _globals['_REPLAYSUMMARY']._serialized_start=689
-  _globals['_REPLAYSUMMARY']._serialized_end=843
-  _globals['_ADMINSERVICE']._serialized_start=845
-  _globals['_ADMINSERVICE']._serialized_end=952
+  _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_end=591
+  _globals['_CHECKINTEGRITYRESPONSE']._serialized_start=594
+  _globals['_CHECKINTEGRITYRESPONSE']._serialized_end=820
+  _globals['_REPLAYSUMMARY']._serialized_start=823
+  _globals['_REPLAYSUMMARY']._serialized_end=1033
+  _globals['_ADMINSERVICE']._serialized_start=1035
+  _globals['_ADMINSERVICE']._serialized_end=1142
 # @@protoc_insertion_point(module_scope)

@@ -69,6 +69,14 @@ class IntegrityViolation(_message.Message):
         """A stored value cannot be read as what it should be."""
         INVARIANT_LOG_REPLAYS: IntegrityViolation._Invariant.ValueType  # 5
         """The changes in the log add up, and come to what is stored."""
+        INVARIANT_PROMISED_IS_OPEN_UNITS: IntegrityViolation._Invariant.ValueType  # 6
+        """Units pegged to a receipt, backordered at a position and waiting of a SKU equal the open units of live reservations,
+        and no receipt has more units pegged than it brings.
+        """
+        INVARIANT_RING_FENCE_IS_POSSIBLE: IntegrityViolation._Invariant.ValueType  # 7
+        """A ring-fence has units and one channel, and no reservation more units out of one than it has open."""
+        INVARIANT_BROKEN_PROMISE_IS_OPEN: IntegrityViolation._Invariant.ValueType  # 8
+        """A broken promise is one of an open line of a live reservation."""
 
     class Invariant(_Invariant, metaclass=_InvariantEnumTypeWrapper):
         """The invariants."""
@@ -85,6 +93,14 @@ class IntegrityViolation(_message.Message):
     """A stored value cannot be read as what it should be."""
     INVARIANT_LOG_REPLAYS: IntegrityViolation.Invariant.ValueType  # 5
     """The changes in the log add up, and come to what is stored."""
+    INVARIANT_PROMISED_IS_OPEN_UNITS: IntegrityViolation.Invariant.ValueType  # 6
+    """Units pegged to a receipt, backordered at a position and waiting of a SKU equal the open units of live reservations,
+    and no receipt has more units pegged than it brings.
+    """
+    INVARIANT_RING_FENCE_IS_POSSIBLE: IntegrityViolation.Invariant.ValueType  # 7
+    """A ring-fence has units and one channel, and no reservation more units out of one than it has open."""
+    INVARIANT_BROKEN_PROMISE_IS_OPEN: IntegrityViolation.Invariant.ValueType  # 8
+    """A broken promise is one of an open line of a live reservation."""
 
     INVARIANT_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
@@ -133,12 +149,15 @@ class CheckIntegrityResponse(_message.Message):
     VIOLATIONS_COUNT_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
     REPLAY_FIELD_NUMBER: _builtins.int
+    NOT_JUDGED_FIELD_NUMBER: _builtins.int
     positions_checked: _builtins.int
     """Positions looked at."""
     reservations_checked: _builtins.int
     """Live reservations looked at."""
     violations_count: _builtins.int
     """All violations, also those left out below."""
+    not_judged: _builtins.int
+    """Positions, receipts and broken promises that changed too fast to be judged."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntegrityViolation]:
         """The first of them."""
@@ -155,10 +174,11 @@ class CheckIntegrityResponse(_message.Message):
         violations_count: _builtins.int = ...,
         violations: _abc.Iterable[Global___IntegrityViolation] | None = ...,
         replay: Global___ReplaySummary | None = ...,
+        not_judged: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["replay", b"replay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions_checked", b"positions_checked", "replay", b"replay", "reservations_checked", b"reservations_checked", "violations", b"violations", "violations_count", b"violations_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["not_judged", b"not_judged", "positions_checked", b"positions_checked", "replay", b"replay", "reservations_checked", b"reservations_checked", "violations", b"violations", "violations_count", b"violations_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -177,6 +197,8 @@ class ReplaySummary(_message.Message):
     POSITIONS_NOT_COVERED_FIELD_NUMBER: _builtins.int
     RESERVATIONS_COVERED_FIELD_NUMBER: _builtins.int
     RESERVATIONS_NOT_COVERED_FIELD_NUMBER: _builtins.int
+    PROMISES_COVERED_FIELD_NUMBER: _builtins.int
+    PROMISES_NOT_COVERED_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
     """Entries of the change log that were replayed."""
     positions_covered: _builtins.int
@@ -187,6 +209,10 @@ class ReplaySummary(_message.Message):
     """Live reservations that were judged by it."""
     reservations_not_covered: _builtins.int
     """Live reservations that it could not judge."""
+    promises_covered: _builtins.int
+    """Receipts, backorders, holds and broken promises that were judged by it."""
+    promises_not_covered: _builtins.int
+    """Those that it could not judge."""
     def __init__(
         self,
         *,
@@ -195,10 +221,12 @@ class ReplaySummary(_message.Message):
         positions_not_covered: _builtins.int = ...,
         reservations_covered: _builtins.int = ...,
         reservations_not_covered: _builtins.int = ...,
+        promises_covered: _builtins.int = ...,
+        promises_not_covered: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "positions_covered", b"positions_covered", "positions_not_covered", b"positions_not_covered", "reservations_covered", b"reservations_covered", "reservations_not_covered", b"reservations_not_covered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "positions_covered", b"positions_covered", "positions_not_covered", b"positions_not_covered", "promises_covered", b"promises_covered", "promises_not_covered", b"promises_not_covered", "reservations_covered", b"reservations_covered", "reservations_not_covered", b"reservations_not_covered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

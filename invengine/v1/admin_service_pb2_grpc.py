@@ -48,7 +48,8 @@ class AdminServiceServicer:
 
     def CheckIntegrity(self, request, context):
         """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
-        on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
+        on_hand equals what the log says; what is pegged and backordered is what reservations wait for; ring-fences and
+        broken promises are possible ones; and the replica equals Redis. Takes seconds per million positions; harms nobody.
         With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
         with the positions and reservations in Redis: some 15 seconds more per million changes.
         """

@@ -35,7 +35,8 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     CheckIntegrity: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CheckIntegrityRequest, _admin_service_pb2.CheckIntegrityResponse]
     """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
-    on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
+    on_hand equals what the log says; what is pegged and backordered is what reservations wait for; ring-fences and
+    broken promises are possible ones; and the replica equals Redis. Takes seconds per million positions; harms nobody.
     With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
     with the positions and reservations in Redis: some 15 seconds more per million changes.
     """
@@ -47,7 +48,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckIntegrity: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CheckIntegrityRequest, _admin_service_pb2.CheckIntegrityResponse]  # type: ignore[assignment]
     """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
-    on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
+    on_hand equals what the log says; what is pegged and backordered is what reservations wait for; ring-fences and
+    broken promises are possible ones; and the replica equals Redis. Takes seconds per million positions; harms nobody.
     With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
     with the positions and reservations in Redis: some 15 seconds more per million changes.
     """
@@ -62,7 +64,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.CheckIntegrityResponse, _abc.Awaitable[_admin_service_pb2.CheckIntegrityResponse]]:
         """Recomputes what must hold on the live store: per position reserved equals the open units of live reservations, and
-        on_hand equals what the log says; and the replica equals Redis. Takes seconds per million positions; harms nobody.
+        on_hand equals what the log says; what is pegged and backordered is what reservations wait for; ring-fences and
+        broken promises are possible ones; and the replica equals Redis. Takes seconds per million positions; harms nobody.
         With `replay` every change that the log still has is added up too, from nothing, and what that comes to is compared
         with the positions and reservations in Redis: some 15 seconds more per million changes.
         """

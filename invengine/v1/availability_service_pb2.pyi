@@ -95,6 +95,8 @@ class _AvailabilityReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Av
     """Live reservations hold units."""
     AVAILABILITY_REASON_CHANNEL_DISABLED: _AvailabilityReason.ValueType  # 7
     """The channel is switched off."""
+    AVAILABILITY_REASON_RING_FENCE: _AvailabilityReason.ValueType  # 8
+    """Ring-fences keep units for other channels, or this channel may take from its own only."""
 
 class AvailabilityReason(_AvailabilityReason, metaclass=_AvailabilityReasonEnumTypeWrapper):
     """Why a position offers nothing, or less than its units."""
@@ -115,6 +117,8 @@ AVAILABILITY_REASON_RESERVED: AvailabilityReason.ValueType  # 6
 """Live reservations hold units."""
 AVAILABILITY_REASON_CHANNEL_DISABLED: AvailabilityReason.ValueType  # 7
 """The channel is switched off."""
+AVAILABILITY_REASON_RING_FENCE: AvailabilityReason.ValueType  # 8
+"""Ring-fences keep units for other channels, or this channel may take from its own only."""
 Global___AvailabilityReason: _TypeAlias = AvailabilityReason  # noqa: Y015
 
 @_typing.final
@@ -179,6 +183,8 @@ class PositionAvailability(_message.Message):
     RESERVED_FIELD_NUMBER: _builtins.int
     SAFETY_STOCK_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
+    OWN_FENCE_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     available: _builtins.int
@@ -189,6 +195,10 @@ class PositionAvailability(_message.Message):
     """Of these, units set aside by live reservations; expired holds do not count."""
     safety_stock: _builtins.int
     """Units that no channel may sell, by the rules that match."""
+    fenced: _builtins.int
+    """Unreserved units that ring-fences keep for other channels."""
+    own_fence: _builtins.int
+    """Unreserved units that a ring-fence keeps for this channel."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___AvailabilityReason.ValueType]:
         """Why `available` is less than `on_hand`; empty when nothing keeps units back."""
@@ -202,14 +212,44 @@ class PositionAvailability(_message.Message):
         reserved: _builtins.int = ...,
         safety_stock: _builtins.int = ...,
         reasons: _abc.Iterable[Global___AvailabilityReason.ValueType] | None = ...,
+        fenced: _builtins.int = ...,
+        own_fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "location", b"location", "on_hand", b"on_hand", "reasons", b"reasons", "reserved", b"reserved", "safety_stock", b"safety_stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "fenced", b"fenced", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "reasons", b"reasons", "reserved", b"reserved", "safety_stock", b"safety_stock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PositionAvailability: _TypeAlias = PositionAvailability  # noqa: Y015
+
+@_typing.final
+class NextReceipt(_message.Message):
+    """Units that are expected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    quantity: _builtins.int
+    """Units expected then that are promised to nobody yet."""
+    @_builtins.property
+    def date(self) -> _common_pb2.Date:
+        """The day: the receipt's, or the day after today where that is over."""
+
+    def __init__(
+        self,
+        *,
+        date: _common_pb2.Date | None = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextReceipt: _TypeAlias = NextReceipt  # noqa: Y015
 
 @_typing.final
 class GetAvailabilityResponse(_message.Message):
@@ -222,6 +262,7 @@ class GetAvailabilityResponse(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
+    NEXT_RECEIPT_FIELD_NUMBER: _builtins.int
     available: _builtins.int
     """The sum over `positions`."""
     level: Global___Level.ValueType
@@ -236,6 +277,10 @@ class GetAvailabilityResponse(_message.Message):
     def staleness(self) -> _duration_pb2.Duration:
         """The answer may miss changes of at most this age."""
 
+    @_builtins.property
+    def next_receipt(self) -> Global___NextReceipt:
+        """The next units expected at the positions that the channel can use; not set when none are."""
+
     def __init__(
         self,
         *,
@@ -244,10 +289,11 @@ class GetAvailabilityResponse(_message.Message):
         positions: _abc.Iterable[Global___PositionAvailability] | None = ...,
         consistency_token: _builtins.str = ...,
         staleness: _duration_pb2.Duration | None = ...,
+        next_receipt: Global___NextReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_receipt", b"next_receipt", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "level", b"level", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "level", b"level", "next_receipt", b"next_receipt", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,6 +129,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A fault of the server, logged there in full. INTERNAL."""
     ERROR_REASON_LINE_EXISTS: _ErrorReason.ValueType  # 36
     """The line_id of a line to add belongs to a line of the reservation, perhaps a removed one. ALREADY_EXISTS."""
+    ERROR_REASON_RECEIPT_NOT_FOUND: _ErrorReason.ValueType  # 37
+    """No incoming receipt of this id is open for the SKU at the location. NOT_FOUND."""
+    ERROR_REASON_TOO_MANY_PARCELS: _ErrorReason.ValueType  # 38
+    """The stock is there, but in more places than `max_parcels` allows; the refusal says how many parcels it would take.
+    FAILED_PRECONDITION.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -209,6 +215,12 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 35
 """A fault of the server, logged there in full. INTERNAL."""
 ERROR_REASON_LINE_EXISTS: ErrorReason.ValueType  # 36
 """The line_id of a line to add belongs to a line of the reservation, perhaps a removed one. ALREADY_EXISTS."""
+ERROR_REASON_RECEIPT_NOT_FOUND: ErrorReason.ValueType  # 37
+"""No incoming receipt of this id is open for the SKU at the location. NOT_FOUND."""
+ERROR_REASON_TOO_MANY_PARCELS: ErrorReason.ValueType  # 38
+"""The stock is there, but in more places than `max_parcels` allows; the refusal says how many parcels it would take.
+FAILED_PRECONDITION.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -274,6 +286,36 @@ class Destination(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Destination: _TypeAlias = Destination  # noqa: Y015
+
+@_typing.final
+class Date(_message.Message):
+    """A local day, as in google.type.Date; all three parts are set. From 1970-01-02 on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    YEAR_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    year: _builtins.int
+    """1970 to 9999."""
+    month: _builtins.int
+    """1 to 12."""
+    day: _builtins.int
+    """1 to 31."""
+    def __init__(
+        self,
+        *,
+        year: _builtins.int = ...,
+        month: _builtins.int = ...,
+        day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "month", b"month", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Date: _TypeAlias = Date  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):
@@ -344,6 +386,7 @@ class ShortLine(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    NEXT_DATE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line of the request."""
     sku: _builtins.str
@@ -354,6 +397,12 @@ class ShortLine(_message.Message):
     """Units asked for."""
     available: _builtins.int
     """Units that this line could have had."""
+    @_builtins.property
+    def next_date(self) -> Global___Date:
+        """The day by which incoming receipts at the line's locations make up what is missing, as far as they are promised to
+        nobody yet; not set where they never do.
+        """
+
     def __init__(
         self,
         *,
@@ -362,10 +411,11 @@ class ShortLine(_message.Message):
         location: _builtins.str = ...,
         wanted: _builtins.int = ...,
         available: _builtins.int = ...,
+        next_date: Global___Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "line_id", b"line_id", "location", b"location", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "line_id", b"line_id", "location", b"location", "next_date", b"next_date", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -134,6 +134,9 @@ class ReservationLine(_message.Message):
     FULFILMENT_FIELD_NUMBER: _builtins.int
     DESTINATION_FIELD_NUMBER: _builtins.int
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
+    ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
+    NEXT_DATE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """As in the request."""
     sku: _builtins.str
@@ -144,6 +147,8 @@ class ReservationLine(_message.Message):
     """Units asked for and not taken: 0 except with BEST_EFFORT."""
     fulfilment: _common_pb2.Fulfilment.ValueType
     """How the customer gets them."""
+    allow_backorder: _builtins.bool
+    """The line may wait for stock that is not there yet, as in the request."""
     @_builtins.property
     def destination(self) -> _common_pb2.Destination:
         """Where they go, as in the request."""
@@ -151,6 +156,14 @@ class ReservationLine(_message.Message):
     @_builtins.property
     def allocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Allocation]:
         """Where the units are."""
+
+    @_builtins.property
+    def needed_by(self) -> _common_pb2.Date:
+        """The day by which it is needed, as in the request; not set: any day will do."""
+
+    @_builtins.property
+    def next_date(self) -> _common_pb2.Date:
+        """For a line with a `short_quantity`, in the answer that made it short only: as in ShortLine."""
 
     def __init__(
         self,
@@ -162,10 +175,13 @@ class ReservationLine(_message.Message):
         fulfilment: _common_pb2.Fulfilment.ValueType = ...,
         destination: _common_pb2.Destination | None = ...,
         allocations: _abc.Iterable[Global___Allocation] | None = ...,
+        allow_backorder: _builtins.bool = ...,
+        needed_by: _common_pb2.Date | None = ...,
+        next_date: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by", "next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "destination", b"destination", "fulfilment", b"fulfilment", "line_id", b"line_id", "quantity", b"quantity", "short_quantity", b"short_quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "short_quantity", b"short_quantity", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,6 +197,11 @@ class Allocation(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     FULFILLED_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
+    RECEIPT_ID_FIELD_NUMBER: _builtins.int
+    DUE_DATE_FIELD_NUMBER: _builtins.int
+    BACKORDERED_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
+    FENCE_CHANNEL_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     quantity: _builtins.int
@@ -189,6 +210,22 @@ class Allocation(_message.Message):
     """Of these, units that left the location."""
     released: _builtins.int
     """Of these, units given back or expired. An amendment of the line starts anew: `quantity` is then without them."""
+    receipt_id: _builtins.str
+    """Pegged to this incoming receipt: the units are not on hand yet. Empty for units on hand, and for backorders. Units
+    that arrive are moved to an allocation on hand.
+    """
+    backordered: _builtins.bool
+    """Units that no receipt is known for: taken on the SKU's backorder allowance, or left over when a receipt was
+    shortened or cancelled. They get the next units that come in, oldest first.
+    """
+    fenced: _builtins.int
+    """Of the open units, those that came out of the ring-fence of `fence_channel`."""
+    fence_channel: _builtins.str
+    """Whose ring-fence; empty when `fenced` is 0."""
+    @_builtins.property
+    def due_date(self) -> _common_pb2.Date:
+        """The day by which a pegged allocation was promised: the line's `needed_by`, or the receipt's day when it was pegged."""
+
     def __init__(
         self,
         *,
@@ -196,10 +233,15 @@ class Allocation(_message.Message):
         quantity: _builtins.int = ...,
         fulfilled: _builtins.int = ...,
         released: _builtins.int = ...,
+        receipt_id: _builtins.str = ...,
+        due_date: _common_pb2.Date | None = ...,
+        backordered: _builtins.bool = ...,
+        fenced: _builtins.int = ...,
+        fence_channel: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_date", b"due_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fulfilled", b"fulfilled", "location", b"location", "quantity", b"quantity", "released", b"released"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "due_date", b"due_date", "fence_channel", b"fence_channel", "fenced", b"fenced", "fulfilled", b"fulfilled", "location", b"location", "quantity", b"quantity", "receipt_id", b"receipt_id", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,6 +261,8 @@ class ReservationLineRequest(_message.Message):
     FULFILMENT_FIELD_NUMBER: _builtins.int
     DESTINATION_FIELD_NUMBER: _builtins.int
     ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """1 to 64 bytes, unique in the request; empty: its place in the request, counted from 1."""
     sku: _builtins.str
@@ -233,9 +277,19 @@ class ReservationLineRequest(_message.Message):
     """How the customer gets the units; only locations that can do so are used."""
     allow_split: _builtins.bool
     """The units may come from several locations."""
+    allow_backorder: _builtins.bool
+    """What is not on hand may come from the future: from open incoming receipts, the earliest day first, and beyond them
+    as a backorder, as far as the network allows that for the SKU and the channel.
+    """
     @_builtins.property
     def destination(self) -> _common_pb2.Destination:
         """Where the line goes. `destination.location` is required for FULFILMENT_SHIP_TO_STORE."""
+
+    @_builtins.property
+    def needed_by(self) -> _common_pb2.Date:
+        """Only receipts expected by this day are pegged to; no backorder then, since it has no day. Only with
+        `allow_backorder`. Left out: any day.
+        """
 
     def __init__(
         self,
@@ -248,10 +302,12 @@ class ReservationLineRequest(_message.Message):
         fulfilment: _common_pb2.Fulfilment.ValueType = ...,
         destination: _common_pb2.Destination | None = ...,
         allow_split: _builtins.bool = ...,
+        allow_backorder: _builtins.bool = ...,
+        needed_by: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "destination", b"destination", "fulfilment", b"fulfilment", "group", b"group", "line_id", b"line_id", "location", b"location", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "destination", b"destination", "fulfilment", b"fulfilment", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -295,6 +351,7 @@ class CreateReservationRequest(_message.Message):
     CUSTOMER_REF_FIELD_NUMBER: _builtins.int
     ORDER_REF_FIELD_NUMBER: _builtins.int
     CART_REF_FIELD_NUMBER: _builtins.int
+    MAX_PARCELS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. 1 to 64 bytes, a UUID for example."""
     reservation_id: _builtins.str
@@ -309,6 +366,13 @@ class CreateReservationRequest(_message.Message):
     """Reference for the order."""
     cart_ref: _builtins.str
     """Reference for the cart."""
+    max_parcels: _builtins.int
+    """The most locations that the lines to be shipped may come from together, 1 to 200; left out: any number. Lines that
+    are picked up count for nothing. The fewest locations that have everything on hand are chosen, of equally few those
+    of the best priority; locations where lines must wait only if there are none. When no choice of so few locations
+    covers the lines: TOO_MANY_PARCELS; with BEST_EFFORT the lines get the most that so few locations have. The search
+    for the best choice is cut short for very large baskets; then one is taken that will do, and may be missed.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLineRequest]:
         """Required. 1 to 200 lines; demand of several lines on one position is summed."""
@@ -329,10 +393,11 @@ class CreateReservationRequest(_message.Message):
         customer_ref: _builtins.str = ...,
         order_ref: _builtins.str = ...,
         cart_ref: _builtins.str = ...,
+        max_parcels: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time_to_live", b"time_to_live"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "customer_ref", b"customer_ref", "lines", b"lines", "order_ref", b"order_ref", "policy", b"policy", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "customer_ref", b"customer_ref", "lines", b"lines", "max_parcels", b"max_parcels", "order_ref", b"order_ref", "policy", b"policy", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -923,6 +988,8 @@ class LineAmendment(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """Required. The line."""
     quantity: _builtins.int
@@ -939,6 +1006,14 @@ class LineAmendment(_message.Message):
     """
     allow_split: _builtins.bool
     """The additional units may come from several locations."""
+    allow_backorder: _builtins.bool
+    """Additional units that are not on hand may come from the future, as in a new reservation; what the line was
+    reserved with does not matter here.
+    """
+    @_builtins.property
+    def needed_by(self) -> _common_pb2.Date:
+        """For the additional units, as in a new reservation. Only with `allow_backorder`."""
+
     def __init__(
         self,
         *,
@@ -947,10 +1022,12 @@ class LineAmendment(_message.Message):
         location: _builtins.str = ...,
         group: _builtins.str = ...,
         allow_split: _builtins.bool = ...,
+        allow_backorder: _builtins.bool = ...,
+        needed_by: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needed_by", b"needed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by", "quantity", b"quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1048,6 +1125,8 @@ class LineRebinding(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
+    ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
+    NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line; empty: every line that has open units. Then it is the only element."""
     location: _builtins.str
@@ -1058,6 +1137,14 @@ class LineRebinding(_message.Message):
     """To members of this group, by priority. With neither: to the locations of the channel, by priority."""
     allow_split: _builtins.bool
     """The units may go to several locations."""
+    allow_backorder: _builtins.bool
+    """What is not on hand there may come from the future, as in a new reservation; what the line was reserved with does
+    not matter here.
+    """
+    @_builtins.property
+    def needed_by(self) -> _common_pb2.Date:
+        """As in a new reservation. Only with `allow_backorder`."""
+
     def __init__(
         self,
         *,
@@ -1065,10 +1152,12 @@ class LineRebinding(_message.Message):
         location: _builtins.str = ...,
         group: _builtins.str = ...,
         allow_split: _builtins.bool = ...,
+        allow_backorder: _builtins.bool = ...,
+        needed_by: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needed_by", b"needed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from invengine.v1 import common_pb2 as _common_pb2
+from invengine.v1 import incoming_service_pb2 as _incoming_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -39,7 +40,9 @@ class Movement(_message.Message):
         KIND_RECEIPT: Movement._Kind.ValueType  # 1
         """Units arrived: on_hand rises by `quantity`."""
         KIND_SALE: Movement._Kind.ValueType  # 2
-        """Units were sold without a reservation: on_hand falls. Never takes reserved units: INSUFFICIENT_STOCK."""
+        """Units were sold without a reservation: on_hand falls, and so does the ring-fence of `channel`, as far as it goes.
+        Never takes units that are reserved or ring-fenced for others: INSUFFICIENT_STOCK.
+        """
         KIND_ADJUSTMENT: Movement._Kind.ValueType  # 3
         """on_hand changes by `quantity`, negative for a loss; `reason` is required. May leave less than is reserved."""
         KIND_COUNT: Movement._Kind.ValueType  # 4
@@ -48,6 +51,10 @@ class Movement(_message.Message):
         """
         KIND_RETURN: Movement._Kind.ValueType  # 5
         """Sold units came back in sellable condition: on_hand rises."""
+        KIND_RING_FENCE: Movement._Kind.ValueType  # 6
+        """The ring-fence of `channel` grows by `quantity` units of the common pool, or with a negative quantity gives units
+        back to it. on_hand stays. More than the pool has, or than the ring-fence holds: INSUFFICIENT_STOCK.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """The kinds of movement."""
@@ -57,7 +64,9 @@ class Movement(_message.Message):
     KIND_RECEIPT: Movement.Kind.ValueType  # 1
     """Units arrived: on_hand rises by `quantity`."""
     KIND_SALE: Movement.Kind.ValueType  # 2
-    """Units were sold without a reservation: on_hand falls. Never takes reserved units: INSUFFICIENT_STOCK."""
+    """Units were sold without a reservation: on_hand falls, and so does the ring-fence of `channel`, as far as it goes.
+    Never takes units that are reserved or ring-fenced for others: INSUFFICIENT_STOCK.
+    """
     KIND_ADJUSTMENT: Movement.Kind.ValueType  # 3
     """on_hand changes by `quantity`, negative for a loss; `reason` is required. May leave less than is reserved."""
     KIND_COUNT: Movement.Kind.ValueType  # 4
@@ -66,6 +75,10 @@ class Movement(_message.Message):
     """
     KIND_RETURN: Movement.Kind.ValueType  # 5
     """Sold units came back in sellable condition: on_hand rises."""
+    KIND_RING_FENCE: Movement.Kind.ValueType  # 6
+    """The ring-fence of `channel` grows by `quantity` units of the common pool, or with a negative quantity gives units
+    back to it. on_hand stays. More than the pool has, or than the ring-fence holds: INSUFFICIENT_STOCK.
+    """
 
     SOURCE_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
@@ -77,6 +90,7 @@ class Movement(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. Who reports it: a till, an ERP, a warehouse system. 1 to 64 bytes."""
     event_id: _builtins.str
@@ -95,6 +109,8 @@ class Movement(_message.Message):
     """The document behind it (order, delivery note), up to 64 bytes, or empty."""
     expected_revision: _builtins.int
     """Only if the position still has this revision (0: only if it does not exist yet), else REFUSED: REVISION_MISMATCH."""
+    channel: _builtins.str
+    """The channel: required for a ring-fence, allowed for a sale."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, to the millisecond (finer parts are cut off); left out: now. At most 5 minutes in the future."""
@@ -112,10 +128,11 @@ class Movement(_message.Message):
         reason: _builtins.str = ...,
         reference: _builtins.str = ...,
         expected_revision: _builtins.int | None = ...,
+        channel: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "event_id", b"event_id", "expected_revision", b"expected_revision", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "sku", b"sku", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "event_id", b"event_id", "expected_revision", b"expected_revision", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "sku", b"sku", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
@@ -293,6 +310,9 @@ class Position(_message.Message):
     SAFETY_STOCK_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     SHORTFALL_FIELD_NUMBER: _builtins.int
+    RING_FENCES_FIELD_NUMBER: _builtins.int
+    BACKORDERED_FIELD_NUMBER: _builtins.int
+    INCOMING_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """The SKU."""
     location: _builtins.str
@@ -307,6 +327,16 @@ class Position(_message.Message):
     """Rises with every change of this position; may be handed to the next write."""
     shortfall: _builtins.int
     """Units reserved beyond on_hand; 0 normally."""
+    backordered: _builtins.int
+    """Units promised that no receipt is known for; they get the next units that come in."""
+    @_builtins.property
+    def ring_fences(self) -> _containers.RepeatedCompositeFieldContainer[Global___RingFence]:
+        """Unreserved units that are kept for one channel each, by channel."""
+
+    @_builtins.property
+    def incoming(self) -> _containers.RepeatedCompositeFieldContainer[_incoming_service_pb2.Receipt]:
+        """What is expected here, by day."""
+
     def __init__(
         self,
         *,
@@ -317,14 +347,43 @@ class Position(_message.Message):
         safety_stock: _builtins.int = ...,
         revision: _builtins.int = ...,
         shortfall: _builtins.int = ...,
+        ring_fences: _abc.Iterable[Global___RingFence] | None = ...,
+        backordered: _builtins.int = ...,
+        incoming: _abc.Iterable[_incoming_service_pb2.Receipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "on_hand", b"on_hand", "reserved", b"reserved", "revision", b"revision", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "incoming", b"incoming", "location", b"location", "on_hand", b"on_hand", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Position: _TypeAlias = Position  # noqa: Y015
+
+@_typing.final
+class RingFence(_message.Message):
+    """Units of a position that are kept for one channel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """The channel."""
+    quantity: _builtins.int
+    """Units that it has left."""
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "quantity", b"quantity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RingFence: _TypeAlias = RingFence  # noqa: Y015
 
 @_typing.final
 class GetPositionResponse(_message.Message):
@@ -416,8 +475,9 @@ class LedgerEntry(_message.Message):
     location: _builtins.str
     """The location."""
     kind: _builtins.str
-    """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN) or a reservation step (RESERVE,
-    RELEASE, FULFIL, AMEND, REBIND, EXPIRE).
+    """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE), a reservation step
+    (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), RECEIVE (of incoming units) or COVER (backordered units
+    became reserved ones).
     """
     actor: _builtins.str
     """Who: the source of the movement, or the channel."""

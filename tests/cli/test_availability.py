@@ -27,9 +27,8 @@ def test_json_is_proto_json_with_numbers(invengine: CommandLine) -> None:
     answer = invengine.json("availability", "av-json", "--channel", "web", "--fresh", "latest")
     assert answer["available"] == 2
     assert answer["level"] == "LEVEL_LOW"
-    assert answer["positions"] == [
-        {"location": "WH1", "available": 2, "onHand": 2, "reserved": 0, "safetyStock": 0, "reasons": []}
-    ]
+    numbers = {"available": 2, "onHand": 2, "reserved": 0, "safetyStock": 0, "fenced": 0, "ownFence": 0}
+    assert answer["positions"] == [{"location": "WH1", **numbers, "reasons": []}]
     parsed = json_format.ParseDict(answer, availability_service_pb2.GetAvailabilityResponse())
     assert parsed.positions[0].on_hand == 2
 
@@ -83,3 +82,19 @@ def test_what_does_not_exist_ends_with_3(invengine: CommandLine) -> None:
 
 def test_a_channel_must_be_named(invengine: CommandLine) -> None:
     assert "INVENGINE_CHANNEL" in invengine.run("availability", "x", exit_code=2).stderr
+
+
+def test_ring_fences_and_what_is_expected_are_shown_where_there_are_any(invengine: CommandLine) -> None:
+    stock(invengine, "av-fence", ST1=5)
+    invengine.run("stock", "post", "RING_FENCE", "av-fence", "ST1", "2", "--channel", "till")
+    invengine.run("incoming", "set", "po-1", "av-fence", "ST2", "40", "2099-12-24")
+    web = invengine.run("availability", "av-fence", "--channel", "web")
+    assert [line.split() for line in web.stdout.splitlines()] == [
+        ["location", "available", "on_hand", "reserved", "safety_stock", "fenced", "reasons"],
+        ["ST1", "3", "5", "0", "0", "2", "RING_FENCE"],
+        ["total", "3", "5", "0", "0", "2", "IN_STOCK"],
+    ]
+    assert web.stderr == "Expected next: 40 on 2099-12-24.\n"
+    till = invengine.run("availability", "av-fence", "--channel", "till").stdout.splitlines()
+    assert till[0].split() == ["location", "available", "on_hand", "reserved", "safety_stock", "own_fence", "reasons"]
+    assert till[1].split() == ["ST1", "5", "5", "0", "0", "2"]

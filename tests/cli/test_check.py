@@ -26,8 +26,10 @@ def test_the_log_is_replayed_when_asked(invengine: CommandLine) -> None:
     assert min(replay["entries"], replay["positionsCovered"], replay["reservationsCovered"]) >= 1
     assert (replay["positionsNotCovered"], replay["reservationsNotCovered"]) == (0, 0)
     positions, reservations = replay["positionsCovered"], replay["reservationsCovered"]
+    promises = replay["promisesCovered"]
     assert said[-1] == (
         f"{replay['entries']} log entries replayed: they cover {positions} of {positions} positions and "
-        f"{reservations} of {reservations} live reservations."
+        f"{reservations} of {reservations} live reservations, {promises} of {promises} receipts, backorders, holds "
+        "and broken promises."
     )
     assert "replay" not in invengine.json("check")

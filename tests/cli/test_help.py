@@ -38,7 +38,8 @@ def test_the_commands_are_these() -> None:
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"stock {name}" for name in ("import", "post", "show", "history")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),
-        *(f"reservation {name}" for name in ("amend", "rebind", "hand-over")),
+        *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
+        *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),
     }
 
 

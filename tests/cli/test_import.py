@@ -61,12 +61,12 @@ def test_bad_rows_are_named_and_nothing_is_posted(invengine: CommandLine, tmp_pa
     assert refused.stderr.splitlines() == [
         "row 2, column quantity: 'x' is not a whole number of units",
         "row 3, column sku: an id has no space at its ends",
-        "row 4, column kind: 'GIFT' is none of RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN",
+        "row 4, column kind: 'GIFT' is none of RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE",
         "row 5, column reason: an adjustment needs a reason",
         "row 6: 2 columns, the header has 5",
         "row 7, column quantity: 0 is outside 1 to 9007199254740991",
         "row 8, column quantity: 9007199254740992 is outside 0 to 9007199254740991",
-        "row 9, column quantity: an adjustment by 0 changes nothing",
+        "row 9, column quantity: ADJUSTMENT by 0 changes nothing",
         "Nothing was posted: 8 bad rows. Correct them, or post the others with --skip-bad.",
     ]
     invengine.run("stock", "show", "im-good", "WH1", exit_code=3)
@@ -122,3 +122,27 @@ def test_the_files_of_the_sample_retailer_are_understood(invengine: CommandLine,
     network, stock = make_retailer(skus=10, locations=6).write(tmp_path)
     assert "No faults" in invengine.run("network", "check", str(network)).stdout
     assert invengine.json("stock", "import", str(stock), "--dry-run")["bad"] == []
+
+
+def test_ring_fences_are_imported_with_their_channel(invengine: CommandLine, tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        "sku,location,quantity,kind,channel\nim-f,ST1,5,RECEIPT,\nim-f,ST1,3,RING_FENCE,till\nim-f,ST1,-1,RING_FENCE,till\n"
+        "im-f,ST1,1,SALE,till\n",
+    )
+    assert invengine.json("stock", "import", file)["results"]["APPLIED"] == 4
+    position = invengine.json("stock", "show", "im-f", "ST1")["position"]
+    assert (position["onHand"], position["ringFences"]) == (4, [{"channel": "till", "quantity": 1}])
+    bad = write(
+        tmp_path,
+        "sku,location,quantity,kind,channel\nim-f,ST1,3,RING_FENCE,\nim-f,ST1,0,RING_FENCE,till\nim-f,ST1,5,RECEIPT,till\n"
+        "im-f,ST1,1,SALE, till\n",
+        "bad.csv",
+    )
+    refused = invengine.run("stock", "import", bad, exit_code=2)
+    assert refused.stderr.splitlines()[:4] == [
+        "row 2, column channel: RING_FENCE needs a channel",
+        "row 3, column quantity: RING_FENCE by 0 changes nothing",
+        "row 4, column channel: a channel does not go with RECEIPT",
+        "row 5, column channel: an id has no space at its ends",
+    ]

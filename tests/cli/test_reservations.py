@@ -1,8 +1,11 @@
 """invengine reserve, and the commands of one reservation."""
 
 import json
+from typing import Any
 
 from tests.cli.servers import CommandLine
+
+ON_HAND = {"receiptId": "", "backordered": False, "fenced": 0, "fenceChannel": ""}
 
 
 def stock(invengine: CommandLine, sku: str, **units: int) -> None:
@@ -16,7 +19,8 @@ def test_a_hold_goes_from_channel_to_channel_until_it_is_fulfilled(invengine: Co
         "reserve", "re-a", "2@ST1", "--channel", "web", "--hold-seconds", "60", "--customer", "ann", "--cart", "c-1"
     )["reservation"]
     assert (held["state"], held["customerRef"], held["cartRef"]) == ("STATE_HELD", "ann", "c-1")
-    assert held["lines"][0]["allocations"] == [{"location": "ST1", "quantity": 2, "fulfilled": 0, "released": 0}]
+    (line,) = held["lines"]
+    assert line["allocations"] == [{"location": "ST1", "quantity": 2, "fulfilled": 0, "released": 0, **ON_HAND}]
     name = held["reservationId"]
     extended = invengine.json("reservation", "extend", name, "--channel", "web", "--hold-seconds", "600")["reservation"]
     assert extended["expireTime"] > held["expireTime"]
@@ -73,7 +77,7 @@ def test_units_of_a_line_are_released_and_fulfilled_in_parts(invengine: CommandL
     invengine.run("reservation", "confirm", "re-part-1", "--channel", "web")
     invengine.run("reservation", "fulfil", "re-part-1", "--channel", "web", "--line", "1=2@WH1")
     line = invengine.json("reservation", "show", "re-part-1", "--channel", "web")["reservation"]["lines"][0]
-    assert line["allocations"] == [{"location": "WH1", "quantity": 6, "fulfilled": 2, "released": 1}]
+    assert line["allocations"] == [{"location": "WH1", "quantity": 6, "fulfilled": 2, "released": 1, **ON_HAND}]
     exceeded = invengine.run("reservation", "fulfil", "re-part-1", "--channel", "web", "--line", "1=9", exit_code=4)
     assert "has 3 units open, not 9" in exceeded.stderr
     unknown = invengine.run("reservation", "release", "re-part-1", "--channel", "web", "--line", "7", exit_code=3)
@@ -177,3 +181,58 @@ def test_a_reservation_goes_to_another_channel_and_customer(invengine: CommandLi
     assert "Name who gets it" in invengine.run(*hand_over, exit_code=2).stderr
     invengine.run(*hand_over, "--to-channel", "nobody", exit_code=3)
     invengine.run(*hand_over, "--to-channel", "closed", exit_code=4)
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split(maxsplit=6) for line in text.splitlines()[1:]]
+
+
+def test_a_line_waits_for_what_is_expected(invengine: CommandLine) -> None:
+    stock(invengine, "re-wait", WH1=2)
+    invengine.run("incoming", "set", "po-1", "re-wait", "WH1", "4", "2099-12-24")
+    reserve = ("reserve", "re-wait", "5", "--channel", "web")
+    short = invengine.run(*reserve, exit_code=4)
+    assert short.stderr.startswith(
+        "5 re-wait wanted at all its locations, 2 available to sell, the rest expected by 2099-12-24\n"
+    )
+    early = invengine.run(*reserve, "--allow-backorder", "--needed-by", "2099-12-23", exit_code=4)
+    assert "2 available to sell, the rest expected by 2099-12-24" in early.stderr
+    best = invengine.run(*reserve, "--best-effort", "--request-id", "re-wait-best")
+    assert rows(best.stdout)[-1] == ["1", "re-wait", "(short)", "3", "0", "0", "expected by 2099-12-24"]
+    name = invengine.json(*reserve, "--best-effort", "--request-id", "re-wait-best")["reservation"]["reservationId"]
+    invengine.run("reservation", "release", name, "--channel", "web")
+    waits = invengine.run(*reserve, "--allow-backorder", "--reservation-id", "re-wait-1")
+    assert rows(waits.stdout) == [
+        ["line", "sku", "location", "quantity", "fulfilled", "released", "rests on"],
+        ["1", "re-wait", "WH1", "2", "0", "0"],
+        ["1", "re-wait", "WH1", "3", "0", "0", "receipt po-1, due 2099-12-24"],
+    ]
+    more = invengine.json("reservation", "amend", "re-wait-1", "--channel", "web", "--line", "1=6", "--allow-backorder")
+    assert receipts(more) == ["", "po-1", "po-1"] or receipts(more) == ["", "po-1"]
+    assert "goes with --allow-backorder" in invengine.run(*reserve, "--needed-by", "2099-12-24", exit_code=2).stderr
+    bad = invengine.run(*reserve, "--allow-backorder", "--needed-by", "Christmas", exit_code=2)
+    assert "--needed-by: 'Christmas' is not a day such as 2026-12-24" in bad.stderr
+
+
+def receipts(answer: dict[str, Any]) -> list[str]:
+    return [allocation["receiptId"] for line in answer["reservation"]["lines"] for allocation in line["allocations"]]
+
+
+def test_a_reservation_in_few_parcels(invengine: CommandLine) -> None:
+    stock(invengine, "re-few", WH1=2, ST1=3)
+    reserve = ("reserve", "re-few", "5", "--channel", "web", "--allow-split")
+    refused = invengine.run(*reserve, "--max-parcels", "1", exit_code=4)
+    assert refused.stderr == (
+        "The lines would come from 2 locations, at most 1 are allowed\n"
+        "Allow more with --max-parcels, or take what so few have with --best-effort.\n"
+    )
+    taken = invengine.json(*reserve, "--max-parcels", "1", "--best-effort")["reservation"]["lines"][0]
+    assert [(a["location"], a["quantity"]) for a in taken["allocations"]] == [("ST1", 3)]
+    invengine.run(*reserve, "--max-parcels", "0", exit_code=2)
+
+
+def test_units_out_of_a_ring_fence_are_shown(invengine: CommandLine) -> None:
+    stock(invengine, "re-fence", ST1=4)
+    invengine.run("stock", "post", "RING_FENCE", "re-fence", "ST1", "3", "--channel", "till")
+    shown = invengine.run("reserve", "re-fence", "4", "--channel", "till")
+    assert rows(shown.stdout)[1] == ["1", "re-fence", "ST1", "4", "0", "0", "ring-fence till: 3"]

@@ -55,10 +55,37 @@ def test_a_position_is_shown(invengine: CommandLine) -> None:
         line.split()
         for line in invengine.run("stock", "show", "st-show", "ST2", "--fresh", "latest").stdout.splitlines()
     ]
-    assert lines[0] == ["sku", "location", "on_hand", "reserved", "safety_stock", "shortfall", "revision"]
-    assert lines[1][:6] == ["st-show", "ST2", "5", "0", "1", "0"]
+    columns = ["sku", "location", "on_hand", "reserved", "safety_stock", "shortfall", "backordered", "revision"]
+    assert lines[0] == columns
+    assert lines[1][:7] == ["st-show", "ST2", "5", "0", "1", "0", "0"]
+    assert len(lines) == 2
     invengine.run("stock", "show", "st-show", "WH1", exit_code=3)
     invengine.run("stock", "show", "st-show", "MARS", exit_code=3)
+
+
+def test_a_position_shows_ring_fences_and_what_is_expected(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "RECEIPT", "st-f", "ST1", "5")
+    posted = invengine.run("stock", "post", "ring_fence", "st-f", "ST1", "3", "--channel", "till")
+    assert posted.stdout.splitlines()[1].split()[:5] == ["APPLIED", "st-f", "ST1", "5", "0"]
+    invengine.run("stock", "post", "RING_FENCE", "st-f", "ST1", "-1", "--channel", "till")
+    invengine.run("incoming", "set", "po-1", "st-f", "ST1", "7", "2099-12-24")
+    lines = [line.split() for line in invengine.run("stock", "show", "st-f", "ST1").stdout.splitlines()]
+    assert lines[2:5] == [[], ["ring_fence", "quantity"], ["till", "2"]]
+    assert lines[7][:6] == ["po-1", "st-f", "ST1", "2099-12-24", "7", "0"]
+    nobody = invengine.run("stock", "post", "RING_FENCE", "st-f", "ST1", "1", exit_code=2)
+    assert "Name the channel" in nobody.stderr
+    more = invengine.run("stock", "post", "RING_FENCE", "st-f", "ST1", "9", "--channel", "web", exit_code=4)
+    assert "9 st-f wanted at ST1, 3 available" in more.stderr
+
+
+def test_a_sale_may_say_whose_it_is(invengine: CommandLine) -> None:
+    """The channel of the environment is nothing to other kinds."""
+    invengine.run("stock", "post", "RECEIPT", "st-w", "ST1", "5", "--channel", "till")
+    invengine.run("stock", "post", "RING_FENCE", "st-w", "ST1", "5", "--channel", "till")
+    invengine.run("stock", "post", "SALE", "st-w", "ST1", "1", exit_code=4)
+    invengine.run("stock", "post", "SALE", "st-w", "ST1", "1", "--channel", "till")
+    fences = invengine.json("stock", "show", "st-w", "ST1")["position"]["ringFences"]
+    assert fences == [{"channel": "till", "quantity": 4}]
 
 
 def test_history_explains_every_number(invengine: CommandLine) -> None:

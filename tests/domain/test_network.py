@@ -171,6 +171,25 @@ def test_the_largest_of_the_rules_that_match_counts() -> None:
     assert network.channel_safety == {"till": (0, 1250)}
 
 
+def test_a_channel_borrows_unless_the_document_says_otherwise() -> None:
+    document = DOCUMENT.replace("till: {groups: [stores]}", "till: {groups: [stores], borrow: false}")
+    network = Network.parse(document)
+    assert {name: channel.borrows for name, channel in network.channels.items()} == {
+        "web": True,
+        "till": False,
+        "off": True,
+    }
+
+
+def test_the_rule_for_backorders_that_names_the_channel_wins() -> None:
+    rules = (
+        "{sku: LAMP, units: 5}, {sku: LAMP, channel: web, units: 2}, {sku: RUG, channel: web, units: 9007199254740991}"
+    )
+    network = Network.parse(f"{DOCUMENT}backorders: [{rules}]\n")
+    asked = [(channel, sku) for sku in ("LAMP", "RUG", "NEW") for channel in ("web", "till")]
+    assert [network.backorder_units(*pair) for pair in asked] == [2, 5, 2**53 - 1, 0, 0, 0]
+
+
 def test_a_repeated_question_is_answered_by_the_very_same_answer() -> None:
     """The hot path of reservations rests on it: usable and candidates of a known question cost one look-up each."""
     network = Network.parse(DOCUMENT + RULES)
@@ -311,6 +330,19 @@ def test_a_change_is_told_by_path_before_and_after() -> None:
     }
 
 
+def test_changes_of_borrowing_and_backorders_are_told() -> None:
+    before = DOCUMENT + "backorders: [{sku: LAMP, units: 5}, {sku: LAMP, channel: web, units: 2}]"
+    after = DOCUMENT.replace("off: {", "off: {borrow: false, ")
+    after += "backorders: [{sku: LAMP, units: 6}, {sku: RUG, channel: web, units: 3}]"
+    changes = diff(Network.parse(before), Network.parse(after))
+    assert [(change.path, change.before_json, change.after_json) for change in changes] == [
+        ("backorders.sku.LAMP.units", "5", "6"),
+        ("backorders.sku_channel.LAMP", '{"web": {"units": 2}}', ""),
+        ("backorders.sku_channel.RUG", "", '{"web": {"units": 3}}'),
+        ("channels.off.borrow", "true", "false"),
+    ]
+
+
 def test_the_same_meaning_in_other_words_is_no_change() -> None:
     rewritten = "# the same\n" + DOCUMENT.replace("[WEST, DC, EAST, SHUT]", "[DC, EAST, WEST, SHUT]").replace(
         "FAR: {priority: 1}", "FAR: {priority: 1, enabled: yes, kind: warehouse, time_zone: UTC}"
@@ -325,6 +357,7 @@ def document_of(priorities: dict[str, int], skus: dict[str, int]) -> Network:
     plain = {
         "locations": {name: {"priority": priority} for name, priority in priorities.items()},
         "safety_stock": [{"sku": sku, "units": units} for sku, units in skus.items()],
+        "backorders": [{"sku": sku, "units": units + 1} for sku, units in skus.items()],
     }
     return Network.parse(json.dumps(plain))
 

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 
 from invengine.domain import network_yaml
 from invengine.domain.network import LocationKind, Network
-from invengine.domain.network_document import ChannelDocument, LocationDocument, SafetyRuleDocument
+from invengine.domain.network_document import (
+    BackorderRuleDocument,
+    ChannelDocument,
+    LocationDocument,
+    SafetyRuleDocument,
+)
 from invengine.domain.orders import Fulfilment
 from invengine.errors import NetworkFault, NetworkInvalid
 
@@ -67,6 +72,10 @@ def rule(entry: str) -> str:
     )
 
 
+def backorder(entry: str) -> str:
+    return f"locations: {{A: {{}}}}\ngroups: {{g: [A]}}\nchannels: {{web: {{groups: [g]}}}}\nbackorders:\n  - {entry}\n"
+
+
 def test_the_example_that_planners_read_is_a_network() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "network.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
@@ -74,7 +83,7 @@ def test_the_example_that_planners_read_is_a_network() -> None:
     network = Network.parse(examples[0])
     assert network.usable("web", fulfilment=Fulfilment.SHIP) == ("LON1", "SOHO")
     assert network.locations["YORK"].fulfilments == {Fulfilment.PICKUP}
-    for model in (LocationDocument, ChannelDocument, SafetyRuleDocument):
+    for model in (LocationDocument, ChannelDocument, SafetyRuleDocument, BackorderRuleDocument):
         for field in model.model_fields:
             assert f"`{field}" in guide, f"{field} is not described"
 
@@ -239,12 +248,27 @@ def test_both_of_the_yaml_parsers_will_do(loader: Any, monkeypatch: pytest.Monke
         (rule("{location: Q, units: 1}"), "safety_stock[0].location", "location 'Q' is not in the document"),
         (rule("{channel: Q, units: 1}"), "safety_stock[0].channel", "channel 'Q' is not in the document"),
         (rule("lamp"), "safety_stock[0]", "a mapping is wanted, 'lamp' found"),
+        (channel("borrow: maybe"), "channels.web.borrow", "'maybe' is neither true nor false"),
+        (channel("borow: no"), "channels.web.borow", "not a known field; borrow is meant?"),
+        (backorder("{units: 1}"), "backorders[0].sku", "is missing"),
+        (backorder("{sku: L}"), "backorders[0].units", "is missing"),
+        (backorder("{sku: L, units: 0}"), "backorders[0].units", "input should be greater than or equal to 1"),
+        (backorder("{sku: L, units: 9007199254740992}"), "backorders[0].units", "input should be less than or equal"),
+        (backorder("{sku: L, units: 1.5}"), "backorders[0].units", "'1.5' is not a whole number"),
+        (
+            backorder("{sku: L, channel: wep, units: 1}"),
+            "backorders[0].channel",
+            "channel 'wep' is not in the document",
+        ),
+        (backorder("{sku: L, channel: , units: 1}"), "backorders[0].channel", "an id is wanted, nothing found"),
+        (backorder("{sku: L, location: Q, units: 1}"), "backorders[0].location", "not a known field"),
+        (backorder("5"), "backorders[0]", "a mapping is wanted, '5' found"),
     ],
 )
 def test_a_fault_names_its_line_its_path_and_itself(document: str, path: str, problem: str) -> None:
     fault = only_fault(document)
     assert (fault.path, fault.problem[: len(problem)]) == (path, problem)
-    assert fault.line == {"loc": 2, "cha": 4, "saf": 5}[path[:3]]
+    assert fault.line == {"loc": 2, "cha": 4, "saf": 5, "bac": 5}[path[:3]]
 
 
 @pytest.mark.parametrize(
@@ -270,8 +294,15 @@ def test_a_fault_names_its_line_its_path_and_itself(document: str, path: str, pr
         ("locations: {A: 5}\n", 1, "locations.A", "a mapping is wanted, '5' found"),
         ("locations: {A: {}}\nsafety: []\n", 2, "safety", "not a known field; safety_stock is meant?"),
         ("locations: {A: {}}\nsafety_stock: {A: 1}\n", 2, "safety_stock", "a list of rules is wanted, a mapping found"),
+        ("locations: {A: {}}\nbackorders: 5\n", 2, "backorders", "a list of rules is wanted, '5' found"),
+        (
+            "locations: {A: {}}\nbackorders:\n- {sku: L, units: 1}\n- {units: 2, sku: L}\n",
+            4,
+            "backorders[1]",
+            "has the same scope as the rule in line 3",
+        ),
         ("groups: {}\n", 1, "document", "locations are missing"),
-        ("- A\n", 1, "document", "locations, groups, channels and safety_stock are wanted, a list found"),
+        ("- A\n", 1, "document", "locations, groups, channels, safety_stock and backorders are wanted, a list found"),
         ("# nothing\n", 0, "document", "is empty"),
         ("locations: {A: {}}\n---\nlocations: {}\n", 2, "document", "a second document begins here"),
         ("locations:\n\tA: {}\n", 2, "document", "not YAML: while scanning for the next token found"),
@@ -333,7 +364,10 @@ def nested_aliases(levels: int) -> str:
         ("[" * 100_000, "nested deeper than 12 levels"),
         ("- " * 100_000, "nested deeper than 12 levels"),
         ("{a: " * 100_000, "nested deeper than 12 levels"),
-        ("a, " * 10 + "[" + "x," * 450_000 + "]", "locations, groups, channels and safety_stock are wanted"),
+        (
+            "a, " * 10 + "[" + "x," * 450_000 + "]",
+            "locations, groups, channels, safety_stock and backorders are wanted",
+        ),
         ("[" + "x," * 450_000 + "]", "more than 400000 values, aliases unfolded"),
         ("locations: {A: {fulfilments: [" + "x," * 300_000 + "]}}", "has more fields or list items than any element"),
         ("locations: {A: {name: " + "x" * 2_000_000 + "}}", "at most 128 bytes"),
@@ -371,13 +405,18 @@ plain_values = st.recursive(
     max_leaves=8,
 )
 fields = st.sampled_from(
-    [*LocationDocument.model_fields, *ChannelDocument.model_fields, *SafetyRuleDocument.model_fields]
+    [
+        *LocationDocument.model_fields,
+        *ChannelDocument.model_fields,
+        *SafetyRuleDocument.model_fields,
+        *BackorderRuleDocument.model_fields,
+    ]
 )
 
 
 @given(
     st.dictionaries(
-        st.sampled_from(["locations", "groups", "channels", "safety_stock"]),
+        st.sampled_from(["locations", "groups", "channels", "safety_stock", "backorders"]),
         plain_values
         | st.lists(st.dictionaries(fields, plain_values, max_size=3), max_size=3)
         | st.dictionaries(fields, plain_values | st.dictionaries(fields, plain_values, max_size=4), max_size=3),

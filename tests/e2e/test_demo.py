@@ -50,6 +50,10 @@ def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
     assert told["counted"] == hold["after"] - 5
     done = [kind for kind in told["history"] if kind != "EXPIRE"]  # the sweep tidies the hold when it gets to it
     assert done[:4] == ["COUNT", "RESERVE", "FULFIL", "RESERVE"]
+    promised = told["promised"]
+    assert promised["before"].endswith(" on hand are reserved, 2 are promised out of the receipt")
+    assert promised["after"].endswith(" on hand are reserved")
+    assert promised["free"] == 4
     assert all(rate > 0 for rate in told["rates"].values())
     assert set(told["rates"]) == {"unary", "stream", "batch", "reservations"}
     assert told["check"]["positionsChecked"] == told["positions"]
@@ -62,9 +66,10 @@ def test_people_read_a_story_with_the_commands_that_do_the_same(tmp_path: Path) 
     stdout, stderr = demo.communicate(timeout=120)
     assert (demo.returncode, stderr) == (0, "")
     for expected in (
-        "\n9. ",
+        "\n10. ",
         "$ invengine availability ",
         "$ invengine reserve ",
+        "$ invengine incoming receive po-1 ",
         "The till is refused: ",
         "0 violations",
     ):

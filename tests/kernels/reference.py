@@ -19,6 +19,7 @@ class Position:
     reserved: int = 0
     revision: int = 0
     safety: tuple[int, int] = (0, 0)
+    fences: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -27,33 +28,58 @@ class Hold:
     location: str
     units: int
     expires_at: int
+    fenced: int = 0
+    channel: str = ""
 
 
 @dataclass
 class State:
-    """Positions by SKU, then by location, both in the order in which they were first seen."""
+    """Positions by SKU, then by location, both in the order in which they were first seen; I rows as they came."""
 
     skus: dict[str, dict[str, Position]] = field(default_factory=dict)
     holds: dict[tuple[int, int], Hold] = field(default_factory=dict)
     second: int = 0
+    passed: list[str] = field(default_factory=list)
 
     def place(self, sku: str, location: str) -> Position:
         return self.skus.setdefault(sku, {}).setdefault(location, Position())
 
-    def expired(self, sku: str, location: str) -> int:
-        """Units of holds that are over by the clock and still there."""
-        return sum(
-            hold.units
-            for hold in self.holds.values()
-            if (hold.sku, hold.location) == (sku, location) and hold.expires_at <= self.second
-        )
+    def holds_over(self) -> dict[tuple[str, str], list[Hold]]:
+        """Holds that are over by the clock and still there, by SKU and location."""
+        found: dict[tuple[str, str], list[Hold]] = {}
+        for hold in self.holds.values():
+            if hold.expires_at <= self.second:
+                found.setdefault((hold.sku, hold.location), []).append(hold)
+        return found
 
-    def rows(self) -> list[tuple[str, str, int, int, int, int]]:
+    def ring_fences(self) -> list[tuple[str, str, str, int, int]]:
+        """SKU, location, channel, units as stored, units of holds that are over; where there are any."""
+        holds_over = self.holds_over()
         return [
-            (sku, location, position.on_hand, position.reserved, self.expired(sku, location), position.revision)
+            (sku, location, channel, position.fences.get(channel, 0), over.get(channel, 0))
             for sku, places in self.skus.items()
             for location, position in places.items()
+            for over in [fenced(holds_over.get((sku, location), []))]
+            for channel in sorted(position.fences.keys() | over.keys())
         ]
+
+    def rows(self) -> list[tuple[str, str, int, int, int, int]]:
+        holds_over = self.holds_over()
+        return [
+            (sku, location, position.on_hand, position.reserved, expired, position.revision)
+            for sku, places in self.skus.items()
+            for location, position in places.items()
+            for expired in [sum(hold.units for hold in holds_over.get((sku, location), []))]
+        ]
+
+
+def fenced(holds: Iterable[Hold]) -> dict[str, int]:
+    """Units of the holds that go back into ring-fences, by channel."""
+    found: dict[str, int] = {}
+    for hold in holds:
+        if hold.fenced:
+            found[hold.channel] = found.get(hold.channel, 0) + hold.fenced
+    return found
 
 
 # names
@@ -125,16 +151,27 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             position = state.place(sku, location)
             if revision >= position.revision:
                 position.on_hand, position.reserved, position.revision = on_hand, reserved, revision
-        elif kind == "H" and len(columns) == 5:
-            leg, sku, location = _number(columns[0]), columns[1], columns[2]
-            units, expires_at = _number(columns[3]), _number(columns[4])
-            if not sku or not location:
+        elif kind == "F" and len(columns) == 4:
+            sku, location, channel, units = columns[0], columns[1], columns[2], _number(columns[3])
+            if not sku or not location or not channel:
+                raise Malformed(line)
+            position = state.place(sku, location)
+            if revision >= position.revision:
+                position.fences.pop(channel, None)
+                if units:
+                    position.fences[channel] = units
+        elif kind == "H" and len(columns) == 7:
+            leg, sku, location, channel = _number(columns[0]), columns[1], columns[2], columns[6]
+            units, expires_at, fenced = map(_number, columns[3:6])
+            if not sku or not location or fenced > units or bool(fenced) != bool(channel):
                 raise Malformed(line)
             state.place(sku, location)
             state.holds.pop((partition, leg), None)
             if units and expires_at:
-                state.holds[partition, leg] = Hold(sku, location, units, expires_at)
-        elif not (kind == "R" and len(columns) >= 3):
+                state.holds[partition, leg] = Hold(sku, location, units, expires_at, fenced, channel)
+        elif kind == "I" and len(columns) == 9:
+            state.passed.append(line)
+        elif not ((kind in ("R", "G") and len(columns) >= 3) or (kind == "B" and len(columns) == 10)):
             raise Malformed(line)
 
 
@@ -142,21 +179,26 @@ def load_positions(state: State, chunk: Iterable[tuple[str, Mapping[str, str]]])
     for sku, fields in chunk:
         state.skus.setdefault(sku, {})
         for location, text in fields.items():
-            numbers = text.split(",")
-            if len(numbers) != 4:
+            head, *pairs = text.split("\t")
+            numbers = head.split(",")
+            if len(numbers) != 4 or len(pairs) % 2:
                 raise Malformed(text)
             on_hand, reserved, revision = (_number(number) for number in numbers[:3])
             _number(numbers[3], 10**18)
+            fences = {channel: _number(units) for channel, units in zip(pairs[::2], pairs[1::2], strict=True)}
+            if "" in fences:
+                raise Malformed(text)
             position = state.place(sku, location)
             if revision >= position.revision:
                 position.on_hand, position.reserved, position.revision = on_hand, reserved, revision
+                position.fences = {channel: units for channel, units in fences.items() if units}
 
 
 # holds
 
 
 def advance_holds(state: State, second: int) -> None:
-    """What is over is a matter of the clock alone: State.expired."""
+    """What is over is a matter of the clock alone: State.holds_over."""
     state.second = second
 
 
@@ -180,6 +222,25 @@ Selection = Mapping[str, Asked]
 
 
 @dataclass(frozen=True)
+class Asker:
+    """The channel that asks."""
+
+    channel: str = "web"
+    borrows: bool = True
+
+
+WEB = Asker()
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Units that a reservation of the asker holds at a location, those out of ring-fences by channel among them."""
+
+    units: int = 0
+    fenced: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Terms:
     location: str
     available: int
@@ -187,51 +248,81 @@ class Terms:
     reserved: int
     safety: int
     reasons: tuple[int, ...]
+    fenced: int = 0
+    own_fence: int = 0
 
 
 def available_positions(
-    state: State, sku: str, selection: Selection, ignored: Mapping[str, int] | None = None
+    state: State,
+    sku: str,
+    selection: Selection,
+    ignored: Mapping[str, Ignored] | None = None,
+    asker: Asker = WEB,
 ) -> list[Terms]:
-    found = []
+    found, holds_over = [], state.holds_over()
     for location, position in sorted(state.skus[sku].items()):
         if location not in selection:
             continue
         asked = selection[location]
-        reserved = position.reserved - state.expired(sku, location) - (ignored or {}).get(location, 0)
-        reserved = max(0, reserved)
+        free, over = (ignored or {}).get(location, Ignored()), holds_over.get((sku, location), [])
+        reserved = max(0, position.reserved - sum(hold.units for hold in over) - free.units)
+        unreserved = position.on_hand - reserved
+        fences: dict[str, int] = {}
+        for given in (position.fences, fenced(over), free.fenced):
+            for channel, units in given.items():
+                fences[channel] = fences.get(channel, 0) + units
+        own = fences.get(asker.channel, 0)
+        pool = unreserved - sum(fences.values())
         safety = safety_units(
             position.on_hand, max(asked.units, position.safety[0]), max(asked.parts, position.safety[1])
         )
-        available = max(0, position.on_hand - reserved - safety)
+        unfenced = max(0, unreserved - safety)
+        available = max(0, min(unreserved - safety, own + max(0, pool) if asker.borrows else own))
         reasons: list[int] = []
         if asked.why_not:
             available, reasons = 0, [asked.why_not]
         else:
-            if available < max(0, position.on_hand - reserved):
+            if unfenced < max(0, unreserved):
                 reasons.append(pb.AVAILABILITY_REASON_SAFETY_STOCK)
             if reserved > position.on_hand:
                 reasons.append(pb.AVAILABILITY_REASON_SHORTFALL)
             if reserved:
                 reasons.append(pb.AVAILABILITY_REASON_RESERVED)
-        found.append(Terms(location, available, position.on_hand, reserved, safety, tuple(reasons)))
+            if available < unfenced:
+                reasons.append(pb.AVAILABILITY_REASON_RING_FENCE)
+        others = min(sum(fences.values()) - own, 2**62)
+        found.append(
+            Terms(
+                location,
+                available,
+                position.on_hand,
+                reserved,
+                safety,
+                tuple(reasons),
+                others,
+                min(own, UNITS_MAX),
+            )
+        )
     return found
 
 
-def available_total(state: State, sku: str, selection: Selection) -> int:
-    return min(sum(terms.available for terms in available_positions(state, sku, selection)), 2**62)
+def available_total(state: State, sku: str, selection: Selection, asker: Asker = WEB) -> int:
+    return min(sum(terms.available for terms in available_positions(state, sku, selection, None, asker)), 2**62)
 
 
-def available_totals(state: State, skus: Iterable[str], selection: Selection) -> list[tuple[int, int]]:
+def available_totals(
+    state: State, skus: Iterable[str], selection: Selection, asker: Asker = WEB
+) -> list[tuple[int, int]]:
     """(status, units) of each SKU."""
-    return [(1, available_total(state, sku, selection)) if sku in state.skus else (2, 0) for sku in skus]
+    return [(1, available_total(state, sku, selection, asker)) if sku in state.skus else (2, 0) for sku in skus]
 
 
-def available_rows(state: State, skus: Iterable[str], selection: Selection) -> list[dict[str, int]]:
+def available_rows(state: State, skus: Iterable[str], selection: Selection, asker: Asker = WEB) -> list[dict[str, int]]:
     """Units by usable location, for each SKU."""
     return [
         {
             terms.location: terms.available
-            for terms in (available_positions(state, sku, selection) if sku in state.skus else ())
+            for terms in (available_positions(state, sku, selection, None, asker) if sku in state.skus else ())
             if not selection[terms.location].why_not
         }
         for sku in skus
@@ -246,9 +337,14 @@ def rows_at_most(state: State, skus: Iterable[str]) -> int:
 
 
 def answer_availability(
-    state: State, sku: str, selection: Selection, threshold: int, ignored: Mapping[str, int] | None = None
+    state: State,
+    sku: str,
+    selection: Selection,
+    threshold: int,
+    ignored: Mapping[str, Ignored] | None = None,
+    asker: Asker = WEB,
 ) -> pb.GetAvailabilityResponse:
-    positions = available_positions(state, sku, selection, ignored)
+    positions = available_positions(state, sku, selection, ignored, asker)
     total = min(sum(terms.available for terms in positions), 2**62)
     return pb.GetAvailabilityResponse(
         available=total,
@@ -261,6 +357,8 @@ def answer_availability(
                 reserved=terms.reserved,
                 safety_stock=terms.safety,
                 reasons=terms.reasons,  # type: ignore[arg-type]
+                fenced=terms.fenced,
+                own_fence=terms.own_fence,
             )
             for terms in positions
         ],

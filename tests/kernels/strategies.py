@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from invengine import kernels
 from invengine.domain.stock import UNITS_MAX
 from invengine.kernels.layout import (
+    CHANNEL,
     FLOOR_PARTS,
     FLOOR_UNITS,
+    IGNORED_COLUMNS,
     INDEX,
+    OWN_ONLY,
     RANK,
     SELECTION_COLUMNS,
     WHY_NOT,
@@ -22,7 +25,7 @@ from invengine.kernels.layout import (
 from invengine.replica.columns import Columns
 from invengine.replica.index import Locations
 from tests.kernels import reference
-from tests.kernels.reference import Asked
+from tests.kernels.reference import WEB, Asked, Asker, Ignored
 
 units = st.one_of(st.integers(0, 20), st.integers(0, UNITS_MAX), st.just(UNITS_MAX))
 parts = st.one_of(st.just(0), st.integers(0, 10_000))
@@ -43,22 +46,40 @@ SKUS = (
     "16-LETTERS-NAME-",
 )
 LOCATIONS = ("AMS1", "BER", "L" * 64, "CDG-\u00fc", "m", "0", "ZZZ")
+CHANNELS = ("web", "till", "C" * 64)
 skus = st.sampled_from(SKUS)
 locations = st.sampled_from(LOCATIONS)
+channels = st.sampled_from(CHANNELS)
 
 
 @st.composite
-def rows(draw: st.DrawFn) -> str:
+def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIR") -> str:
     """One row of the log. A leg belongs to one position for ever, as in the store."""
-    kind = draw(st.sampled_from("PPPHHR"))
+    kind = draw(st.sampled_from(kinds))
     if kind == "P":
         sku, location = draw(skus), draw(locations)
         return f"P\t{sku}\t{location}\t{draw(units)}\t{draw(units)}\t0\t1\t-1\tSALE\ttill\tx\t\tref\t1700000000000\t\n"
+    if kind == "F":
+        return f"F\t{draw(skus)}\t{draw(locations)}\t{draw(channels)}\t{draw(units)}\t\n"
     if kind == "H":
-        leg = draw(st.integers(0, 12))
-        held = draw(st.one_of(st.just("0\t0"), st.tuples(st.integers(1, 9), seconds).map(lambda h: f"{h[0]}\t{h[1]}")))
+        leg, held = draw(st.integers(0, 12)), "0\t0\t0\t"
+        if draw(st.booleans()):
+            quantity = draw(units.filter(bool))
+            fenced = draw(st.just(0) | st.integers(1, quantity))
+            held = f"{quantity}\t{draw(seconds)}\t{fenced}\t{draw(channels) if fenced else ''}"
         return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
-    return draw(st.sampled_from(("R\tr1\t\tHELD\tweb\t1\t2\t\n", "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n")))
+    if kind == "I":
+        return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\tSET\terp\te1\t\n"
+    return draw(
+        st.sampled_from(
+            (
+                "R\tr1\t\tHELD\tweb\t1\t2\t\n",
+                "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n",
+                "G\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n",
+                "B\t65537\t3\tr1\tl1\tLAMP\tAMS1\tPO-1\tSLIPPED\t20000\t1700000000000\t\n",
+            )
+        )
+    )
 
 
 @dataclass
@@ -70,8 +91,10 @@ class Worlds:
 
     def apply(self, partition: int, revision: int, text: str) -> None:
         encoded = text.encode()
-        self.columns.apply(encoded, np.array([[partition, revision, 0, len(encoded)]], np.int64))
+        passed = self.columns.apply(encoded, np.array([[partition, revision, 0, len(encoded)]], np.int64))
+        before = len(self.state.passed)
         reference.apply_rows(self.state, partition, revision, text)
+        assert self.state.passed[before:] == [row.decode() for _, row in passed]
 
     def advance(self, second: int) -> None:
         self.columns.advance(second)
@@ -79,6 +102,7 @@ class Worlds:
 
     def check(self) -> None:
         assert self.state.rows() == list(self.columns.all_positions())
+        assert self.state.ring_fences() == list(self.columns.all_ring_fences())
         assert len(self.state.holds) == self.columns.hold_count
 
 
@@ -86,7 +110,7 @@ class Worlds:
 def worlds(draw: st.DrawFn) -> Worlds:
     """Both worlds after the same rows, at the same second."""
     both = Worlds()
-    both.apply(0, 5, "".join(draw(st.lists(rows(), max_size=30))))
+    both.apply(0, 5, "".join(draw(st.lists(rows(), max_size=40))))
     both.advance(draw(seconds))
     for sku, location, safety_units, safety_parts in draw(
         st.lists(st.tuples(skus, st.none() | locations, units, parts), max_size=4)
@@ -99,6 +123,17 @@ def worlds(draw: st.DrawFn) -> Worlds:
     return both
 
 
+@st.composite
+def _ignored(draw: st.DrawFn) -> Ignored:
+    units_held = draw(st.integers(0, 30))
+    fenced: dict[str, int] = {}
+    for channel in draw(st.lists(channels, max_size=3, unique=True)):
+        fenced[channel] = draw(st.integers(0, units_held - sum(fenced.values())))
+    return Ignored(units_held, fenced)
+
+
+ignored_units = st.dictionaries(locations, _ignored(), max_size=3)
+askers = st.builds(Asker, st.sampled_from((*CHANNELS, "nobody")), st.sampled_from((True, True, False)))
 asked = st.builds(Asked, units=units, parts=parts, why_not=st.sampled_from((0, 0, 0, 1, 2, 3, 7)))
 selections = st.dictionaries(locations, asked, max_size=len(LOCATIONS))
 
@@ -119,16 +154,22 @@ class Compiled:
     def name_ends(self) -> npt.NDArray[np.int64]:
         return np.cumsum([len(name.encode()) for name in self.asked], dtype=np.int64)
 
-    def units(self, by_location: Mapping[str, int]) -> npt.NDArray[np.int64]:
-        return np.array([by_location.get(name, 0) for name in self.asked], np.int64)
+    def ignored(self, by_location: Mapping[str, Ignored], asker: Asker) -> npt.NDArray[np.int64]:
+        found = np.zeros((len(self.asked), IGNORED_COLUMNS), np.int64)
+        for rank, name in enumerate(self.asked):
+            free = by_location.get(name, Ignored())
+            found[rank] = free.units, sum(free.fenced.values()), free.fenced.get(asker.channel, 0)
+        return found
 
 
-def compiled(selection: reference.Selection, numbers: Locations) -> Compiled:
+def compiled(selection: reference.Selection, columns: Columns, asker: Asker = WEB) -> Compiled:
     names = tuple(sorted(selection))
     usable = tuple(name for name in names if not selection[name].why_not)
-    places = {name: numbers.number(name) for name in names}
-    block = np.zeros((len(numbers), SELECTION_COLUMNS), np.int64)
+    places = {name: columns.locations.number(name) for name in names}
+    block = np.zeros((len(columns.locations), SELECTION_COLUMNS), np.int64)
     block[:, RANK] = block[:, INDEX] = -1
+    block[:, CHANNEL] = columns.channels.number(asker.channel)
+    block[:, OWN_ONLY] = not asker.borrows
     for rank, name in enumerate(names):
         row, wanted = places[name], selection[name]
         block[row, FLOOR_UNITS] = wanted.units

@@ -9,12 +9,22 @@ from hypothesis import strategies as st
 from invengine import kernels
 from invengine.domain.stock import UNITS_MAX, safety_units
 from invengine.kernels.availability import safety_units as safety_units_kernel
-from invengine.kernels.layout import TERM_COLUMNS
+from invengine.kernels.layout import ANSWER_BYTES_MORE, POSITION_BYTES_MAX, REASONS_MAX, TERM_COLUMNS
 from invengine.v1 import availability_service_pb2 as pb
 from tests.kernels import reference
-from tests.kernels.strategies import SKUS, Worlds, compiled, locations, parts, selections, skus, units, worlds
-
-ignored_units = st.dictionaries(locations, st.integers(0, 30), max_size=3)
+from tests.kernels.reference import Asked, Asker, Ignored
+from tests.kernels.strategies import (
+    SKUS,
+    Worlds,
+    askers,
+    compiled,
+    ignored_units,
+    parts,
+    selections,
+    skus,
+    units,
+    worlds,
+)
 
 
 @given(units, units, parts)
@@ -22,38 +32,44 @@ def test_safety_stock_is_exact_up_to_the_largest_quantity(on_hand: int, least: i
     assert safety_units(on_hand, least, share) == safety_units_kernel(on_hand, least, share)
 
 
-@given(worlds(), selections, ignored_units, st.integers(0, 100))
+@given(worlds(), selections, ignored_units, askers, st.integers(0, 100))
 def test_positions_and_their_message_agree_with_the_definition(
-    both: Worlds, selection: reference.Selection, ignored: dict[str, int], threshold: int
+    both: Worlds, selection: reference.Selection, ignored: dict[str, Ignored], asker: Asker, threshold: int
 ) -> None:
     """Terms, reasons and level; the message is byte for byte what protobuf writes."""
-    columns, chosen = both.columns, compiled(selection, both.columns.locations)
+    columns, chosen = both.columns, compiled(selection, both.columns, asker)
     terms = np.empty((len(SKUS), TERM_COLUMNS), np.int64)
-    out = np.empty(len(SKUS) * 128 + 16, np.uint8)
+    out = np.empty(len(SKUS) * POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
     for sku in both.state.skus:
         number = columns.find_sku(sku)
-        arrays = number, columns.positions, columns.skus, chosen.block, chosen.units(ignored)
-        expected = reference.available_positions(both.state, sku, selection, ignored)
+        arrays = number, columns.positions, columns.skus, columns.fences, chosen.block, chosen.ignored(ignored, asker)
+        expected = reference.available_positions(both.state, sku, selection, ignored, asker)
         count = kernels.available_positions(*arrays, terms)
         assert [
-            reference.Terms(chosen.asked[rank], *numbers, tuple(bit for bit in range(8) if reasons >> bit & 1))
-            for rank, *numbers, reasons in terms[:count].tolist()
+            reference.Terms(
+                chosen.asked[rank],
+                *numbers,
+                tuple(bit for bit in range(REASONS_MAX + 1) if reasons >> bit & 1),
+                others,
+                own,
+            )
+            for rank, *numbers, reasons, others, own in terms[:count].tolist()
         ] == expected
         length = kernels.answer_availability(*arrays, chosen.names, chosen.name_ends, threshold, terms, out)
-        message = reference.answer_availability(both.state, sku, selection, threshold, ignored)
+        message = reference.answer_availability(both.state, sku, selection, threshold, ignored, asker)
         assert pb.GetAvailabilityResponse.FromString(out[:length].tobytes()) == message
         assert out[:length].tobytes() == message.SerializeToString(deterministic=True)
 
 
-@given(worlds(), selections, st.lists(skus, max_size=20))
+@given(worlds(), selections, askers, st.lists(skus, max_size=20))
 def test_totals_and_rows_agree_with_the_definition(
-    both: Worlds, selection: reference.Selection, wanted: list[str]
+    both: Worlds, selection: reference.Selection, asker: Asker, wanted: list[str]
 ) -> None:
-    columns, chosen = both.columns, compiled(selection, both.columns.locations)
+    columns, chosen = both.columns, compiled(selection, both.columns, asker)
     numbers = np.array([columns.find_sku(sku) for sku in wanted], np.int64)
-    arrays = numbers, columns.positions, columns.skus, chosen.block
+    arrays = numbers, columns.positions, columns.skus, columns.fences, chosen.block
     status, totals = np.empty(len(wanted), np.uint8), np.empty(len(wanted), np.int64)
-    expected = reference.available_totals(both.state, wanted, selection)
+    expected = reference.available_totals(both.state, wanted, selection, asker)
 
     kernels.available_totals(*arrays, status, totals)
     assert expected == list(zip(status.tolist(), totals.tolist(), strict=True))
@@ -73,11 +89,11 @@ def test_totals_and_rows_agree_with_the_definition(
             np.split(index, ends[:-1]) if wanted else (), np.split(available, ends[:-1]) if wanted else (), strict=True
         )
     ]
-    assert reference.available_rows(both.state, wanted, selection) == found
+    assert reference.available_rows(both.state, wanted, selection, asker) == found
     for sku, number in zip(wanted, numbers.tolist(), strict=True):
         if number >= 0:
-            assert reference.available_total(both.state, sku, selection) == kernels.available_total(
-                number, columns.positions, columns.skus, chosen.block
+            assert reference.available_total(both.state, sku, selection, asker) == kernels.available_total(
+                number, columns.positions, columns.skus, columns.fences, chosen.block
             )
 
 
@@ -85,27 +101,58 @@ def test_sums_stop_at_two_to_the_62_instead_of_wrapping() -> None:
     both = Worlds()
     names = [f"L{i}" for i in range(1100)]
     both.apply(0, 1, "".join(f"P\tBIG\t{name}\t{UNITS_MAX}\t0\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n" for name in names))
-    selection = {name: reference.Asked() for name in names}
-    chosen = compiled(selection, both.columns.locations)
-    total = kernels.available_total(0, both.columns.positions, both.columns.skus, chosen.block)
+    selection = {name: Asked() for name in names}
+    chosen, columns = compiled(selection, both.columns), both.columns
+    total = kernels.available_total(0, columns.positions, columns.skus, columns.fences, chosen.block)
     assert reference.available_total(both.state, "BIG", selection) == total == 2**62
 
 
 def test_an_answer_without_room_says_how_much_it_needs() -> None:
     both = Worlds()
     both.apply(0, 1, "".join(f"P\tA\tL{i}\t1\t0\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n" for i in range(3)))
-    chosen = compiled({"L0": reference.Asked()}, both.columns.locations)
+    chosen = compiled({"L0": Asked()}, both.columns)
     arrays = (
         0,
         both.columns.positions,
         both.columns.skus,
+        both.columns.fences,
         chosen.block,
-        chosen.units({}),
+        chosen.ignored({}, Asker()),
         chosen.names,
         chosen.name_ends,
     )
-    terms, out = np.empty((3, TERM_COLUMNS), np.int64), np.zeros(3 * 128 + 16, np.uint8)
+    terms, out = np.empty((3, TERM_COLUMNS), np.int64), np.zeros(3 * POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
     assert kernels.answer_availability(*arrays, 0, terms[:2], out) == -3
     assert kernels.answer_availability(*arrays, 0, terms, out[:-1]) == -3
     assert not out.any()
     assert kernels.answer_availability(*arrays, 0, terms, out) > 0
+
+
+def test_the_longest_position_fits_into_its_room() -> None:
+    """Every number at its most, the longest name, all the reasons that go together."""
+    both, location = Worlds(), "L" * 64
+    rows = [f"P\tA\t{location}\t{UNITS_MAX}\t{2**40}\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n"]
+    rows += [f"F\tA\t{location}\tC{i}\t{UNITS_MAX}\t\n" for i in range(600)]
+    both.apply(0, 1, "".join(rows))
+    both.check()
+    selection, asker = {location: Asked(units=2**51)}, Asker("C7")
+    chosen, columns = compiled(selection, both.columns, asker), both.columns
+    terms, out = np.empty((1, TERM_COLUMNS), np.int64), np.zeros(POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
+    ignored = {location: Ignored(1, {"C7": 1})}
+    length = kernels.answer_availability(
+        0,
+        columns.positions,
+        columns.skus,
+        columns.fences,
+        chosen.block,
+        chosen.ignored(ignored, asker),
+        chosen.names,
+        chosen.name_ends,
+        0,
+        terms,
+        out,
+    )
+    message = reference.answer_availability(both.state, "A", selection, 0, ignored, asker)
+    assert pb.GetAvailabilityResponse.FromString(out[:length].tobytes()) == message
+    assert message.positions[0].ByteSize() > 120
+    assert (message.positions[0].fenced, message.positions[0].own_fence) == (2**62, UNITS_MAX)

@@ -8,11 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine import kernels
-from invengine.kernels.layout import POSITION_COUNT, ROW_COUNT, SAFETY_PARTS, SAFETY_UNITS
+from invengine.kernels.layout import FENCE_SLOTS, POSITION_COUNT, ROW_COUNT, SAFETY_PARTS, SAFETY_UNITS
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from tests.kernels import reference
-from tests.kernels.strategies import Worlds, locations, parts, rows, seconds, skus, units, worlds
+from tests.kernels.strategies import (
+    LOCATIONS,
+    SKUS,
+    Worlds,
+    channels,
+    locations,
+    parts,
+    rows,
+    seconds,
+    skus,
+    units,
+    worlds,
+)
 
 entries = st.tuples(st.integers(0, 2), st.integers(1, 9), st.lists(rows(), max_size=8).map("".join))
 steps = st.lists(st.one_of(entries, seconds), max_size=25)
@@ -38,19 +50,26 @@ def test_many_entries_at_once_are_the_same_as_one_by_one(taken: list[tuple[int, 
         (partition, revision, int(end) - len(text.encode()), int(end))
         for (partition, revision, text), end in zip(taken, ends, strict=True)
     ]
-    columns.apply("".join(text for *_, text in taken).encode(), np.array(spans, np.int64))
-    for partition, revision, text in taken:
+    passed = columns.apply("".join(text for *_, text in taken).encode(), np.array(spans, np.int64))
+    expected = []
+    for place, (partition, revision, text) in enumerate(taken):
+        before = len(state.passed)
         reference.apply_rows(state, partition, revision, text)
+        expected += [(place, row.encode()) for row in state.passed[before:]]
     assert state.rows() == list(columns.all_positions())
+    assert state.ring_fences() == list(columns.all_ring_fences())
+    assert expected == passed
 
 
 def test_structures_grow_while_rows_are_applied() -> None:
-    """Thousands of SKUs, positions, holds and locations in one call, long names among them."""
+    """Thousands of SKUs, positions, holds, ring-fences and locations in one call, long names among them."""
     lines = []
     for i in range(6000):
         sku, location = f"SKU-{i % 3000}" + "-LONG" * (i % 7 * 2), f"LOC{i % 200}"
         lines.append(f"P\t{sku}\t{location}\t{i}\t3\t0\t1\t0\tCOUNT\t\t\t\t\t0\t\n")
-        lines.append(f"H\t{i}\t{sku}\t{location}\t2\t{i % 500 + 1}\t\n")
+        lines.append(f"H\t{i}\t{sku}\t{location}\t2\t{i % 500 + 1}\t{i % 2}\t{'web' * (i % 2)}\t\n")
+        lines.append(f"F\t{sku}\t{location}\tchannel-{i % 300}\t{i % 3}\t\n")
+        lines.append(f"I\t{sku}\t{location}\tPO{i}\t20000\t5\t0\tSET\terp\te\t\n")
     both = Worlds()
     both.apply(1, 7, "".join(lines))
     both.check()
@@ -58,12 +77,12 @@ def test_structures_grow_while_rows_are_applied() -> None:
         both.advance(second)
     both.check()
     for i in range(0, 6000, 3):
-        lines[2 * i + 1] = lines[2 * i + 1].rsplit("\t", 3)[0] + "\t0\t0\t\n"
+        lines[4 * i + 1] = lines[4 * i + 1].rsplit("\t", 5)[0] + "\t0\t0\t0\t\t\n"
     both.apply(1, 8, "".join(lines))
     both.check()
 
 
-@given(st.lists(entries, max_size=3), st.text("PHR\t\n0123456789aé-", max_size=40))
+@given(st.lists(entries, max_size=3), st.text("PHRFIBG\t\n0123456789aé-", max_size=40))
 def test_whatever_is_not_a_row_is_refused(before: list[tuple[int, int, str]], text: str) -> None:
     """The kernel takes exactly what the definition takes."""
     both = Worlds()
@@ -100,10 +119,23 @@ _GOOD = "P\tLAMP\tAMS1\t5\t1\t0\t5\t0\tRECEIPT\tdock\te1\t\t\t0\t\n"
         _GOOD.replace("RECEIPT", "RECEIPT\tmore"),
         _GOOD.replace("P", "Q", 1),
         _GOOD.replace("P\t", "PP\t", 1),
-        "H\t1\tLAMP\tAMS1\t1\t\n",
-        "H\t1\tLAMP\tAMS1\t1\t2\t3\t\n",
-        "H\tx\tLAMP\tAMS1\t1\t2\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t0\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t0\t\t\t\n",
+        "H\tx\tLAMP\tAMS1\t1\t2\t0\t\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t1\t\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t0\tweb\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\t2\tweb\t\n",
+        "H\t1\tLAMP\tAMS1\t1\t2\tx\tweb\t\n",
+        "F\tLAMP\tAMS1\tweb\t\n",
+        "F\tLAMP\tAMS1\t\t1\t\n",
+        "F\tLAMP\tAMS1\tweb\t-1\t\n",
+        "F\tLAMP\tAMS1\tweb\t1\t2\t\n",
+        "F\tLAMP\t\tweb\t1\t\n",
+        "I\tLAMP\tAMS1\tPO\t1\t2\t0\tSET\terp\t\n",
+        "B\t1\t2\tr\tl\tLAMP\tAMS1\tPO\t\t0\t\n",
         "R\tid\tHELD\t\n",
+        "G\tid\tHELD\t\n",
         "\n",
         "\t\n",
     ],
@@ -118,14 +150,17 @@ def test_a_malformed_row_is_named(row: str) -> None:
         reference.apply_rows(both.state, 0, 2, row)
 
 
-def test_a_location_that_is_not_utf8_is_malformed() -> None:
-    text = _GOOD.encode().replace(b"AMS1", b"\xff")
+@pytest.mark.parametrize("text", [_GOOD.encode().replace(b"AMS1", b"\xff"), b"F\tLAMP\tAMS1\t\xff\t1\t\n"])
+def test_a_name_that_is_not_utf8_is_malformed(text: bytes) -> None:
     with pytest.raises(LogMalformed):
         Columns(Locations()).apply(text, np.array([[0, 2, 0, len(text)]], np.int64))
 
 
 numbers = st.tuples(units, units, st.integers(0, 12), units).map(lambda n: ",".join(map(str, n)))
-chunks = st.lists(st.tuples(skus, st.dictionaries(locations, numbers, max_size=7)), max_size=12)
+stored = st.tuples(numbers, st.just({}) | st.dictionaries(channels, units)).map(
+    lambda parts: "\t".join([parts[0], *(f"{channel}\t{fenced}" for channel, fenced in parts[1].items())])
+)
+chunks = st.lists(st.tuples(skus, st.dictionaries(locations, stored, max_size=7)), max_size=12)
 
 
 @given(st.lists(entries, max_size=3), chunks)
@@ -142,12 +177,65 @@ def test_loading_takes_what_is_newer(
     both.check()
 
 
-@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "1,2,3,", "-1,2,3,4", "1, 2,3,4", "a,2,3,4", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3",
+        "1,2,3,4,5",
+        "1,2,3,",
+        "-1,2,3,4",
+        "1, 2,3,4",
+        "a,2,3,4",
+        "",
+        "1,2,3,4\t",
+        "1,2,3,4\tweb",
+        "1,2,3,4\tweb\t",
+        "1,2,3,4\tweb\t1\t",
+        "1,2,3,4\tweb\t1\ttill",
+        "1,2,3,4\t\t1",
+        "1,2,3,4\tweb\t1,2",
+    ],
+)
 def test_a_malformed_position_is_refused(text: str) -> None:
     with pytest.raises(LogMalformed):
         Columns(Locations()).load([("LAMP", {b"AMS1": text.encode()})], 64)
     with pytest.raises(reference.Malformed):
         reference.load_positions(reference.State(), [("LAMP", {"AMS1": text})])
+
+
+def test_a_malformed_position_is_named() -> None:
+    with pytest.raises(LogMalformed, match=r"AMS1 1,2,3\\tweb\\t1"):
+        Columns(Locations()).load([("LAMP", {b"BER": b"1,2,3,4", b"AMS1": b"1,2,3\tweb\t1"}), ("X", {})], 64)
+
+
+def test_thousands_of_ring_fences_are_loaded() -> None:
+    columns = Columns(Locations())
+    wanted = [(f"S{i % 100}", f"L{i // 100}", f"c{i % 70}", i + 1) for i in range(3000)]
+    chunk: dict[str, dict[bytes, bytes]] = {}
+    for sku, location, channel, kept in wanted:
+        chunk.setdefault(sku, {})[location.encode()] = f"9,0,1,0\t{channel}\t{kept}\td\t1".encode()
+    columns.load(list(chunk.items()), 64)
+    expected = [(*row, 0) for row in wanted] + [(sku, location, "d", 1, 0) for sku, location, *_ in wanted]
+    assert sorted(expected) == sorted(columns.all_ring_fences())
+
+
+@given(worlds(), st.data())
+def test_lines_of_ring_fences_that_end_are_used_again(both: Worlds, data: st.DataObject) -> None:
+    """However often ring-fences come and go, they need no more lines."""
+    text = "".join(data.draw(st.lists(rows("FH"), max_size=30)))
+    both.apply(0, 9, text)
+    used = int(both.columns.counters[FENCE_SLOTS])
+    for _ in range(3):
+        for sku, location, channel, _, _ in list(both.columns.all_ring_fences()):
+            both.apply(0, 9, f"F\t{sku}\t{location}\t{channel}\t0\t\n")
+        both.apply(
+            0, 9, "".join(f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t0\t0\t0\t\t\n" for leg in range(13))
+        )
+        both.check()
+        assert list(both.columns.all_ring_fences()) == []
+        both.apply(0, 9, text)
+        both.check()
+    assert used == both.columns.counters[FENCE_SLOTS]
 
 
 def test_a_bulk_load_sets_aside_exactly_what_it_needs() -> None:

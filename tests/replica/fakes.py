@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from invengine.domain.incoming import Receipt
 from invengine.domain.partitions import partition_of
 from invengine.errors import StoreUnavailable
 
@@ -30,8 +31,17 @@ def position_row(sku: str, location: str, on_hand: int, reserved: int) -> str:
     return f"P\t{sku}\t{location}\t{on_hand}\t{reserved}\t0\t0\t0\tCOUNT\tdock\te1\t\t\t0\t\n"
 
 
-def hold_row(leg: int, sku: str, location: str, units: int, expires_at: int) -> str:
-    return f"H\t{leg}\t{sku}\t{location}\t{units}\t{expires_at}\t\n"
+def fence_row(sku: str, location: str, channel: str, units: int) -> str:
+    return f"F\t{sku}\t{location}\t{channel}\t{units}\t\n"
+
+
+def hold_row(leg: int, sku: str, location: str, units: int, expires_at: int, fenced: int = 0, channel: str = "") -> str:
+    return f"H\t{leg}\t{sku}\t{location}\t{units}\t{expires_at}\t{fenced}\t{channel}\t\n"
+
+
+def incoming_row(receipt: Receipt) -> str:
+    numbers = f"{receipt.expected_day}\t{receipt.quantity}\t{receipt.pegged}"
+    return f"I\t{receipt.sku}\t{receipt.location}\t{receipt.receipt_id}\t{numbers}\tSET\terp\te1\t\n"
 
 
 class FakeStore:
@@ -42,6 +52,8 @@ class FakeStore:
         self.logs: list[list[Entry]] = [[] for _ in range(PARTITIONS)]
         self.stock: dict[str, dict[str, tuple[int, int, int]]] = {}
         self.holds: dict[tuple[int, int], tuple[str, str, int, int]] = {}
+        self.fences: dict[tuple[str, str], dict[str, int]] = {}
+        self.receipts: dict[tuple[str, str, str], Receipt] = {}
         self.away = False
         self.disruptions = 0
         self.during_snapshot: Callable[[], object] = lambda: None
@@ -65,6 +77,27 @@ class FakeStore:
         """A change that makes, changes or (units 0) ends a hold."""
         self.holds[partition_of(sku, PARTITIONS), leg] = (sku, location, units, expires_at)
         return self.write(sku, location, on_hand, reserved, hold_row(leg, sku, location, units, expires_at))
+
+    def fence(self, sku: str, location: str, channel: str, units: int, on_hand: int) -> Entry:
+        """A change of a ring-fence."""
+        kept = self.fences.setdefault((sku, location), {})
+        kept.pop(channel, None)
+        if units:
+            kept[channel] = units
+        return self.write(sku, location, on_hand, 0, fence_row(sku, location, channel, units))
+
+    def expect(self, sku: str, location: str, receipt_id: str, expected_day: int, quantity: int, pegged: int) -> Entry:
+        """A receipt as it is from now on; one of no units is gone."""
+        partition = partition_of(sku, PARTITIONS)
+        revision = self._newest(partition) + 1
+        receipt = Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+        self.receipts.pop((sku, location, receipt_id), None)
+        if quantity or pegged:
+            self.receipts[sku, location, receipt_id] = receipt
+        entry = Entry(partition, revision, self.now, incoming_row(receipt).encode())
+        self.logs[partition].append(entry)
+        self._written.set()
+        return entry
 
     def damage(self, entry: Entry) -> None:
         """The rows of the newest entry are no rows."""
@@ -94,13 +127,18 @@ class FakeStore:
     async def snapshot_positions(self) -> AsyncIterator[list[tuple[str, dict[bytes, bytes]]]]:
         self._reach("snapshot_positions")
         for sku in list(self.stock):
-            yield [(sku, {place.encode(): b"%d,%d,%d,0" % numbers for place, numbers in self.stock[sku].items()})]
+            yield [(sku, {place.encode(): self._text(sku, place) for place in self.stock[sku]})]
             self.during_snapshot()
 
     async def snapshot_holds(self) -> AsyncIterator[Sequence[Entry]]:
         for (partition, leg), (sku, location, units, expires_at) in self.holds.items():
             if units:
                 yield [Entry(partition, 0, 0, hold_row(leg, sku, location, units, expires_at).encode())]
+
+    async def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
+        for receipt in list(self.receipts.values()):
+            yield [receipt]
+            self.during_snapshot()
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> Sequence[Entry]:
         self._reach("read_log")
@@ -115,6 +153,13 @@ class FakeStore:
             self._reach("read_log")
             found = self._entries(after, count)
         return found
+
+    def _text(self, sku: str, location: str) -> bytes:
+        fences = self.fences.get((sku, location), {}).items()
+        on_hand, reserved, revision = self.stock[sku][location]
+        return "\t".join(
+            [f"{on_hand},{reserved},{revision},0", *(f"{channel}\t{units}" for channel, units in sorted(fences))]
+        ).encode()
 
     def _entries(self, after: Sequence[int], count: int) -> list[Entry]:
         if any(

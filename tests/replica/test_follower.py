@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -101,6 +102,61 @@ async def test_a_load_beside_writes_ends_with_all_of_them(world: World) -> None:
         (sku, location): units for sku, location, _, _, units, _ in world.replica.columns.all_positions() if units
     }
     assert expired == {(sku, location): units for sku, location, units, _ in live.values()}
+
+
+async def test_a_load_takes_over_ring_fences_and_what_is_expected_beside_writes(world: World) -> None:
+    """They change, end and come while the snapshot is taken, so that old log entries meet what is newer already."""
+    store = world.store
+    for n in range(20):
+        store.fence(f"S{n}", "L", "web", n, 50)
+        store.fence(f"S{n}", "L", "till", 20 - n, 50)
+        store.expect(f"S{n}", "L", "PO1", 20_000 + n, 5, 1)
+        store.expect(f"S{n}", "L", "", 0, 0, n)
+    state = {"n": 0}
+
+    def writes() -> None:
+        n = state["n"] = state["n"] + 1
+        store.fence(f"S{n % 20}", "L", "web", n % 3, 50 + n)
+        store.fence(f"S{n % 20}", "L", f"new{n % 5}", n, 50 + n)
+        store.expect(f"S{n % 20}", "L", "PO1", 20_000, n % 2 * 7, 0)
+        store.expect(f"S{n % 20}", "L", f"PO{n}", 20_000, 1, 0)
+        store.expect(f"S{n % 20}", "M", "", 0, 0, n % 4)
+        if n > 60:
+            store.during_snapshot = lambda: None
+
+    store.during_snapshot = writes
+    await world.follower.load()
+
+    def check() -> None:
+        assert store.rows() == world.rows()
+        found = {row[:3]: row[3:] for row in world.replica.columns.all_ring_fences()}
+        expected = {(*place, channel): (n, 0) for place, kept in store.fences.items() for channel, n in kept.items()}
+        assert expected == found
+        receipts = [receipt for receipt in store.receipts.values() if receipt.receipt_id]
+        assert sorted(receipts, key=lambda r: (r.expected_day, r.sku, r.location, r.receipt_id)) == (
+            world.replica.incoming.all()
+        )
+        backorders = {key[:2]: receipt.pegged for key, receipt in store.receipts.items() if not key[2]}
+        assert backorders == world.replica.incoming.all_backordered()
+
+    check()
+    async with world.following():
+        for _ in range(100):
+            writes()
+            await asyncio.sleep(0)
+        await world.until_equal()
+        check()
+    assert world.reloads == []
+
+
+async def test_a_damaged_row_of_a_receipt_is_answered_by_a_new_load(world: World) -> None:
+    world.store.expect("S", "L", "PO1", 20_000, 5, 0)
+    await world.follower.load()
+    async with world.following():
+        entry = world.store.expect("S", "L", "PO1", 20_000, 6, 0)
+        world.store.logs[entry.partition][-1] = replace(entry, rows=entry.rows.replace(b"\t6\t", b"\tsix\t"))
+        await world.until(lambda: [receipt.quantity for receipt in world.replica.incoming.all()] == [6])
+    assert "LogMalformed" in world.reloads
 
 
 async def test_a_load_begins_again_when_the_log_is_trimmed_meanwhile(world: World) -> None:

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from invengine.domain.incoming import Receipt
 from invengine.domain.partitions import decode_token, partition_of
 from invengine.errors import ReplicaBehind
 from invengine.kernels.layout import EXPIRED, SAFETY_PARTS, SAFETY_UNITS
 from invengine.replica.columns import Columns
 from invengine.replica.replica import STALENESS_UNKNOWN_MS, Replica
 from invengine.replica.state import State
-from tests.replica.fakes import PARTITIONS, START_MS, STORE_ID, Entry, hold_row, position_row
+from tests.replica.fakes import PARTITIONS, START_MS, STORE_ID, Entry, fence_row, hold_row, incoming_row, position_row
 
 LAMP = partition_of("LAMP", PARTITIONS)
 
@@ -86,6 +87,83 @@ def test_a_hold_that_was_over_counts_again_when_it_is_extended() -> None:
     assert of.columns.rows(0)[0, EXPIRED] == 0
     of.advance(2_000_000)
     assert of.columns.rows(0)[0, EXPIRED] == 3
+
+
+def fences(of: Replica) -> list[tuple[str, int]]:
+    """Channel and units of LAMP in AMS1, as they count."""
+    return [(channel, units + over) for _, _, channel, units, over in of.columns.all_ring_fences()]
+
+
+def test_fenced_units_of_a_hold_are_back_in_their_ring_fence_at_its_second_and_the_sweep_changes_nothing() -> None:
+    of = replica()
+    taken = position_row("LAMP", "AMS1", 10, 5) + fence_row("LAMP", "AMS1", "web", 1)
+    of.apply([entry(1, taken + hold_row(7, "LAMP", "AMS1", 5, 1000, 3, "web"))])
+    of.advance(999_999)
+    assert fences(of) == [("web", 1)]
+    of.advance(1_000_000)
+    assert fences(of) == [("web", 4)]
+    swept = position_row("LAMP", "AMS1", 10, 0) + fence_row("LAMP", "AMS1", "web", 4)
+    of.apply([entry(2, swept + hold_row(7, "LAMP", "AMS1", 0, 0))])
+    assert fences(of) == [("web", 4)]
+    of.apply([entry(3, position_row("LAMP", "AMS1", 10, 0) + fence_row("LAMP", "AMS1", "web", 0))])
+    assert fences(of) == []
+
+
+def test_an_emptied_ring_fence_gets_units_back_from_the_hold_that_emptied_it() -> None:
+    of = replica()
+    taken = position_row("LAMP", "AMS1", 10, 3) + fence_row("LAMP", "AMS1", "web", 0)
+    of.apply([entry(1, taken + hold_row(7, "LAMP", "AMS1", 3, 1000, 3, "web"))])
+    assert fences(of) == []
+    of.advance(1_000_000)
+    assert fences(of) == [("web", 3)]
+    of.advance(900_000)  # the store's clock was set back
+    assert fences(of) == []
+    of.apply([entry(2, hold_row(7, "LAMP", "AMS1", 3, 2000, 2, "till"))])  # handed over and extended
+    of.advance(2_000_000)
+    assert fences(of) == [("till", 2)]
+
+
+def test_receipts_are_kept_by_day_and_go_when_nothing_of_them_is_open() -> None:
+    of = replica()
+    first, second = Receipt("LAMP", "BER", "PO1", 20_001, 5, 2, 1), Receipt("LAMP", "AMS1", "PO2", 20_000, 7, 0, 1)
+    backorder = Receipt("LAMP", "BER", "", 0, 0, 4, 1)
+    of.apply([entry(1, "".join(map(incoming_row, (first, second, backorder))))])
+    assert of.incoming.receipts("LAMP") == of.incoming.all() == [second, first]
+    assert (of.incoming.backordered("LAMP", "BER"), of.incoming.backordered("LAMP", "AMS1")) == (4, 0)
+    assert "LAMP" in of.incoming
+    slipped = Receipt("LAMP", "AMS1", "PO2", 20_002, 6, 1, 2)
+    of.apply([entry(2, incoming_row(slipped))])
+    assert of.incoming.receipts("LAMP") == [first, slipped]
+    gone = [Receipt("LAMP", place, name, 0, 0, 0, 3) for place, name in (("BER", "PO1"), ("AMS1", "PO2"), ("BER", ""))]
+    of.apply([entry(3, "".join(map(incoming_row, gone)))])
+    assert of.incoming.receipts("LAMP") == []
+    assert not of.incoming
+    assert "LAMP" not in of.incoming
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "I\tLAMP\tAMS1\tPO\tx\t1\t0\tSET\terp\te\t\n",
+        "I\tLAMP\tAMS1\tPO\t2932897\t1\t0\tSET\terp\te\t\n",
+        f"I\tLAMP\tAMS1\tPO\t1\t{2**53}\t0\tSET\terp\te\t\n",
+        "I\tLAMP\tAMS1\tPO\t1\t1\t-1\tSET\terp\te\t\n",
+        "I\t\tAMS1\tPO\t1\t1\t0\tSET\terp\te\t\n",
+        "I\tLAMP\t\tPO\t1\t1\t0\tSET\terp\te\t\n",
+    ],
+)
+def test_a_receipt_that_is_not_what_the_formats_say_is_malformed(row: str) -> None:
+    of = replica()
+    of.apply([entry(1, row)])
+    assert of.fault is not None
+    assert row[:-1].encode().decode() in str(of.fault).replace("\\t", "\t")
+
+
+def test_an_own_receipt_that_is_newer_than_the_snapshot_stays() -> None:
+    of = replica()
+    of.incoming.load([Receipt("LAMP", "BER", "PO1", 20_001, 5, 2, 9), Receipt("LAMP", "BER", "PO1", 20_001, 4, 2, 8)])
+    of.apply([entry(1, incoming_row(Receipt("LAMP", "BER", "PO1", 1, 1, 1, 1)))])
+    assert [receipt.quantity for receipt in of.incoming.all()] == [5]
 
 
 @pytest.mark.asyncio

@@ -18,8 +18,10 @@ from invengine.v1 import (
     admin_service_pb2_grpc,
     availability_service_pb2_grpc,
     common_pb2,
+    incoming_service_pb2_grpc,
     network_service_pb2,
     network_service_pb2_grpc,
+    promise_service_pb2_grpc,
     reservation_service_pb2,
     reservation_service_pb2_grpc,
     stock_service_pb2,
@@ -49,6 +51,8 @@ class Stubs:
         self.channel = channel
         self.admin = admin_service_pb2_grpc.AdminServiceStub(channel)
         self.availability = availability_service_pb2_grpc.AvailabilityServiceStub(channel)
+        self.incoming = incoming_service_pb2_grpc.IncomingServiceStub(channel)
+        self.promises = promise_service_pb2_grpc.PromiseServiceStub(channel)
         self.network = network_service_pb2_grpc.NetworkServiceStub(channel)
         self.reservations = reservation_service_pb2_grpc.ReservationServiceStub(channel)
         self.stock = stock_service_pb2_grpc.StockServiceStub(channel)

@@ -16,7 +16,9 @@ from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
     common_pb2,
+    incoming_service_pb2,
     network_service_pb2,
+    promise_service_pb2,
     stock_service_pb2,
 )
 from invengine.v1 import reservation_service_pb2 as pb
@@ -35,6 +37,20 @@ INSTANTS = [
     Timestamp(seconds=1, nanos=1_000_000_000),
     Timestamp(seconds=33_000_000_000),
 ]
+GOOD_DATE = common_pb2.Date(year=2030, month=1, day=31)
+BAD_DATES = [
+    common_pb2.Date(),
+    common_pb2.Date(year=2030, month=2, day=29),
+    common_pb2.Date(year=2030, month=13, day=1),
+    common_pb2.Date(year=2030, month=1),
+    common_pb2.Date(month=1, day=1),
+    common_pb2.Date(year=-1, month=1, day=1),
+    common_pb2.Date(year=10_000, month=1, day=1),
+    common_pb2.Date(year=1970, month=1, day=1),
+    common_pb2.Date(year=2**31 - 1, month=2**31 - 1, day=2**31 - 1),
+]
+"""Not set, impossible, too early or too late for a calendar."""
+
 LINE = {"line_id": "1", "sku": "LAMP", "quantity": 1}
 MOVEMENT = {"source": "till", "event_id": "e", "kind": 1, "sku": "LAMP", "location": "DC", "quantity": 1}
 
@@ -86,6 +102,10 @@ def of_create() -> list[tuple[str, Message]]:
         second("destination.country", destination=common_pb2.Destination(country=country))
     for postal_code in ("x" * 17, "a\nb", " N1"):
         second("destination.postal_code", destination=common_pb2.Destination(postal_code=postal_code))
+    for day in BAD_DATES:
+        second("needed_by", allow_backorder=True, needed_by=day)
+    second("needed_by", needed_by=GOOD_DATE)
+    bad += [("max_parcels", create("r", max_parcels=number)) for number in (-1, 201, 2**31 - 1, -(2**31))]
     return bad
 
 
@@ -162,8 +182,17 @@ def of_stock() -> list[tuple[str, str, Message]]:
         second("reason", reason=text)
     for instant in INSTANTS:
         second("occurred_at", occurred_at=instant)
-    for number in (0, 6, -1):
+    for number in (0, 7, -1):
         second("kind", kind=number)
+    for text in BAD_IDS:
+        second("channel", kind=2, channel=text)
+    for text in REQUIRED_ID:
+        second("channel", kind=6, channel=text)
+    for kind in (1, 4, 5):
+        second("channel", kind=kind, channel="web")
+    second("channel", kind=3, reason="why", channel="web")
+    for quantity in (0, UNITS_MAX + 1, -UNITS_MAX - 1):
+        second("quantity", kind=6, quantity=quantity, channel="web")
     for kind in (1, 2, 5):
         for quantity in (0, -1, UNITS_MAX + 1):
             second("quantity", kind=kind, quantity=quantity)
@@ -197,6 +226,57 @@ def of_stock() -> list[tuple[str, str, Message]]:
     return bad
 
 
+def of_incoming() -> list[tuple[str, str, Message]]:
+    bad: list[tuple[str, str, Message]] = []
+    texts = {"request_id": "r", "source": "erp", "receipt_id": "po", "sku": "LAMP", "location": "DC"}
+    whole: dict[str, tuple[Any, dict[str, Any]]] = {
+        "SetIncoming": (incoming_service_pb2.SetIncomingRequest, {"quantity": 1, "expected_date": GOOD_DATE}),
+        "SlipIncoming": (incoming_service_pb2.SlipIncomingRequest, {"expected_date": GOOD_DATE}),
+        "CancelIncoming": (incoming_service_pb2.CancelIncomingRequest, {}),
+        "ReceiveIncoming": (incoming_service_pb2.ReceiveIncomingRequest, {"quantity": 1}),
+    }
+    for method, (kind, rest) in whole.items():
+        good = texts | rest
+        bad += [(method, field, kind(**good | {field: text})) for field in texts for text in REQUIRED_ID]
+        bad += [(method, "expected_revision", kind(**good, expected_revision=n)) for n in (-1, UNITS_MAX + 1)]
+        if "quantity" in rest:
+            bad += [(method, "quantity", kind(**good | {"quantity": n})) for n in (0, -1, UNITS_MAX + 1)]
+        if "expected_date" in rest:
+            bad += [(method, "expected_date", kind(**good | {"expected_date": day})) for day in BAD_DATES]
+            bad.append((method, "expected_date", kind(**texts, **{n: v for n, v in rest.items() if n == "quantity"})))
+    kind, rest = whole["ReceiveIncoming"]
+    bad.append(("ReceiveIncoming", "quantity", kind(**texts, quantity=-1, closes=True)))
+    bad += [("ReceiveIncoming", "occurred_at", kind(**texts, **rest, occurred_at=instant)) for instant in INSTANTS]
+    lists: dict[str, Any] = {
+        "ListIncoming": incoming_service_pb2.ListIncomingRequest,
+        "ListBrokenPromises": promise_service_pb2.ListBrokenPromisesRequest,
+    }
+    for method, kind in lists.items():
+        bad += [(method, field, kind(**{field: t})) for field in ("sku", "location", "receipt_id") for t in BAD_IDS]
+        bad.append((method, "page_size", kind(page_size=-1)))
+        bad += [(method, "page_token", kind(page_token=token)) for token in ("!", "AAAA", "a" * 99)]
+    stale = common_pb2.Consistency(at_least_as_fresh="x")
+    bad.append(
+        ("ListIncoming", "consistency.at_least_as_fresh", incoming_service_pb2.ListIncomingRequest(consistency=stale))
+    )
+    return bad
+
+
+def of_placements() -> list[tuple[str, str, Message]]:
+    bad: list[tuple[str, str, Message]] = []
+    whole: dict[str, Any] = {"request_id": "r", "reservation_id": "res", "channel": "web"}
+    for day in BAD_DATES:
+        amended = pb.LineAmendment(line_id="1", quantity=2, allow_backorder=True, needed_by=day)
+        bad.append(("AmendReservation", "lines[0].needed_by", pb.AmendReservationRequest(**whole, lines=[amended])))
+        bound = pb.LineRebinding(line_id="1", allow_backorder=True, needed_by=day)
+        bad.append(("RebindReservation", "lines[0].needed_by", pb.RebindReservationRequest(**whole, lines=[bound])))
+    bound = pb.LineRebinding(line_id="1", needed_by=GOOD_DATE)
+    bad.append(("RebindReservation", "lines[0].needed_by", pb.RebindReservationRequest(**whole, lines=[bound])))
+    added = lines({"needed_by": GOOD_DATE})
+    bad.append(("AmendReservation", "added_lines[0].needed_by", pb.AmendReservationRequest(**whole, added_lines=added)))
+    return bad
+
+
 def of_the_rest() -> list[tuple[str, str, Message]]:
     bad: list[tuple[str, str, Message]] = []
     for number in (-1, 1001):
@@ -227,7 +307,9 @@ CASES = [
     *(("CreateReservation", field, request) for field, request in of_create()),
     *of_changes(),
     *of_reservation_reads(),
+    *of_placements(),
     *of_stock(),
+    *of_incoming(),
     *of_the_rest(),
 ]
 
@@ -243,7 +325,15 @@ async def stocked(redis_url: str) -> AsyncIterator[tuple[Stubs, Any]]:
 @pytest.mark.asyncio
 async def test_bad_input_is_refused_with_its_field_and_changes_nothing(stocked: tuple[Stubs, Any]) -> None:
     stubs, store = stocked
-    services = (stubs.reservations, stubs.stock, stubs.admin, stubs.availability, stubs.network)
+    services = (
+        stubs.reservations,
+        stubs.stock,
+        stubs.incoming,
+        stubs.promises,
+        stubs.admin,
+        stubs.availability,
+        stubs.network,
+    )
     before = await store.revisions()
     wrong = []
     for method, field, request in CASES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from time import monotonic
 
 import pytest
@@ -10,6 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invengine.domain.incoming import SECONDS_OF_DAY, Receipt
 from invengine.domain.network import Network
 from invengine.domain.orders import (
     Allocation,
@@ -40,7 +42,7 @@ from invengine.v1 import availability_service_pb2 as pb
 from invengine.v1 import common_pb2
 from tests.kernels import reference
 from tests.kernels.reference import Asked
-from tests.replica.fakes import PARTITIONS, START_MS, STORE_ID, Entry, hold_row, position_row
+from tests.replica.fakes import PARTITIONS, START_MS, STORE_ID, Entry, fence_row, hold_row, incoming_row, position_row
 
 NETWORK = """
 locations:
@@ -56,6 +58,7 @@ groups:
 channels:
   web: {groups: [eu, north], low_stock_threshold: 5}
   app: {groups: [eu], enabled: false}
+  market: {groups: [eu, north], borrow: false}
 safety_stock:
   - {sku: LAMP, units: 2}
   - {sku: LAMP, location: BER, percent: 50}
@@ -63,6 +66,7 @@ safety_stock:
   - {channel: app, units: 3}
 """
 SECOND = START_MS // 1000
+TODAY = SECOND // SECONDS_OF_DAY
 
 
 class Networks:
@@ -111,6 +115,12 @@ class World:
     def stock(self, sku: str, location: str, on_hand: int, reserved: int = 0) -> None:
         self.write(sku, position_row(sku, location, on_hand, reserved))
 
+    def fence(self, sku: str, location: str, channel: str, units: int) -> None:
+        self.write(sku, fence_row(sku, location, channel, units))
+
+    def expect(self, sku: str, location: str, receipt_id: str, day: int, quantity: int, pegged: int = 0) -> None:
+        self.write(sku, incoming_row(Receipt(sku, location, receipt_id, day, quantity, pegged, 0)))
+
     async def get(self, **fields: object) -> pb.GetAvailabilityResponse:
         return await self.availability.get(pb.GetAvailabilityRequest(**{"sku": "LAMP", "channel": "web", **fields}))
 
@@ -138,7 +148,7 @@ def told(positions: object) -> list[tuple[object, ...]]:
     return [(p.location, p.available, p.on_hand, p.reserved, p.safety_stock, list(p.reasons)) for p in positions]  # type: ignore[attr-defined]
 
 
-SAFETY, SHORT, RESERVED, DISABLED, NOT_IN_CHANNEL, CANNOT, CHANNEL_OFF = 4, 5, 6, 1, 2, 3, 7
+SAFETY, SHORT, RESERVED, FENCE, DISABLED, NOT_IN_CHANNEL, CANNOT, CHANNEL_OFF = 4, 5, 6, 8, 1, 2, 3, 7
 
 
 @pytest.mark.asyncio
@@ -459,28 +469,146 @@ async def test_an_ignored_hold_is_waited_for(world: World) -> None:
     assert (await getting).available == 10
 
 
+@pytest.mark.asyncio
+async def test_ring_fences_leave_a_channel_its_own_and_what_is_fenced_for_nobody(world: World) -> None:
+    """DUB has 7 unreserved units, at least 2 of which stay there."""
+    world.fence("LAMP", "DUB", "market", 4)
+    world.fence("LAMP", "DUB", "till", 2)
+    answer = {p.location: p for p in (await world.get()).positions}["DUB"]
+    assert (answer.available, answer.fenced, answer.own_fence) == (1, 6, 0)
+    assert list(answer.reasons) == [SAFETY, RESERVED, FENCE]
+    answer = {p.location: p for p in (await world.get(channel="market")).positions}["DUB"]
+    assert (answer.available, answer.fenced, answer.own_fence) == (4, 2, 4)
+    assert list(answer.reasons) == [SAFETY, RESERVED, FENCE]
+    assert (await world.get(channel="market")).available == 4
+    world.fence("LAMP", "DUB", "market", 6)
+    answer = {p.location: p for p in (await world.get(channel="market")).positions}["DUB"]
+    assert (answer.available, list(answer.reasons)) == (5, [SAFETY, RESERVED])
+    assert list((await world.batch(skus=["LAMP"], channel="market")).available) == [5]
+    step = world.availability.open_stream(refused)
+    query = pb.StreamAvailabilityRequest(sku="LAMP", channel="market").SerializeToString()
+    assert pb.StreamAvailabilityResponse.FromString(await step(query)).available == 5
+
+
+@pytest.mark.asyncio
+async def test_fenced_units_of_a_hold_that_is_over_are_kept_for_their_channel(world: World) -> None:
+    """Of DUB's 10 units 6 are held, 4 of them out of the ring-fence of market; the hold is over, and not swept."""
+    world.write("LAMP", position_row("LAMP", "DUB", 10, 6) + hold_row(1, "LAMP", "DUB", 6, SECOND, 4, "market"))
+    of = {p.location: p for p in (await world.get(group="north")).positions}["DUB"]
+    assert (of.available, of.reserved, of.fenced) == (6, 0, 4)
+    of = {p.location: p for p in (await world.get(group="north", channel="market")).positions}["DUB"]
+    assert (of.available, of.own_fence) == (4, 4)
+
+
+@pytest.mark.asyncio
+async def test_an_ignored_reservation_gives_its_units_back_to_their_ring_fences(world: World) -> None:
+    """Pegged and backordered units are not among the reserved ones, so they free nothing."""
+    allocations = (
+        Allocation("DUB", 3, fenced=2, fence_channel="market"),
+        Allocation("DUB", 1, fenced=1, fence_channel="till"),
+        Allocation("DUB", 5, receipt_id="PO1", due_day=TODAY),
+        Allocation("DUB", 5, backordered=True),
+    )
+    line = ReservationLine("l1", "LAMP", 14, Fulfilment.ANY, Destination(), allocations)
+    world.store.reservations["r1"] = Reservation("r1", ReservationState.CONFIRMED, "market", START_MS, 0, 1, (line,))
+    world.stock("LAMP", "DUB", 10, 9)
+    world.fence("LAMP", "DUB", "market", 1)
+    of = {p.location: p for p in (await world.get(channel="market", ignore_reservation_id="r1")).positions}["DUB"]
+    assert (of.available, of.reserved, of.fenced, of.own_fence) == (3, 5, 1, 3)
+    of = {p.location: p for p in (await world.get(ignore_reservation_id="r1")).positions}["DUB"]
+    assert (of.available, of.reserved, of.fenced, of.own_fence) == (1, 5, 4, 0)
+    of = {p.location: p for p in (await world.get(channel="market")).positions}["DUB"]
+    assert (of.available, of.reserved, of.fenced, of.own_fence) == (0, 9, 0, 1)
+
+
+def day(answer: pb.GetAvailabilityResponse) -> tuple[int, int] | None:
+    """Days from today and units of the next receipt."""
+    if not answer.HasField("next_receipt"):
+        return None
+    date = answer.next_receipt.date
+    since_1970 = dt.date(date.year, date.month, date.day) - dt.date(1970, 1, 1)
+    return since_1970.days - TODAY, answer.next_receipt.quantity
+
+
+@pytest.mark.asyncio
+async def test_the_next_receipt_is_the_earliest_day_with_units_that_are_promised_to_nobody(world: World) -> None:
+    assert day(await world.get()) is None
+    world.expect("LAMP", "DUB", "PO1", TODAY + 9, 5)
+    world.expect("LAMP", "AMS1", "PO2", TODAY + 4, 6, 6)  # all promised
+    world.expect("LAMP", "AMS1", "PO3", TODAY + 7, 6, 2)
+    world.expect("LAMP", "BER", "PO4", TODAY + 7, 3)
+    world.expect("LAMP", "XXX", "PO5", TODAY + 1, 50)  # not the channel's
+    world.expect("LAMP", "CDG", "PO6", TODAY + 1, 50)  # switched off
+    world.expect("LAMP", "DUB", "", 0, 0, 8)  # backordered
+    world.expect("CHAIR", "DUB", "PO7", TODAY + 1, 50)
+    assert day(await world.get()) == (7, 7)
+    assert day(await world.get(group="north")) == (9, 5)
+    assert day(await world.get(fulfilment=common_pb2.FULFILMENT_SHIP)) == (7, 4)
+    assert day(await world.get(channel="app")) is None
+
+
+@pytest.mark.asyncio
+async def test_a_receipt_is_expected_today_until_the_day_is_over_and_then_tomorrow(world: World) -> None:
+    world.expect("LAMP", "DUB", "PO1", TODAY, 5)
+    assert day(await world.get()) == (0, 5)
+    world.expect("LAMP", "DUB", "PO1", TODAY - 1, 5)
+    world.expect("LAMP", "DUB", "PO2", TODAY - 900, 2)
+    world.expect("LAMP", "DUB", "PO3", TODAY + 1, 1)
+    assert day(await world.get()) == (1, 8)
+
+
+@pytest.mark.asyncio
+async def test_a_sku_that_is_only_expected_is_known(world: World) -> None:
+    world.expect("SOON", "DUB", "PO1", TODAY + 3, 5)
+    answer = await world.get(sku="SOON")
+    assert (answer.available, answer.level, len(answer.positions), day(answer)) == (0, pb.LEVEL_OUT, 0, (3, 5))
+    partition = partition_of("SOON", PARTITIONS)
+    assert answer.consistency_token == encode_token(STORE_ID, [(partition, world.replica.applied[partition])])
+    for totals_only in (False, True):
+        batch = await world.batch(skus=["NOBODY", "SOON", "LAMP"], totals_only=totals_only)
+        assert (list(batch.status), list(batch.available)) == ([2, 1, 1], [0, 0, 10])
+    step = world.availability.open_stream(refused)
+    query = pb.StreamAvailabilityRequest(sku="SOON", channel="web").SerializeToString()
+    assert pb.StreamAvailabilityResponse.FromString(await step(query)) == pb.StreamAvailabilityResponse(
+        level=pb.LEVEL_OUT, status=1
+    )
+    world.expect("SOON", "DUB", "PO1", 0, 0)
+    with pytest.raises(UnknownSku):
+        await world.get(sku="SOON")
+
+
+@pytest.mark.asyncio
+async def test_more_receipts_than_int64_holds_are_told_as_the_most(world: World) -> None:
+    for n in range(600):
+        world.expect("LAMP", "DUB", f"PO{n}", TODAY, 2**53 - 1)
+    assert day(await world.get()) == (0, 2**62)
+
+
 names = st.sampled_from(["AMS1", "BER", "CDG", "DUB", "XXX"])
 counts = st.integers(0, 12)
-changes = st.lists(st.tuples(st.sampled_from(["LAMP", "CHAIR", "DESK"]), names, counts, counts), max_size=25)
+fences = st.dictionaries(st.sampled_from(["web", "market", "till"]), st.integers(0, 6), max_size=3)
+changes = st.lists(st.tuples(st.sampled_from(["LAMP", "CHAIR", "DESK"]), names, counts, counts, fences), max_size=25)
 questions = st.fixed_dictionaries(
     {},
     optional={
         "locations": st.lists(names, max_size=4),
         "fulfilment": st.integers(0, 3),
-        "channel": st.sampled_from(["web", "app"]),
+        "channel": st.sampled_from(["web", "market", "app"]),
     },
 )
 
 
 @given(changes, questions)
 def test_every_answer_agrees_with_the_definition(
-    written: list[tuple[str, str, int, int]], question: dict[str, object]
+    written: list[tuple[str, str, int, int, dict[str, int]]], question: dict[str, object]
 ) -> None:
     """Over network, rules and replica: get, batch and stream tell the same, which is what semantics say."""
     world, state = World(), reference.State()
-    for sku, location, on_hand, reserved in written:
-        world.stock(sku, location, on_hand, reserved)
-        reference.apply_rows(state, 0, 1, position_row(sku, location, on_hand, reserved))
+    for sku, location, on_hand, reserved, fenced in written:
+        rows = position_row(sku, location, on_hand, reserved)
+        rows += "".join(fence_row(sku, location, name, units) for name, units in fenced.items())
+        world.write(sku, rows)
+        reference.apply_rows(state, 0, 1, rows)
     network = world.networks.current
     assert network is not None
     for (sku, location), (units, parts) in network.position_safety.items():
@@ -490,6 +618,7 @@ def test_every_answer_agrees_with_the_definition(
         if sku in state.skus:
             reference.raise_safety(state, sku, None, units, parts)
     channel = str(question.get("channel", "web"))
+    asker = reference.Asker(channel, network.channel(channel).borrows)
     fulfilment = list(Fulfilment)[int(str(question.get("fulfilment", 0)))]
     numbers = {"LOCATION_DISABLED": DISABLED, "NOT_IN_CHANNEL": NOT_IN_CHANNEL, "CANNOT_FULFIL": CANNOT}
     numbers["CHANNEL_DISABLED"] = CHANNEL_OFF
@@ -497,6 +626,8 @@ def test_every_answer_agrees_with_the_definition(
         name: Asked(*network.place_safety(channel, name), numbers.get(network.why_not(channel, name, fulfilment), 0))
         for name in network.asked(channel, locations=question.get("locations", ()))  # type: ignore[arg-type]
     }
+
+    threshold = network.channel(channel).low_stock_threshold
 
     async def check() -> None:
         batch = await world.batch(skus=["LAMP", "CHAIR", "DESK"], **question)
@@ -507,10 +638,10 @@ def test_every_answer_agrees_with_the_definition(
                 for n in range(at, at + batch.row_counts[i])
             }
             at += batch.row_counts[i]
-            assert reference.available_rows(state, [sku], selection) == [rows]
-            assert reference.available_totals(state, [sku], selection) == [(batch.status[i], batch.available[i])]
+            assert reference.available_rows(state, [sku], selection, asker) == [rows]
+            assert reference.available_totals(state, [sku], selection, asker) == [(batch.status[i], batch.available[i])]
             if sku in state.skus:
-                message: Message = reference.answer_availability(state, sku, selection, 5)
+                message: Message = reference.answer_availability(state, sku, selection, threshold, None, asker)
                 answer = await world.get(sku=sku, **question)
                 answer.ClearField("consistency_token")
                 answer.ClearField("staleness")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -82,7 +85,80 @@ async def unreadable_reservation(running: Running, redis: Redis) -> None:
     await redis.hset(keys.reservations(partition_of("held", 64)), "held", "HELD\tweb")
 
 
+async def negative_fence(running: Running, redis: Redis) -> None:
+    await append_to_position(redis, b"\tweb\t-3")
+
+
+async def fence_without_units(running: Running, redis: Redis) -> None:
+    await append_to_position(redis, b"\tweb\t0")
+
+
+async def fence_told_twice(running: Running, redis: Redis) -> None:
+    await append_to_position(redis, b"\tweb\t2\tweb\t2")
+
+
+async def append_to_position(redis: Redis, fences: bytes) -> None:
+    key = keys.stock(HOME, "LAMP")
+    await redis.hset(key, "DC", await redis.hget(key, "DC") + fences)
+
+
+async def more_fenced_than_open(running: Running, redis: Redis) -> None:
+    key = keys.reservations(partition_of("held", 64))
+    await redis.hset(key, "held", await redis.hget(key, "held") + b"#6 web")
+
+
 LAMP = ("LAMP", "DC")
+FENCE = ("RING_FENCE_IS_POSSIBLE", *LAMP)
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (negative_fence, (*FENCE, 1, -3)),
+        (fence_without_units, (*FENCE, 1, 0)),
+        (fence_told_twice, (*FENCE, 1, 2)),
+        (more_fenced_than_open, (*FENCE, 5, 6)),
+    ],
+)
+async def test_an_impossible_ring_fence_is_found(
+    world: tuple[Running, Stubs, Redis],
+    damage: Callable[[Running, Redis], Awaitable[None]],
+    expected: tuple[str, str, str, int, int],
+) -> None:
+    running, stubs, redis = world
+    await damage(running, redis)
+    assert [row for row in await found(stubs) if row[0] == FENCE[0]] in ([expected], [expected] * 2)
+
+
+async def test_a_check_of_what_moves_says_how_much_it_could_not_judge(
+    world: tuple[Running, Stubs, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position whose every second reading has another revision is never judged, and told so."""
+    running, stubs, redis = world
+    await more_reserved(running, redis)
+    position, count = running.store.position, itertools.count(1)
+
+    async def moving(sku: str, location: str) -> Any:
+        return replace(await position(sku, location), revision=next(count))
+
+    monkeypatch.setattr(running.store, "position", moving)
+    response = await stubs.admin.CheckIntegrity(pb.CheckIntegrityRequest())
+    assert (response.not_judged, response.violations_count) == (1, 0)
+    monkeypatch.undo()
+    response = await stubs.admin.CheckIntegrity(pb.CheckIntegrityRequest())
+    assert response.not_judged == 0
+    assert response.violations_count > 0
+
+
+async def test_only_a_replay_sets_the_gauge_of_the_replay(world: tuple[Running, Stubs, Redis]) -> None:
+    running, stubs, redis = world
+    sample = running.metrics.registry.get_sample_value
+    name = "invengine_integrity_violations"
+    await more_on_hand(running, redis)
+    for replay, told in ((False, 0), (True, 1), (False, 1)):
+        await stubs.admin.CheckIntegrity(pb.CheckIntegrityRequest(replay=replay))
+        assert sample(name, {"invariant": "LOG_REPLAYS"}) == told
+        assert sample(name, {"invariant": "POSITION_IS_LOGGED"}) == 1
 
 
 @pytest.mark.parametrize(

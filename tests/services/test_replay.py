@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from invengine.domain.orders import Candidate, LinePlacement, LineUnits, ReservationAnswer
+from invengine.domain.incoming import IncomingChange, IncomingKind
+from invengine.domain.orders import Candidate, Future, LinePlacement, LineUnits, ReservationAnswer
 from invengine.domain.partitions import partition_of
 from invengine.domain.stock import Movement, MovementKind, MovementResult
 from invengine.services import replay_log
@@ -23,6 +24,7 @@ from invengine.store import keys
 from invengine.store.redis_store import RedisStore, StoreSettings
 from invengine.v1 import admin_service_pb2 as pb
 from tests.rpc.engines import create, engine
+from tests.services.promises import make_promises
 from tests.store.making import change, line, movement, request
 
 pytestmark = pytest.mark.asyncio
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.asyncio
 PARTITIONS = 4
 SKUS = [f"S{n}" for n in range(12)]
 LOCATIONS = ["AMS1", "BER1", "LON1"]
+CHANNELS = ["web", "till"]
 
 
 @dataclass
@@ -95,13 +98,38 @@ class Trader:
         for _ in range(self._random.randint(1, 12)):
             kind = self._random.choice(list(MovementKind))
             quantity = self._random.randint(1, 30) if kind is not MovementKind.SALE else self._random.randint(1, 3)
-            if kind is MovementKind.ADJUSTMENT:
+            if kind in (MovementKind.ADJUSTMENT, MovementKind.RING_FENCE):
                 quantity *= self._random.choice((-1, 1))
+            channel = self._random.choice(CHANNELS) if kind in (MovementKind.SALE, MovementKind.RING_FENCE) else ""
             place = self._random.choice(SKUS), self._random.choice(LOCATIONS)
             occurred_at = now_ms - self._random.randint(0, 500)
-            movements.append(Movement(self._name, self._id(), occurred_at, kind, *place, quantity, reason="r"))
+            movements.append(
+                Movement(self._name, self._id(), occurred_at, kind, *place, quantity, reason="r", channel=channel)
+            )
         written = await self._store.post_movements(movements)
         self.applied += sum(outcome.result is MovementResult.APPLIED for outcome in written.outcomes)
+
+    async def schedule(self) -> None:
+        now_ms = await self._store.now_ms()
+        changes = [
+            IncomingChange(
+                self._name,
+                self._id(),
+                self._random.choice(list(IncomingKind)),
+                self._random.choice(SKUS),
+                self._random.choice(LOCATIONS),
+                self._random.choice(("PO 1", "PO 2")),
+                self._random.randint(1, 12),
+                now_ms // 86_400_000 + self._random.randint(-1, 5),
+                self._random.random() < 0.2,
+                now_ms,
+            )
+            for _ in range(self._random.randint(1, 20))
+        ]
+        await self._store.change_incoming(changes)
+
+    def _future(self) -> Future | None:
+        return Future(0, self._random.choice((0, 10))) if self._random.random() < 0.3 else None
 
     async def reserve(self) -> None:
         requests = []
@@ -113,13 +141,19 @@ class Trader:
                     sku=self._random.choice(SKUS),
                     line_id=str(n),
                     allow_split=True,
+                    future=self._future(),
                 )
                 for n in range(self._random.randint(1, 3))
             ]
             seconds = self._random.choice((1, 3600))
             requests.append(
                 request(
-                    *lines, reservation_id=self._id(), time_to_live_seconds=seconds, best_effort=True, order_ref="o"
+                    *lines,
+                    reservation_id=self._id(),
+                    time_to_live_seconds=seconds,
+                    best_effort=True,
+                    order_ref="o",
+                    channel=self._random.choice(CHANNELS),
                 )
             )
         written = await self._store.reserve(requests)
@@ -128,7 +162,8 @@ class Trader:
     async def alter(self) -> None:
         if not self.live:
             return
-        verb = self._random.choice(("confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over"))
+        verbs = (*("confirm", "fulfil") * 2, "extend", "release", "amend", "rebind", "hand_over")
+        verb = self._random.choice(verbs)
         names = self._random.sample(self.live, min(len(self.live), 4))
         units = [LineUnits("0", quantity=1)] if self._random.random() < 0.5 else []
         candidates = tuple(Candidate(location) for location in self._random.sample(LOCATIONS, 2))
@@ -137,7 +172,10 @@ class Trader:
                 name,
                 *(units if verb in ("release", "fulfil") else ()),
                 time_to_live_seconds=600,
-                placements=(LinePlacement("0", self._random.randint(0, 6), candidates, allow_split=True),),
+                placements=(
+                    LinePlacement("0", self._random.randint(0, 6), candidates, allow_split=True, future=self._future()),
+                ),
+                to_channel=self._random.choice(CHANNELS),
                 to_customer_ref=self._random.choice(("ann", "bob")),
             )
             for name in names
@@ -150,7 +188,7 @@ class Trader:
 
     async def some(self, count: int) -> None:
         for _ in range(count):
-            verbs = (self.move, self.reserve, self.reserve, self.alter, self.alter, self.alter, self.sweep)
+            verbs = (*(self.move, self.reserve, self.schedule) * 2, *(self.alter,) * 5, self.sweep)
             await self._random.choice(verbs)()
 
 
@@ -161,6 +199,14 @@ async def positions_of(store: RedisStore) -> int:
 async def live_in(store: RedisStore) -> int:
     states = await store.states()
     return states["HELD"] + states["CONFIRMED"]
+
+
+async def promises_of(store: RedisStore) -> int:
+    """Receipts, backorders, holds and broken promises."""
+    incoming = [len(chunk) async for chunk in store.snapshot_incoming()]
+    holds = [entry.rows.count(b"\n") async for chunk in store.snapshot_holds() for entry in chunk]
+    broken, _ = await store.broken_promises(limit=1000)
+    return sum(incoming) + sum(holds) + len(broken)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -176,9 +222,10 @@ async def test_whatever_the_store_did_replays(stores: tuple[RedisStore, Redis], 
     found = await replayed(store)
     assert found.violations == []
     assert found.replayed == Replayed(
-        sum(await store.revisions()), await positions_of(store), 0, await live_in(store), 0
+        sum(await store.revisions()), await positions_of(store), 0, await live_in(store), 0, await promises_of(store), 0
     )
     assert min(found.replayed.positions_covered, found.replayed.reservations_covered) > 10
+    assert found.replayed.promises_covered > 20
     states = await store.states()
     assert min(states["RELEASED"], states["FULFILLED"], states["EXPIRED"]) > 0, states
 
@@ -252,6 +299,77 @@ async def lost_sku(redis: Redis) -> None:
 
 async def foreign_position(redis: Redis) -> None:
     await redis.hset(STOCK, "XXX1", "7,0,1,0")
+
+
+# What is promised: see tests/services/promises.py
+
+SOFA = partition_of("SOFA", PARTITIONS)
+
+
+@pytest_asyncio.fixture
+async def promised(stores: tuple[RedisStore, Redis]) -> tuple[RedisStore, Redis]:
+    store, _ = stores
+    await make_promises(store)
+    found = await replayed(store)
+    assert (found.violations, found.replayed.promises_covered) == ([], await promises_of(store))
+    return stores
+
+
+async def change_field(redis: Redis, key: str, name: str, old: str, new: str) -> None:
+    text = (await redis.hget(key, name)).decode()
+    assert old in text
+    await redis.hset(key, name, text.replace(old, new))
+
+
+async def other_fence(redis: Redis) -> None:
+    await redis.hset(keys.stock(SOFA, "SOFA"), "AMS1", await redis.hget(keys.stock(SOFA, "SOFA"), "AMS1") + b"\tapp\t2")
+
+
+async def other_quantity(redis: Redis) -> None:
+    await change_field(redis, keys.incoming(SOFA, "SOFA"), "AMS1\tPO 1", ",5,", ",6,")
+
+
+async def lost_receipt(redis: Redis) -> None:
+    assert await redis.hdel(keys.incoming(SOFA, "SOFA"), "AMS1\tPO 1")
+
+
+async def foreign_receipt(redis: Redis) -> None:
+    await redis.hset(keys.incoming(SOFA, "SOFA"), "LON1\tPO 7", "20000,1,0,1")
+
+
+async def lost_backorders(redis: Redis) -> None:
+    assert await redis.hdel(keys.incoming(SOFA, "SOFA"), "AMS1\t")
+
+
+async def lost_broken(redis: Redis) -> None:
+    assert await redis.delete(keys.broken(SOFA))
+
+
+async def other_hold(redis: Redis) -> None:
+    home = partition_of("fenced", PARTITIONS)
+    await change_field(redis, keys.reservations(home), "fenced", "#1 web", "#1 app")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (other_fence, "the ring-fence of app is 2 in the store, the log comes to 0"),
+        (other_quantity, "receipt SOFA AMS1 PO 1 is"),
+        (lost_receipt, "receipt SOFA AMS1 PO 1 is"),
+        (foreign_receipt, "receipt SOFA LON1 PO 7 is stored as '20000,1,0,1', the log does not have it"),
+        (lost_backorders, "receipt SOFA AMS1  is"),
+        (lost_broken, "by the log and not stored"),
+        (other_hold, "hold "),
+    ],
+)
+async def test_a_promise_that_was_tampered_with_is_found(
+    promised: tuple[RedisStore, Redis], damage: Callable[[Redis], Awaitable[None]], words: str
+) -> None:
+    store, redis = promised
+    await damage(redis)
+    found = await replayed(store)
+    assert any(words in said for said in found.said), found.said
+    assert all(row[0] == "LOG_REPLAYS" for row in found.violations)
 
 
 LAMP = ("LOG_REPLAYS", "LAMP")
@@ -530,8 +648,9 @@ async def test_the_service_replays_when_asked(redis_url: str) -> None:
         assert not plain.HasField("replay")
         asked = await stubs.admin.CheckIntegrity(pb.CheckIntegrityRequest(replay=True))
         assert asked.violations_count == 0
+        entries = sum(await running.store.revisions())
         assert asked.replay == pb.ReplaySummary(
-            entries=sum(await running.store.revisions()), positions_covered=1, reservations_covered=1
+            entries=entries, positions_covered=1, reservations_covered=1, promises_covered=1
         )
         home = partition_of("held", running.store.partitions)
         await other_record(redis, keys.reservations(home), "held")

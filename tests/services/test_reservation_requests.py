@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from invengine.domain.orders import (
     Candidate,
     Destination,
     Fulfilment,
+    Future,
     Reservation,
     ReservationLine,
     ReservationState,
@@ -26,27 +28,36 @@ from invengine.services.reservation_amendments import (
     check_hand_over,
     check_rebind,
     resolve_amend,
+    resolve_hand_over,
     resolve_rebind,
 )
+from invengine.services.reservation_ids import ANYWHERE
 from invengine.services.reservation_requests import (
     check_change,
     check_create,
-    derived_reservation_id,
     impossible,
     resolve,
 )
 from invengine.services.reservations import STATES
+from invengine.services.sourcing import Sourcing
 from invengine.services.stock import KINDS
 from invengine.v1 import common_pb2, stock_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import NETWORK, create
 
+
+class Untouched:
+    """What sourcing by priority does not look at."""
+
+
+untouched: Any = Untouched()
+sourcing = Sourcing(untouched, untouched)
 network = Network.parse(NETWORK + "safety_stock:\n  - {sku: LAMP, units: 3}\n  - {location: LON, percent: 10}\n")
 
 
 def test_what_is_left_out_gets_its_default() -> None:
-    request = resolve(check_create(create("r")), network)
-    assert request.reservation_id == derived_reservation_id("web", "r")
+    request = resolve(check_create(create("r")), network, sourcing)
+    assert request.reservation_id == ANYWHERE.derived("web", "r", "LAMP")
     assert request.time_to_live_seconds == 15 * 60
     assert not request.best_effort
     (line,) = request.lines
@@ -55,15 +66,8 @@ def test_what_is_left_out_gets_its_default() -> None:
     assert line.named_location == ""
 
 
-def test_a_derived_id_is_a_plain_id_of_its_own_channel_and_request() -> None:
-    ids = {derived_reservation_id(channel, request) for channel in ("a", "b") for request in ("x", "y", "ü" * 32)}
-    assert len(ids) == 6
-    assert all(validation.is_plain(made) and made.isalnum() for made in ids)
-    assert derived_reservation_id("web", "r") == derived_reservation_id("web", "r")
-
-
 def test_a_named_location_is_the_only_candidate_and_is_repeated_by_refusals() -> None:
-    (line,) = resolve(check_create(create("r", line={"location": "LON"})), network).lines
+    (line,) = resolve(check_create(create("r", line={"location": "LON"})), network, sourcing).lines
     assert [candidate.location for candidate in line.candidates] == ["LON"]
     assert line.named_location == "LON"
 
@@ -73,12 +77,12 @@ def test_ship_to_store_takes_from_who_ships_and_goes_where_pickup_is() -> None:
         "fulfilment": common_pb2.FULFILMENT_SHIP_TO_STORE,
         "destination": common_pb2.Destination(location="LON", country="GB", postal_code="N1 9GU"),
     }
-    (line,) = resolve(check_create(create("r", line=to_store)), network).lines
+    (line,) = resolve(check_create(create("r", line=to_store)), network, sourcing).lines
     assert line.destination == Destination("GB", "N1 9GU", "LON")
     to_store["destination"] = common_pb2.Destination(location="DC")
     checked = check_create(create("r", line=to_store))
     with pytest.raises(LocationNotUsable, match="CANNOT_FULFIL"):
-        resolve(checked, network)
+        resolve(checked, network, sourcing)
 
 
 @pytest.mark.parametrize(
@@ -86,22 +90,23 @@ def test_ship_to_store_takes_from_who_ships_and_goes_where_pickup_is() -> None:
 )
 def test_a_time_to_live_is_rounded_up(seconds: int, nanos: int, expected: int) -> None:
     request = create("r", time_to_live=Duration(seconds=seconds, nanos=nanos))
-    assert resolve(check_create(request), network).time_to_live_seconds == expected
+    assert resolve(check_create(request), network, sourcing).time_to_live_seconds == expected
 
 
 def test_a_time_to_live_beyond_the_channels_longest_is_refused() -> None:
     checked = check_create(create("r", time_to_live=Duration(seconds=7200, nanos=1)))
     with pytest.raises(TimeToLiveTooLong, match="7200 s at most, not 7201 s"):
-        resolve(checked, network)
+        resolve(checked, network, sourcing)
 
 
 def test_an_impossible_request_keeps_what_a_repeat_is_known_by_and_has_no_candidates() -> None:
     checked = check_create(create("r", quantity=3))
-    asked, real = impossible(checked), resolve(checked, network)
+    asked, real = impossible(checked), resolve(checked, network, sourcing)
     assert (asked.request_id, asked.fingerprint, asked.channel) == (real.request_id, real.fingerprint, real.channel)
     assert [line.candidates for line in asked.lines] == [()]
 
 
+DAY = common_pb2.Date(year=2030, month=2, day=1)
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"reservation_id": "x"},
@@ -117,6 +122,10 @@ VARIANTS: list[dict[str, Any]] = [
     {"line": {"group": "x"}},
     {"line": {"fulfilment": 1}},
     {"line": {"allow_split": True}},
+    {"line": {"allow_backorder": True}},
+    {"line": {"allow_backorder": True, "needed_by": DAY}},
+    {"line": {"allow_backorder": True, "needed_by": common_pb2.Date(year=2030, month=2, day=2)}},
+    {"max_parcels": 1},
     {"line": {"destination": common_pb2.Destination(country="GB")}},
     {"line": {"destination": common_pb2.Destination(postal_code="GB")}},
     {"line": {"destination": common_pb2.Destination(location="GB")}},
@@ -169,7 +178,15 @@ ADDED: dict[str, Any] = {"line_id": "2", "sku": "LAMP", "quantity": 2}
 
 def test_every_part_of_an_amendment_is_in_its_fingerprint() -> None:
     whole = {"request_id": "r", "reservation_id": "res", "channel": "web"}
-    more = ({}, {"line_id": "x"}, {"location": "x"}, {"group": "x"}, {"allow_split": True})
+    more: tuple[dict[str, Any], ...] = (
+        {},
+        {"line_id": "x"},
+        {"location": "x"},
+        {"group": "x"},
+        {"allow_split": True},
+        {"allow_backorder": True},
+        {"allow_backorder": True, "needed_by": DAY},
+    )
     amendments = [
         pb.AmendReservationRequest(**whole, lines=[pb.LineAmendment(**AMENDMENT | given)])
         for given in (*more, {"quantity": 3})
@@ -217,10 +234,10 @@ def test_an_amendment_is_resolved_for_the_revision_that_was_seen() -> None:
     checked = check_amend(message)
     gone = lamp("fulfilled", Allocation("DC", 4, fulfilled=4))
     seen = reservation(lamp("more", Allocation("DC", 4)), lamp("less", Allocation("DC", 4)), gone)
-    change = resolve_amend(checked, seen, network)
+    change = resolve_amend(checked, seen, network, sourcing)
     assert change.expected_revision == 7
     assert [bool(placement.candidates) for placement in change.placements] == [True, False, False, False]
-    assert resolve_amend(checked, None, network).expected_revision == 0
+    assert resolve_amend(checked, None, network, sourcing).expected_revision == 0
 
 
 def test_rebinding_without_a_line_is_of_every_line_with_open_units() -> None:
@@ -228,9 +245,62 @@ def test_rebinding_without_a_line_is_of_every_line_with_open_units() -> None:
     message.lines.add(location="LON")
     gone = lamp("fulfilled", Allocation("DC", 4, fulfilled=4), fulfilment=Fulfilment.PICKUP)
     seen = reservation(lamp("a", Allocation("DC", 4)), gone, lamp("b", Allocation("DC", 4, released=3)))
-    placements = resolve_rebind(check_rebind(message), seen, network).placements
+    placements = resolve_rebind(check_rebind(message), seen, network, sourcing).placements
     assert [placement.line_id for placement in placements] == ["a", "b"]
     assert {placement.candidates for placement in placements} == {(Candidate("LON", 3, 1000),)}
+
+
+ALLOWANCES = Network.parse(
+    NETWORK.replace("groups: [stores], enabled", "groups: [stores], borrow: false, enabled")
+    + "backorders:\n  - {sku: LAMP, units: 5}\n  - {sku: LAMP, channel: web, units: 8}\n"
+)
+
+
+def test_a_line_that_may_wait_gets_the_allowance_of_its_channel_unless_it_has_a_day() -> None:
+    """A backorder has no day, so a line that is needed by one cannot be backordered."""
+
+    def future(**line: Any) -> Future | None:
+        return resolve(check_create(create("r", line=line)), ALLOWANCES, sourcing).lines[0].future
+
+    assert future() is None
+    assert future(allow_backorder=True) == Future(0, 8)
+    assert future(allow_backorder=True, needed_by=DAY) == Future(21946, 0)
+    other = check_create(create("r", sku="SOFA", line={"allow_backorder": True}))
+    assert resolve(other, ALLOWANCES, sourcing).lines[0].future == Future(0, 0)
+
+
+def test_what_an_amendment_and_a_rebinding_take_may_wait_as_they_say() -> None:
+    """What the line was reserved with does not matter."""
+    waiting = replace(lamp("1", Allocation("DC", 4)), future=Future())
+    seen = reservation(waiting, lamp("2", Allocation("DC", 4)))
+    whole = {"request_id": "r", "reservation_id": "res", "channel": "web"}
+    amendment = pb.AmendReservationRequest(**whole)
+    amendment.lines.add(line_id="1", quantity=9)
+    amendment.lines.add(line_id="2", quantity=9, allow_backorder=True)
+    amendment.added_lines.add(sku="LAMP", quantity=1, allow_backorder=True, needed_by=DAY)
+    change = resolve_amend(check_amend(amendment), seen, ALLOWANCES, sourcing)
+    assert [placement.future for placement in change.placements] == [None, Future(0, 8)]
+    assert [line.future for line in change.added] == [Future(21946, 0)]
+    rebinding = pb.RebindReservationRequest(**whole)
+    rebinding.lines.add(allow_backorder=True, needed_by=DAY)
+    change = resolve_rebind(check_rebind(rebinding), seen, ALLOWANCES, sourcing)
+    assert [placement.future for placement in change.placements] == [Future(21946, 0)] * 2
+
+
+def test_whether_a_channel_borrows_comes_from_the_network() -> None:
+    ours = Network.parse(ALLOWANCES.document.replace("borrow: false, enabled: false", "borrow: false"))
+    assert resolve(check_create(create("r")), ours, sourcing).borrows
+    assert not resolve(check_create(create("r", channel="closed")), ours, sourcing).borrows
+    whole = {"request_id": "r", "reservation_id": "res"}
+    given_to = {"web": "closed", "closed": "web"}
+    hand_overs = [
+        resolve_hand_over(check_hand_over(pb.HandOverReservationRequest(**whole, channel=one, to_channel=other)), ours)
+        for one, other in given_to.items()
+    ]
+    assert [change.borrows for change in hand_overs] == [False, True]
+    for channel, borrows in (("web", True), ("closed", False)):
+        amendment = pb.AmendReservationRequest(**whole, channel=channel, lines=[pb.LineAmendment(line_id="1")])
+        assert resolve_amend(check_amend(amendment), None, ours, sourcing).borrows is borrows
 
 
 @given(st.text(max_size=70))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from invengine.domain.incoming import IncomingChange, IncomingKind
 from invengine.domain.orders import Candidate, LineRequest, LineUnits, ReservationChange, ReserveRequest
 from invengine.domain.stock import Movement, MovementKind
 
@@ -34,3 +35,10 @@ def change(reservation_id: str, *lines: LineUnits, **more) -> ReservationChange:
     """A change of a reservation, a request of its own."""
     defaults = {"request_id": f"request {next(_counter)}", "fingerprint": "A", "channel": "till"}
     return ReservationChange(reservation_id=reservation_id, lines=lines, **(defaults | more))
+
+
+def incoming(kind: str, quantity: int = 0, day: int = 0, receipt_id: str = "PO1", **more) -> IncomingChange:
+    """A change of a receipt of LAMP at AMS1, an event of its own."""
+    defaults = {"source": "erp", "request_id": f"event {next(_counter)}", "sku": "LAMP", "location": "AMS1"}
+    named = {"kind": IncomingKind(kind), "receipt_id": receipt_id, "quantity": quantity, "expected_day": day}
+    return IncomingChange(**(defaults | named | more))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import signal
@@ -190,6 +191,57 @@ async def test_killed_it_comes_back_with_every_acknowledged_write(data_dir: Path
             assert embedded_redis.pid != first_pid
             async with client_of(embedded_redis.url) as client:
                 assert await client.llen("acknowledged") == 50 * round_number
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 8 MB."""
+    folder = Path(tempfile.mkdtemp(prefix="inv-disk-", dir="/tmp"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        folder.rmdir()
+        pytest.skip("a small disk can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+    folder.rmdir()
+
+
+@pytest.mark.asyncio
+async def test_a_full_disk_is_named_and_everything_acknowledged_is_there_again(
+    small_disk: Path, server: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedded_redis = Started(small_disk / "data", server=server)
+    async with running(embedded_redis), client_of(embedded_redis.url) as client:
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"\0" * (6 << 20))
+        acknowledged = await pushed_until_it_ends("acknowledged", client)
+        assert acknowledged > 100
+        async with asyncio.timeout(WAIT_SECONDS):
+            while "no space left on the disk" not in caplog.text:
+                await asyncio.sleep(0.01)
+        ballast.unlink()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (found := await length_of("acknowledged", client)) is None:
+                await asyncio.sleep(0.01)
+        assert found == acknowledged
+
+
+async def pushed_until_it_ends(name: str, client: redis.asyncio.Redis) -> int:
+    """How many values were acknowledged."""
+    for count in itertools.count():
+        try:
+            await client.rpush(name, "x" * 4096)
+        except redis.exceptions.ConnectionError:
+            return count
+    raise AssertionError("unreachable")
+
+
+async def length_of(name: str, client: redis.asyncio.Redis) -> int | None:
+    """How long a list is, None while the server is away."""
+    try:
+        return await client.llen(name)
+    except (redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError):
+        return None
 
 
 @pytest.mark.asyncio

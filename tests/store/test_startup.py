@@ -18,7 +18,7 @@ from tests.store.making import movement, request
     [
         ({"redis_version": "6.2.14"}, "Redis 6.2.14 is too old"),
         ({"redis_version": "7.2.4", "valkey_version": "7.2.8", "server_name": "valkey"}, "Valkey 7.2.8 is too old"),
-        ({"redis_version": "8.2.3", "redis_mode": "cluster"}, "cluster mode"),
+        ({"redis_version": "8.2.3", "redis_mode": "cluster"}, r"must begin with redis\+cluster://"),
         ({"redis_version": "8.2.3", "maxmemory_policy": "allkeys-lru"}, "maxmemory-policy is allkeys-lru"),
     ],
 )
@@ -48,13 +48,21 @@ async def test_evicting_server_is_refused(redis_server: RunningRedis) -> None:
 
 
 @pytest.mark.asyncio
-async def test_data_of_a_newer_format_are_left_alone(redis_server: RunningRedis) -> None:
+@pytest.mark.parametrize(
+    ("data_format", "problem"),
+    [(3, "format 3 of a newer release"), (1, "format 1 of an earlier release .* load the stock anew")],
+)
+async def test_data_of_another_format_are_left_alone(
+    redis_server: RunningRedis, data_format: int, problem: str
+) -> None:
     redis_server.empty()
     async with redis.asyncio.from_url(redis_server.url) as client:
         await RedisStore.open(client)
-        await client.hset("invengine:store", "format", 2)
-        with pytest.raises(StoreUnsuitable, match="format 2 of a newer release"):
+        await client.hset("invengine:store", "format", data_format)
+        await client.function_flush()
+        with pytest.raises(StoreUnsuitable, match=problem):
             await RedisStore.open(client)
+        assert await client.function_list() == []  # not even the library was loaded
 
 
 @pytest.mark.asyncio

@@ -1,83 +1,21 @@
 -- Reservations that change their content: amend (quantities, lines), rebind (locations), hand over (channel, customer).
 -- An item is one step: what it gives back counts for what it takes, and one short line refuses all of it.
 
+local function change_and_take(args, change_record)
+  taking.begin()
+  return change(args, change_record, 1, EXPIRE_MAX)
+end
+
+do -- Lua allows 200 local names at once: what only these verbs use ends with them
 local LINES_MAX = 200 -- of a reservation, as many as one may be made with
 local LINE_QUANTITY = 4 -- place in a line of `lines_of`
 
 -- A line of an item, one table:
 --   1 line_id   2 units that the line is to have (amend)   3 the location that the caller named, or ''
---   4 1 when what it takes may come from several locations else 0   5 place in the lists
+--   4 how what it takes may be split and what else it may take, as `take_line` reads it   5 place in the lists
 --   and for a line to add: 6 partition   7 sku   8 fulfilment   9 country   10 postal_code   11 destination_location
-
--- The lines of a record as tables, to be changed and written back: the fields up to the destination in their order,
--- and by name the partition (a number), the SKU and the allocations with their units as numbers.
---   returns  lines, and these by line_id
-local function lines_of(record)
-  local lines, by_id, at = {}, {}, LINES
-  for n = 1, whole(record[LINE_COUNT]) do
-    local line = { spread(record, at, at + LINE_ALLOCATIONS - 1) }
-    local allocations, count = {}, whole(record[at + LINE_ALLOCATIONS])
-    line.partition, line.sku, line.allocations = whole(record[at + LINE_PARTITION]), record[at + LINE_SKU], allocations
-    at = at + LINE_FIELDS
-    for a = 1, count do
-      allocations[a] = {
-        location = record[at],
-        leg = record[at + LEG],
-        quantity = whole(record[at + QUANTITY]),
-        fulfilled = whole(record[at + FULFILLED]),
-        released = whole(record[at + RELEASED]),
-      }
-      at = at + ALLOCATION_FIELDS
-    end
-    lines[n], by_id[line[1]] = line, line
-  end
-  return lines, by_id
-end
-
--- Writes lines back to their record; allocations that have no units any more are left out.
-local function write_lines(record, lines)
-  local at = LINES
-  record[LINE_COUNT] = text_of(#lines)
-  for n = 1, #lines do
-    local line, head, count = lines[n], at, 0
-    for field = 1, LINE_ALLOCATIONS do
-      record[head + field - 1] = line[field]
-    end
-    at = head + LINE_FIELDS
-    for a = 1, #line.allocations do
-      local allocation = line.allocations[a]
-      if allocation.quantity > 0 then
-        record[at], record[at + LEG] = allocation.location, allocation.leg
-        record[at + QUANTITY], record[at + FULFILLED] = text_of(allocation.quantity), text_of(allocation.fulfilled)
-        record[at + RELEASED] = text_of(allocation.released)
-        at, count = at + ALLOCATION_FIELDS, count + 1
-      end
-    end
-    record[head + LINE_ALLOCATIONS] = text_of(count)
-  end
-  for i = #record, at, -1 do
-    record[i] = nil
-  end
-end
-
-local function open_of(allocation)
-  return allocation.quantity - allocation.fulfilled - allocation.released
-end
-
--- Units of an allocation to give back: an element of `gives`.
-local function give(line, allocation, units)
-  return {
-    line = line,
-    allocation = allocation,
-    units = units,
-    p = find_position(line.sku, allocation.location, line.partition),
-  }
-end
-
--- Units that a line is to take: an element of `wants`.
-local function want(line, units, asked, list)
-  return { line = line, units = units, location = asked[3], may_split = asked[4] == 1, list = list }
-end
+--   12 future, as the record says it
+-- The time to live of an item is 1 when its channel borrows, else 0.
 
 -- A list of candidates with the line's own locations first, in the line's order.
 local function own_first(line, list)
@@ -105,117 +43,6 @@ local function own_first(line, list)
   return { locations, units, parts }
 end
 
--- Lends what is to be given back to the takes that are being decided (sign -1), or ends that (sign 1).
-local function lend(gives, sign)
-  for i = 1, #gives do
-    local p = gives[i].p
-    reserved[p] = reserved[p] + sign * gives[i].units
-  end
-end
-
--- Tries all wants once. Leaves the takes in their list and every position as it was.
---   returns  nil when all are there; else the refusal, and when it is a shortage the partitions of the short lines
-local function try_wants(gives, wants)
-  local short, partitions
-  lend(gives, -1)
-  take_count = 0
-  for n = 1, #wants do
-    local wanted = wants[n]
-    local line = wanted.line
-    local missing, available =
-      take_line_units(n, line.partition, line.sku, wanted.units, wanted.may_split, wanted.list, false)
-    if missing > 0 then
-      if available == 0 and call('EXISTS', stock_key(line.sku, line.partition)) == 0 then
-        short, partitions = { 'UNKNOWN_SKU', line.sku }, nil
-        break
-      end
-      short, partitions = short or { 'INSUFFICIENT_STOCK' }, partitions or {}
-      local s = #short
-      short[s + 1], short[s + 2], short[s + 3] = line[1], line.sku, wanted.location
-      short[s + 4], short[s + 5] = wanted.units, available
-      partitions[#partitions + 1] = line.partition
-    end
-  end
-  local count = take_count
-  undo_takes(0)
-  take_count = count
-  lend(gives, 1)
-  return short, partitions
-end
-
--- Decides the takes of an item; when it is short, expires what is due and decides anew. Returns nil or the refusal,
--- and then perhaps the partition to sweep before the item can be decided.
-local function decide_wants(record, gives, wants)
-  if not units_are_reserved(record) then
-    return { 'INTERNAL' }
-  end
-  local refusal, partitions = try_wants(gives, wants)
-  while partitions do
-    local answer = expire_for(partitions)
-    if answer ~= true then
-      return refusal, answer
-    end
-    refusal, partitions = try_wants(gives, wants)
-  end
-  return refusal
-end
-
--- The allocation of a line at a location, made where there is none yet. Its partition's rows were asked for before.
-local function allocation_at(line, location)
-  for a = 1, #line.allocations do
-    local allocation = line.allocations[a]
-    if allocation.location == location and allocation.quantity > 0 then
-      return allocation
-    end
-  end
-  local made = { location = location, leg = new_leg(line.partition), quantity = 0, fulfilled = 0, released = 0 }
-  line.allocations[#line.allocations + 1] = made
-  return made
-end
-
--- Moves units of an allocation between free and reserved, and writes the rows. `units` is below 0 when they become
--- free.
-local function shift(record, line, allocation, p, units, kind, channel)
-  local rows = rows_in(line.partition)
-  allocation.quantity = allocation.quantity + units
-  set_reserved(p, reserved[p] + units)
-  touch(p)
-  rows[#rows + 1] =
-    position_row(p, 0, units, kind, channel .. '\t' .. record.id, '\t' .. record[ORDER_REF], now_text)
-  if record[STATE] == 'HELD' then
-    local open = open_of(allocation)
-    local expires_at = open > 0 and record[EXPIRES_AT] or '0'
-    rows[#rows + 1] = row_of_hold(allocation.leg, line.sku, allocation.location, open, expires_at)
-    if units > 0 then
-      look_at(line.partition, expires_at, text_of(record.home) .. '\t' .. record.id)
-    end
-  end
-end
-
--- Carries a decided item out: first what is given back, then the takes.
---   returns  whether nothing changed
-local function carry_out(record, lines, gives, wants, kind, channel)
-  local before = concat(record, '\t')
-  for i = 1, #gives do
-    local given_back = gives[i]
-    if given_back.units > 0 then
-      shift(record, given_back.line, given_back.allocation, given_back.p, -given_back.units, kind, channel)
-    end
-  end
-  for t = 1, take_count do
-    if take_units[t] > 0 then
-      local line, p = wants[take_line[t]].line, take_position[t]
-      rows_in(line.partition)
-      shift(record, line, allocation_at(line, location_of[p]), p, take_units[t], kind, channel)
-    end
-  end
-  write_lines(record, lines)
-  if concat(record, '\t') == before then
-    return true
-  end
-  close_if_done(record)
-end
-
 -- The line that an item adds, without units yet; or nil and the refusal.
 local function added_line(lines, by_id, asked)
   local id = asked[1] == '' and text_of(#lines + 1) or asked[1]
@@ -224,7 +51,7 @@ local function added_line(lines, by_id, asked)
   elseif #lines == LINES_MAX then
     return nil, { 'INVALID_ARGUMENT' }
   end
-  local line = { id, text_of(asked[6]), asked[7], '0', asked[8], asked[9], asked[10], asked[11] }
+  local line = { id, text_of(asked[6]), asked[7], '0', asked[8], asked[9], asked[10], asked[11], asked[12] }
   line.partition, line.sku, line.allocations = asked[6], asked[7], {}
   lines[#lines + 1], by_id[id] = line, line
   return line
@@ -241,7 +68,8 @@ local function units_of(line)
   return has, open
 end
 
-local function amend_record(record, items, at, lists)
+-- What an amendment gives back and wants, of the record as it is now: as moving.decide asks for it.
+local function plan_amendment(record, items, at, lists)
   local lines, by_id = lines_of(record)
   local gives, wants = {}, {}
   for n = 1, items[at + 5] do
@@ -251,98 +79,39 @@ local function amend_record(record, items, at, lists)
       line, refusal = added_line(lines, by_id, asked)
     end
     if not line then
-      return refusal or { 'LINE_NOT_FOUND', n }
+      return nil, refusal or { 'LINE_NOT_FOUND', n }
     end
     local has, open = units_of(line)
     local back = has - units
     if back > open then
-      return { 'QUANTITY_EXCEEDS_OPEN', n, open, back }
+      return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open, back }
     elseif back < 0 then
-      wants[#wants + 1] = want(line, -back, asked, own_first(line, lists[asked[5]]))
+      wants[#wants + 1] = moving.want(line, -back, asked, own_first(line, lists[asked[5]]))
     end
-    for a = #line.allocations, 1, -1 do
-      local allocation = line.allocations[a]
-      local part = math.min(back, open_of(allocation))
-      if part > 0 then
-        gives[#gives + 1] = give(line, allocation, part)
-        back = back - part
+    for kind = 1, 3 do -- backorders, pegs, units on hand
+      for a = #line.allocations, 1, -1 do
+        local allocation = line.allocations[a]
+        local part = kind_of(allocation.source) == kind and math.min(back, open_of(allocation)) or 0
+        if part > 0 then
+          gives[#gives + 1] = moving.give(line, allocation, part)
+          back = back - part
+        end
       end
     end
     line[LINE_QUANTITY] = text_of(units)
   end
-  local refusal, sweep = decide_wants(record, gives, wants)
-  if refusal then
-    return refusal, nil, sweep
-  end
-  return nil, carry_out(record, lines, gives, wants, 'AMEND', items[at + 1])
+  return lines, gives, wants
 end
 
--- What a line gives back here and takes here again stays as it is.
-local function leave_what_stays(gives, wants)
-  local takes_of = {} -- line -> p -> its take
-  for t = 1, take_count do
-    local line = wants[take_line[t]].line
-    takes_of[line] = takes_of[line] or {}
-    takes_of[line][take_position[t]] = t
+local function amend_record(record, items, at, lists)
+  taker, taker_borrows = items[at + 1], items[at + 3] == 1
+  local lines, gives, wants = moving.decide(record, function()
+    return plan_amendment(record, items, at, lists)
+  end)
+  if not lines then
+    return gives, nil, wants -- the refusal, and the partition to sweep
   end
-  for i = 1, #gives do
-    local given_back = gives[i]
-    local t = takes_of[given_back.line][given_back.p]
-    if t then
-      local stays = math.min(given_back.units, take_units[t])
-      given_back.units, take_units[t] = given_back.units - stays, take_units[t] - stays
-    end
-  end
-end
-
-local function rebind_record(record, items, at, lists)
-  local lines, by_id = lines_of(record)
-  local gives, wants = {}, {}
-  for n = 1, items[at + 5] do
-    local asked, open = items[at + CHANGE_SIZE + n - 1], 0
-    local line = by_id[asked[1]]
-    if not line then
-      return { 'LINE_NOT_FOUND', n }
-    end
-    for a = 1, #line.allocations do
-      local allocation = line.allocations[a]
-      local units = open_of(allocation)
-      if units > 0 then
-        gives[#gives + 1] = give(line, allocation, units)
-        open = open + units
-      end
-    end
-    if open > 0 then
-      wants[#wants + 1] = want(line, open, asked, lists[asked[5]])
-    end
-  end
-  local refusal, sweep = decide_wants(record, gives, wants)
-  if refusal then
-    return refusal, nil, sweep
-  end
-  leave_what_stays(gives, wants)
-  return nil, carry_out(record, lines, gives, wants, 'REBIND', items[at + 1])
-end
-
--- Its one line is the table { channel, customer_ref }, '' to keep; a time to live of 0 keeps the expiry.
-local function hand_over_record(record, items, at)
-  local to, seconds, before = items[at + CHANGE_SIZE], items[at + 3], concat(record, '\t')
-  if seconds > 0 then
-    local refusal = extend_record(record, items, at)
-    if refusal then
-      return refusal
-    end
-  end
-  if to[1] ~= '' then
-    record[CHANNEL] = to[1]
-  end
-  set_reference(record, CUSTOMER_REF, 'customer:', to[2])
-  return nil, seconds == 0 and concat(record, '\t') == before
-end
-
-local function change_and_take(args, change_record)
-  take_position, take_units, take_line = {}, {}, {}
-  return change(args, change_record, 1, EXPIRE_MAX)
+  return nil, moving.carry_out(record, lines, gives, wants, 'AMEND', items[at + 1])
 end
 
 -- Lines get new quantities, and lines are added: all of it or nothing. What is given back leaves the line's last
@@ -353,14 +122,132 @@ redis.register_function('invengine_amend', function(_, args)
   return change_and_take(args, amend_record)
 end)
 
+end
+
+do
+-- What a line gives back here and takes here again stays as it is.
+local function leave_what_stays(gives, wants)
+  local takes_of = {} -- line -> position or receipt -> its take
+  for t = 1, take_count do
+    local line = wants[take_line[t]].line
+    takes_of[line] = takes_of[line] or {}
+    takes_of[line][take_position[t] or take_receipt[t]] = t
+  end
+  for i = 1, #gives do
+    local given_back = gives[i]
+    local of_line = takes_of[given_back.line]
+    local t = of_line and of_line[given_back.from]
+    if t then
+      local stays = math.min(given_back.units, take_units[t])
+      given_back.units, take_units[t] = given_back.units - stays, take_units[t] - stays
+    end
+  end
+end
+
+-- What a rebinding gives back and wants, likewise.
+local function plan_rebinding(record, items, at, lists)
+  local lines, by_id = lines_of(record)
+  local gives, wants = {}, {}
+  for n = 1, items[at + 5] do
+    local asked, open = items[at + CHANGE_SIZE + n - 1], 0
+    local line = by_id[asked[1]]
+    if not line then
+      return nil, { 'LINE_NOT_FOUND', n }
+    end
+    for a = 1, #line.allocations do
+      local allocation = line.allocations[a]
+      local units = open_of(allocation)
+      if units > 0 then
+        gives[#gives + 1] = moving.give(line, allocation, units)
+        open = open + units
+      end
+    end
+    if open > 0 then
+      wants[#wants + 1] = moving.want(line, open, asked, lists[asked[5]])
+    end
+  end
+  return lines, gives, wants
+end
+
+local function rebind_record(record, items, at, lists)
+  taker, taker_borrows = items[at + 1], items[at + 3] == 1
+  local lines, gives, wants = moving.decide(record, function()
+    return plan_rebinding(record, items, at, lists)
+  end)
+  if not lines then
+    return gives, nil, wants -- the refusal, and the partition to sweep
+  end
+  leave_what_stays(gives, wants)
+  return nil, moving.carry_out(record, lines, gives, wants, 'REBIND', items[at + 1])
+end
+
+-- Takes the open units of an allocation out of the ring-fence of another channel and into the reach of `channel`, where
+-- it may have them all; else they stay.
+local function fence_anew(record, line, allocation, channel, borrows, cause)
+  local units, source = open_units(record, allocation), record[allocation + SOURCE]
+  local out_of_fence, fence_channel = fence_in(source)
+  if units == 0 or out_of_fence == 0 or fence_channel == channel then
+    return
+  end
+  local partition = whole(record[line + LINE_PARTITION])
+  local p = find_position(record[line + LINE_SKU], record[allocation], partition)
+  if not p or reserved[p] < units then
+    broken('fewer units are reserved than the record says', record.id)
+  end
+  note_pool(p)
+  reserved[p] = reserved[p] - units
+  change_fence(p, fence_channel, out_of_fence)
+  local may = math.min(on_hand[p] - reserved[p], reach_of(p, channel, borrows)) >= units
+  local fenced_units = may and take_from_fence(p, channel, units) or 0
+  reserved[p] = reserved[p] + units
+  if not may then
+    change_fence(p, fence_channel, -out_of_fence)
+    return
+  end
+  local rows = rows_in(partition)
+  touch(p)
+  record[allocation + SOURCE] = source_of_fence(fenced_units, channel)
+  rows[#rows + 1] = position_row(p, 0, 0, 'HAND_OVER', cause, '\t' .. record[ORDER_REF], now_text)
+  rows[#rows + 1] = fence_row(p, fence_channel)
+  if fenced_units > 0 then
+    rows[#rows + 1] = fence_row(p, channel)
+  end
+  if record[STATE] == 'HELD' then
+    rows[#rows + 1] = hold_row(record, line, allocation, units, record[EXPIRES_AT])
+  end
+end
+
+-- Its one line is the table { channel, customer_ref, 1 when that channel borrows else 0 }, '' to keep; a time to live of 0
+-- keeps the expiry.
+local function hand_over_record(record, items, at)
+  local to, seconds, before = items[at + CHANGE_SIZE], items[at + 3], concat(record, '\t')
+  if seconds > 0 then
+    local refusal = extend_record(record, items, at)
+    if refusal then
+      return refusal
+    end
+  end
+  if to[1] ~= '' then
+    each_allocation(record, function(line, allocation)
+      if is_on_hand(record[allocation + SOURCE]) then
+        fence_anew(record, line, allocation, to[1], to[3] == 1, items[at + 1] .. '\t' .. record.id)
+      end
+    end)
+    record[CHANNEL] = to[1]
+  end
+  set_reference(record, CUSTOMER_REF, 'customer:', to[2])
+  return nil, seconds == 0 and concat(record, '\t') == before
+end
+
 -- The open units of lines move to other locations: all of them or none. Refuses with LINE_NOT_FOUND, line |
 -- INSUFFICIENT_STOCK, line_id, sku, location named, units to move, available, ...
 redis.register_function('invengine_rebind', function(_, args)
   return change_and_take(args, rebind_record)
 end)
 
--- A reservation gets another channel or customer, and perhaps a new time to live. Refuses with RESERVATION_CONFIRMED
--- (nothing to extend).
+-- A reservation gets another channel or customer, and perhaps a new time to live; ring-fences follow where they can.
+-- Refuses with RESERVATION_CONFIRMED (nothing to extend).
 redis.register_function('invengine_hand_over', function(_, args)
   return change(args, hand_over_record, 1, 0)
 end)
+end

@@ -1,15 +1,15 @@
 #!lua name=invengine
--- Version 2. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 3. Raise it with every change: the loader never puts an older library over a newer one.
 --
--- The fragments of this folder are one library, in this order: base, stock, records, expiry, reserve, changes,
--- amend, movements, keeping. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this
+-- The fragments of this folder are one library, in this order: base, stock, records, receipts, expiry, cover,
+-- movements, incoming, keeping, taking, reserve, changes, moving, amend. Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this
 -- call, so that later items of a batch see earlier ones), finish (write everything, log, answer). Nothing is written
 -- before all is decided, because Redis rolls nothing back.
 --
 -- Keys, record and row formats: README.md.
 
 -- While a library loads no globals exist, so these are bound by the first call.
-local call, concat, find, floor, format, gmatch, match, message_of, number, pack, spread, sub
+local byte, call, concat, find, floor, format, gmatch, match, message_of, number, pack, sort, spread, sub
 
 local UNITS_MAX = 9007199254740991 -- 2^53-1: doubles are exact up to here
 local AHEAD_MS = 600000 -- a movement is at most so far ahead of this clock; the services allow half of it
@@ -23,6 +23,7 @@ local retention, log_length_max, count_window_ms -- as the message says; seconds
 local period, period_before -- texts, see README
 local requests_now, requests_before, closed_now, closed_before -- suffixes of keys
 local work -- how much was read and decided so far
+local uncovered -- positions where this call did not get through all backorders: partition, sku, location and so on, or nil
 local revision_of -- partition -> its revision, the new one once it is changed
 local revision_texts -- partition that changes -> the text of its new revision
 local rows_of -- partition -> pieces of its log entry; only partitions that change are here
@@ -39,7 +40,7 @@ local digits, padded = {}, {} -- 0..999 -> its text, and the same with leading z
 local function bind()
   call, concat, find, floor, format = redis.call, table.concat, string.find, math.floor, string.format
   gmatch, match, message_of, number = string.gmatch, string.match, cmsgpack.unpack, tonumber
-  pack, spread, sub = cmsgpack.pack, unpack, string.sub
+  byte, pack, sort, spread, sub = string.byte, cmsgpack.pack, table.sort, unpack, string.sub
   for n = 0, 999 do
     digits[n], padded[n] = format('%.0f', n), format('%03.0f', n)
   end
@@ -101,7 +102,7 @@ local function begin(args)
   period, period_before = text_of(current), text_of(current - 1)
   requests_now, requests_before = 'requests:' .. period, 'requests:' .. period_before
   closed_now, closed_before = 'closed:' .. period, 'closed:' .. period_before
-  work = 0
+  work, uncovered = 0, nil
   revision_of, revision_texts, rows_of, changed, legs_of, leg_bases = {}, {}, {}, {}, {}, {}
   hash_writes, hash_writes_of, hash_drops = {}, {}, {}
   set_changes, state_changes = {}, {}
@@ -211,6 +212,7 @@ end
 
 local write_positions -- set by stock.lua
 local write_records -- set by records.lua
+local write_receipts -- set by receipts.lua
 local write_expiry -- set by expiry.lua
 
 -- Sets fields of a hash, in as many parts as Lua can hand over. `values` is field, value, field, value and so on.
@@ -245,10 +247,13 @@ end
 
 -- Ends a call: writes what was decided, logs it, answers.
 --   home     partition whose counters of states take the change (readers add all partitions up)
---   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed
+--   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed. The
+--            last outcome is COVER_FIRST, partition, sku, location, ... where backorders wait for units that are free:
+--            have them covered (invengine_cover) before anything else
 local function finish(outcomes, home)
   write_positions()
   write_records()
+  write_receipts()
   write_hashes()
   write_expiry()
   for state, by in pairs(state_changes) do
@@ -276,6 +281,9 @@ local function finish(outcomes, home)
     if not rows_of[partition] then
       answered[#answered + 1] = { partition, revision, '' }
     end
+  end
+  if uncovered then
+    outcomes[#outcomes + 1] = { 'COVER_FIRST', spread(uncovered) }
   end
   return pack({ now_ms, answered, outcomes })
 end

@@ -2,7 +2,6 @@
 -- each verb is a function that changes the record and the positions, or returns a refusal before it changed anything.
 
 local CHANGE_SIZE = 6 -- fields of an item before its lines
-local UNITS_SIZE = 3 -- fields of a line of release and fulfil
 
 -- One item: the fields of the message from `at` on.
 --   1 fingerprint   2 channel   3 expected revision, -1 for any   4 time to live (extend)   5 order_ref (confirm)
@@ -22,20 +21,6 @@ local function set_reference(record, place, kind, reference)
   end
 end
 
-local function confirm_record(record, items, at)
-  if record[STATE] ~= 'HELD' then
-    return { 'RESERVATION_CONFIRMED' }
-  end
-  each_allocation(record, function(line, allocation)
-    if open_units(record, allocation) > 0 then
-      local rows = rows_in(whole(record[line + LINE_PARTITION]))
-      rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
-    end
-  end)
-  record[STATE], record[EXPIRES_AT] = 'CONFIRMED', '0'
-  set_reference(record, ORDER_REF, 'order:', items[at + 4])
-end
-
 local function extend_record(record, items, at)
   if record[STATE] ~= 'HELD' then
     return { 'RESERVATION_CONFIRMED' }
@@ -47,98 +32,18 @@ local function extend_record(record, items, at)
     local units = open_units(record, allocation)
     if units > 0 then
       local partition = whole(record[line + LINE_PARTITION])
-      local rows = rows_in(partition)
-      rows[#rows + 1] = hold_row(record, line, allocation, units, expires_at)
+      if is_on_hand(record[allocation + SOURCE]) then
+        local rows = rows_in(partition)
+        rows[#rows + 1] = hold_row(record, line, allocation, units, expires_at)
+      end
       look_at(partition, expires_at, entry)
     end
   end)
 end
 
--- Which units of which allocations an item names.
---   returns  a list of { line, allocation, units }, each allocation once; or nil and the refusal
-local function named_units(record, items, at)
-  local plan, step_of, left = {}, {}, {} -- left: allocation -> open units that this item has not named yet
-  each_allocation(record, function(line, allocation)
-    local units = open_units(record, allocation)
-    left[allocation] = units
-    if items[at + 5] == 0 and units > 0 then
-      plan[#plan + 1] = { line, allocation, units }
-    end
-  end)
-  for n = 1, items[at + 5] do
-    local from = at + CHANGE_SIZE + (n - 1) * 3
-    local line_id, location, wanted = items[from], items[from + 1], given(items[from + 2], 0)
-    local line_found, found, open, take_all = false, {}, 0, wanted == 0
-    local line = LINES
-    for _ = 1, whole(record[LINE_COUNT]) do
-      local allocations = whole(record[line + LINE_ALLOCATIONS])
-      local mine = record[line] == line_id
-      line_found = line_found or mine
-      for a = 0, allocations - 1 do
-        local allocation = line + LINE_FIELDS + a * ALLOCATION_FIELDS
-        if mine and (location == '' or record[allocation] == location) then
-          found[#found + 1] = { line, allocation }
-          open = open + left[allocation]
-        end
-      end
-      line = line + LINE_FIELDS + allocations * ALLOCATION_FIELDS
-    end
-    if not line_found or (location ~= '' and #found == 0) then
-      return nil, { 'LINE_NOT_FOUND', n }
-    end
-    if take_all then
-      wanted = open
-    elseif wanted > open then
-      return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open }
-    end
-    for f = 1, #found do
-      local allocation = found[f][2]
-      local units = math.min(wanted, left[allocation])
-      if units > 0 then
-        local step = step_of[allocation]
-        if step then
-          step[3] = step[3] + units
-        else
-          step = { found[f][1], allocation, units }
-          step_of[allocation] = step
-          plan[#plan + 1] = step
-        end
-        left[allocation] = left[allocation] - units
-        wanted = wanted - units
-      end
-    end
-  end
-  return plan
-end
-
--- The position of an allocation, and its partition.
-local function position_of(record, line, allocation)
-  local partition = whole(record[line + LINE_PARTITION])
-  return find_position(record[line + LINE_SKU], record[allocation], partition), partition
-end
-
--- Lowers reserved, and on_hand when the units leave, and writes it to the record.
-local function give_up_units(record, plan, kind, channel)
-  local is_fulfilled, was_held = kind == 'FULFIL', record[STATE] == 'HELD'
-  local place = is_fulfilled and FULFILLED or RELEASED
-  local channel_and_id, references = channel .. '\t' .. record.id, '\t' .. record[ORDER_REF]
-  for i = 1, #plan do
-    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
-    local p, partition = position_of(record, line, allocation)
-    local rows, left = rows_in(partition), 0
-    set_reserved(p, reserved[p] - units)
-    if is_fulfilled then
-      set_on_hand(p, on_hand[p] - units)
-      remember_in_trail(p, -units, now_ms)
-    end
-    touch(p)
-    record[allocation + place] = text_of(whole(record[allocation + place]) + units)
-    rows[#rows + 1] = position_row(p, is_fulfilled and -units or 0, -units, kind, channel_and_id, references, now_text)
-    if was_held then
-      left = open_units(record, allocation)
-      rows[#rows + 1] = hold_row(record, line, allocation, left, left > 0 and record[EXPIRES_AT] or '0')
-    end
-  end
+-- 1 for a backorder, 2 for units pegged to a receipt, 3 for units on hand: the order of giving back.
+local function kind_of(source)
+  return source == '?' and 1 or is_on_hand(source) and 3 or 2
 end
 
 -- A record with nothing open any more is closed: FULFILLED when something of it left, else RELEASED.
@@ -153,51 +58,6 @@ local function close_if_done(record)
   if not is_open then
     record[STATE], record[EXPIRES_AT] = fulfilled and 'FULFILLED' or 'RELEASED', '0'
   end
-end
-
-local function release_record(record, items, at)
-  local plan, refusal = named_units(record, items, at)
-  if not plan then
-    return refusal
-  end
-  if not units_are_reserved(record) then
-    return { 'INTERNAL' }
-  end
-  give_up_units(record, plan, 'RELEASE', items[at + 1])
-  close_if_done(record)
-  return nil, #plan == 0
-end
-
-local function fulfil_record(record, items, at)
-  if record[STATE] ~= 'CONFIRMED' then
-    return { 'RESERVATION_NOT_CONFIRMED' }
-  end
-  local plan, refusal = named_units(record, items, at)
-  if not plan then
-    return refusal
-  end
-  if not units_are_reserved(record) then
-    return { 'INTERNAL' }
-  end
-  local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
-  for i = 1, #plan do
-    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
-    local p = position_of(record, line, allocation)
-    local there = on_hand[p] - (leaving[p] or 0)
-    if units > there then
-      local n = #short
-      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
-      short[n + 4], short[n + 5] = units, there
-    else
-      leaving[p] = (leaving[p] or 0) + units
-    end
-  end
-  if #short > 1 then
-    return short
-  end
-  give_up_units(record, plan, 'FULFIL', items[at + 1])
-  close_if_done(record)
-  return nil, #plan == 0
 end
 
 -- The refusal that the state of the record alone demands, or nil.
@@ -254,6 +114,7 @@ local function change(args, change_record, line_size, expire_max)
           outcomes[i] = { 'SWEEP_FIRST', sweep }
           break
         elseif not outcome then
+          cover_raised()
           outcome = is_same and concat(record, '\t') or record_changed(record)
           remember_request(request_partitions[i], requests[i], fingerprint, id, outcome)
         end
@@ -263,6 +124,191 @@ local function change(args, change_record, line_size, expire_max)
     at = at + CHANGE_SIZE + items[at + 5] * line_size
   end
   return finish(outcomes, homes[1])
+end
+
+do -- Lua allows 200 local names at once: what only these verbs use ends with them
+local UNITS_SIZE = 3 -- fields of a line of release and fulfil
+
+local function confirm_record(record, items, at)
+  if record[STATE] ~= 'HELD' then
+    return { 'RESERVATION_CONFIRMED' }
+  end
+  each_allocation(record, function(line, allocation)
+    if open_units(record, allocation) > 0 and is_on_hand(record[allocation + SOURCE]) then
+      local rows = rows_in(whole(record[line + LINE_PARTITION]))
+      rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
+    end
+  end)
+  record[STATE], record[EXPIRES_AT] = 'CONFIRMED', '0'
+  set_reference(record, ORDER_REF, 'order:', items[at + 4])
+end
+
+-- The allocations of a line, at a location or ('') at any.
+--   returns  whether the record has the line; a list of { line, allocation, kind as above }
+local function allocations_named(record, line_id, location)
+  local line_found, found, line = false, {}, LINES
+  for _ = 1, whole(record[LINE_COUNT]) do
+    local allocations = whole(record[line + LINE_ALLOCATIONS])
+    if record[line] == line_id then
+      line_found = true
+      for a = 0, allocations - 1 do
+        local allocation = line + LINE_FIELDS + a * ALLOCATION_FIELDS
+        if location == '' or record[allocation] == location then
+          found[#found + 1] = { line, allocation, kind_of(record[allocation + SOURCE]) }
+        end
+      end
+    end
+    line = line + LINE_FIELDS + allocations * ALLOCATION_FIELDS
+  end
+  return line_found, found
+end
+
+-- Which units of which allocations an item names.
+--   only     3 for units on hand only (what is named beyond them is short), 1 for all, backorders first
+--   returns  a list of { line, allocation, units }, each allocation once; or nil and the refusal
+local function named_units(record, items, at, only)
+  local plan, step_of, left = {}, {}, {} -- left: allocation -> open units that this item has not named yet
+  each_allocation(record, function(line, allocation)
+    local units = open_units(record, allocation)
+    left[allocation] = units
+    if items[at + 5] == 0 and units > 0 then
+      plan[#plan + 1] = { line, allocation, units }
+    end
+  end)
+  local short = { 'INSUFFICIENT_STOCK' }
+  for n = 1, items[at + 5] do
+    local from = at + CHANGE_SIZE + (n - 1) * 3
+    local line_id, location, wanted = items[from], items[from + 1], given(items[from + 2], 0)
+    local line_found, found = allocations_named(record, line_id, location)
+    if not line_found or (location ~= '' and #found == 0) then
+      return nil, { 'LINE_NOT_FOUND', n }
+    end
+    local open, usable = 0, 0
+    for f = 1, #found do
+      local units = left[found[f][2]]
+      open, usable = open + units, usable + (found[f][3] >= only and units or 0)
+    end
+    if wanted > open then
+      return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open }
+    elseif wanted > usable then
+      local s = #short
+      short[s + 1], short[s + 2], short[s + 3] = line_id, record[found[1][1] + LINE_SKU], location
+      short[s + 4], short[s + 5] = wanted, usable
+    end
+    wanted = wanted > usable and 0 or wanted == 0 and usable or wanted
+    for kind = only, 3 do
+      for f = 1, #found do
+        local allocation = found[f][2]
+        local units = found[f][3] == kind and math.min(wanted, left[allocation]) or 0
+        if units > 0 then
+          local step = step_of[allocation]
+          if step then
+            step[3] = step[3] + units
+          else
+            step = { found[f][1], allocation, units }
+            step_of[allocation] = step
+            plan[#plan + 1] = step
+          end
+          left[allocation] = left[allocation] - units
+          wanted = wanted - units
+        end
+      end
+    end
+  end
+  if #short > 1 then
+    return nil, short
+  end
+  return plan
+end
+
+-- The lines of a record that have open units which are not on hand, as a refusal; nil when none has.
+local function not_on_hand(record)
+  local short, lines, last = { 'INSUFFICIENT_STOCK' }, {}, nil
+  each_allocation(record, function(line, allocation)
+    if not last or last.at ~= line then
+      last = { at = line, open = 0, there = 0 }
+      lines[#lines + 1] = last
+    end
+    local units = open_units(record, allocation)
+    last.open = last.open + units
+    last.there = last.there + (is_on_hand(record[allocation + SOURCE]) and units or 0)
+  end)
+  for n = 1, #lines do
+    local its = lines[n]
+    if its.there < its.open then
+      local s = #short
+      short[s + 1], short[s + 2], short[s + 3] = record[its.at], record[its.at + LINE_SKU], ''
+      short[s + 4], short[s + 5] = its.open, its.there
+    end
+  end
+  return #short > 1 and short or nil
+end
+
+-- Units of an allocation on hand leave: reserved and on_hand fall.
+local function send_off(record, line, allocation, units, channel_and_id)
+  local partition, source = whole(record[line + LINE_PARTITION]), record[allocation + SOURCE]
+  local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
+  set_reserved(p, reserved[p] - units)
+  set_on_hand(p, on_hand[p] - units)
+  remember_in_trail(p, -units, now_ms)
+  touch(p)
+  record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) + units)
+  if source ~= '' then -- those out of a ring-fence first
+    local out_of_fence, channel = fence_in(source)
+    record[allocation + SOURCE] = source_of_fence(out_of_fence - math.min(out_of_fence, units), channel)
+  end
+  rows[#rows + 1] =
+    position_row(p, -units, -units, 'FULFIL', channel_and_id, '\t' .. record[ORDER_REF], now_text)
+end
+
+local function release_record(record, items, at)
+  local plan, refusal = named_units(record, items, at, 1)
+  if not plan then
+    return refusal
+  end
+  if not units_are_reserved(record) then
+    return { 'INTERNAL' }
+  end
+  for i = 1, #plan do
+    give_back(record, plan[i][1], plan[i][2], plan[i][3], 'RELEASE', items[at + 1] .. '\t' .. record.id)
+  end
+  close_if_done(record)
+  return nil, #plan == 0
+end
+
+local function fulfil_record(record, items, at)
+  if record[STATE] ~= 'CONFIRMED' then
+    return { 'RESERVATION_NOT_CONFIRMED' }
+  end
+  local plan, refusal = named_units(record, items, at, 3)
+  refusal = refusal or items[at + 5] == 0 and not_on_hand(record)
+  if refusal then
+    return refusal
+  end
+  if not units_are_reserved(record) then
+    return { 'INTERNAL' }
+  end
+  local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
+  for i = 1, #plan do
+    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
+    local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
+    local there = on_hand[p] - (leaving[p] or 0)
+    if units > there then
+      local n = #short
+      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
+      short[n + 4], short[n + 5] = units, there
+    else
+      leaving[p] = (leaving[p] or 0) + units
+    end
+  end
+  if #short > 1 then
+    return short
+  end
+  for i = 1, #plan do
+    send_off(record, plan[i][1], plan[i][2], plan[i][3], items[at + 1] .. '\t' .. record.id)
+  end
+  close_if_done(record)
+  return nil, #plan == 0
 end
 
 -- HELD becomes CONFIRMED and does not expire any more. Refuses with RESERVATION_CONFIRMED.
@@ -289,7 +335,8 @@ redis.register_function({
 })
 
 -- Units leave: reserved and on_hand fall. Refuses with RESERVATION_NOT_CONFIRMED | LINE_NOT_FOUND, line |
--- QUANTITY_EXCEEDS_OPEN, line, open | INSUFFICIENT_STOCK, line_id, sku, location, wanted, on_hand, ...
+-- QUANTITY_EXCEEDS_OPEN, line, open | INSUFFICIENT_STOCK, line_id, sku, location, wanted, there, ...: wanted and open on
+-- hand where the line has units that are not, else what leaves a position and what it has on hand
 redis.register_function({
   function_name = 'invengine_fulfil',
   callback = function(_, args)
@@ -297,3 +344,4 @@ redis.register_function({
   end,
   flags = { 'allow-oom' },
 })
+end

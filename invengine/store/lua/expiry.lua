@@ -26,22 +26,56 @@ local function look_at(partition, second, entry)
   end
 end
 
--- Whether the positions still have reserved what a record says is open; false only where data are damaged.
+-- Whether positions have reserved and receipts pegged what a record says is open; false only where data are damaged.
 local function units_are_reserved(record)
   local taken = {}
   return not each_allocation(record, function(line, allocation)
-    local units = open_units(record, allocation)
+    local units, source = open_units(record, allocation), record[allocation + SOURCE]
     if units > 0 then
-      local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
-      if not p then
+      local sku, partition, there = record[line + LINE_SKU], whole(record[line + LINE_PARTITION]), nil
+      local on_hand_here = is_on_hand(source)
+      if on_hand_here then
+        there = find_position(sku, record[allocation], partition)
+      else
+        there = incoming.find(sku, partition, record[allocation], (receipt_in(source)))
+      end
+      if not there then
         return true
       end
-      taken[p] = (taken[p] or 0) + units
-      if taken[p] > reserved[p] then
+      taken[there] = (taken[there] or 0) + units
+      if taken[there] > (on_hand_here and reserved[there] or there.pegged) then
         return true
       end
     end
   end)
+end
+
+-- Ends the setting aside of open units of an allocation: they are free, or promised to nobody any more.
+local function give_back(record, line, allocation, units, kind, channel_and_id)
+  local sku, location, partition = record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION])
+  local source, left = record[allocation + SOURCE], open_units(record, allocation) - units
+  record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
+  if not is_on_hand(source) then
+    local receipt = incoming.of_source(sku, partition, location, source)
+    incoming.unpeg(receipt, record, record[allocation + LEG], units, left, '\t' .. kind .. '\t' .. channel_and_id, -1)
+    return
+  end
+  local p, rows = find_position(sku, location, partition), rows_in(partition)
+  note_pool(p)
+  set_reserved(p, reserved[p] - units)
+  touch(p)
+  rows[#rows + 1] = position_row(p, 0, -units, kind, channel_and_id, '\t' .. record[ORDER_REF], now_text)
+  if source ~= '' then
+    local out_of_fence, channel = fence_in(source)
+    if out_of_fence > left then -- those of the pool went first
+      change_fence(p, channel, out_of_fence - left)
+      record[allocation + SOURCE] = source_of_fence(left, channel)
+      rows[#rows + 1] = fence_row(p, channel)
+    end
+  end
+  if record[STATE] == 'HELD' then
+    rows[#rows + 1] = hold_row(record, line, allocation, left, left > 0 and record[EXPIRES_AT] or '0')
+  end
 end
 
 local function expire_record(record)
@@ -49,14 +83,7 @@ local function expire_record(record)
   each_allocation(record, function(line, allocation)
     local units = open_units(record, allocation)
     if units > 0 then
-      local partition = whole(record[line + LINE_PARTITION])
-      local p = find_position(record[line + LINE_SKU], record[allocation], partition)
-      local rows = rows_in(partition)
-      set_reserved(p, reserved[p] - units)
-      touch(p)
-      record[allocation + RELEASED] = text_of(whole(record[allocation + RELEASED]) + units)
-      rows[#rows + 1] = position_row(p, 0, -units, 'EXPIRE', channel_and_id, '\t' .. record[ORDER_REF], now_text)
-      rows[#rows + 1] = hold_row(record, line, allocation, 0, '0')
+      give_back(record, line, allocation, units, 'EXPIRE', channel_and_id)
     end
   end)
   record[STATE] = 'EXPIRED'
@@ -102,7 +129,10 @@ local function expire_due(partition, expired)
   end
 end
 
--- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call.
+local cover_raised -- set by cover.lua
+
+-- Whether anything changed for an item that is short: expires what is due in the partitions, each once per call, and
+-- covers backorders with what became free.
 --   returns  true when something was expired, then decide anew; nil when nothing was due; else the partition to sweep
 local function expire_for(partitions)
   local expired = {}
@@ -113,6 +143,7 @@ local function expire_for(partitions)
     end
   end
   if #expired > 0 then
+    cover_raised()
     return true
   end
   for i = 1, #partitions do
@@ -144,6 +175,7 @@ write_expiry = function()
   end
 end
 
+do
 -- Expires holds of a partition whose time is over, oldest first.
 --   keys   {pN}:log of the partition; those of other partitions that the reservations touch are derived
 --   args   1 message: { ..., { partition }, partition, limit }
@@ -157,7 +189,9 @@ local function expire(_, args)
   if not swept[partition] then
     expired[1] = 1
   end
+  cover_raised()
   return finish(expired, partition)
 end
 
 redis.register_function({ function_name = 'invengine_expire', callback = expire, flags = { 'allow-oom' } })
+end

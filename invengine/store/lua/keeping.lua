@@ -1,5 +1,6 @@
 -- The network document, and forgetting what is past retention.
 
+do -- Lua allows 200 local names at once: what only this uses ends with it
 -- Stores the network document. One equal to the stored one changes nothing, so a repeat is safe.
 --   keys   1 invengine:network
 --   args   1 the document   2 the revision that the caller saw, or ''
@@ -69,3 +70,4 @@ local function forget(_, args)
 end
 
 redis.register_function({ function_name = 'invengine_forget', callback = forget, flags = { 'allow-oom' } })
+end

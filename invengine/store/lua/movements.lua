@@ -1,5 +1,6 @@
 -- Stock coming in, going out, being counted.
 
+do -- Lua allows 200 local names at once: what only this uses ends with it
 local TRAIL_CHUNK = 500 -- entries of a trail read at once
 
 -- Units that moved at a position after an instant, by its trail: what a count of that instant must keep on top.
@@ -45,18 +46,36 @@ local function position_for(sku, location, partition)
   return new_position(sku, location, partition), false
 end
 
--- Decides a movement of any kind but a count.
+-- Decides how a ring-fence grows out of the pool, or with a negative quantity shrinks.
 --   returns  nil and the new on_hand, or the word of the refusal and its numbers
-local function decide_change(p, kind, quantity, occurred_at)
+local function decide_fence(p, channel, quantity)
+  local fences = fences_of[p]
+  local there = quantity < 0 and (fences and fences[channel] or 0) or math.max(0, pool_of(p))
+  if math.abs(quantity) > there then
+    return { 'INSUFFICIENT_STOCK', math.abs(quantity), there }
+  end
+  return nil, on_hand[p]
+end
+
+-- Decides a movement of any other kind but a count.
+--   returns  the same
+local function decide_change(p, kind, quantity, occurred_at, channel)
+  if kind == 'RING_FENCE' then
+    return decide_fence(p, channel, quantity)
+  end
   local counted_at = whole(counted_text[p])
   if counted_at > 0 and occurred_at <= counted_at then
     return { 'COVERED_BY_COUNT', counted_at }
   end
   local units = kind == 'SALE' and -quantity or quantity
   local after = on_hand[p] + units
-  if kind == 'SALE' and quantity > on_hand[p] - reserved[p] then
-    return { 'INSUFFICIENT_STOCK', quantity, math.max(0, on_hand[p] - reserved[p]) }
-  elseif after < 0 then
+  if kind == 'SALE' then
+    local reach = math.max(0, math.min(on_hand[p] - reserved[p], reach_of(p, channel, true)))
+    if quantity > reach then
+      return { 'INSUFFICIENT_STOCK', quantity, reach }
+    end
+  end
+  if after < 0 then
     return { 'INSUFFICIENT_STOCK', -units, on_hand[p] }
   elseif after > UNITS_MAX then
     return { 'QUANTITY_OUT_OF_RANGE', on_hand[p], units }
@@ -90,14 +109,25 @@ local function outcome_of(word, p, refusal)
   return outcome
 end
 
-local MOVEMENT_SIZE = 7 -- partition, sku, location, kind, quantity, occurred_at_ms, expected revision or -1
+local MOVEMENT_SIZE = 8 -- partition, sku, location, kind, quantity, occurred_at_ms, expected revision or -1, channel
+
+-- Changes the ring-fence of a movement's channel: a sale takes from it first. Returns its row, or ''.
+local function fence_moved(p, kind, quantity, channel)
+  if kind == 'RING_FENCE' and quantity ~= 0 then
+    change_fence(p, channel, quantity)
+  elseif kind ~= 'SALE' or take_from_fence(p, channel, quantity) == 0 then
+    return ''
+  end
+  return fence_row(p, channel)
+end
 
 -- Decides a movement and applies it to the tables.
 --   returns  its outcome, whether to remember the event, the partition to sweep first or nil
 local function move(items, at, event, reason_and_reference)
   local partition, sku, location, kind = items[at], items[at + 1], items[at + 2], items[at + 3]
   local occurred_at, expected = given(items[at + 5], 0), items[at + 6]
-  local quantity = given(items[at + 4], kind == 'ADJUSTMENT' and -UNITS_MAX or 0)
+  local is_signed, channel = kind == 'ADJUSTMENT' or kind == 'RING_FENCE', items[at + 7]
+  local quantity = given(items[at + 4], is_signed and -UNITS_MAX or 0)
   local p, exists = position_for(sku, location, partition)
   if expected >= 0 and text_of(expected) ~= revised[p] then
     return outcome_of('REFUSED', p, { 'REVISION_MISMATCH', whole(revised[p]) })
@@ -106,11 +136,12 @@ local function move(items, at, event, reason_and_reference)
   if kind == 'COUNT' then
     refusal, after = decide_count(p, exists, quantity, occurred_at)
   else
-    refusal, after = decide_change(p, kind, quantity, occurred_at)
-    if kind == 'SALE' and refusal and refusal[1] == 'INSUFFICIENT_STOCK' and exists then
+    refusal, after = decide_change(p, kind, quantity, occurred_at, channel)
+    local may_sweep = exists and (kind == 'SALE' or kind == 'RING_FENCE')
+    if may_sweep and refusal and refusal[1] == 'INSUFFICIENT_STOCK' then
       local answer = expire_for({ partition })
       if answer == true then
-        refusal, after = decide_change(p, kind, quantity, occurred_at)
+        refusal, after = decide_change(p, kind, quantity, occurred_at, channel)
         answer = refusal and expire_for({ partition })
       end
       if answer then
@@ -129,12 +160,15 @@ local function move(items, at, event, reason_and_reference)
   end
   if kind == 'COUNT' then
     counted_text[p] = text_of(occurred_at)
-  else
+  elseif kind ~= 'RING_FENCE' then
     remember_in_trail(p, units, occurred_at)
   end
+  note_pool(p)
   set_on_hand(p, after)
+  local row_of_fence = fence_moved(p, kind, quantity, channel)
   touch(p)
-  rows[#rows + 1] = position_row(p, units, 0, kind, event, reason_and_reference, text_of(occurred_at))
+  rows[#rows + 1] = position_row(p, units, 0, kind, event, reason_and_reference, text_of(occurred_at)) .. row_of_fence
+  cover_raised()
   return outcome_of('APPLIED', p), true
 end
 
@@ -178,3 +212,4 @@ local function post_movements(_, args)
 end
 
 redis.register_function('invengine_post_movements', post_movements)
+end

@@ -1,9 +1,10 @@
 -- Reservation records: an array of the fields of README.md, changed in place, plus the names below.
 
 local STATE, CHANNEL, EXPIRES_AT, REVISION, CUSTOMER_REF, ORDER_REF = 1, 2, 4, 5, 6, 7
-local LINE_COUNT, LINES = 9, 10 -- places in a record
-local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 8, 9 -- places after the start of a line
-local LEG, QUANTITY, FULFILLED, RELEASED, ALLOCATION_FIELDS = 1, 2, 3, 4, 5 -- after the start of an allocation
+local LINE_COUNT, LINES = 10, 11 -- places in a record
+local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 9, 10 -- places after the start of a line
+local LEG, QUANTITY, FULFILLED, RELEASED, SOURCE = 1, 2, 3, 4, 5 -- after the start of an allocation
+local ALLOCATION_FIELDS = 6
 
 local records -- reservation_id -> record, or false where there is none; record.id, .home, .was_state, .is_changed
 local changed_records -- in order of first change
@@ -49,14 +50,55 @@ local function open_units(record, allocation)
   return whole(record[allocation + QUANTITY]) - gone
 end
 
--- The row of a hold: `units` of it count until `expires_at`; 0 and '0' when it is none any more.
-local function row_of_hold(leg, sku, location, units, expires_at)
-  return 'H\t' .. leg .. '\t' .. sku .. '\t' .. location .. '\t' .. text_of(units) .. '\t' .. expires_at .. '\t\n'
+-- Whether the source of an allocation says that its units are on hand; else they are pegged or backordered.
+local function is_on_hand(source)
+  return source == '' or byte(source) == 35 -- '#'
 end
 
--- The units of an allocation stop being a hold, or `units` of it still are.
+-- Of the open units of an allocation on hand: how many came out of a ring-fence, and whose.
+local function fence_in(source)
+  if source == '' then
+    return 0, ''
+  end
+  local units, channel = match(source, '^#(%d+) (.+)$')
+  if not units then
+    broken('not the source of units on hand', source)
+  end
+  return whole(units), channel
+end
+
+local function source_of_fence(units, channel)
+  return units > 0 and '#' .. text_of(units) .. ' ' .. channel or ''
+end
+
+-- The receipt and the day of a promise of an allocation that is not on hand; '' and 0 for a backorder.
+local function receipt_in(source)
+  if source == '?' then
+    return '', 0
+  end
+  local due_day, receipt_id = match(source, '^=(%d+) (.+)$')
+  if not due_day then
+    broken('not the source of an allocation', source)
+  end
+  return receipt_id, whole(due_day)
+end
+
+-- The row of a hold: `units` of an allocation on hand count until `expires_at`; 0 and '0' when it is none any more.
+local function row_of_hold(leg, sku, location, units, expires_at, source)
+  local fence = '0\t'
+  if units > 0 and source ~= '' then
+    local out_of_fence, channel = fence_in(source)
+    fence = text_of(out_of_fence) .. '\t' .. channel
+  end
+  return 'H\t' .. leg .. '\t' .. sku .. '\t' .. location .. '\t' .. text_of(units) .. '\t' .. expires_at .. '\t'
+    .. fence .. '\t\n'
+end
+
+-- The units of an allocation on hand stop being a hold, or `units` of it still are.
 local function hold_row(record, line, allocation, units, expires_at)
-  return row_of_hold(record[allocation + LEG], record[line + LINE_SKU], record[allocation], units, expires_at)
+  return row_of_hold(
+    record[allocation + LEG], record[line + LINE_SKU], record[allocation], units, expires_at, record[allocation + SOURCE]
+  )
 end
 
 -- Writes down a change of a record: its new revision, its row, its place. Returns its text.
@@ -114,10 +156,58 @@ local function earlier_answer(request, fingerprint, stored)
   return { 'REPEATED', rest }
 end
 
-local function begin_call(args)
-  local message = begin(args)
-  begin_stock()
-  begin_records()
-  answered_requests = {}
-  return message
+-- The lines of a record as tables, to be changed and written back: the fields up to the destination in their order,
+-- and by name the partition (a number), the SKU and the allocations with their units as numbers.
+--   returns  lines, and these by line_id
+local function lines_of(record)
+  local lines, by_id, at = {}, {}, LINES
+  for n = 1, whole(record[LINE_COUNT]) do
+    local line = { spread(record, at, at + LINE_ALLOCATIONS - 1) }
+    local allocations, count = {}, whole(record[at + LINE_ALLOCATIONS])
+    line.partition, line.sku, line.allocations = whole(record[at + LINE_PARTITION]), record[at + LINE_SKU], allocations
+    at = at + LINE_FIELDS
+    for a = 1, count do
+      allocations[a] = {
+        location = record[at],
+        leg = record[at + LEG],
+        quantity = whole(record[at + QUANTITY]),
+        fulfilled = whole(record[at + FULFILLED]),
+        released = whole(record[at + RELEASED]),
+        source = record[at + SOURCE],
+      }
+      at = at + ALLOCATION_FIELDS
+    end
+    lines[n], by_id[line[1]] = line, line
+  end
+  return lines, by_id
+end
+
+-- Writes lines back to their record; allocations that have no units any more are left out.
+local function write_lines(record, lines)
+  local at = LINES
+  record[LINE_COUNT] = text_of(#lines)
+  for n = 1, #lines do
+    local line, head, count = lines[n], at, 0
+    for field = 1, LINE_ALLOCATIONS do
+      record[head + field - 1] = line[field]
+    end
+    at = head + LINE_FIELDS
+    for a = 1, #line.allocations do
+      local allocation = line.allocations[a]
+      if allocation.quantity > 0 then
+        record[at], record[at + LEG] = allocation.location, allocation.leg
+        record[at + QUANTITY], record[at + FULFILLED] = text_of(allocation.quantity), text_of(allocation.fulfilled)
+        record[at + RELEASED], record[at + SOURCE] = text_of(allocation.released), allocation.source
+        at, count = at + ALLOCATION_FIELDS, count + 1
+      end
+    end
+    record[head + LINE_ALLOCATIONS] = text_of(count)
+  end
+  for i = #record, at, -1 do
+    record[i] = nil
+  end
+end
+
+local function open_of(allocation)
+  return allocation.quantity - allocation.fulfilled - allocation.released
 end

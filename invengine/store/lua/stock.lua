@@ -10,6 +10,8 @@ local is_changed, changed_positions -- p -> true, and these p in order
 local places_of -- sku -> location -> p, or false where the SKU has no stock
 local stock_keys -- sku -> its key
 local trails -- a list of { key, { entry, ... } } to append, and the lists by key
+local fences_of, fenced -- p -> channel -> units in its ring-fence, and their sum; nil where there never was one
+local raised, pool_before -- positions whose pool the running item may have raised, in order, and what it was before
 
 local function begin_stock()
   position_count = 0
@@ -18,6 +20,7 @@ local function begin_stock()
   revised, counted_text = {}, {}
   is_changed, changed_positions = {}, {}
   places_of, stock_keys, trails = {}, {}, {}
+  fences_of, fenced, raised, pool_before = {}, {}, {}, {}
 end
 
 local function stock_key(sku, partition)
@@ -38,15 +41,38 @@ local function new_position(sku, location, partition)
   return p
 end
 
--- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range.
+-- Splits the ring-fences off the text of a position.
+--   returns  the text without them, units by channel, their sum; nil where it is none
+local function split_fences(text)
+  local numbers, rest = match(text, '^([%d,]+)(\t.+)$')
+  local fences, sum, length = {}, 0, 0
+  for channel, units in gmatch(rest or '', '\t([^\t]+)\t(%d+)') do
+    fences[channel] = whole(units)
+    sum, length = sum + fences[channel], length + #channel + #units + 2
+  end
+  if rest and length == #rest then
+    return numbers, fences, sum
+  end
+end
+
+-- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range;
+-- then the ring-fences.
 local function read_position(sku, location, partition, text)
+  local numbers, fences, sum = text, nil, nil
   local units_text, set_aside_text, revision, counted_at = match(text, '^(%d+),(%d+),(%d+),(%d+)$')
+  if not units_text then
+    numbers, fences, sum = split_fences(text)
+    units_text, set_aside_text, revision, counted_at = match(numbers or '', '^(%d+),(%d+),(%d+),(%d+)$')
+  end
   local units, set_aside = number(units_text), number(set_aside_text)
-  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or find(text, '%f[%d]0%d') then
+  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or find(numbers, '%f[%d]0%d') then
     broken('not a position at ' .. sku .. ' ' .. location, text)
   end
   local p = position_count + 1
   position_count = p
+  if fences then
+    fences_of[p], fenced[p] = fences, sum
+  end
   sku_of[p], location_of[p], partition_of[p] = sku, location, partition
   on_hand[p], reserved[p], reserved_before[p] = units, set_aside, set_aside
   on_hand_text[p], reserved_text[p], revised[p], counted_text[p] = units_text, set_aside_text, revision, counted_at
@@ -59,6 +85,64 @@ end
 
 local function set_reserved(p, units)
   reserved[p], reserved_before[p], reserved_text[p] = units, units, text_of(units)
+end
+
+-- Units that are neither reserved nor ring-fenced; below 0 after a loss.
+local function pool_of(p)
+  return on_hand[p] - reserved[p] - (fenced[p] or 0)
+end
+
+-- Notes the pool of a position before the running item may raise it: what is free then covers backorders.
+local function note_pool(p)
+  if not pool_before[p] then
+    pool_before[p] = pool_of(p)
+    raised[#raised + 1] = p
+  end
+end
+
+-- Units of the channel's own ring-fence and, where it borrows, of the pool.
+local function reach_of(p, channel, borrows)
+  local own = fences_of[p] and fences_of[p][channel] or 0
+  return borrows and own + math.max(0, pool_of(p)) or own
+end
+
+local function change_fence(p, channel, by)
+  local fences = fences_of[p]
+  if not fences then
+    fences = {}
+    fences_of[p], fenced[p] = fences, 0
+  end
+  local units = (fences[channel] or 0) + by
+  fences[channel] = units > 0 and units or nil
+  fenced[p] = fenced[p] + by
+end
+
+-- Takes units out of the ring-fence of a channel, as far as it goes. Returns how many.
+local function take_from_fence(p, channel, units)
+  local own = fences_of[p] and fences_of[p][channel]
+  if not own then
+    return 0
+  end
+  own = math.min(own, units)
+  change_fence(p, channel, -own)
+  return own
+end
+
+-- The row of a ring-fence, from its units now; `taken_later` have left it by then and not by the row.
+local function fence_row(p, channel, taken_later)
+  return 'F\t' .. sku_of[p] .. '\t' .. location_of[p] .. '\t' .. channel .. '\t'
+    .. text_of((fences_of[p][channel] or 0) + (taken_later or 0)) .. '\t\n'
+end
+
+-- Whether a text is before another, byte by byte: `<` follows the locale of the server.
+local function precedes(one, other)
+  for i = 1, math.min(#one, #other) do
+    local a, b = byte(one, i), byte(other, i)
+    if a ~= b then
+      return a < b
+    end
+  end
+  return #one < #other
 end
 
 -- The positions of a SKU as far as they were read.
@@ -151,7 +235,18 @@ local function write_trail(key, entries)
 end
 
 local function position_text(p)
-  return on_hand_text[p] .. ',' .. reserved_text[p] .. ',' .. revised[p] .. ',' .. counted_text[p]
+  local text, fences = on_hand_text[p] .. ',' .. reserved_text[p] .. ',' .. revised[p] .. ',' .. counted_text[p], fences_of[p]
+  if fences then
+    local channels = {}
+    for channel in pairs(fences) do
+      channels[#channels + 1] = channel
+    end
+    sort(channels, precedes)
+    for i = 1, #channels do
+      text = text .. '\t' .. channels[i] .. '\t' .. text_of(fences[channels[i]])
+    end
+  end
+  return text
 end
 
 write_positions = function()

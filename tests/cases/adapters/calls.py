@@ -43,7 +43,9 @@ async def reserve(stubs: Stubs, order: str, channel: str, lines: list[dict[str, 
     return await stubs.reservations.CreateReservation(request)
 
 
-async def move(stubs: Stubs, event_id: str, kind: str, quantity: int, sku: str, location: str) -> Any:
+async def move(
+    stubs: Stubs, event_id: str, kind: str, quantity: int, sku: str, location: str, channel: str = ""
+) -> Any:
     """The outcome of one movement."""
     movement = stock_service_pb2.Movement(
         source="case",
@@ -53,7 +55,19 @@ async def move(stubs: Stubs, event_id: str, kind: str, quantity: int, sku: str, 
         location=location,
         quantity=quantity,
         reason="case" if kind == "ADJUSTMENT" else "",
+        channel=channel,
     )
     response = await stubs.stock.PostMovements(stock_service_pb2.PostMovementsRequest(movements=[movement]))
     (outcome,) = response.outcomes
     return outcome
+
+
+def rests_on(reservation: Any) -> list[tuple[str, str, str, int]]:
+    """What the open units of a reservation rest on: (SKU, location, `shelf` or `backorder` or a receipt, units)."""
+    found = []
+    for line in reservation.lines:
+        for allocation in line.allocations:
+            what = allocation.receipt_id or ("backorder" if allocation.backordered else "shelf")
+            left = allocation.quantity - allocation.fulfilled - allocation.released
+            found.append((line.sku, allocation.location, what, left))
+    return [one for one in found if one[-1]]

@@ -33,6 +33,7 @@ def network(case: dict[str, Any], decimals: int) -> str:
         "groups": channels,
         "channels": {name: {"groups": [name]} for name in channels},
         "safety_stock": rules,
+        "backorders": [{"sku": sku, "units": units(most, decimals)} for sku, most in case.get("allowance", {}).items()],
     }
     return json.dumps(document)  # JSON is YAML
 
@@ -49,13 +50,22 @@ async def run(stubs: Stubs, case: dict[str, Any]) -> None:
     for hold in case.get("holds", ()):
         way = common_pb2.Fulfilment.Value(f"FULFILMENT_{hold.get('fulfilment', 'UNSPECIFIED')}")
         lines = [
-            {"sku": "LAMP", "quantity": units(held, decimals), "location": location, "fulfilment": way}
-            for location, held in hold["units"]
+            {"sku": hold.get("sku", "LAMP"), "quantity": units(held, decimals), "location": location, "fulfilment": way}
+            for location, held in hold.get("units", ())
         ]
+        if "anywhere" in hold:
+            lines.append(anywhere(hold["sku"], units(hold["anywhere"], decimals), case))
         await reserve(stubs, hold["owner"], channel, lines)
     for number, question in enumerate(case["questions"], 1):
         ask = taken if "take" in question else told
-        await ask(stubs, {"sku": "LAMP", "channel": channel, **question}, number, decimals)
+        given = {"sku": "LAMP", "channel": channel, "allowance": case.get("allowance", {}), **question}
+        await ask(stubs, given, number, decimals)
+
+
+def anywhere(sku: str, quantity: int, case: dict[str, Any]) -> dict[str, Any]:
+    """A line that takes from wherever there is something; it waits where the case has an allowance."""
+    waits = sku in case.get("allowance", {})
+    return {"sku": sku, "quantity": quantity, "allow_split": True, "allow_backorder": waits}
 
 
 async def told(stubs: Stubs, question: dict[str, Any], number: int, decimals: int) -> None:
@@ -68,14 +78,15 @@ async def told(stubs: Stubs, question: dict[str, Any], number: int, decimals: in
 async def taken(stubs: Stubs, question: dict[str, Any], number: int, decimals: int) -> None:
     """The channel can take so many, from several locations if need be, or is refused; what it took it gives back."""
     sku, channel, order = question["sku"], question["channel"], f"question {number}"
-    lines = [{"sku": sku, "quantity": units(question["take"], decimals), "allow_split": True}]
+    lines = [anywhere(sku, units(question["take"], decimals), question)]
     before = await available(stubs, sku, channel)
     call = reserve(stubs, order, channel, lines)
     if not question["can"]:
         await answer(call, "INSUFFICIENT_STOCK")
     else:
         await answer(call)
-        assert await available(stubs, sku, channel) == before - units(question["take"], decimals)
+        left = before - units(question["take"], decimals)
+        assert await available(stubs, sku, channel) == (max(0, left) if question["allowance"] else left)
         await stubs.reservations.ReleaseReservation(
             reservation_service_pb2.ReleaseReservationRequest(
                 request_id=f"{order} back", reservation_id=order, channel=channel

@@ -1,0 +1,163 @@
+"""Calls about stock: movements, positions, what is expected, promises that cannot be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import TypedDict, Unpack
+
+from google.protobuf import timestamp_pb2
+
+from invengine.client.connection import Connection, new_request_id
+from invengine.v1 import common_pb2, incoming_service_pb2, promise_service_pb2, stock_service_pb2
+
+Movement = stock_service_pb2.Movement
+
+
+class IncomingChange(TypedDict, total=False):
+    """What every change of the schedule may say; the fields of the request messages."""
+
+    source: str
+    request_id: str
+    expected_revision: int | None
+
+
+def as_date(day: date) -> common_pb2.Date:
+    """A day as the API says it."""
+    return common_pb2.Date(year=day.year, month=day.month, day=day.day)
+
+
+class StockCalls(Connection):
+    """Calls of StockService, IncomingService and PromiseService."""
+
+    # Stock
+
+    async def post_movements(
+        self, movements: Iterable[Movement], *, request_id: str = ""
+    ) -> stock_service_pb2.PostMovementsResponse:
+        """Up to 5,000 movements, one outcome each, in order."""
+        request = stock_service_pb2.PostMovementsRequest(request_id=request_id or new_request_id(), movements=movements)
+        return await self._call(self._stock.PostMovements, request)
+
+    async def get_position(
+        self, sku: str, location: str, *, consistency: common_pb2.Consistency | None = None
+    ) -> stock_service_pb2.GetPositionResponse:
+        """One position as it is."""
+        request = stock_service_pb2.GetPositionRequest(sku=sku, location=location, consistency=consistency)
+        return await self._call(self._stock.GetPosition, request)
+
+    async def list_movements(
+        self, sku: str, *, location: str = "", page_size: int = 0, page_token: str = ""
+    ) -> stock_service_pb2.ListMovementsResponse:
+        """A page of the ledger of a SKU, newest first."""
+        request = stock_service_pb2.ListMovementsRequest(
+            sku=sku, location=location, page_size=page_size, page_token=page_token
+        )
+        return await self._call(self._stock.ListMovements, request)
+
+    # What is expected
+
+    async def set_incoming(
+        self,
+        receipt_id: str,
+        sku: str,
+        location: str,
+        *,
+        quantity: int,
+        expected_date: date,
+        **change: Unpack[IncomingChange],
+    ) -> incoming_service_pb2.SetIncomingResponse:
+        """Say what a receipt brings and when, anew or instead of what was said before."""
+        request = incoming_service_pb2.SetIncomingRequest(
+            receipt_id=receipt_id,
+            sku=sku,
+            location=location,
+            quantity=quantity,
+            expected_date=as_date(expected_date),
+            **self._incoming_change(change),
+        )
+        return await self._call(self._incoming.SetIncoming, request)
+
+    async def slip_incoming(
+        self, receipt_id: str, sku: str, location: str, *, expected_date: date, **change: Unpack[IncomingChange]
+    ) -> incoming_service_pb2.SlipIncomingResponse:
+        """Move a receipt to another day."""
+        request = incoming_service_pb2.SlipIncomingRequest(
+            receipt_id=receipt_id,
+            sku=sku,
+            location=location,
+            expected_date=as_date(expected_date),
+            **self._incoming_change(change),
+        )
+        return await self._call(self._incoming.SlipIncoming, request)
+
+    async def cancel_incoming(
+        self, receipt_id: str, sku: str, location: str, **change: Unpack[IncomingChange]
+    ) -> incoming_service_pb2.CancelIncomingResponse:
+        """Nothing more of a receipt will come."""
+        request = incoming_service_pb2.CancelIncomingRequest(
+            receipt_id=receipt_id, sku=sku, location=location, **self._incoming_change(change)
+        )
+        return await self._call(self._incoming.CancelIncoming, request)
+
+    async def receive_incoming(
+        self,
+        receipt_id: str,
+        sku: str,
+        location: str,
+        *,
+        quantity: int,
+        closes: bool = False,
+        occurred_at: timestamp_pb2.Timestamp | None = None,
+        **change: Unpack[IncomingChange],
+    ) -> incoming_service_pb2.ReceiveIncomingResponse:
+        """Units of a receipt arrived; with `closes` nothing more of it will come."""
+        request = incoming_service_pb2.ReceiveIncomingRequest(
+            receipt_id=receipt_id,
+            sku=sku,
+            location=location,
+            quantity=quantity,
+            closes=closes,
+            occurred_at=occurred_at,
+            **self._incoming_change(change),
+        )
+        return await self._call(self._incoming.ReceiveIncoming, request)
+
+    async def list_incoming(
+        self,
+        *,
+        sku: str = "",
+        location: str = "",
+        receipt_id: str = "",
+        overdue_only: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        consistency: common_pb2.Consistency | None = None,
+    ) -> incoming_service_pb2.ListIncomingResponse:
+        """A page of open receipts, by day; all filters that are set must match."""
+        request = incoming_service_pb2.ListIncomingRequest(
+            sku=sku,
+            location=location,
+            receipt_id=receipt_id,
+            overdue_only=overdue_only,
+            page_size=page_size,
+            page_token=page_token,
+            consistency=consistency,
+        )
+        return await self._call(self._incoming.ListIncoming, request)
+
+    async def list_broken_promises(
+        self, *, sku: str = "", location: str = "", receipt_id: str = "", page_size: int = 0, page_token: str = ""
+    ) -> promise_service_pb2.ListBrokenPromisesResponse:
+        """A page of promises that cannot be kept; all filters that are set must match."""
+        request = promise_service_pb2.ListBrokenPromisesRequest(
+            sku=sku, location=location, receipt_id=receipt_id, page_size=page_size, page_token=page_token
+        )
+        return await self._call(self._promises.ListBrokenPromises, request)
+
+    def _incoming_change(self, change: IncomingChange) -> IncomingChange:
+        return {
+            **change,
+            "request_id": change.get("request_id") or new_request_id(),
+            "source": change.get("source") or self.channel or "client",
+        }

@@ -1,0 +1,116 @@
+"""Stock that is expected, and promises that rest on it. Days are whole days since 1970, local days of the location."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+SECONDS_OF_DAY: Final = 86_400
+SUM_MAX: Final = 2**62
+"""Sums of units stop here: they travel as int64."""
+
+
+class IncomingKind(StrEnum):
+    """What is said of an incoming receipt."""
+
+    SET = "SET"
+    SLIP = "SLIP"
+    CANCEL = "CANCEL"
+    RECEIVE = "RECEIVE"
+
+
+class BrokenReason(StrEnum):
+    """What broke a promise."""
+
+    SLIPPED = "SLIPPED"
+    SHORTENED = "SHORTENED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingChange:
+    """One event of the schedule; (source, request_id) names it among all events, movements too.
+
+    `quantity`       SET: units still expected; RECEIVE: units that arrived
+    `expected_day`   SET, SLIP
+    `closes`         RECEIVE: nothing more will come
+    `occurred_at_ms` RECEIVE: when, for counts that come later
+    """
+
+    source: str
+    request_id: str
+    kind: IncomingKind
+    sku: str
+    location: str
+    receipt_id: str
+    quantity: int = 0
+    expected_day: int = 0
+    closes: bool = False
+    occurred_at_ms: int = 0
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Units of a SKU that are expected at a location under one reference; `pegged` of them are promised."""
+
+    sku: str
+    location: str
+    receipt_id: str
+    expected_day: int
+    quantity: int
+    pegged: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPromise:
+    """Open units of a line that will not come by `due_day`; `expected_day` is the receipt's now (SLIPPED), else 0."""
+
+    reservation_id: str
+    line_id: str
+    sku: str
+    location: str
+    quantity: int
+    receipt_id: str
+    reason: BrokenReason
+    due_day: int
+    expected_day: int
+    broken_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingOutcome:
+    """What became of a change: the receipt (None when nothing of it is open), its position, what broke by it."""
+
+    receipt: Receipt | None
+    on_hand: int
+    reserved: int
+    broken: tuple[BrokenPromise, ...] = ()
+    replayed: bool = False
+
+
+def effective_day(expected_day: int, now_ms: int) -> int:
+    """The day that counts for a receipt: its own, or the day after today where that is over.
+
+    Today is the UTC day of the store's clock, in the functions too.
+    """
+    today = now_ms // 1000 // SECONDS_OF_DAY
+    return expected_day if expected_day >= today else today + 1
+
+
+def next_units(receipts: Iterable[Receipt], locations: Container[str], now_ms: int) -> tuple[int, int] | None:
+    """The earliest effective day on which units come to one of the locations that are promised to nobody yet, and how
+    many then; None when none do.
+    """
+    by_day: dict[int, int] = {}
+    for receipt in receipts:
+        if receipt.quantity > receipt.pegged and receipt.location in locations:
+            day = effective_day(receipt.expected_day, now_ms)
+            by_day[day] = by_day.get(day, 0) + receipt.quantity - receipt.pegged
+    if not by_day:
+        return None
+    earliest = min(by_day)
+    return earliest, min(by_day[earliest], SUM_MAX)

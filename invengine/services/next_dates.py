@@ -1,0 +1,145 @@
+"""When a line that is short could be had: the day by which what is coming makes up what is missing.
+
+Worked out only for refusals and short lines. Receipts count as far as they are promised to nobody; each unit of them
+counts for one line only, so that the dates of one answer can be kept together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from invengine.errors import InsufficientStock
+from invengine.services.shelf import Shelf
+
+if TYPE_CHECKING:
+    from invengine.domain.orders import (
+        Candidate,
+        Future,
+        LinePlacement,
+        LineRequest,
+        ReservationAnswer,
+        ReservationChange,
+        ReserveRequest,
+    )
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.shelf import Coming
+
+
+class Missing(NamedTuple):
+    """Units of a SKU that are missing: at one of `candidates`, or (`is_split`) at all of them together.
+
+    `future` is what the line could take of it, `available` has that already.
+    """
+
+    sku: str
+    wanted: int
+    available: int
+    candidates: tuple[Candidate, ...]
+    is_split: bool
+    future: Future | None = None
+
+
+class NextDates:
+    """Finds next dates in the replica of one engine."""
+
+    def __init__(self, replica: Replica, clock: StoreClock) -> None:
+        self._replica = replica
+        self._clock = clock
+
+    def of_refused(self, request: ReserveRequest, refusal: InsufficientStock) -> InsufficientStock:
+        """The refusal of a reservation, its short lines with their next days."""
+        return self._dated(refusal, request.lines, request.channel, borrows=request.borrows)
+
+    def of_change(self, change: ReservationChange, refusal: InsufficientStock) -> InsufficientStock:
+        """The refusal of an amendment or a rebinding, likewise."""
+        lines: list[LineRequest | LinePlacement] = [*change.placements, *change.added]
+        return self._dated(refusal, lines, change.channel, borrows=change.borrows)
+
+    def of_answer(self, request: ReserveRequest, answer: ReservationAnswer) -> ReservationAnswer:
+        """The answer of a reservation that got what there was, with the next days of its short lines."""
+        if answer.replayed or not request.best_effort:
+            return answer
+        wanted = []
+        for asked, line in zip(request.lines, answer.reservation.lines, strict=True):
+            if not line.short_quantity:
+                continue
+            candidates = asked.candidates
+            if not asked.allow_split and line.allocations:  # what it has is at one place, where the rest must be too
+                there = line.allocations[0].location
+                candidates = tuple(candidate for candidate in candidates if candidate.location == there)
+            wanted.append((line.line_id, Missing(asked.sku, line.short_quantity, 0, candidates, asked.allow_split)))
+        if not wanted:
+            return answer
+        days = self._days([missing for _, missing in wanted], request.channel, borrows=request.borrows)
+        found = [(line_id, day) for (line_id, _), day in zip(wanted, days, strict=True) if day]
+        return replace(answer, next_days=tuple(found))
+
+    def _dated(
+        self,
+        refusal: InsufficientStock,
+        lines: Sequence[LineRequest | LinePlacement],
+        channel: str,
+        *,
+        borrows: bool,
+    ) -> InsufficientStock:
+        asked = {line.line_id: line for line in lines}
+        missing = []
+        for short in refusal.short_lines:
+            line = asked.get(short.line_id)
+            if line is None:
+                missing.append(Missing(short.sku, short.wanted, short.available, (), False))
+                continue
+            numbers = short.sku, short.wanted, short.available
+            missing.append(Missing(*numbers, line.candidates, line.allow_split, line.future))
+        days = self._days(missing, channel, borrows=borrows)
+        return InsufficientStock(
+            tuple(replace(short, next_day=day) for short, day in zip(refusal.short_lines, days, strict=True))
+        )
+
+    def _days(self, missing: Iterable[Missing], channel: str, *, borrows: bool) -> list[int]:
+        """The day for each, 0 where what is coming is never enough."""
+        shelf = Shelf(self._replica, self._clock.now_ms(), channel, borrows=borrows)
+        return [_day(shelf, one) for one in missing]
+
+
+def _day(shelf: Shelf, missing: Missing) -> int:
+    """The first day that does, 0 for none; the units that are needed for it leave the shelf."""
+    sku, future = missing.sku, missing.future
+    after = 0
+    if future is not None:
+        if not future.needed_by:
+            return 0  # whatever comes, whenever it comes, is in `available`
+        after = future.needed_by
+    if missing.is_split:
+        coming = shelf.coming(sku, [candidate.location for candidate in missing.candidates], after)
+        return _count(shelf, coming, missing.wanted - missing.available)
+    best: tuple[int, list[Coming], int] | None = None
+    for candidate in missing.candidates:
+        there = shelf.on_hand(sku, candidate) + shelf.future(sku, future, candidate.location)
+        if future is None:  # what other lines of the request took is not there for this one
+            there = min(there, missing.available)
+        coming = shelf.coming(sku, (candidate.location,), after)
+        units = missing.wanted - there
+        mark = shelf.mark()
+        day = _count(shelf, coming, units)
+        shelf.undo(mark)
+        if day and (best is None or day < best[0]):
+            best = day, coming, units
+    return _count(shelf, *best[1:]) if best else 0
+
+
+def _count(shelf: Shelf, coming: Sequence[Coming], units: int) -> int:
+    """Takes the units from what is coming, and answers the day of the last of them; 0 and nothing when it is less."""
+    if sum([receipt.left for receipt in coming]) < units:
+        return 0
+    day = 0
+    for receipt in coming:
+        if units > 0:
+            part = min(units, receipt.left)
+            shelf.change(receipt, "left", receipt.left - part)
+            units -= part
+            day = receipt.day
+    return day

@@ -1,0 +1,176 @@
+"""Making reservations: one, many, and those that must fit into few parcels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from invengine.domain.orders import ReservationAnswer, ReserveRequest
+from invengine.domain.partitions import partition_of
+from invengine.errors import (
+    Exhausted,
+    InsufficientStock,
+    InvalidArgument,
+    InventoryError,
+    OutcomeUnknown,
+    RequestMismatch,
+    TooManyParcels,
+    Unavailable,
+)
+from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
+from invengine.services.next_dates import NextDates
+from invengine.services.parcels import choose
+from invengine.services.reservation_ids import ReservationIds
+from invengine.services.reservation_requests import CheckedRequest, check_create, impossible, resolve
+from invengine.services.shelf import Shelf
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.group_commit import GroupCommit
+    from invengine.services.sourcing import Sourcing
+    from invengine.store.redis_store import RedisStore
+    from invengine.v1 import reservation_service_pb2 as pb
+
+Outcome = ReservationAnswer | InventoryError
+
+CHOICES_MAX: Final = 5
+"""Choices of few parcels for one request, when the stock moves each time before it is taken."""
+
+
+class Reserving:
+    """Resolves requests and has them written by `queue`. Outcomes come with the revisions that they rest on."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        queue: GroupCommit[ReserveRequest, Outcome],
+        sourcing: Sourcing,
+    ) -> None:
+        self.ids = ReservationIds(store.partitions, near_stock=store.is_whole)
+        self._store = store
+        self._replica = replica
+        self._clock = clock
+        self._queue = queue
+        self._sourcing = sourcing
+        self._next_dates = NextDates(replica, clock)
+
+    async def one(self, checked: CheckedRequest, network: Network) -> tuple[Outcome, dict[int, int]]:
+        """Makes one reservation, or answers what the same request was answered before."""
+        try:
+            request = resolve(checked, network, self._sourcing)
+        except InventoryError as refusal:
+            return await self._answered_before(checked, refusal)
+        if checked.parcels_max:
+            return await self._in_few_parcels(checked, request, network)
+        answered = await self._queue.submit((request,))
+        return self._dated(request, answered.outcomes[0]), answered.revisions
+
+    async def many(
+        self, messages: Sequence[pb.CreateReservationRequest], network: Network
+    ) -> tuple[list[Outcome], dict[int, int]]:
+        """Makes many reservations, one outcome each, in their order. Those for few parcels are made one by one."""
+        outcomes: list[Outcome | None] = [None] * len(messages)
+        revisions: dict[int, int] = {}
+        said: list[Outcome] = []  # by the store
+        part: list[tuple[int, ReserveRequest, InventoryError | None]] = []  # place, request, why it is impossible
+
+        async def write() -> None:
+            if not part:
+                return
+            answers, more = await self._submit([request for _, request, _ in part])
+            _newest(revisions, more)
+            said.extend(answers)
+            for (place, request, why), outcome in zip(part, answers, strict=True):
+                outcomes[place] = self._dated(request, outcome) if why is None else first_answer_or(why, outcome)
+            part.clear()
+
+        for place, message in enumerate(messages):
+            try:
+                checked = check_create(message, self.ids)
+            except InvalidArgument as refusal:
+                outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
+                continue
+            if checked.parcels_max:
+                await write()
+                try:
+                    outcome, more = await self.one(checked, network)
+                except InventoryError as failure:  # what was written before it stays written and is answered
+                    outcome, more = failure, {}
+                _newest(revisions, more)
+                said.append(outcome)
+                outcomes[place] = outcome
+                continue
+            try:
+                part.append((place, resolve(checked, network, self._sourcing), None))
+            except InventoryError as refusal:
+                part.append((place, impossible(checked), refusal))
+        await write()
+        _raise_if_all_failed(said)
+        return [outcome for outcome in outcomes if outcome is not None], revisions
+
+    async def _submit(self, requests: list[ReserveRequest]) -> tuple[Sequence[Outcome], dict[int, int]]:
+        try:
+            answered = await self._queue.submit(requests)
+        except InventoryError as failure:  # none of them was taken into the queue
+            return [failure] * len(requests), {}
+        return answered.outcomes, answered.revisions
+
+    async def _in_few_parcels(
+        self, checked: CheckedRequest, request: ReserveRequest, network: Network
+    ) -> tuple[Outcome, dict[int, int]]:
+        """Chooses locations by the stock as it is, and again when it moved before it was taken."""
+        partitions = {partition_of(line.sku, self._replica.partitions) for line in request.lines}
+        outcome: Outcome = InsufficientStock(())
+        revisions: dict[int, int] = {}
+        for _ in range(CHOICES_MAX):
+            await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
+            shelf = Shelf(self._replica, self._clock.now_ms(), request.channel, borrows=request.borrows)
+            try:
+                chosen = choose(request, checked.parcels_max, network, shelf)
+            except (TooManyParcels, InsufficientStock) as refusal:
+                answered = await self._queue.submit((impossible(checked),))
+                outcome, revisions = answered.outcomes[0], answered.revisions
+                if isinstance(outcome, InsufficientStock):  # anything else says more than why it is impossible
+                    outcome = refusal
+                break
+            answered = await self._queue.submit((chosen,))
+            outcome, revisions = answered.outcomes[0], answered.revisions
+            if not isinstance(outcome, InsufficientStock):
+                break
+        return self._dated(request, outcome), revisions
+
+    async def _answered_before(
+        self, checked: CheckedRequest, refusal: InventoryError
+    ) -> tuple[Outcome, dict[int, int]]:
+        """The answer of the first time, if the request was accepted before the network changed; else the refusal."""
+        answered = await self._queue.submit((impossible(checked),))
+        return first_answer_or(refusal, answered.outcomes[0]), answered.revisions
+
+    def _dated(self, request: ReserveRequest, outcome: Outcome) -> Outcome:
+        """The outcome with the next dates of what is short."""
+        if isinstance(outcome, InsufficientStock):
+            return self._next_dates.of_refused(request, outcome)
+        if request.best_effort and isinstance(outcome, ReservationAnswer):
+            return self._next_dates.of_answer(request, outcome)
+        return outcome
+
+
+def _newest(revisions: dict[int, int], more: dict[int, int]) -> None:
+    for partition, revision in more.items():
+        revisions[partition] = max(revision, revisions.get(partition, 0))
+
+
+def _raise_if_all_failed(outcomes: Sequence[Outcome]) -> None:
+    """Raises what kept the store from all of them: a caller that repeats unavailable calls then repeats this one."""
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Unavailable | Exhausted | OutcomeUnknown)]
+    if outcomes and len(failed) == len(outcomes):
+        raise next((failure for failure in failed if isinstance(failure, OutcomeUnknown)), failed[0])
+
+
+def first_answer_or(refusal: InventoryError, outcome: Outcome) -> Outcome:
+    """What the store said to an impossible request, where that tells more than why it is impossible."""
+    return outcome if isinstance(outcome, ReservationAnswer | RequestMismatch) else refusal

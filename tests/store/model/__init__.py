@@ -1,0 +1,18 @@
+"""The whole store in plain Python: the executable specification of the Redis Functions.
+
+Slow, obvious and complete: the rules of invengine/store/lua/README.md read aloud, not the functions rewritten. One
+method per verb, batches in, outcomes out; `now_ms` is moved by the test.
+"""
+
+from __future__ import annotations
+
+from tests.store.model.amendments import Amendments
+from tests.store.model.incoming import Incoming
+from tests.store.model.movements import Movements
+from tests.store.model.state import LIVE
+
+__all__ = ["LIVE", "Model"]
+
+
+class Model(Movements, Amendments, Incoming):
+    """State and rules of a store."""

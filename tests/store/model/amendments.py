@@ -1,0 +1,235 @@
+"""Reservations that change what they are about: amended, rebound, handed over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from invengine import errors
+from invengine.domain.orders import (
+    Candidate,
+    LinePlacement,
+    LineRequest,
+    Reservation,
+    ReservationChange,
+    ReservationLine,
+)
+from tests.store.model.reservations import Answers, Reservations, shortage
+from tests.store.model.stock import Buyer, Leg, Stock
+from tests.store.model.taking import Take
+
+Gives = dict[int, int]
+"""Units to give back by serial of the leg."""
+
+
+class Amendments(Reservations):
+    """The verbs amend, rebind and hand_over."""
+
+    def amend(self, changes: list[ReservationChange]) -> Answers:
+        def decide(change: ReservationChange) -> Reservation:
+            self.live(change)
+            plan = None
+
+            def lent() -> Stock:  # anew after a sweep, which may have covered backorders of this reservation
+                nonlocal plan
+                plan = _with_quantities(self.reservations[change.reservation_id], change)
+                return self._lent([(line, _last_first(line)) for line, _ in plan])
+
+            lent()
+            in_order = [wanted.line_id for wanted in change.placements]  # then those that are added
+            raised = [(line, wanted) for line, wanted in plan if wanted and line.standing < line.quantity]
+            raised.sort(key=lambda one: in_order.index(one[0].line_id) if one[0].line_id in in_order else len(in_order))
+            asked = tuple(
+                _asked(line, wanted, line.quantity - line.standing, _own_first(line, wanted.candidates))
+                for line, wanted in raised
+            )
+            takes = self._placed(lent, asked, Buyer(change.channel, change.borrows))
+            gives = {serial: units for line, _ in plan for serial, units in _last_first(line).items()}
+            return self._moved(change, [line for line, _ in plan], gives, takes)
+
+        return self._answers(changes, decide)
+
+    def rebind(self, changes: list[ReservationChange]) -> Answers:
+        def decide(change: ReservationChange) -> Reservation:
+            self.live(change)
+            for wanted in change.placements:
+                if not any(wanted.line_id == line.line_id for line in self._now(change).lines):
+                    raise errors.LineNotFound(change.reservation_id, wanted.line_id)
+            named = {wanted.line_id: wanted for wanted in change.placements}
+
+            def moving() -> list[tuple[ReservationLine, Gives]]:
+                lines = {line.line_id: line for line in self._now(change).lines}
+                return [
+                    (lines[name], {leg.serial: leg.open for leg in lines[name].allocations if leg.open})
+                    for name in named
+                ]
+
+            asked = tuple(
+                _asked(line, named[line.line_id], sum(gives.values()), named[line.line_id].candidates)
+                for line, gives in moving()
+                if gives
+            )
+            takes = self._placed(lambda: self._lent(moving()), asked, Buyer(change.channel, change.borrows))
+            all_gives: Gives = {}
+            for line, gives in moving():
+                takes[line.line_id] = _without_what_stays(line, gives, takes.get(line.line_id, []))
+                all_gives |= gives
+            return self._moved(change, list(self._now(change).lines), all_gives, takes)
+
+        return self._answers(changes, decide)
+
+    def hand_over(self, changes: list[ReservationChange]) -> Answers:
+        def decide(change: ReservationChange) -> Reservation:
+            reservation = self.held(change) if change.time_to_live_seconds else self.live(change)
+            lines = tuple(
+                replace(line, allocations=tuple(self._fenced_anew(line, leg, change) for leg in line.allocations))
+                for line in reservation.lines
+            )
+            after = replace(
+                reservation,
+                channel=change.to_channel or reservation.channel,
+                customer_ref=change.to_customer_ref or reservation.customer_ref,
+                lines=lines,
+            )
+            if change.time_to_live_seconds:
+                return self.extended(after, change.time_to_live_seconds)
+            return reservation if after == reservation else self.revised(after)
+
+        return self._answers(changes, decide)
+
+    def _fenced_anew(self, line: ReservationLine, leg: Leg, change: ReservationChange) -> Leg:
+        """Open units out of another channel's ring-fence as the new channel would take them, if it may."""
+        buyer, place = Buyer(change.to_channel, change.borrows), (line.sku, leg.location)
+        if not buyer.channel or not leg.fenced or leg.fence_channel == buyer.channel:
+            return leg
+        trial = self.stock.copy()
+        trial.put_back(place, leg.open, leg.fenced, leg.fence_channel)
+        if trial.can_take(place, buyer) < leg.open:
+            return leg
+        self.stock.put_back(place, leg.open, leg.fenced, leg.fence_channel)
+        fenced = self.stock.take(place, leg.open, buyer.channel)
+        return replace(leg, fenced=fenced, fence_channel=buyer.channel if fenced else "")
+
+    # Common steps
+
+    def _now(self, change: ReservationChange) -> Reservation:
+        return self.reservations[change.reservation_id]
+
+    def _lent(self, moving: list[tuple[ReservationLine, Gives]]) -> Stock:
+        """The stock with everything given back that these lines give back."""
+        real, self.stock = self.stock, self.stock.copy()
+        for line, gives in moving:
+            for leg in line.allocations:
+                if gives.get(leg.serial):
+                    self.give_back(line, leg, gives[leg.serial])
+        real, self.stock = self.stock, real
+        return real
+
+    def _placed(self, lent, asked: tuple[LineRequest, ...], buyer: Buyer) -> dict[str, list[Take]]:
+        """By line_id the units to take where. InsufficientStock, UnknownSku."""
+        takes, short = self.decided(lent, asked, buyer)
+        if short:
+            raise shortage(short)
+        return {line.line_id: mine for line, mine in zip(asked, takes, strict=True)}
+
+    def _moved(
+        self, change: ReservationChange, lines: list[ReservationLine], gives: Gives, takes: dict[str, list[Take]]
+    ) -> Reservation:
+        """The reservation after these lines gave back and then took units."""
+        reservation, after = self._now(change), []
+        for line in lines:
+            legs = []
+            for leg in line.allocations:
+                units = gives.get(leg.serial, 0)
+                left = self.give_back(line, leg, units) if units else leg
+                legs.append(replace(left, quantity=leg.quantity - units))
+            after.append(replace(line, allocations=tuple(leg for leg in legs if leg.quantity)))
+        buyer = Buyer(change.channel, change.borrows)
+        taken = tuple(
+            self.with_takes(
+                line, takes.get(line.line_id, []), reservation.reservation_id, buyer, reservation.expires_at
+            )
+            for line in after
+        )
+        changed = replace(reservation, lines=taken)
+        return reservation if changed == reservation else self.closed_if_done(changed)
+
+
+def _asked(line: ReservationLine, wanted: LinePlacement, units: int, candidates: tuple[Candidate, ...]) -> LineRequest:
+    """What a line is to take, as one that is to be reserved."""
+    return LineRequest(
+        line.line_id,
+        line.sku,
+        units,
+        tuple(candidates),
+        allow_split=wanted.allow_split,
+        named_location=wanted.named_location,
+        future=wanted.future,
+    )
+
+
+def _with_quantities(
+    reservation: Reservation, change: ReservationChange
+) -> list[tuple[ReservationLine, LinePlacement | None]]:
+    """All lines with the quantities that an amendment wants, and for those that it names how they come by them.
+
+    A line that is named forgets what it gave back before: its allocations are what it still has.
+    """
+    lines: dict[str, tuple[ReservationLine, LinePlacement | None]] = {
+        line.line_id: (line, None) for line in reservation.lines
+    }
+    for wanted in change.placements:
+        if wanted.line_id not in lines:
+            raise errors.LineNotFound(change.reservation_id, wanted.line_id)
+        line, _ = lines[wanted.line_id]
+        back, opened = line.standing - wanted.quantity, sum(leg.open for leg in line.allocations)
+        if back > opened:
+            raise errors.QuantityExceedsOpen(change.reservation_id, line.line_id, back, opened)
+        kept = (replace(leg, quantity=leg.quantity - leg.released, released=0) for leg in line.allocations)
+        allocations = tuple(leg for leg in kept if leg.quantity)
+        lines[line.line_id] = replace(line, quantity=wanted.quantity, allocations=allocations), wanted
+    for new in change.added:
+        line_id = new.line_id or str(len(lines) + 1)
+        if line_id in lines:
+            raise errors.LineExists(change.reservation_id, line_id)
+        future = replace(new.future, backorder_units=0) if new.future else None
+        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future)
+        lines[line_id] = (
+            line,
+            LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location, new.future),
+        )
+    return list(lines.values())
+
+
+def _own_first(line: ReservationLine, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    own = [leg.location for leg in line.allocations]
+    return tuple(sorted(candidates, key=lambda c: own.index(c.location) if c.location in own else len(own)))
+
+
+def _last_first(line: ReservationLine) -> Gives:
+    """What a line with more than its quantity gives back: backorders, then pegs, then units on hand, the last first."""
+    back, gives = line.standing - line.quantity, {}
+    legs = list(reversed(line.allocations))
+    legs.sort(key=lambda leg: (leg.is_on_hand, not leg.backordered))
+    for leg in legs:
+        units = min(back, leg.open)
+        if units > 0:
+            gives[leg.serial] = units
+            back -= units
+    return gives
+
+
+def _without_what_stays(line: ReservationLine, gives: Gives, takes: list[Take]) -> list[Take]:
+    """The takes without what a leg of the line has already; that much is taken off `gives` too."""
+    left = list(takes)
+    for leg in line.allocations:
+        for place, take in enumerate(left):
+            is_there = (take.location, take.receipt_id, take.backordered) == (
+                leg.location,
+                leg.receipt_id,
+                leg.backordered,
+            )
+            if is_there and leg.serial in gives:
+                stays = min(gives[leg.serial], take.units)
+                gives[leg.serial] -= stays
+                left[place] = replace(take, units=take.units - stays)
+    return [take for take in left if take.units]
