@@ -134,7 +134,7 @@ def keys_of(item: Item) -> list[Key]:
         keys.append(TIME)
     if item.verb == "CreateReservation" and not item.replayed:
         keys += [("sku", sku) for sku in {line.sku for line in request.lines}]
-    elif item.verb in ("AmendReservation", "RebindReservation"):
+    elif item.verb in ("AmendReservation", "RebindReservation", "FulfilReservation"):
         keys.append(STOCK)
     return keys
 

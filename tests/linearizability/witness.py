@@ -21,7 +21,7 @@ from tests.linearizability.shop_stock import Effect
 from tests.linearizability.standing import RECORDS, TIME, Standing, keys_changed
 from tests.linearizability.windows import Windows
 
-ORDERS = 3
+ORDERS = 2
 READS = ("GetPosition", "GetAvailability")
 MAY_CHANGE_NOTHING = (
     "AmendReservation",
