@@ -6,6 +6,7 @@ ended when it began, nor before an earlier item of its batch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
@@ -28,12 +29,17 @@ class Standing:
         self._ends: list[tuple[int, int, Item]] = []
         self._count = 0
         self._early: set[Item] = set()  # they wait for others, which had ended before they began
+        self._refused: Counter[Key] = Counter()  # requests and events -> how often they have yet to be refused
+
+    def announce(self, item: Item) -> None:
+        """An item that will be opened: a request is refused only before it is done, since then it is remembered."""
+        item.keys = keys_of(item)
+        self._refused[item.keys[0]] += _is_refused(item)
 
     def open(self, item: Item) -> None:
         """From here on the item may stand."""
         self._count += 1
         heappush(self._ends, (item.call.ended, self._count, item))
-        item.keys = keys_of(item)
         for key in item.keys:
             self._waiting.setdefault(key, set()).add(item)
 
@@ -57,6 +63,8 @@ class Standing:
         """The item has its place."""
         item.placed = True
         self._early.discard(item)
+        if item.keys:
+            self._refused[item.keys[0]] -= _is_refused(item)
         for key in item.keys:
             waiting = self._waiting.get(key)
             if waiting is not None:
@@ -109,7 +117,9 @@ class Standing:
             return is_shown(self._shop, item)
         decided = self._shop.decide(item, 0)
         if self._is_answer(item, decided):
-            if isinstance(decided, Effect):
+            if isinstance(decided, Effect) and not _is_refused(item):
+                if self._refused[item.keys[0]]:
+                    return False
                 self._shop.apply(item, decided, 0)
             return True
         return False
@@ -119,6 +129,13 @@ class Standing:
             return bool(decided == item.answer)
         is_same = not decided.changed and decided.answer == item.answer
         return is_same and item.replayed == self._shop.is_repeat(item)
+
+
+def _is_refused(item: Item) -> bool:
+    """Whether it is refused by what there is, not for having been asked with other content."""
+    refusal = item.answer.refusal if isinstance(item.answer, Moved) else item.answer
+    is_refused = isinstance(refusal, Refusal) and refusal.reason != "REQUEST_MISMATCH"
+    return is_refused and not (isinstance(item.answer, Moved) and item.answer.result == "STALE")
 
 
 def keys_of(item: Item) -> list[Key]:

@@ -104,6 +104,7 @@ class Witness:
             item.latest = min(item.latest, item.token)
         if item.earliest > item.latest:
             raise Violation(f"it stands at the end of {item.earliest} at first and of {item.latest} at last", item)
+        self._standing.announce(item)
         self._opening.setdefault(item.earliest, []).append(item)
         self._closing.setdefault(item.latest, []).append(item)
 
@@ -178,6 +179,7 @@ class Witness:
 
     def _expect_no_change(self, item: Item, revision: int) -> None:
         """A success that names this revision may also have found, in it or later, that there was nothing to change."""
+        self._standing.announce(item)
         self._closing.setdefault(min(item.latest, item.token or 0), []).append(item)
         if item.earliest < revision:
             self._standing.open(item)
