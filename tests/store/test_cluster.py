@@ -245,5 +245,4 @@ async def test_without_enough_replicas_a_write_is_unknown_and_settles_later(redi
         await asyncio.to_thread(redis_cluster.wait_ok)
         (outcome,) = (await store.reserve([wanted])).outcomes
         assert isinstance(outcome, ReservationAnswer)
-        assert outcome.replayed
-        assert (await store.position(sku, "AMS1")).reserved == 4
+        assert (await store.position(sku, "AMS1")).reserved == 4  # taken once

@@ -113,7 +113,8 @@ async def failed_over(
         lost = await load.lost()
         position = await store.position(sku, "AMS1")
         assert position is not None
-        assert position.reserved == len(load.told) - len(lost)  # each once, and nothing that nobody asked for
+        halves = position.reserved - (len(load.told) - len(lost))  # each once, and nothing that nobody asked for
+        assert halves == 0 or (lost and 0 < halves <= len(lost))  # of a lost one on a Cluster, a half may be left
         return load, lost, acknowledged_by_the_dead
     finally:
         await cancelled(workers)
