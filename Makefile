@@ -2,13 +2,14 @@
 #   make demo    a store, stock and reservations to look at, one command
 #   make serve   the server, its data kept in ~/.local/share/invengine
 #   make test    all tests            make lint    style, types, contract
+#   make soak    the tests that take minutes
 #   make bench   all benchmarks       make proto   invengine/v1 from proto/
 #   make clean   forget everything that was made
 # PYTHON=/path/to/python3 chooses the interpreter of a new .venv; ARGS='-k reserve -x' goes to pytest.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test bench lint proto clean
+.PHONY: help demo serve test soak bench lint proto clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +29,9 @@ serve: $(RUNTIME)
 
 test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+soak: $(DEVELOPMENT)
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks
