@@ -27,7 +27,7 @@ from tests.rpc.engines import Stubs, client
 PARTITIONS = 24
 SKUS = [f"SKU-{n}" for n in range(36)]
 PLACES = ("DC", "LON")
-OPENING = 40
+OPENING = 12
 TRADERS = 16
 LINK_CUT_SECONDS = 0.3
 SEED = 11

@@ -70,9 +70,7 @@ async def read_stored(client: Redis, partitions: int, skus: Iterable[str]) -> St
         stored.revisions.append(int(next(answers) or 0))
     stored.records = dict(stored.pieces)
     legs = {
-        (its.partition, str(its.leg)): its
-        for name, text in stored.pieces
-        for its in open_allocations(name, text)[2]
+        (its.partition, str(its.leg)): its for name, text in stored.pieces for its in open_allocations(name, text)[2]
     }
     for leg, row in stored.broken_rows.items():
         _, reservation_id, line_id, sku, location, receipt_id, reason, due_day, at = row.split("\t")

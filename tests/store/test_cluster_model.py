@@ -55,8 +55,7 @@ async def opened_on(cluster: RedisCluster, patch: pytest.MonkeyPatch) -> AsyncIt
     """A new store on an empty Cluster, its partitions at more than one master."""
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(Redis(host=member.host, port=member.port))
-            for member in cluster.primaries()
+            await stack.enter_async_context(Redis(host=member.host, port=member.port)) for member in cluster.primaries()
         ]
         clock = CodedClock(clients)
         seconds, _ = await clients[0].time()

@@ -1,4 +1,4 @@
-"""Reservations in pieces with units out of ring-fences, pegged and backordered ones, whose server dies between two steps.
+"""Ring-fences, pegs and backorders of reservations in pieces whose server dies between two of its steps.
 
 The server is cut off after its n-th call, for every n; then another one goes on, perhaps after what was expected came.
 """
@@ -157,7 +157,11 @@ async def test_what_is_expected_may_come_or_not_in_between(server: RunningRedis,
     def quantities(state: Any) -> Any:
         reservation, positions, _ = state
         return {
-            each.line_id: (each.quantity, sum(a.open for a in each.allocations), sum(a.fulfilled for a in each.allocations))
+            each.line_id: (
+                each.quantity,
+                sum(a.open for a in each.allocations),
+                sum(a.fulfilled for a in each.allocations),
+            )
             for each in reservation.lines
         }, sum(position.on_hand for position in positions.values())
 
