@@ -2,7 +2,7 @@
 #   make demo    a store, stock and reservations to look at, one command
 #   make serve   the server, its data kept in ~/.local/share/invengine
 #   make test    all tests            make lint    style, types, contract
-#   make soak    the tests that take minutes
+#   make soak    one concurrent history of ANSWERS=300000 answers, each checked
 #   make bench   all benchmarks       make proto   invengine/v1 from proto/
 #   make clean   forget everything that was made
 # PYTHON=/path/to/python3 chooses the interpreter of a new .venv; ARGS='-k reserve -x' goes to pytest.
@@ -17,6 +17,7 @@ RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 ARGS ?=
+ANSWERS ?= 300000
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -31,7 +32,7 @@ test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 soak: $(DEVELOPMENT)
-	$(BIN)/python -m pytest -m soak $(ARGS)
+	HISTORY_ANSWERS=$(ANSWERS) $(BIN)/python -m pytest -s -k has_an_order tests/linearizability $(ARGS)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks

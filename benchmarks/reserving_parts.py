@@ -14,8 +14,13 @@ from benchmarks import engine
 from benchmarks.reserving import Run, RunningEngine
 from invengine.domain.network import Network
 from invengine.domain.orders import ReservationAnswer
+from invengine.replica.clock import StoreClock
+from invengine.replica.replica import Replica
 from invengine.rpc import convert
+from invengine.services.reservation_ids import ReservationIds
 from invengine.services.reservation_requests import check_create, resolve
+from invengine.services.sourcing import Sourcing
+from invengine.settings import Settings
 from invengine.store.redis_store import RedisStore
 from invengine.v1 import reservation_service_pb2 as messages
 
@@ -30,6 +35,8 @@ def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> 
     reserves, in the engine's own Redis.
     """
     network = Network.parse(engine.network_document(locations), 1)
+    sourcing = Sourcing(Replica(1, bytes(8)), StoreClock())
+    ids = ReservationIds(Settings.model_fields["partitions"].default, near_stock=True)
     found: list[tuple[str, float]] = []
 
     def step(name: str, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
@@ -40,8 +47,8 @@ def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> 
 
     step("", messages.BatchCreateReservationsRequest.FromString, requests)  # a first time that does not count
     decoded = step("decode", messages.BatchCreateReservationsRequest.FromString, requests)
-    checked = step("check", lambda batch: [check_create(request) for request in batch.requests], decoded)
-    resolved = step("resolve", lambda batch: [resolve(request, network) for request in batch], checked)
+    checked = step("check", lambda batch: [check_create(request, ids) for request in batch.requests], decoded)
+    resolved = step("resolve", lambda batch: [resolve(request, network, sourcing) for request in batch], checked)
 
     async def reserve() -> tuple[list[list[ReservationAnswer]], float]:
         async with Redis.from_url(f"unix://{running.redis.connection_pool.connection_kwargs['path']}") as client:

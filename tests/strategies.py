@@ -32,7 +32,7 @@ CHANNELS = ("web", "till", "app")
 LINE_IDS = ("1", "2", "3")
 
 locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
-channels = st.sampled_from(CHANNELS)
+channels = st.sampled_from(["web"] * 4 + ["till"] * 2 + ["app"])
 skus = st.sampled_from(["LAMP"] * 9 + ["SOFA"] * 4 + [SKUS[2]] * 2 + [NEW_SKU])
 units = st.integers(1, 9)
 fingerprints = st.sampled_from("AAAAAAAB")
@@ -65,7 +65,7 @@ candidates = st.sampled_from(
     ]
 )
 some_candidates = rarely(st.just(()), candidates, 15)
-offsets_ms = rarely(st.integers(-4_000_000, 60_000), st.integers(-20_000, 0), 5)
+offsets_ms = rarely(st.integers(-4_000_000, 60_000), st.integers(-20_000, 0), 4)
 """When something happened, from now on: mostly recent, some old, some a little ahead."""
 
 
@@ -166,7 +166,11 @@ def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[Reserva
     return st.builds(*head, st.lists(line_units, max_size=2).map(tuple), st.integers(1, 40), references)
 
 
-_KINDS = [*MovementKind, *[MovementKind.RECEIPT, MovementKind.SALE] * 2, *[MovementKind.RING_FENCE] * 4]
+_KINDS = [
+    *MovementKind,
+    *[MovementKind.RECEIPT, MovementKind.SALE, MovementKind.COUNT] * 2,
+    *[MovementKind.RING_FENCE] * 4,
+]
 _QUANTITIES = {
     MovementKind.ADJUSTMENT: st.integers(-15, 15).filter(bool),
     MovementKind.COUNT: st.integers(0, 25),

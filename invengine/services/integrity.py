@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain.partitions import partition_of
 from invengine.domain.stock import Position
 from invengine.errors import InvalidArgument, ReplicaBehind
-from invengine.kernels.layout import LOCATION, ON_HAND, RESERVED, REVISION
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from invengine.replica.state import State
+from invengine.services.integrity_columns import Row, fences_of, rows_of
 from invengine.services.integrity_promises import PromisesCheck
 from invengine.services.integrity_report import (
     NOWHERE,
@@ -51,9 +51,6 @@ LOG_CHUNK: Final = 200
 REPLICA_SECONDS_MAX: Final = 5.0
 POSITIONS_A_TURN: Final = 500
 """Compared before others have their turn: half a millisecond."""
-
-Row = tuple[int, int, int]
-"""on_hand, reserved, revision."""
 
 NOTHING: Final = Position(0, 0, 0)
 
@@ -112,7 +109,9 @@ class _Check:
             if not suspects:
                 break
             suspects = await self._settle(suspects)
-        self._report.unsettled = len(suspects) + await PromisesCheck(self._store, self._violation).run(units)
+        self._report.unsettled = len(suspects) + await PromisesCheck(self._store, self._violation, self._replica).run(
+            units
+        )
         if self._report.unsettled:
             logger.warning("%d positions and promises changed too fast to be judged", self._report.unsettled)
         for partition in range(self._store.partitions):
@@ -173,13 +172,14 @@ class _Check:
                 await asyncio.sleep(0)
             sku = name.decode()
             if sku not in seen:
-                suspects.update((sku, location) for location in _rows(columns, sku))
+                suspects.update((sku, location) for location in rows_of(columns, sku))
         return (suspects | left) - self._unreadable
 
     def _suspects_of(self, sku: str, stored: dict[bytes, bytes], units: Counter[Place]) -> set[Place]:
         suspects: set[Place] = set()
-        replicated = _rows(self._replica.state.columns, sku)
-        logged = _rows(self._log.columns, sku)
+        replicated = rows_of(self._replica.state.columns, sku)
+        fences = fences_of(self._replica.state.columns, sku)
+        logged = rows_of(self._log.columns, sku)
         log_from = self._log_from[partition_of(sku, self._store.partitions)]
         for name, text in stored.items():
             location = name.decode()
@@ -195,6 +195,7 @@ class _Check:
             if (
                 position.reserved != units[sku, location]
                 or replicated.pop(location, None) != row
+                or fences.get(location, ()) != position.fences
                 or (position.revision > log_from and logged.get(location) != row)
             ):
                 suspects.add((sku, location))
@@ -232,8 +233,9 @@ class _Check:
             await self._follow_log(revisions)
         except LogTrimmed:
             await self._read_log()
-        replicated = {place: _rows(self._replica.state.columns, place[0]).get(place[1]) for place in suspects}
-        logged = {place: _rows(self._log.columns, place[0]).get(place[1]) for place in suspects}
+        replicated = {place: rows_of(self._replica.state.columns, place[0]).get(place[1]) for place in suspects}
+        fences = {place: fences_of(self._replica.state.columns, place[0]).get(place[1], ()) for place in suspects}
+        logged = {place: rows_of(self._log.columns, place[0]).get(place[1]) for place in suspects}
         wanted = await open_units(self._store, wanted=lambda its: (its.sku, its.location) in suspects)
         units = wanted.on_hand
         after = await self._positions(suspects)
@@ -250,6 +252,9 @@ class _Check:
                 self._judge_row(POSITION_IS_LOGGED, place, position, logged[place], "the log")
             if replica_knows and (place in after or replicated[place] is not None):
                 self._judge_row(REPLICA_IS_STORE, place, position, replicated[place], "the replica")
+                if replicated[place] is not None and fences[place] != position.fences:
+                    what = f"ring-fences are {position.fences} in the store and {fences[place]} in the replica"
+                    self._violation(REPLICA_IS_STORE, place, what)
         return moved
 
     async def _positions(self, places: Iterable[Place]) -> dict[Place, Position]:
@@ -281,12 +286,3 @@ class _Check:
         logger.error("integrity: %s: %s", invariant, violation)
         if len(self._report.violations) < self._violations_max:
             self._report.violations.append(violation)
-
-
-def _rows(columns: Columns, sku: str) -> dict[str, Row]:
-    """What columns have of a SKU: location -> (on_hand, reserved, revision)."""
-    number = columns.find_sku(sku)
-    if number < 0:
-        return {}
-    names = columns.locations.names
-    return {names[row[LOCATION]]: (row[ON_HAND], row[RESERVED], row[REVISION]) for row in columns.rows(number).tolist()}

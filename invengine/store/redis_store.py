@@ -66,6 +66,7 @@ class RedisStore(Schedule):
         self._pieces: Pieces | None = None
         if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
             self._pieces = Pieces(calls, self, self._packer.head)
+        self.is_whole = self._pieces is None
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
     @classmethod

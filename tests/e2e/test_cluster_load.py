@@ -45,7 +45,7 @@ class ServerProcess:
         environment = {
             **os.environ,
             "INVENGINE_REDIS_URL": self.redis_url,
-            "INVENGINE_DURABILITY": "replicated",
+            "INVENGINE_DURABILITY": os.environ.get("DUR", "replicated"),
             "INVENGINE_PARTITIONS": str(PARTITIONS),
             "INVENGINE_LOG_ENTRIES_MAX": "1000000",
             "INVENGINE_STORE_RETRY_SECONDS": "3",
@@ -157,8 +157,8 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_oversold(
                 f"{len(journal.told)} reservations acknowledged, refused for good {dict(journal.refusals)}\n"
                 f"  server killed after {killed_at - began:.1f} s; slots moved after {moved_at - began:.1f} s; master "
                 f"without replica killed after {dead_at - began:.1f} s\n"
-                f"  failover: {back_at - dead_at:.2f} s until the next acknowledged write there; requests refused "
-                f"from the cut until then: {dict(refused)}; in all {len(journal.away)}"
+                f"  failover: {back_at - dead_at:.2f} s until the next acknowledged write there; requests refused from "
+                f"the cut until then: {sum(refused.values())} {dict(refused)}; in all {len(journal.away)}"
             )
         for one, server in zip(stubs, servers, strict=True):
             await answering(one, server)

@@ -36,9 +36,7 @@ class Fault:
 IN_LIBRARY = [
     Fault("one unit too many is sold", (("if free >= left then", "if free + 1 >= left then"),)),
     Fault("the last unit is never sold", (("if free >= left then", "if free > left then"),)),
-    Fault(
-        "units are taken twice", (("= reserved_before[p] + take_units[t]", "= reserved_before[p] + take_units[t] * 2"),)
-    ),
+    Fault("units are taken twice", (("reserved_before[p] + take_units[t]", "reserved_before[p] + take_units[t] * 2"),)),
     Fault(
         "of two takes in one call the first is lost",
         (("reserved_before[p], reserved_text[p] = after, text_of(after)", "reserved_text[p] = text_of(after)"),),
@@ -47,8 +45,8 @@ IN_LIBRARY = [
         "a release frees nothing",
         (
             (
-                "    set_reserved(p, reserved[p] - units)\n    if is_fulfilled then",
-                "    set_reserved(p, reserved[p] - (is_fulfilled and units or 0))\n    if is_fulfilled then",
+                "  note_pool(p)\n  set_reserved(p, reserved[p] - units)\n",
+                "  note_pool(p)\n  set_reserved(p, reserved[p] - (kind == 'EXPIRE' and units or 0))\n",
             ),
         ),
     ),
@@ -92,8 +90,13 @@ IN_LIBRARY = [
     ),
     Fault("a position keeps its old revision", (("  revised[p] = revision_texts[partition_of[p]]\n", ""),)),
     Fault(
-        "what a rebinding leaves stays reserved",
-        (("set_reserved(p, reserved[p] + units)\n", "set_reserved(p, reserved[p] + math.max(0, units))\n"),),
+        "what is moved elsewhere stays reserved here too",
+        (
+            (
+                "  allocation.quantity = allocation.quantity - units\n  set_reserved(p, reserved[p] - units)\n",
+                "  allocation.quantity = allocation.quantity - units\n",
+            ),
+        ),
     ),
     Fault("safety stock is sold", (("= on_hand[p] - reserved[p] - keep\n", "= on_hand[p] - reserved[p]\n"),)),
     Fault(
@@ -102,6 +105,6 @@ IN_LIBRARY = [
     ),
     Fault(
         "a request that is refused keeps what it took",
-        (("    local kept = take_count\n    undo_takes(0)\n", "    local kept = take_count\n    take_count = 0\n"),),
+        (("    local kept = take_count\n    taking.undo(0)\n", "    local kept = take_count\n    take_count = 0\n"),),
     ),
 ]

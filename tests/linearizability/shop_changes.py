@@ -26,6 +26,7 @@ class Changed:
     wants: list[Want] = field(default_factory=list)
     gives: list[list[Any]] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
+    leaves: list[tuple[str, str, str, int]] = field(default_factory=list)  # line_id, sku, location, units
     what_stays: bool = False  # units that are given back and taken at one place do not move
 
     def given_back(self) -> Counter[tuple[str, str]]:
@@ -144,6 +145,8 @@ def _given_up(record: Record, request: Any, kind: str) -> Changed | Refusal:
             a = lines[n][m]
             left = kind == "FULFIL"
             lines[n][m] = a._replace(fulfilled=a.fulfilled + count) if left else a._replace(released=a.released + count)
+            if left:
+                change.leaves.append((record.lines[n].line_id, record.lines[n].sku, a.location, count))
             change.moves.append(Move(record.lines[n].sku, a.location, -count if left else 0, -count))
     change._set_lines(lines)
     return change

@@ -153,6 +153,8 @@ class Shop:
         change = CHANGES[item.verb](record, request)
         if isinstance(change, Refusal):
             return change
+        if (missing := self.stock.missing(change.leaves)) is not None:
+            return missing
         taken: list[list[tuple[str, int]]] = []
         if change.wants:
             result = self.stock.take(request.channel, change.wants, change.given_back(), best_effort=False)

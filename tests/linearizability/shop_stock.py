@@ -124,6 +124,18 @@ class Stock:
             return DUE
         return taken if best_effort and any(taken) else Refusal("INSUFFICIENT_STOCK", {}, tuple(short))
 
+    def missing(self, leaves: Sequence[tuple[str, str, str, int]]) -> Refusal | None:
+        """Why units of these lines cannot leave: they are not on hand. None where they are."""
+        left: dict[tuple[str, str], int] = {}
+        short = []
+        for line_id, sku, location, units in leaves:
+            there = left.get((sku, location), self.position(sku, location).on_hand)
+            if units > there:
+                short.append((line_id, sku, location, units, there))
+            else:
+                left[sku, location] = there - units
+        return Refusal("INSUFFICIENT_STOCK", {}, tuple(short)) if short else None
+
     def short_lines(self, request: Any) -> dict[str, int | None]:
         """How many units there are for each line of a request alone; None where there are enough."""
         found: dict[str, int | None] = {}

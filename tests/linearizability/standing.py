@@ -64,14 +64,14 @@ class Standing:
                 if not waiting:
                     del self._waiting[key]
 
-    def would_miss(self, effect: Effect, by: Item) -> bool:
-        """Whether an item that only waits for others of its batch could not be as answered any more after this effect.
+    def would_miss(self, effect: Effect, calls: set[int]) -> bool:
+        """Whether an item of these calls, which only waits for others of its batch, would not be so after this effect.
 
-        So its batch comes first. Looked at line by line: of those that are short here and there, one may be so already.
+        Then its batch comes first. Looked at line by line: one of those that are short may be so already.
         """
         keys: set[Key] = {("sku", move.sku) for move in effect.moves}
         for item in {item for key in keys for item in self._waiting.get(key, ())}:
-            if not item.is_next and item.call is not by.call:
+            if not item.is_next and id(item.call) in calls:
                 now = self._right_parts(item)
                 self._shop.stock.shift(effect.moves, 1)
                 then = self._right_parts(item)
@@ -134,7 +134,7 @@ def keys_of(item: Item) -> list[Key]:
         keys.append(TIME)
     if item.verb == "CreateReservation" and not item.replayed:
         keys += [("sku", sku) for sku in {line.sku for line in request.lines}]
-    elif item.verb in ("AmendReservation", "RebindReservation"):
+    elif item.verb in ("AmendReservation", "RebindReservation", "FulfilReservation"):
         keys.append(STOCK)
     return keys
 

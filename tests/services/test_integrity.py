@@ -107,6 +107,17 @@ async def more_fenced_than_open(running: Running, redis: Redis) -> None:
     await redis.hset(key, "held", await redis.hget(key, "held") + b"#6 web")
 
 
+async def test_promises_that_the_replica_has_otherwise_are_found(world: tuple[Running, Stubs, Redis]) -> None:
+    """A ring-fence and a receipt that only the store has, as if their rows had been lost on the way."""
+    _, stubs, redis = world
+    await append_to_position(redis, b"\tweb\t2")
+    await redis.hset(keys.incoming(HOME, "LAMP"), "DC\tPO 1", "20000,5,0,1")
+    assert [row for row in await found(stubs) if row[0] == "REPLICA_IS_STORE"] == [
+        ("REPLICA_IS_STORE", "LAMP", "DC", 0, 0),
+        ("REPLICA_IS_STORE", "LAMP", "DC", 0, 0),
+    ]
+
+
 LAMP = ("LAMP", "DC")
 FENCE = ("RING_FENCE_IS_POSSIBLE", *LAMP)
 

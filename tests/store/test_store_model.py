@@ -34,8 +34,8 @@ STEPS = (
     *("reserve",) * 5,
     *("change_incoming",) * 4,
     *("post_movements",) * 3,
-    *("confirm", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
-    *("release", "extend", "expire_due"),
+    *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
+    *("extend", "expire_due"),
 )
 UNREVISED = {"expected_revision": None}
 

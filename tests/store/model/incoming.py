@@ -112,7 +112,7 @@ class Incoming(State):
                 serial = leg.serial
             else:
                 legs[place] = replace(leg, quantity=leg.quantity - units)
-                legs.append(self.new_leg(leg.location, units, backordered=True))
+                legs.append(self.new_leg(its_now.reservation_id, leg.location, units, backordered=True))
                 serial = legs[-1].serial
             self.broken[serial] = Broken(source[2], reason, leg.due_day, self.now_ms)
             moved.append((its_now.reservation_id, serial))

@@ -105,13 +105,16 @@ class Reservations(State):
             if take.is_on_hand:
                 fenced = self.stock.take((line.sku, take.location), take.units, buyer.channel)
                 fence_channel = buyer.channel if fenced else ""
-                leg = self.new_leg(take.location, take.units, fenced=fenced, fence_channel=fence_channel)
+                leg = self.new_leg(
+                    reservation_id, take.location, take.units, fenced=fenced, fence_channel=fence_channel
+                )
                 _join(legs, leg)
                 continue
             source = line.sku, take.location, take.receipt_id
             self.stock.peg(source, take.units)
             legs.append(
                 self.new_leg(
+                    reservation_id,
                     take.location,
                     take.units,
                     receipt_id=take.receipt_id,

@@ -52,6 +52,8 @@ class State:
         self.due: dict[int, set[tuple[int, str]]] = {}
         """Partition -> (second, reservation_id): who may expire when."""
         self.serials = 0
+        self.owners: dict[int, str] = {}
+        """Serial of a leg -> reservation_id."""
         self.pools_before: dict[Place, int] = {}
 
     # What tests compare
@@ -132,18 +134,16 @@ class State:
 
     # Legs and queues
 
-    def new_leg(self, location: str, units: int, **more) -> Leg:
+    def new_leg(self, reservation_id: str, location: str, units: int, **more) -> Leg:
         """An allocation with a serial of its own."""
         self.serials += 1
+        self.owners[self.serials] = reservation_id
         return Leg(location, units, serial=self.serials, **more)
 
     def leg(self, serial: int) -> tuple[Reservation, ReservationLine, Leg] | None:
         """The leg with this serial, and whose it is."""
-        for reservation in self.reservations.values():
-            for line, leg in legs_of(reservation):
-                if leg.serial == serial:
-                    return reservation, line, leg
-        return None
+        reservation = self.reservations[self.owners[serial]]
+        return next(((reservation, line, leg) for line, leg in legs_of(reservation) if leg.serial == serial), None)
 
     def queue(self, source: Source) -> list[tuple[Reservation, ReservationLine, Leg]]:
         """Who waits for units of a receipt, or for any (backorders), oldest first."""
@@ -162,7 +162,7 @@ class State:
         legs = [a for a in legs if a.quantity]
         its = next((a for a in legs if a.location == leg.location and a.is_on_hand and not a.fenced), None)
         if its is None:
-            legs.append(self.new_leg(leg.location, units))
+            legs.append(self.new_leg(reservation.reservation_id, leg.location, units))
         else:
             legs[legs.index(its)] = replace(its, quantity=its.quantity + units)
         self.stock.peg(source_of(line, leg), -units)
