@@ -21,8 +21,7 @@ from tests.store.test_pieces_model import PiecesMachine
 from tests.store.test_store_model import PARTITIONS, WINDOW_SECONDS
 from tests.store.worlds import CodedClock, World
 
-EXAMPLES, STEPS_EACH = 15, 50
-STEPS_LEAST = 600
+STEPS_EACH = 50
 
 
 class Asking:
@@ -85,17 +84,26 @@ class ClusterMachine(PiecesMachine):
         return opened_on(self.cluster, self.patch)
 
 
-def test_a_store_on_a_cluster_answers_as_the_model_says(redis_cluster: RedisCluster) -> None:
-    """Hundreds of steps of all verbs, on Valkey and on Redis."""
+@pytest.mark.parametrize(
+    ("examples", "steps_least"),
+    [
+        pytest.param(15, 600, id="short"),
+        pytest.param(110, 5_000, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    ],
+)
+def test_a_store_on_a_cluster_answers_as_the_model_says(
+    redis_cluster: RedisCluster, examples: int, steps_least: int
+) -> None:
+    """Hundreds of steps of all verbs, or thousands, on Valkey and on Redis."""
     machine = type("Machine", (ClusterMachine,), {"cluster": redis_cluster})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS_EACH,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
-    print(f"{machine.steps} steps")
-    assert machine.steps >= STEPS_LEAST
+    print(f"{redis_cluster.kind}: {machine.steps} steps on a Cluster")
+    assert machine.steps >= steps_least
