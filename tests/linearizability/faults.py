@@ -73,7 +73,7 @@ IN_LIBRARY = [
     Fault(
         "holds that are over still count",
         (
-            ("local function expire_for(partitions)\n", "local function expire_for(partitions)\n  do return nil end\n"),
+            ("function expire_for(partitions)\n", "function expire_for(partitions)\n  do return nil end\n"),
             ("  expire_due(partition, expired)\n  if not swept[partition] then", "  if false then"),
         ),
         by_time=True,

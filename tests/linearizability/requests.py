@@ -141,7 +141,8 @@ class Requests:
                 request.request_id, request.channel = used.request_id, used.channel
             else:
                 request.reservation_id = used.reservation_id
-        self._mine.add(request.reservation_id)
+        else:
+            self._mine.add(request.reservation_id)
         creates.append(request)
         return request
 
