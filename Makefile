@@ -2,7 +2,7 @@
 #   make demo    a store, stock and reservations to look at, one command
 #   make serve   the server, its data kept in ~/.local/share/invengine
 #   make test    all tests            make lint    style, types, contract
-#   make soak    one concurrent history of ANSWERS=300000 answers, each checked
+#   make soak    minutes of load: a history of ANSWERS=300000 answers, a Cluster under faults
 #   make bench   all benchmarks       make proto   invengine/v1 from proto/
 #   make clean   forget everything that was made
 # PYTHON=/path/to/python3 chooses the interpreter of a new .venv; ARGS='-k reserve -x' goes to pytest.
@@ -33,6 +33,7 @@ test: $(DEVELOPMENT)
 
 soak: $(DEVELOPMENT)
 	HISTORY_ANSWERS=$(ANSWERS) $(BIN)/python -m pytest -s -k has_an_order tests/linearizability $(ARGS)
+	$(BIN)/python -m pytest -s -m soak $(ARGS)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks

@@ -30,7 +30,7 @@ REDIRECTIONS_MAX: Final = 4
 SCANS_MAX: Final = 20
 """Times that a scan begins anew before the store counts as away."""
 
-TIDYING: Final = frozenset({"invengine_expire", "invengine_forget"})
+TIDYING: Final = frozenset({"invengine_expire", "invengine_forget", "invengine_due", "invengine_settle"})
 """Functions whose effect nobody was promised: lost in a failover, it is made again. They wait for no replica."""
 
 _KEYLESS: Final = frozenset({"TIME", "INFO", "FUNCTION", "CLUSTER", "MULTI", "EXEC", "WAIT"})
@@ -145,9 +145,10 @@ class Calls:
         # WAIT speaks of what this connection wrote. A call that repeats another one may write nothing, and what it
         # answers may have been written over another connection, or by another server: WAIT alone would confirm that at
         # once, replicated or not. So something is written behind the call: whatever the primary had executed before is
-        # replicated before that, and a WAIT that covers it covers all.
+        # replicated before that, and a WAIT that covers it covers all. It is a copy: a command of two keys runs in
+        # one place only while a slot is moved: a SET would run at either node, and the move would find the key twice.
         milliseconds = max(1, round(self._replication.seconds * 1000))
-        barrier: Command = ("SET", keys.barrier(key), "1")
+        barrier: Command = ("COPY", keys.barrier_source(key), keys.barrier(key), "REPLACE")
         unit = _Unit([*commands, barrier, ("WAIT", wanted, milliseconds)], key, _ReadReplicated(wanted))
         return (await self._repeated([unit], True, self._replication.seconds))[0]
 

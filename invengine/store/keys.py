@@ -18,6 +18,12 @@ def barrier(key: str | bytes) -> str:
     return f"{{{_tag(key)}}}:barrier"
 
 
+def barrier_source(key: str | bytes) -> str | bytes:
+    """What is copied to the barrier of a key: something small that is there when anything of its slot is."""
+    tag = _tag(key)
+    return f"{{{tag}}}:revision" if tag.startswith("p") else key
+
+
 def never(key: str | bytes) -> str:
     """A key of the slot of a key that never exists: see `Cluster.declared`."""
     return f"{{{_tag(key)}}}:never"

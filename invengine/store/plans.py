@@ -85,8 +85,7 @@ class Plan:
         if word is None:
             return [next(iter(others)), *next(iter(others.values()))[0][1]]
         if word == b"UNKNOWN_SKU":
-            skus = [line.sku for line in self.change.added]
-            return [word, min((facts[0] for _, facts in others[word]), key=lambda sku: skus.index(sku.decode()))]
+            return [word, *min((facts for _, facts in others[word]), key=lambda it: self._place_of(it[1].decode()))]
         if word == b"INSUFFICIENT_STOCK":
             short = [facts[at : at + 5] for _, facts in others[word] for at in range(0, len(facts), 5)]
             short.sort(key=lambda line: self._place_of(line[0].decode()))

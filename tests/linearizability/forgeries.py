@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -226,6 +227,11 @@ def _with_calls(history: History, changed: dict[int, dict[str, Any]]) -> History
 
 
 def _confirmed(history: History) -> list[tuple[int, int, int]]:
-    """Of writes: when they began and ended, and the revision that they made."""
-    written = [item for _, item in _single(history, "ConfirmReservation") if _is_written(item)]
+    """Of writes that were sent once: when they began and ended, and the revision that they made."""
+    asked = Counter(item.request.request_id for _, item in _single(history, "ConfirmReservation"))
+    written = [
+        item
+        for _, item in _single(history, "ConfirmReservation")
+        if _is_written(item) and asked[item.request.request_id] == 1
+    ]
     return [(item.call.began, item.call.ended, item.answer.revision) for item in written]

@@ -15,7 +15,7 @@ from invengine import errors
 from invengine.domain.orders import Reservation, ReservationAnswer
 from invengine.store import keys
 from invengine.store.opening import open_topology
-from invengine.store.records import NO_REPLICATION, Replication, StoreSettings
+from invengine.store.records import NO_REPLICATION, Replication, StoreSettings, Unreadable
 from invengine.store.redis_store import RedisStore
 from invengine.store.topology import StoreUnsuitable
 from tests.redis_clusters import Member, RedisCluster, SentinelSet, wait_until
@@ -63,7 +63,14 @@ class Load:
 
     async def lost(self) -> list[str]:
         """Acknowledged reservations that are not there, or not as they were told."""
-        return [name for name, told in self.told.items() if await self.store.reservation(name) != told]
+        return [name for name, told in self.told.items() if await self._found(name) != told]
+
+    async def _found(self, name: str) -> Reservation | None:
+        """What is left of a reservation whole: half of one that was lost cannot be read."""
+        try:
+            return await self.store.reservation(name)
+        except Unreadable:
+            return None
 
 
 def revision_at(member: Member) -> int:
@@ -106,7 +113,8 @@ async def failed_over(
         lost = await load.lost()
         position = await store.position(sku, "AMS1")
         assert position is not None
-        assert position.reserved == len(load.told) - len(lost)  # each once, and nothing that nobody asked for
+        halves = position.reserved - (len(load.told) - len(lost))  # each once, and nothing that nobody asked for
+        assert halves == 0 or (lost and 0 < halves <= len(lost))  # of a lost one on a Cluster, a half may be left
         return load, lost, acknowledged_by_the_dead
     finally:
         await cancelled(workers)

@@ -21,11 +21,10 @@ from invengine.domain.stock import MovementResult
 from invengine.errors import InsufficientStock, RequestMismatch, ReservationExists, StoreUnavailable
 from invengine.services.replay import Replay
 from invengine.store import keys
-from invengine.store.library import Library
 from invengine.store.redis_store import Atomicity, RedisStore, StoreSettings
 from tests.redis_servers import RunningRedis
 from tests.store.making import change, line, movement, request
-from tests.store.worlds import Clock, World, with_fixed_clock
+from tests.store.worlds import CodedClock, World
 
 pytestmark = pytest.mark.asyncio
 
@@ -125,22 +124,6 @@ async def test_no_call_declares_keys_of_two_partitions(pieces: World, monkeypatc
     assert len(seen) > 8
 
 
-class CodedClock(Clock):
-    """A clock that is part of the library, for a server that keeps functions from reading other keys."""
-
-    def __init__(self, client: Redis) -> None:
-        super().__init__(client)
-        self._library = Library.packaged()
-
-    @property
-    def library(self) -> Library:
-        return with_fixed_clock(self._library, self.now_ms)
-
-    async def set(self, now_ms: int) -> None:
-        self.now_ms = now_ms
-        await self._client.function_load(self.library.code.decode(), replace=True)
-
-
 @pytest.fixture
 def cluster_of_one(start_redis: Callable[..., RunningRedis], kind: str) -> RunningRedis:
     """One server in cluster mode with all slots: what touches two slots in one call fails on it."""
@@ -163,7 +146,7 @@ async def test_no_call_touches_keys_of_two_partitions(
     async with Redis.from_url(cluster_of_one.url) as client:
         while b"cluster_state:ok" not in await client.execute_command("CLUSTER", "INFO"):
             await asyncio.sleep(0.01)
-        clock = CodedClock(client)
+        clock = CodedClock([client])
         await clock.set(1_790_000_000_000)
         monkeypatch.setattr("invengine.store.startup.Library.packaged", lambda: clock.library)
         store = await RedisStore.open(client, partitions=PARTITIONS, atomicity=Atomicity.PARTITION)

@@ -21,6 +21,7 @@ from invengine.domain.orders import ReservationAnswer, ReserveRequest
 from invengine.domain.partitions import partition_of
 from invengine.errors import InsufficientStock, InventoryError
 from invengine.services.replay import Replay
+from invengine.store import keys
 from invengine.store.redis_store import Atomicity
 from tests.redis_servers import KINDS, RunningRedis
 from tests.store.test_store_model import PARTITIONS, UNREVISED, StoreMachine
@@ -52,8 +53,9 @@ class PiecesMachine(StoreMachine):
 
     def both(self, verb: str, items: list[Any]) -> None:
         for item in items:
-            if self.is_of_several(item) and self.somebody_waits():
+            if self.is_of_several(item):
                 self.sweep_everywhere()
+                self.cover_everywhere()
             expected = getattr(self.model, verb)([item])
             written = self.run(getattr(self.store, verb)([item]))
             assert list(map(self.told, expected)) == list(map(self.told, written.outcomes))
@@ -63,21 +65,32 @@ class PiecesMachine(StoreMachine):
                 self.sweep_everywhere()
 
     def is_of_several(self, item: Any) -> bool:
-        """Whether an item looks at several partitions."""
+        """Whether an item looks at several partitions.
+
+        What is over is swept first then: where one of them turns out to be short, and is swept, the model decides all
+        lines anew, but a basket in pieces keeps what it has by then, perhaps from a later candidate. And backorders are
+        covered: a basket that is refused frees the pieces that it had taken, which is an occasion to cover.
+        """
         known = self.model.reservations.get(getattr(item, "reservation_id", ""))
         lines = [*(known.lines if known else ()), *getattr(item, "added", ())]
         lines += item.lines if isinstance(item, ReserveRequest) else ()
         return len({partition_of(line.sku, PARTITIONS) for line in lines}) > 1
 
-    def somebody_waits(self) -> bool:
-        """Whether units are backordered: what a sweep frees is theirs first. A basket in pieces has some of its units
-        by then, where the model has none."""
-        return any(not source[2] for source in self.model.incoming())
-
     def sweep_everywhere(self) -> None:
         for partition in range(PARTITIONS):
             self.model.expire_due(partition)
             self.run(self.store.expire_due(partition))
+
+    def cover_everywhere(self) -> None:
+        """Backorders get what the pools have, which may have been safety stock to whoever left it there."""
+        waiting = [source[:2] for source in self.model.incoming() if not source[2]]
+        self.model.begin_call()
+        self.model.begin_item()
+        self.model.end_item(*waiting)
+        for sku, location in waiting:
+            partition = partition_of(sku, PARTITIONS)
+            _, message = self.store._packer.cover(partition, sku, location)
+            self.run(self.store._calls.write("invengine_cover_of_one", [keys.log(partition)], message))
 
     def drawn(self, verb: str, data: st.DataObject) -> Any:
         sent = self.sent[verb]

@@ -108,7 +108,7 @@ verbs.amend = amend_record
 -- Lines get new quantities, and lines are added: all of it or nothing. What is given back leaves the line's last
 -- allocations first; what is taken comes from the line's own locations first. Refuses with LINE_NOT_FOUND, line |
 -- QUANTITY_EXCEEDS_OPEN, line, open, units to give back | LINE_EXISTS, line_id | INVALID_ARGUMENT (too many lines) |
--- UNKNOWN_SKU, sku | INSUFFICIENT_STOCK, line_id, sku, location named, units to take, available, ...
+-- UNKNOWN_SKU, sku, line_id | INSUFFICIENT_STOCK, line_id, sku, location named, units to take, available, ...
 redis.register_function('invengine_amend', function(_, args)
   return change_and_take(args, amend_record)
 end)

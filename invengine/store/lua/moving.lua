@@ -73,7 +73,7 @@ local function try_wants(gives, wants)
     end
     if missing > 0 then
       if available == 0 and not incoming.knows(line.sku, line.partition) then
-        short, partitions = { 'UNKNOWN_SKU', line.sku }, nil
+        short, partitions = { 'UNKNOWN_SKU', line.sku, line[1] }, nil
         break
       end
       short = short or { 'INSUFFICIENT_STOCK' }
@@ -118,15 +118,21 @@ function moving.decide(record, plan)
 end
 
 -- The allocation on hand that units of a line join, made where there is none: any at the location, but units out of a
--- ring-fence join none that has those of another channel. The partition's rows were asked for before.
-local function allocation_at(line, location, fenced_units)
-  for a = 1, #line.allocations do
-    local allocation = line.allocations[a]
+-- ring-fence join none that has those of another channel; `into` first, where there is such. The partition's rows were
+-- asked for before.
+local function allocation_at(line, location, fenced_units, into)
+  local function may_join(allocation)
     if allocation.location == location and allocation.quantity > 0 and is_on_hand(allocation.source) then
       local there, channel = fence_in(allocation.source)
-      if there == 0 or fenced_units == 0 or channel == taker then
-        return allocation
-      end
+      return there == 0 or fenced_units == 0 or channel == taker
+    end
+  end
+  if into and may_join(into) then
+    return into
+  end
+  for a = 1, #line.allocations do
+    if may_join(line.allocations[a]) then
+      return line.allocations[a]
     end
   end
   return add_allocation(line, location, '')
@@ -170,13 +176,14 @@ local function carry_back(record, given_back, kind, channel)
 end
 
 -- Has a line take the units of a take.
+--   into     the allocation that has another part of it, or nil
 --   returns  the allocation that has them, how many came out of the taker's ring-fence
-local function carry_take(record, line, t, kind, channel)
+local function carry_take(record, line, t, kind, channel, into)
   local p, units, allocation, fenced_units = take_position[t], take_units[t], nil, 0
   rows_in(line.partition)
   if p then
     fenced_units = take_from_fence(p, taker, units)
-    allocation = allocation_at(line, location_of[p], fenced_units)
+    allocation = allocation_at(line, location_of[p], fenced_units, into)
     allocation.quantity = allocation.quantity + units
     set_reserved(p, reserved[p] + units)
     if fenced_units > 0 then
@@ -184,10 +191,15 @@ local function carry_take(record, line, t, kind, channel)
     end
     shift_rows(record, line, allocation, p, units, fenced_units > 0 and taker, kind, channel)
   else
-    local receipt = take_receipt[t]
+    local receipt, cause = take_receipt[t], '\t' .. kind .. '\t' .. channel .. '\t' .. record.id
+    if into and not is_on_hand(into.source) and receipt_in(into.source) == receipt.id and open_of(into) > 0 then
+      into.quantity = into.quantity + units
+      incoming.unpeg(receipt, record, into.leg, -units, open_of(into), cause, 1)
+      return into, 0
+    end
     allocation = add_allocation(line, receipt.location, taking.source_of(t))
     allocation.quantity = units
-    incoming.peg(receipt, record, allocation.leg, units, '\t' .. kind .. '\t' .. channel .. '\t' .. record.id)
+    incoming.peg(receipt, record, allocation.leg, units, cause)
   end
   if record[STATE] == 'HELD' then
     look_at(line.partition, record[EXPIRES_AT], text_of(record.home) .. '\t' .. record.id)

@@ -15,10 +15,12 @@ function pieces.mark_undone(partition, id, operation)
 end
 
 -- What is prepared at a partition, `{pN}:prepared` id -> number of the operation TAB MessagePack of a table with
---   takes       { line_id, leg, units, location, class, units out of the ring-fence, its channel } taken already
+--   takes       { line_id, leg, units, location, class, units out of the ring-fence, place among the takes, 1 when the leg
+--               is new else 0 } taken already
 --   added       line_id of lines added already
 --   gives       { line_id, leg, units, location, class } to be given back
---   swaps       { line_id, location, class, units, due day } to be taken out of what is given back at the same place
+--   swaps       { line_id, location, class, units, due day, place among the takes, leg that has the rest of that or '' } to be
+--               taken out of what is given back at the same place
 --   quantities  { line_id, units that the line is to have }
 --   fulfilled   { leg, units, units out of the ring-fence, its channel } that left, and may have to come back
 -- A class is '#' for units on hand, '=' and the receipt_id for pegged ones, '=' for backorders.
@@ -105,15 +107,18 @@ function pieces.preparing(item)
       if not take_position[t] then
         location, class = place.location, '=' .. place.id
       end
-      local now = math.min(units, fresh[place])
+      local now, leg = math.min(units, fresh[place]), ''
       fresh[place] = fresh[place] - now
       if now > 0 then
         take_units[t] = now
+        local count = #line.allocations
         local allocation, fenced_units = moving.carry_take(record, line, t, kind, channel)
-        kept.takes[#kept.takes + 1] = { line[1], allocation.leg, now, location, class, fenced_units, taker }
+        leg = allocation.leg
+        local is_new = #line.allocations > count and 1 or 0
+        kept.takes[#kept.takes + 1] = { line[1], leg, now, location, class, fenced_units, t, is_new }
       end
       if units > now then
-        kept.swaps[#kept.swaps + 1] = { line[1], location, class, units - now, take_due[t] or 0 }
+        kept.swaps[#kept.swaps + 1] = { line[1], location, class, units - now, take_due[t] or 0, t, leg }
       end
     end
     if #kept.takes + #kept.added > 0 then
@@ -161,8 +166,12 @@ local function give_leg_back(record, line, named, fenced, kind, channel)
 end
 
 -- Has a line take units out of what was given back at their place.
-local function swap(record, line, named, given_back, kind, channel)
-  local left = named[4]
+--   place_of  leg -> place among the takes, of allocations that are new: filled
+local function swap(record, line, named, given_back, kind, channel, place_of)
+  local left, into = named[4], nil
+  for a = 1, #line.allocations do
+    into = line.allocations[a].leg == named[7] and line.allocations[a] or into
+  end
   while left > 0 do
     local last = given_back[#given_back]
     if not last then
@@ -171,12 +180,34 @@ local function swap(record, line, named, given_back, kind, channel)
     local p, from, units = last[1], last[2], math.min(left, last[3])
     take_count = 1
     take_position[1], take_units[1], take_receipt[1], take_due[1] = p, units, not p and from or nil, named[5]
-    moving.carry_take(record, line, 1, kind, channel)
+    local count = #line.allocations
+    local allocation = moving.carry_take(record, line, 1, kind, channel, into)
+    if #line.allocations > count then
+      place_of[allocation.leg] = named[6]
+    end
     left, last[3] = left - units, last[3] - units
     if last[3] == 0 then
       given_back[#given_back] = nil
     end
   end
+end
+
+-- Has new allocations of a line come in the order of its takes, as they do where all is taken at once.
+local function in_order(line, place_of)
+  local old, new = {}, {}
+  for a = 1, #line.allocations do
+    local allocation = line.allocations[a]
+    local to = place_of[allocation.leg] and new or old
+    to[#to + 1] = allocation
+  end
+  sort(new, function(one, other)
+    local a, b = place_of[one.leg], place_of[other.leg]
+    return a < b or (a == b and number(one.leg) < number(other.leg))
+  end)
+  for i = 1, #new do
+    old[#old + 1] = new[i]
+  end
+  line.allocations = old
 end
 
 -- What an allocation has fulfilled, and its units out of a ring-fence, by leg.
@@ -253,7 +284,13 @@ function pieces.finish(record, item)
   end
   local before, kind, channel, given_at = concat(record, '\t'), pieces.kind_of_verb(item), item[5][2], {}
   local lines, by_id = lines_of(record)
+  local place_of = {}
   taker = channel
+  for i = 1, #kept.takes do
+    if kept.takes[i][8] == 1 then
+      place_of[kept.takes[i][2]] = kept.takes[i][7]
+    end
+  end
   for i = 1, #kept.quantities do
     local line = by_id[kept.quantities[i][1]]
     moving.units_of(line)
@@ -271,7 +308,10 @@ function pieces.finish(record, item)
   for i = 1, #kept.swaps do
     local named = kept.swaps[i]
     local line = by_id[named[1]]
-    swap(record, line, named, given_at[line.sku .. '\t' .. named[2] .. '\t' .. named[3]] or {}, kind, channel)
+    swap(record, line, named, given_at[line.sku .. '\t' .. named[2] .. '\t' .. named[3]] or {}, kind, channel, place_of)
+  end
+  for n = 1, #lines do
+    in_order(lines[n], place_of)
   end
   write_lines(record, lines)
   pieces.drop_prepared(record)
