@@ -7,6 +7,7 @@ from typing import Final
 
 from invengine.errors import (
     Exhausted,
+    InsufficientStock,
     InvalidArgument,
     InventoryError,
     LineExists,
@@ -81,6 +82,7 @@ _ADVICE: Final = {
     "OVERLOADED": "Try again in a moment.",
     "INTERNAL": "The server's log has the details.",
 }
+_MOVEMENT_ADVICE: Final = "See what holds the rest: invengine stock show SKU LOCATION."
 _UNREACHABLE_ADVICE: Final = "Start one with: invengine serve. Or say where it is: --server HOST:PORT."
 
 
@@ -94,6 +96,8 @@ def exit_code_of(error: Exception) -> ExitCode:
 
 def advice_for(error: Exception) -> str:
     """What to do next, or an empty string where the error says it all."""
+    if isinstance(error, InsufficientStock) and not any(line.line_id for line in error.short_lines):
+        return _MOVEMENT_ADVICE  # there is no line: it is not a reservation that is short
     if isinstance(error, InventoryError):
         return _ADVICE.get(error.reason, "") if error.reason else _UNREACHABLE_ADVICE
     return ""

@@ -104,11 +104,6 @@ def operations(partition: int) -> str:
     return f"{{p{partition}}}:operations"
 
 
-def prepared(partition: int) -> str:
-    """What pieces have set aside for changes under way."""
-    return f"{{p{partition}}}:prepared"
-
-
 def _tag(key: str | bytes) -> str:
     """What Redis Cluster hashes of a key: its tag, else all of it."""
     name = key if isinstance(key, str) else key.decode()

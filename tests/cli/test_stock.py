@@ -28,7 +28,9 @@ def test_a_sale_of_more_than_there_is_ends_with_4(invengine: CommandLine) -> Non
     invengine.run("stock", "post", "RECEIPT", "st-sale", "WH1", "1")
     refused = invengine.run("stock", "post", "SALE", "st-sale", "WH1", "2", exit_code=4)
     assert refused.stdout == ""
-    assert refused.stderr.startswith("2 st-sale wanted at WH1, 1 available to sell\n")
+    assert refused.stderr == (
+        "2 st-sale wanted at WH1, 1 available to sell\nSee what holds the rest: invengine stock show SKU LOCATION.\n"
+    )
     as_json = invengine.run("stock", "post", "SALE", "st-sale", "WH1", "2", "--json", exit_code=4)
     assert '"RESULT_REFUSED"' in as_json.stdout
     assert '"INSUFFICIENT_STOCK"' in as_json.stderr
