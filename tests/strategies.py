@@ -23,7 +23,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
-from invengine.domain.stock import UNITS_MAX, Movement, MovementKind
+from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
@@ -170,7 +170,16 @@ _KINDS = [
     *MovementKind,
     *[MovementKind.RECEIPT, MovementKind.SALE, MovementKind.COUNT] * 2,
     *[MovementKind.RING_FENCE] * 4,
+    *[MovementKind.STATE_CHANGE] * 4,
 ]
+STATES = ("quarantine", "damaged")
+_shelves = st.sampled_from(["", "", "quarantine", "quarantine", "damaged"])
+"""Units on hand, or in a state."""
+_ways = st.sampled_from(
+    [(one, other) for one in ("", *STATES) for other in ("", *STATES, GONE) if one != other] + [("quarantine", "")] * 3
+)
+"""From where to where a state change takes units."""
+
 _QUANTITIES = {
     MovementKind.ADJUSTMENT: st.integers(-15, 15).filter(bool),
     MovementKind.COUNT: st.integers(0, 25),
@@ -182,11 +191,15 @@ _QUANTITIES = {
 def movements(draw: st.DrawFn) -> Movement:
     """One movement."""
     kind = draw(st.sampled_from(_KINDS))
-    quantity, channel = draw(_QUANTITIES.get(kind, units)), ""
+    quantity, channel, way = draw(_QUANTITIES.get(kind, units)), "", ("", "")
     if kind is MovementKind.SALE:
         channel = draw(st.sampled_from(["", *CHANNELS]))
     elif kind is MovementKind.RING_FENCE:
         channel = draw(channels)
+    elif kind is MovementKind.STATE_CHANGE:
+        way = draw(_ways)
+    else:
+        way = draw(_shelves), ""
     if kind is not MovementKind.RING_FENCE and draw(st.integers(1, 40)) == 40:
         quantity = draw(st.sampled_from([UNITS_MAX, UNITS_MAX - 1, UNITS_MAX // 2]))
     return Movement(
@@ -201,6 +214,7 @@ def movements(draw: st.DrawFn) -> Movement:
         draw(references),
         draw(maybe_revisions),
         channel,
+        *way,
     )
 
 

@@ -11,6 +11,7 @@ NETWORK_CHANNEL: Final = b"invengine:network"
 
 STOCK_PATTERN: Final = b"{p*}:stock:*"
 INCOMING_PATTERN: Final = b"{p*}:incoming:*"
+UNSELLABLE_PATTERN: Final = b"{p*}:unsellable:*"
 
 
 def barrier(key: str | bytes) -> str:
@@ -57,6 +58,16 @@ def incoming(partition: int, sku: str) -> str:
 def sku_of_incoming(key: bytes) -> str:
     """The SKU whose receipts this key holds."""
     return key.split(b":incoming:", 1)[1].decode()
+
+
+def unsellable(partition: int, sku: str) -> str:
+    """Units of a SKU that are there and not sellable, by location and state."""
+    return f"{{p{partition}}}:unsellable:{sku}"
+
+
+def sku_of_unsellable(key: bytes) -> str:
+    """The SKU whose states this key holds."""
+    return key.split(b":unsellable:", 1)[1].decode()
 
 
 def waiting(partition: int) -> str:

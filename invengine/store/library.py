@@ -9,6 +9,7 @@ from typing import Any, Final
 FRAGMENTS: Final = (
     "base",
     "stock",
+    "unsellable",
     "records",
     "receipts",
     "expiry",

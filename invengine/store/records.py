@@ -16,7 +16,7 @@ from invengine.domain.orders import (
     ReservationLine,
     ReservationState,
 )
-from invengine.domain.stock import Position
+from invengine.domain.stock import Position, Unsellable
 
 OutcomeT = TypeVar("OutcomeT")
 
@@ -125,6 +125,16 @@ def read_incoming(sku: str, name: str, text: str) -> Receipt:
     except ValueError as error:
         raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
     return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+
+
+def read_unsellable(sku: str, name: str, text: str) -> Unsellable:
+    """The units in a state that a field of the unsellable hash says. Unreadable."""
+    try:
+        location, state = name.split("\t")
+        units, revision, counted_at_ms = map(int, text.split(","))
+    except ValueError as error:
+        raise Unreadable(f"not units of {sku} in a state at {name!r}: {text!r}") from error
+    return Unsellable(sku, location, state, units, revision, counted_at_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ channels = st.sampled_from(CHANNELS)
 
 
 @st.composite
-def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIR") -> str:
+def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
     """One row of the log. A leg belongs to one position for ever, as in the store."""
     kind = draw(st.sampled_from(kinds))
     if kind == "P":
@@ -70,6 +70,8 @@ def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIR") -> str:
         return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
     if kind == "I":
         return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\tSET\terp\te1\t\n"
+    if kind == "U":
+        return f"U\t{draw(skus)}\t{draw(locations)}\tdamaged\t{draw(units)}\t1\t0\t\n"
     return draw(
         st.sampled_from(
             (

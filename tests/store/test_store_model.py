@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import Candidate, ReservationState
-from invengine.domain.stock import Movement, MovementKind
+from invengine.domain.stock import Movement, MovementKind, Unsellable
 from tests import strategies
 from tests.redis_servers import RunningRedis
 from tests.store.auditor import Auditor
@@ -201,6 +202,7 @@ class StoreMachine(RuleBasedStateMachine):
         stored = self.run(read_stored(self.world.client, PARTITIONS, SKUS))
         assert self.comparable(self.model.positions) == self.comparable(stored.positions)
         assert self.comparable(self.model.incoming()) == self.comparable(stored.receipts)
+        assert by_shelf(self.model.unsellable(), self.told) == by_shelf(stored.unsellable, self.told)
         broken = [replace(promise, expected_day=0) for promise in self.model.broken_promises()]
         assert sorted(broken, key=repr) == sorted(stored.broken.values(), key=repr)
         if self.is_one_group:
@@ -249,7 +251,7 @@ class StoreMachine(RuleBasedStateMachine):
             await self.check_log(stored)
 
     async def check_incoming(self) -> None:
-        """Receipts and backorders as the store answers them, by SKU and as a whole."""
+        """Receipts, backorders and units in states as the store answers them, by SKU and as a whole."""
         snapshot = [receipt async for chunk in self.store.snapshot_incoming() for receipt in chunk]
         whole = list(self.model.incoming().values())
         assert sorted(map(self.told, whole), key=repr) == sorted(map(self.told, snapshot), key=repr)
@@ -260,6 +262,12 @@ class StoreMachine(RuleBasedStateMachine):
                 map(self.told, listed), key=repr
             )
             assert {r.location: r.pegged for r in mine if not r.receipt_id} == await self.store.backordered(sku)
+
+        snapshot = [one async for chunk in self.store.snapshot_unsellable() for one in chunk]
+        assert by_shelf(self.model.unsellable(), self.told) == by_shelf(snapshot, self.told)
+        for sku in SKUS:
+            mine = [one for one in self.model.unsellable() if one.sku == sku]
+            assert by_shelf(mine, self.told) == by_shelf(await self.store.unsellable(sku), self.told)
 
     async def check_log(self, stored: Stored) -> None:
         """The log read from its beginning says what the calls answered, and that is what is stored."""
@@ -273,6 +281,7 @@ class StoreMachine(RuleBasedStateMachine):
         }
         assert numbers == replayed.receipts
         assert stored.broken_rows == replayed.broken
+        assert {(one.sku, one.location, one.state): one for one in stored.unsellable} == replayed.states
         assert stored.records == {name: text for name, text in replayed.records.items() if name in stored.records}
         assert set(self.model.reservations) == set(replayed.records)
         for name, text in replayed.records.items():
@@ -281,6 +290,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(replayed.holds.values()) == sorted("".join(snapshot).splitlines(keepends=True))
         for sku, count in replayed.rows_of_sku.items():
             assert count == len((await self.store.ledger(sku, limit=10_000))[0])
+
+
+def by_shelf(found: Iterable[Unsellable], told: Callable[[Any], Any]) -> dict[tuple[str, str, str], Any]:
+    """Units in states in a form that compares by value, by where they are."""
+    return {(one.sku, one.location, one.state): told(one) for one in found}
 
 
 def _floors(items: list[Any]) -> dict[tuple[str, str, str], list[Candidate]]:

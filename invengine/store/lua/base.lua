@@ -1,8 +1,8 @@
 #!lua name=invengine
--- Version 5. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 6. Raise it with every change: the loader never puts an older library over a newer one.
 --
--- The fragments of this folder are one library, in this order: base, stock, records, receipts, expiry, cover,
--- movements, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads, operations.
+-- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
+-- cover, movements, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads, operations.
 -- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
 -- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
 -- because Redis rolls nothing back.
@@ -229,6 +229,7 @@ local function look_up(partitions, fields, suffixes)
 end
 
 local write_positions -- set by stock.lua
+local write_unsellable -- set by unsellable.lua
 local write_records -- set by records.lua
 local write_receipts -- set by receipts.lua
 local write_expiry -- set by expiry.lua
@@ -281,6 +282,7 @@ end
 --            have them covered (invengine_cover) before anything else
 function finish(outcomes, home)
   write_positions()
+  write_unsellable()
   write_records()
   write_receipts()
   write_hashes()

@@ -9,7 +9,7 @@ local function begin_call(args)
   local message = begin(args)
   begin_stock()
   begin_records()
-  answered_requests, book = {}, nil
+  answered_requests, book, kept = {}, nil, nil
   return message
 end
 
