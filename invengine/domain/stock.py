@@ -99,7 +99,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Unsellable:
-    """Units of a SKU at a location in one state: there, and not sellable. Kept, also without units, once it was used."""
+    """Units of a SKU at a location in one state: there, and not sellable. Once used it stays, also without units."""
 
     sku: str
     location: str

@@ -8,7 +8,7 @@ class RowMalformed(Exception):
 
 
 def columns_of(row: bytes, letter: str, count: int) -> list[str]:
-    """The columns of a row without its line feed, what stands behind its last TAB (nothing) among them. RowMalformed."""
+    """The columns of a row without its line feed, the nothing behind its last TAB among them. RowMalformed."""
     try:
         columns = row.decode().split("\t")
     except UnicodeDecodeError:

@@ -35,7 +35,7 @@ class Entry(Protocol):
 
 
 class State:
-    """Columns, incoming receipts and unsellable units with every entry of partition p up to applied[p], and none after it."""
+    """Columns, receipts and unsellable units with every entry of partition p up to applied[p], and none after it."""
 
     def __init__(self, columns: Columns, applied: Sequence[int]) -> None:
         self.columns = columns

@@ -46,9 +46,7 @@ class UnsellableUnits:
         if not sku or not location or not state:
             raise RowMalformed
         self._keep(
-            Unsellable(
-                sku, location, state, number_in(units, UNITS_MAX), revision, number_in(counted_at_ms, UNITS_MAX)
-            )
+            Unsellable(sku, location, state, number_in(units, UNITS_MAX), revision, number_in(counted_at_ms, UNITS_MAX))
         )
 
     def _keep(self, one: Unsellable) -> None:

@@ -140,9 +140,7 @@ class Movements(State):
             raise errors.OlderCount(*place, counted_at)
         if is_known and at < self.now_ms - self.count_window_ms:
             raise errors.CountTooOld(*place, at, self.now_ms - self.count_window_ms)
-        moved = sum(
-            units for *shelf, occurred_at, units in self.trail if shelf == [*place, state] and occurred_at > at
-        )
+        moved = sum(units for *shelf, occurred_at, units in self.trail if shelf == [*place, state] and occurred_at > at)
         if not 0 <= movement.quantity + moved <= UNITS_MAX:
             raise errors.QuantityOutOfRange(*place, movement.quantity, moved)
         return movement.quantity + moved
