@@ -6,6 +6,7 @@ picked from a pool. The ids of items are empty and their times are told from now
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import permutations
 
@@ -23,6 +24,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
 from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
@@ -243,3 +245,40 @@ def incoming_changes(today: int, kind: IncomingKind) -> st.SearchStrategy[Incomi
         offsets_ms,
         maybe_revisions,
     )
+
+
+returned_lines = st.lists(st.tuples(skus, st.sampled_from([1, 1, 1, 2, 3, 9]), _shelves), min_size=1, max_size=3).map(
+    lambda parts: tuple(
+        ReturnLineRequest(line_id, *part, reason="too small") for line_id, part in zip(LINE_IDS, parts, strict=False)
+    )
+)
+
+
+@st.composite
+def return_requests(draw: st.DrawFn) -> ReturnRequest:
+    """What comes back; the test names the reservation, where there is none it is of an order or of nothing."""
+    much = draw(st.integers(1, 40)) == 40
+    lines = draw(returned_lines)
+    if much:
+        lines = (replace(lines[0], quantity=UNITS_MAX), *lines[1:])
+    return ReturnRequest(
+        "", draw(fingerprints), "", draw(channels), draw(locations), lines, "", draw(references), draw(offsets_ms)
+    )
+
+
+_decisions = st.sampled_from(
+    [(Disposition.RESTOCK, "")] * 3 + [(Disposition.SCRAP, "")] * 2 + [(Disposition.MOVE, state) for state in STATES]
+)
+
+
+@st.composite
+def disposal_requests(draw: st.DrawFn, states: tuple[tuple[str, str], ...]) -> DisposalRequest:
+    """What becomes of lines of a return; `states` are (line_id, state) of its lines."""
+    lines = []
+    for _ in range(draw(st.integers(1, 3))):
+        line_id, state = draw(rarely(st.just(("9", "")), st.sampled_from(states or (("1", ""),)), 12))
+        disposition, to_state = draw(_decisions)
+        if to_state and to_state == state:
+            disposition, to_state = Disposition.RESTOCK, ""
+        lines.append(DisposalLine(line_id, draw(st.sampled_from([0, 1, 1, 2, 5])), disposition, to_state, "seen"))
+    return DisposalRequest("", draw(fingerprints), "", draw(channels), tuple(lines))

@@ -54,14 +54,14 @@ _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _NAMES = "uint64[:, ::1], uint8[::1]"
 _P, _F, _H = ord("P"), ord("F"), ord("H")
-_I, _B, _R, _G, _U = ord("I"), ord("B"), ord("R"), ord("G"), ord("U")
+_I, _B, _R, _G, _U, _T = ord("I"), ord("B"), ord("R"), ord("G"), ord("U"), ord("T")
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
 _FENCE_COLUMNS = 5
 _HOLD_COLUMNS = 8
 _INCOMING_COLUMNS = 10
 _PROMISE_COLUMNS = 11
 _STATE_COLUMNS = 7
-_RECORD_COLUMNS = 4  # of an R or G row, at least
+_RECORD_COLUMNS = 4  # of an R, G or T row, at least
 
 
 @njit(nogil=True)
@@ -79,7 +79,7 @@ def _is_whole(kind, tabs):
         return tabs == _PROMISE_COLUMNS
     if kind == _U:
         return tabs == _STATE_COLUMNS
-    return kind in (_R, _G) and tabs >= _RECORD_COLUMNS
+    return kind in (_R, _G, _T) and tabs >= _RECORD_COLUMNS
 
 
 @njit(nogil=True)

@@ -26,6 +26,7 @@ FENCE_COLUMNS: Final = 6
 INCOMING_COLUMNS: Final = 11
 BROKEN_COLUMNS: Final = 12
 STATE_COLUMNS: Final = 8
+RETURN_COLUMNS_LEAST: Final = 12
 RECORD_COLUMNS_LEAST: Final = 13
 HEAD_COLUMNS_LEAST: Final = 15
 TOKEN_COLUMN: Final = 11
@@ -82,6 +83,8 @@ class PartitionLog:
         """Leg -> the row as the store keeps it; empty: it is not broken any more."""
         self.states: dict[str, str] = {}
         """`SKU TAB location TAB state` -> text as the store keeps it."""
+        self.returns: dict[str, str] = {}
+        """Returns of which something waits for a decision, by id; empty: nothing does any more."""
         self._keeps_records = True
         self._faults: list[Fault] = []
 
@@ -89,7 +92,7 @@ class PartitionLog:
         """Forgets what is not judged: the log begins anew after `revision`, later than all that was replayed."""
         self.first, self.applied = revision + 1, revision
         self.positions = {sku: places for sku, places in self.positions.items() if places is None}
-        for memory in (self.records, self.heads, self.receipts, self.holds, self.broken, self.states):
+        for memory in (self.records, self.heads, self.receipts, self.holds, self.broken, self.states, self.returns):
             memory.clear()
 
     def covers(self, revision: int) -> bool:
@@ -136,6 +139,8 @@ class PartitionLog:
             self._apply_receipt(entry.revision, row)
         elif kind == "U" and count == STATE_COLUMNS:
             self._apply_state(entry.revision, row)
+        elif kind == "T" and count >= RETURN_COLUMNS_LEAST:
+            self._apply_promise(self.returns, row[1], "\t".join(row[2:-1]), is_there=row[2] == "OPEN")
         elif kind == "B" and count == BROKEN_COLUMNS:
             self._apply_promise(self.broken, row[1], "\t".join(row[2:-1]), is_there=bool(row[8]))
         else:

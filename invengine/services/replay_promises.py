@@ -1,4 +1,4 @@
-"""Receipts, backorders, holds, broken promises, units in states: what the replayed logs come to, and the store has."""
+"""Receipts, backorders, holds, broken promises, states, open returns: what the replayed logs come to."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class PromisesReplay:
             Kind("receipt", self._receipts, lambda log: log.receipts, _revision_of_receipt, _place_of_receipt),
             Kind("hold", self._holds, lambda log: log.holds, _revision_of_leg, _place_of_hold),
             Kind("broken promise", self._broken, lambda log: log.broken, _revision_of_leg, _place_of_broken),
+            Kind("return", self._returns, lambda log: log.returns, _revision_of_return, lambda *_: NOWHERE),
             Kind("state", self._states, lambda log: log.states, _revision_of_state, _place_of_receipt),
         ):
             await self._judge(kind, replayed)
@@ -127,6 +128,13 @@ class PromisesReplay:
                 found.update({(partition, f"{sku}\t{name}"): text for name, text in stored.items()})
         return found
 
+    async def _returns(self) -> dict[Name, str]:
+        found: dict[Name, str] = {}
+        for home in range(self._store.partitions):
+            async for chunk in self._store.open_returns(home):
+                found.update({(home, return_id): text for return_id, text in chunk})
+        return found
+
     async def _holds(self) -> dict[Name, str]:
         found: dict[Name, str] = {}
         for home in range(self._store.partitions):
@@ -168,6 +176,11 @@ def _revision_of_receipt(_name: str, text: str) -> int:
 def _revision_of_state(_name: str, text: str) -> int:
     numbers = text.split(",")
     return int(numbers[1]) if len(numbers) == 3 and numbers[1].isdecimal() else 0
+
+
+def _revision_of_return(_name: str, text: str) -> int:
+    fields = text.split("\t", 2)
+    return int(fields[1]) if len(fields) == 3 and fields[1].isdecimal() else 0
 
 
 def _revision_of_leg(name: str, _text: str) -> int:

@@ -115,6 +115,26 @@ def operations(partition: int) -> str:
     return f"{{p{partition}}}:operations"
 
 
+def returns(partition: int) -> str:
+    """Returns of which something waits for a decision."""
+    return f"{{p{partition}}}:returns"
+
+
+def closed_returns(partition: int, period: int) -> str:
+    """Returns closed in a period."""
+    return f"{{p{partition}}}:closed_returns:{period}"
+
+
+def return_steps(partition: int) -> str:
+    """Steps of returns that are under way."""
+    return f"{{p{partition}}}:return_steps"
+
+
+def returns_with(partition: int, kind: str, reference: str) -> str:
+    """Ids of the returns `of` a reservation or `for` an order."""
+    return f"{{p{partition}}}:returns_{kind}:{reference}"
+
+
 def _tag(key: str | bytes) -> str:
     """What Redis Cluster hashes of a key: its tag, else all of it."""
     name = key if isinstance(key, str) else key.decode()

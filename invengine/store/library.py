@@ -16,7 +16,6 @@ FRAGMENTS: Final = (
     "cover",
     "movements",
     "incoming",
-    "keeping",
     "taking",
     "reserve",
     "changes",
@@ -27,6 +26,8 @@ FRAGMENTS: Final = (
     "steps",
     "heads",
     "operations",
+    "returns",
+    "keeping",
 )
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 

@@ -184,6 +184,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
+            future, _, returned = future.partition("<")
             lines.append(
                 ReservationLine(
                     line_id,
@@ -193,6 +194,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
                     Future(int(future)) if future else None,
+                    int(returned or 0),
                 )
             )
         return Reservation(

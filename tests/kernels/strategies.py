@@ -78,6 +78,7 @@ def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
                 "R\tr1\t\tHELD\tweb\t1\t2\t\n",
                 "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n",
                 "G\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n",
+                "T\tback 1\tOPEN\t7\ttill\tAMS1\t\t\n",
                 "B\t65537\t3\tr1\tl1\tLAMP\tAMS1\tPO-1\tSLIPPED\t20000\t1700000000000\t\n",
             )
         )

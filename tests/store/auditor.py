@@ -55,6 +55,7 @@ class Auditor:
         self.broken: dict[tuple[int, str], str] = {}  # partition and leg -> the rest of its row
         self.states: dict[tuple[str, str, str], Unsellable] = {}  # SKU, location, state
         self.records: dict[str, str] = {}
+        self.returns: dict[str, str] = {}
         self.rows_of_sku: dict[str, int] = {}
 
     def follow(self, entries: Iterable[LogEntry], floors: Floors | None = None, *, arrivals: bool = True) -> None:
@@ -108,6 +109,11 @@ class Auditor:
         assert self.positions[sku, location].revision == entry.revision, "units in a state without their position"
         numbers = int(units), entry.revision, int(counted_at_ms)
         self.states[sku, location, state] = Unsellable(sku, location, state, *numbers)
+
+    def _apply_t(self, entry: LogEntry, columns: list[str]) -> None:
+        return_id, *text = columns
+        assert text[1] == str(entry.revision)
+        self.returns[return_id] = "\t".join(text)
 
     def _apply_h(self, entry: LogEntry, columns: list[str]) -> None:
         leg, _sku, _location, units, expires_at, fenced, channel = columns

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
-from invengine.domain.orders import Candidate, ReservationState
+from invengine.domain.orders import Candidate, Reservation, ReservationState
 from invengine.domain.stock import Movement, MovementKind, Unsellable
 from tests import strategies
 from tests.redis_servers import RunningRedis
@@ -37,7 +37,9 @@ STEPS = (
     *("post_movements",) * 3,
     *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
     *("extend", "expire_due"),
+    *("receive_returns", "dispose_returns") * 2,
 )
+RETURNING = ("receive_returns", "dispose_returns")
 UNREVISED = {"expected_revision": None}
 
 
@@ -170,6 +172,16 @@ class StoreMachine(RuleBasedStateMachine):
             return replace(change, sku=sku, location=location, receipt_id=receipt_id, occurred_at_ms=at)
         if verb == "reserve":
             return data.draw(strategies.reserve_requests(today))
+        if verb == "receive_returns":
+            back = data.draw(strategies.return_requests())
+            known = [name for name, one in self.model.reservations.items() if fulfilled_units(one)]
+            named = data.draw(strategies.rarely(st.just(""), st.sampled_from(known), 4)) if known else ""
+            return replace(back, reservation_id=named, occurred_at_ms=now_ms + back.occurred_at_ms)
+        if verb == "dispose_returns":
+            opened = [one for one in self.model.returns.values() if one.is_open]
+            one = data.draw(st.sampled_from(opened)) if opened else None
+            lines = tuple((line.line_id, line.state) for line in one.lines if line.open) if one else ()
+            return replace(data.draw(strategies.disposal_requests(lines)), return_id=one.return_id if one else "none")
         return data.draw(strategies.reservation_changes(today, verb))
 
     def ids(self, verb: str, data: st.DataObject) -> dict[str, str]:
@@ -181,6 +193,8 @@ class StoreMachine(RuleBasedStateMachine):
             return f"i{data.draw(st.integers(1, self.count))}"
 
         new = f"i{self.count}"
+        if verb in RETURNING:  # these remember their requests elsewhere than reservations do
+            return {"request_id": f"r{self.count}"} | ({"return_id": one(new)} if verb == "receive_returns" else {})
         if verb == "post_movements":
             return {"event_id": one(new)}
         if verb == "change_incoming":
@@ -240,6 +254,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.told(plain(reservation)) == self.told(await self.store.reservation(name))
         listed, end = await self.store.list_reservations(limit=1000)
         assert (set(self.model.reservations), "") == ({reservation.reservation_id for reservation in listed}, end)
+        for name, returned in self.model.returns.items():
+            assert self.told(returned) == self.told(await self.store.find_return(name))
         states = await self.store.states()
         assert dict(Counter(r.state.value for r in self.model.reservations.values())) == {
             s: n for s, n in states.items() if n
@@ -282,6 +298,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert numbers == replayed.receipts
         assert stored.broken_rows == replayed.broken
         assert {(one.sku, one.location, one.state): one for one in stored.unsellable} == replayed.states
+        opened = {name for name, one in self.model.returns.items() if one.is_open}
+        assert opened == {name for name, text in replayed.returns.items() if text.startswith("OPEN\t")}
+        assert set(self.model.returns) == set(replayed.returns)
         assert stored.records == {name: text for name, text in replayed.records.items() if name in stored.records}
         assert set(self.model.reservations) == set(replayed.records)
         for name, text in replayed.records.items():
@@ -290,6 +309,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(replayed.holds.values()) == sorted("".join(snapshot).splitlines(keepends=True))
         for sku, count in replayed.rows_of_sku.items():
             assert count == len((await self.store.ledger(sku, limit=10_000))[0])
+
+
+def fulfilled_units(reservation: Reservation) -> int:
+    """Units of a reservation that left."""
+    return sum(leg.fulfilled for line in reservation.lines for leg in line.allocations)
 
 
 def by_shelf(found: Iterable[Unsellable], told: Callable[[Any], Any]) -> dict[tuple[str, str, str], Any]:

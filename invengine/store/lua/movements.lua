@@ -1,10 +1,13 @@
 -- Stock coming in, going out, changing its state, being counted.
 
+local moves = {} -- of these functions, those that returns use too
+
 do -- Lua allows 200 local names at once: what only this uses ends with it
 local TRAIL_CHUNK = 500 -- entries of a trail read at once
 local MOVEMENT_SIZE = 10 -- partition, sku, location, kind, quantity, occurred_at_ms, expected revision or -1, channel,
 -- state or '' for units on hand, and where a state change goes: a state, '' for units on hand, 'gone'
 local GONE = 'gone'
+moves.GONE = GONE
 
 -- Units that moved on a shelf after an instant, by the trail of its SKU: what a count of that instant must keep on top.
 -- The trail is in the order of recording, so the search from its end is over where nothing can be late enough.
@@ -112,7 +115,7 @@ local function decide_state_change(m)
 end
 
 -- Decides a movement of any other kind but a count. Returns the refusal or nil.
-local function decide_change(m)
+function moves.decide(m)
   if m.kind == 'RING_FENCE' then
     return decide_fence(m)
   elseif m.kind == 'STATE_CHANGE' then
@@ -193,17 +196,26 @@ local function put(m, state, after)
   return units, ''
 end
 
--- Reads an item into a table, as told above.
-local function movement_at(items, at)
-  local p, exists = position_for(items[at + 1], items[at + 2], items[at])
-  local kind, state, to = items[at + 3], items[at + 8], items[at + 9]
-  local is_signed = kind == 'ADJUSTMENT' or kind == 'RING_FENCE'
+-- A movement, as told above, of a kind that is not bound to a channel.
+function moves.new(kind, partition, sku, location, quantity, occurred_at, state, to)
+  local p, exists = position_for(sku, location, partition)
   return {
-    p = p, exists = exists, kind = kind, channel = items[at + 7], occurred_at = given(items[at + 5], 0),
-    quantity = given(items[at + 4], is_signed and -UNITS_MAX or 0), is_gone = to == GONE,
-    state = state ~= '' and unsellable.find(p, state) or nil,
-    to = to ~= '' and to ~= GONE and unsellable.find(p, to) or nil,
+    p = p, exists = exists, kind = kind, quantity = quantity, occurred_at = occurred_at, is_gone = to == GONE,
+    state = state ~= '' and unsellable.find(sku, location, partition, state) or nil,
+    to = to ~= '' and to ~= GONE and unsellable.find(sku, location, partition, to) or nil,
   }
+end
+
+-- Reads an item into one.
+local function movement_at(items, at)
+  local kind = items[at + 3]
+  local is_signed = kind == 'ADJUSTMENT' or kind == 'RING_FENCE'
+  local quantity = given(items[at + 4], is_signed and -UNITS_MAX or 0)
+  local m = moves.new(
+    kind, items[at], items[at + 1], items[at + 2], quantity, given(items[at + 5], 0), items[at + 8], items[at + 9]
+  )
+  m.channel = items[at + 7]
+  return m
 end
 
 -- Decides a movement; where units on hand are short, once nothing that is due stands in the way any more.
@@ -212,12 +224,12 @@ local function decide(m, partition)
   if m.kind == 'COUNT' then
     return decide_count(m)
   end
-  local refusal = decide_change(m)
+  local refusal = moves.decide(m)
   local takes_free = m.kind == 'SALE' or m.kind == 'RING_FENCE' or (m.kind == 'STATE_CHANGE' and not m.state)
   if m.exists and takes_free and refusal and refusal[1] == 'INSUFFICIENT_STOCK' then
     local answer = expire_for({ partition })
     if answer == true then
-      refusal = decide_change(m)
+      refusal = moves.decide(m)
       answer = refusal and expire_for({ partition })
     end
     if answer then
@@ -225,6 +237,27 @@ local function decide(m, partition)
     end
   end
   return refusal
+end
+
+-- Applies a decided movement to the tables. What became free by it is still to be covered.
+function moves.carry_out(m, actor_and_cause, reason_and_reference)
+  local p, partition = m.p, partition_of[m.p]
+  local rows, units, to_units, row_of_state, row_of_to = rows_in(partition), 0, 0, '', ''
+  if not m.exists then
+    places_in(sku_of[p])[location_of[p]] = p
+    stock_key(sku_of[p], partition)
+  end
+  note_pool(p)
+  if m.after then
+    units, row_of_state = put(m, m.state, m.after)
+  end
+  if m.to_after then
+    to_units, row_of_to = put(m, m.to, m.to_after)
+  end
+  local row_of_fence = fence_moved(m)
+  touch(p)
+  rows[#rows + 1] = position_row(p, units + to_units, 0, m.kind, actor_and_cause, reason_and_reference, text_of(m.occurred_at))
+    .. row_of_fence .. row_of_state .. row_of_to
 end
 
 -- Decides a movement and applies it to the tables.
@@ -242,22 +275,7 @@ local function move(items, at, event, reason_and_reference)
     local is_stale = refusal[1] == 'OLDER_COUNT' or refusal[1] == 'COVERED_BY_COUNT'
     return outcome_of(is_stale and 'STALE' or 'REFUSED', m, refusal), is_stale
   end
-  local rows, units, to_units, row_of_state, row_of_to = rows_in(partition), 0, 0, '', ''
-  if not m.exists then
-    places_in(sku_of[p])[location_of[p]] = p
-    stock_key(sku_of[p], partition)
-  end
-  note_pool(p)
-  if m.after then
-    units, row_of_state = put(m, m.state, m.after)
-  end
-  if m.to_after then
-    to_units, row_of_to = put(m, m.to, m.to_after)
-  end
-  local row_of_fence = fence_moved(m)
-  touch(p)
-  rows[#rows + 1] = position_row(p, units + to_units, 0, m.kind, event, reason_and_reference, text_of(m.occurred_at))
-    .. row_of_fence .. row_of_state .. row_of_to
+  moves.carry_out(m, event, reason_and_reference)
   cover_raised()
   return outcome_of('APPLIED', m), true
 end

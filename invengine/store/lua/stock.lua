@@ -255,7 +255,7 @@ local function position_text(p)
   return text
 end
 
-write_positions = function()
+writers[#writers + 1] = function()
   local i, p = 1, changed_positions[1]
   while p do
     local sku, values = sku_of[p], { location_of[p], position_text(p) }

@@ -1,8 +1,8 @@
 -- Units that are at a position and not sellable, by named state. A state of a position is a table: sku, location,
 -- partition, name, units, counted (a text as counted_text), revision (a text), is_known: it is stored or will be.
 
-local unsellable = {} -- the functions of this fragment
-local kept -- what this call knows of states; nil until one is looked up, which most calls never do
+local unsellable = { kept = nil } -- the functions of this fragment, and what this call knows of states: nil until one is
+-- looked up, which most calls never do
 
 do -- Lua allows 200 local names at once: what only these use ends with them
 local function key_of(state)
@@ -18,15 +18,16 @@ local function read_state(state, text)
   state.is_known = true
 end
 
--- A state of p, without units where there never were any.
-function unsellable.find(p, name)
-  kept = kept or { states = {}, changed = {} }
-  local id = sku_of[p] .. '\t' .. location_of[p] .. '\t' .. name
+-- A state of a position, without units where there never were any.
+function unsellable.find(sku, location, partition, name)
+  local kept = unsellable.kept or { states = {}, changed = {} }
+  unsellable.kept = kept
+  local id = sku .. '\t' .. location .. '\t' .. name
   local state = kept.states[id]
   if not state then
     state = {
-      sku = sku_of[p], location = location_of[p], partition = partition_of[p], name = name, units = 0, counted = '0',
-      revision = '0', is_known = false,
+      sku = sku, location = location, partition = partition, name = name, units = 0, counted = '0', revision = '0',
+      is_known = false,
     }
     local text = call('HGET', key_of(state), state.location .. '\t' .. name)
     if text then
@@ -46,13 +47,14 @@ function unsellable.change(state, units, counted_at)
   state.revision, state.is_known = revision_texts[state.partition], true
   if not state.is_changed then
     state.is_changed = true
-    kept.changed[#kept.changed + 1] = state
+    unsellable.kept.changed[#unsellable.kept.changed + 1] = state
   end
   return 'U\t' .. state.sku .. '\t' .. state.location .. '\t' .. state.name .. '\t' .. text_of(units) .. '\t'
     .. text_of(by) .. '\t' .. state.counted .. '\t\n'
 end
 
-write_unsellable = function()
+writers[#writers + 1] = function()
+  local kept = unsellable.kept
   for i = 1, kept and #kept.changed or 0 do
     local state = kept.changed[i]
     local text = text_of(state.units) .. ',' .. state.revision .. ',' .. state.counted

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import Reservation, ReservationLine, ReservationState
 from invengine.domain.partitions import partition_of
+from invengine.domain.returns import Return
 from invengine.domain.stock import Position, Unsellable
 from tests.store.model.stock import Leg, Place, Source, Stock
 
@@ -41,6 +42,8 @@ class State:
         """By serial of the leg."""
         self.answers: dict[tuple[str, str], tuple[str, Reservation]] = {}
         """Channel and request_id -> fingerprint and what was answered."""
+        self.returns: dict[str, Return] = {}
+        self.return_answers: dict[tuple[str, str], tuple[str, Return]] = {}
         self.events: set[tuple[str, str]] = set()
         """Source and event_id."""
         self.trail: list[tuple[str, str, str, int, int]] = []
