@@ -44,6 +44,7 @@ Outcome = ReturnAnswer | errors.InventoryError
 Ask = Callable[[str, Sequence[int], bytes], Awaitable[list[Any]]]
 """Calls a function for partitions with a message; its answers."""
 
+_BY_RANK: Final = (b"QUANTITY_EXCEEDS_FULFILLED", b"INSUFFICIENT_STOCK", b"QUANTITY_OUT_OF_RANGE")
 _GOES_TO: Final = {Disposition.RESTOCK: "", Disposition.SCRAP: GONE}
 
 
@@ -137,11 +138,8 @@ class Returning:
         sources: dict[str, tuple[ReturnSource, ...]] = {}
         refusal: errors.InventoryError | None = None
         groups = self._groups(parts)
-        for group in groups if len(groups) > 1 else ():
-            word, *facts = await self._lines(under_way, group, only_looks=True)
-            if word not in (b"APPLIED", b"REPEATED", b"UNDONE"):
-                refusal = _refusal(under_way, group, word, facts)
-                break
+        if len(groups) > 1:
+            refusal = await self._asked(under_way, parts, groups)
         for group in groups if refusal is None else ():
             word, *facts = await self._lines(under_way, group)
             if word not in (b"APPLIED", b"REPEATED"):
@@ -151,6 +149,19 @@ class Returning:
             sources |= sources_in(facts[0].decode()) if isinstance(request, ReturnRequest) else {}
         after = _with_parts(under_way, done, sources) if done else None
         return await self._end(under_way, after, refusal)
+
+    async def _asked(
+        self, under_way: _UnderWay, parts: list[_Part], groups: list[list[_Part]]
+    ) -> errors.InventoryError | None:
+        """What all groups together refuse a step with, as one would that sees everything; nothing is done yet."""
+        order = [part.line_id for part in parts]
+        refusals = []
+        for group in groups:
+            word, *facts = await self._lines(under_way, group, only_looks=True)
+            if word not in (b"APPLIED", b"REPEATED", b"UNDONE"):
+                rank = _BY_RANK.index(word), order.index(facts[0].decode())
+                refusals.append((rank, _refusal(under_way, group, word, facts)))
+        return min(refusals, key=lambda found: found[0])[1] if refusals else None
 
     async def _end(
         self, under_way: _UnderWay, after: Return | None, refusal: errors.InventoryError | None
