@@ -197,6 +197,12 @@ class RedisStore(ReturnReads):
         """It is decided about units that came back and cannot be sold, each request on its own, in order."""
         return await self._each_return(requests, lambda returning, request: returning.dispose(request))
 
+    async def return_answered_before(
+        self, request: ReturnRequest | DisposalRequest, refusal: InventoryError
+    ) -> ReturnAnswer | InventoryError:
+        """What a request about a return was answered before; the refusal where it was not. Changes nothing."""
+        return await self._returning(Tally()).answered_before(request, refusal)
+
     async def find_return(self, return_id: str) -> Return | None:
         """A return as it is, a step of it under way brought to its end first."""
         text, entry = await self.stored_return(return_id)

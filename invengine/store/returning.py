@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -18,18 +18,15 @@ import msgpack
 from invengine import errors
 from invengine.domain.partitions import partition_of
 from invengine.domain.returns import (
-    DisposalLine,
     DisposalRequest,
-    Disposition,
     Return,
     ReturnAnswer,
-    ReturnLine,
     ReturnLineRequest,
     ReturnRequest,
     ReturnSource,
 )
-from invengine.domain.stock import GONE
 from invengine.store.payload import checked
+from invengine.store.return_plans import Part, UnderWay, Undone, location_of, parts_of, refusal_of, with_parts
 from invengine.store.return_text import Step, read_return, read_step, sources_in, write_return
 
 if TYPE_CHECKING:
@@ -45,31 +42,6 @@ Ask = Callable[[str, Sequence[int], bytes], Awaitable[list[Any]]]
 """Calls a function for partitions with a message; its answers."""
 
 _BY_RANK: Final = (b"QUANTITY_EXCEEDS_FULFILLED", b"INSUFFICIENT_STOCK", b"QUANTITY_OUT_OF_RANGE")
-_GOES_TO: Final = {Disposition.RESTOCK: "", Disposition.SCRAP: GONE}
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One line of a step as its partition gets it: units that come to a state or leave it."""
-
-    line_id: str
-    sku: str
-    quantity: int
-    state: str
-    reason: str
-    to_state: str = ""
-    disposition: Disposition | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A step that is under way, and the return as it was before it (None: there was none)."""
-
-    return_id: str
-    nonce: str
-    began_at_ms: int
-    step: Step
-    before: Return | None
 
 
 class Returning:
@@ -93,11 +65,17 @@ class Returning:
         """It is decided about units of a return that cannot be sold."""
         return await self._do(request, Step(request))
 
+    async def answered_before(
+        self, request: ReturnRequest | DisposalRequest, refusal: errors.InventoryError
+    ) -> Outcome:
+        """What a request was answered before; the refusal where it was not."""
+        return await self._do(request, None, refusal)
+
     async def go_on_with(self, return_id: str, entry: bytes, text: str | None) -> None:
         """Bring a step that is under way to its end."""
         nonce, began_at_ms, content = entry.split(b"\t", 2)
         before = read_return(return_id, text) if text else None
-        await self._go_on(_UnderWay(return_id, nonce.decode(), int(began_at_ms), read_step(content), before))
+        await self._go_on(UnderWay(return_id, nonce.decode(), int(began_at_ms), read_step(content), before))
 
     async def _do(
         self, request: ReturnRequest | DisposalRequest, step: Step | None, refusal: errors.InventoryError | None = None
@@ -122,19 +100,19 @@ class Returning:
                 return _answered(request, word, facts)
             its_nonce, began_at_ms, content, text = facts
             before = read_return(request.return_id, text.decode()) if text else None
-            under_way = _UnderWay(request.return_id, its_nonce.decode(), int(began_at_ms), read_step(content), before)
+            under_way = UnderWay(request.return_id, its_nonce.decode(), int(began_at_ms), read_step(content), before)
             outcome = await self._go_on(under_way)
             if word == b"BEGUN" and outcome is not None:
                 return outcome
         return errors.StoreUnavailable(f"too many others change return {request.return_id}")
 
-    async def _go_on(self, under_way: _UnderWay) -> Outcome | None:
+    async def _go_on(self, under_way: UnderWay) -> Outcome | None:
         """The outcome of a step; None where others ended it and nobody remembers how."""
         request = under_way.step.request
-        parts = _parts_of(under_way)
+        parts = parts_of(under_way)
         if isinstance(parts, errors.InventoryError):
             return await self._end(under_way, None, parts)
-        done: list[_Part] = []
+        done: list[Part] = []
         sources: dict[str, tuple[ReturnSource, ...]] = {}
         refusal: errors.InventoryError | None = None
         groups = self._groups(parts)
@@ -143,15 +121,15 @@ class Returning:
         for group in groups if refusal is None else ():
             word, *facts = await self._lines(under_way, group)
             if word not in (b"APPLIED", b"REPEATED"):
-                refusal = _refusal(under_way, group, word, facts)
+                refusal = refusal_of(under_way, group, word, facts)
                 break
             done += group
             sources |= sources_in(facts[0].decode()) if isinstance(request, ReturnRequest) else {}
-        after = _with_parts(under_way, done, sources) if done else None
+        after = with_parts(under_way, done, sources) if done else None
         return await self._end(under_way, after, refusal)
 
     async def _asked(
-        self, under_way: _UnderWay, parts: list[_Part], groups: list[list[_Part]]
+        self, under_way: UnderWay, parts: list[Part], groups: list[list[Part]]
     ) -> errors.InventoryError | None:
         """What all groups together refuse a step with, as one would that sees everything; nothing is done yet."""
         order = [part.line_id for part in parts]
@@ -160,11 +138,11 @@ class Returning:
             word, *facts = await self._lines(under_way, group, only_looks=True)
             if word not in (b"APPLIED", b"REPEATED", b"UNDONE"):
                 rank = _BY_RANK.index(word), order.index(facts[0].decode())
-                refusals.append((rank, _refusal(under_way, group, word, facts)))
+                refusals.append((rank, refusal_of(under_way, group, word, facts)))
         return min(refusals, key=lambda found: found[0])[1] if refusals else None
 
     async def _end(
-        self, under_way: _UnderWay, after: Return | None, refusal: errors.InventoryError | None
+        self, under_way: UnderWay, after: Return | None, refusal: errors.InventoryError | None
     ) -> Outcome | None:
         request = under_way.step.request
         state, rest = write_return(after, self._partitions) if after else ("", "")
@@ -177,7 +155,7 @@ class Returning:
             rest,
         ]
         word, *facts = await self._at_home("invengine_end_return", under_way.return_id, item)
-        if refusal is not None and not isinstance(refusal, _Undone):
+        if refusal is not None and not isinstance(refusal, Undone):
             return refusal
         match word:
             case b"APPLIED":
@@ -187,11 +165,11 @@ class Returning:
                 return replace(answer, replayed=False)
         return None
 
-    async def _lines(self, under_way: _UnderWay, group: list[_Part], *, only_looks: bool = False) -> list[Any]:
+    async def _lines(self, under_way: UnderWay, group: list[Part], *, only_looks: bool = False) -> list[Any]:
         """What the partitions of a group say to its lines."""
         request = under_way.step.request
         receives = isinstance(request, ReturnRequest)
-        location = _location_of(under_way)
+        location = location_of(under_way)
         partitions = sorted({self._of(part.sku) for part in group})
         home = self._of(under_way.return_id) if self._pieces is None else partitions[0]
         function = "invengine_return_lines" if self._pieces is None else "invengine_return_lines_of_one"
@@ -252,21 +230,17 @@ class Returning:
         (answer,) = await self._ask(function, [home], _packed([*self._head, [home], home, item]))
         return list(answer) if isinstance(answer, list) else [answer]
 
-    def _groups(self, parts: Sequence[_Part]) -> list[list[_Part]]:
+    def _groups(self, parts: Sequence[Part]) -> list[list[Part]]:
         """What is atomic together: everything, or the lines of one partition."""
         if self._pieces is None:
             return [list(parts)]
-        by_partition: dict[int, list[_Part]] = {}
+        by_partition: dict[int, list[Part]] = {}
         for part in parts:
             by_partition.setdefault(self._of(part.sku), []).append(part)
         return [by_partition[partition] for partition in sorted(by_partition)]
 
     def _of(self, name: str) -> int:
         return partition_of(name, self._partitions)
-
-
-class _Undone(errors.InventoryError):
-    """Others learnt why this step is refused: it is to be begun anew."""
 
 
 def _packed(message: list[Any]) -> bytes:
@@ -301,94 +275,3 @@ def _answered(request: ReturnRequest | DisposalRequest, word: bytes, facts: list
 def _repeated(fact: bytes) -> ReturnAnswer:
     return_id, text = fact.decode().split("\t", 1)
     return ReturnAnswer(read_return(return_id, text), replayed=True)
-
-
-def _location_of(under_way: _UnderWay) -> str:
-    if isinstance(under_way.step.request, ReturnRequest):
-        return under_way.step.request.location
-    assert under_way.before is not None
-    return under_way.before.location
-
-
-def _parts_of(under_way: _UnderWay) -> list[_Part] | errors.InventoryError:
-    """What a step does, by line; or why it cannot be by the return alone."""
-    request = under_way.step.request
-    if isinstance(request, ReturnRequest):
-        return [_Part(line.line_id, line.sku, line.quantity, line.state, line.reason) for line in request.lines]
-    assert under_way.before is not None
-    lines = {line.line_id: line for line in under_way.before.lines}
-    left = {line_id: line.open for line_id, line in lines.items()}
-    parts = []
-    short = []
-    for asked in request.lines:
-        line = lines.get(asked.line_id)
-        if line is None:
-            return errors.ReturnNotFound(request.return_id, asked.line_id)
-        there = left[asked.line_id]
-        units = asked.quantity or there
-        if units > there or not units:
-            short.append(errors.ShortLine(asked.line_id, line.sku, under_way.before.location, max(1, units), there))
-            continue
-        left[asked.line_id] -= units
-        parts.append(_part_of(asked, line, units))
-    return errors.InsufficientStock(tuple(short)) if short else parts
-
-
-def _part_of(asked: DisposalLine, line: ReturnLine, units: int) -> _Part:
-    to_state = _GOES_TO.get(asked.disposition, asked.to_state)
-    return _Part(line.line_id, line.sku, units, line.state, asked.reason, to_state, asked.disposition)
-
-
-def _with_parts(under_way: _UnderWay, done: list[_Part], sources: dict[str, tuple[ReturnSource, ...]]) -> Return:
-    """The return after these parts of the step."""
-    request = under_way.step.request
-    if isinstance(request, ReturnRequest):
-        made = {part.line_id for part in done}
-        lines = tuple(
-            ReturnLine(
-                line.line_id, line.sku, line.quantity, line.state, line.reason, sources=sources.get(line.line_id, ())
-            )
-            for line in request.lines
-            if line.line_id in made
-        )
-        return Return(
-            request.return_id,
-            request.channel,
-            request.location,
-            lines,
-            request.reservation_id,
-            request.order_ref,
-            under_way.began_at_ms,
-            request.occurred_at_ms,
-        )
-    assert under_way.before is not None
-    after = {line.line_id: line for line in under_way.before.lines}
-    for part in done:
-        line = after[part.line_id]
-        match part.disposition:
-            case Disposition.RESTOCK:
-                line = replace(line, restocked=line.restocked + part.quantity)
-            case Disposition.SCRAP:
-                line = replace(line, scrapped=line.scrapped + part.quantity)
-            case _:
-                line = replace(line, moved=line.moved + part.quantity)
-        after[part.line_id] = line
-    return replace(under_way.before, lines=tuple(after.values()))
-
-
-def _refusal(under_way: _UnderWay, group: list[_Part], word: bytes, facts: list[Any]) -> errors.InventoryError:
-    if word == b"UNDONE":
-        return _Undone()
-    line_id = facts[0].decode()
-    part = next(part for part in group if part.line_id == line_id)
-    request, location = under_way.step.request, _location_of(under_way)
-    match word:
-        case b"QUANTITY_EXCEEDS_FULFILLED":
-            assert isinstance(request, ReturnRequest)
-            return errors.QuantityExceedsFulfilled(
-                line_id, part.sku, facts[1], facts[2], facts[3], request.reservation_id, request.order_ref
-            )
-        case b"INSUFFICIENT_STOCK":
-            return errors.InsufficientStock((errors.ShortLine(line_id, part.sku, location, facts[1], facts[2]),))
-    assert word == b"QUANTITY_OUT_OF_RANGE", word
-    return errors.QuantityOutOfRange(part.sku, location, facts[1], facts[2])
