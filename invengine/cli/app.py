@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, demo, incoming, load, network, promises, reservations, serve, stock
+from invengine.cli import (
+    admin,
+    availability,
+    demo,
+    incoming,
+    load,
+    network,
+    promises,
+    reservations,
+    returns,
+    serve,
+    stock,
+)
 
 app = typer.Typer(
     name="invengine",
@@ -45,5 +57,6 @@ availability.register(app)
 reservations.register(app)
 promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

@@ -209,8 +209,8 @@ local function position_row(p, units, set_aside, kind, actor_and_cause, reason_a
     .. actor_and_cause .. '\t' .. reason_and_reference .. '\t' .. occurred_at .. '\t\n'
 end
 
--- Remembers a change of on_hand that a later count may have to keep on top.
-local function remember_in_trail(p, units, occurred_at)
+-- Remembers a change of on_hand, or of the units in a state, that a later count may have to keep on top.
+local function remember_in_trail(p, units, occurred_at, state)
   if occurred_at > now_ms - count_window_ms then
     local key = tags[partition_of[p]] .. 'trail:' .. sku_of[p]
     local entries = trails[key]
@@ -219,7 +219,8 @@ local function remember_in_trail(p, units, occurred_at)
       trails[key] = entries
       trails[#trails + 1] = { key, entries }
     end
-    entries[#entries + 1] = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    local entry = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    entries[#entries + 1] = state and entry .. '\t' .. state or entry
   end
 end
 
@@ -254,7 +255,7 @@ local function position_text(p)
   return text
 end
 
-write_positions = function()
+writers[#writers + 1] = function()
   local i, p = 1, changed_positions[1]
   while p do
     local sku, values = sku_of[p], { location_of[p], position_text(p) }
