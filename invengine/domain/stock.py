@@ -23,6 +23,21 @@ class MovementKind(StrEnum):
     RING_FENCE = "RING_FENCE"
 
 
+RESERVATION_STEPS: Final = (
+    "RESERVE",
+    "RELEASE",
+    "FULFIL",
+    "AMEND",
+    "REBIND",
+    "HAND_OVER",
+    "EXPIRE",
+)
+"""What reservations do to a position, as the ledger calls it."""
+
+LEDGER_KINDS: Final = frozenset({*MovementKind, *RESERVATION_STEPS, "RECEIVE", "COVER"})
+"""All words that a ledger entry may have as its kind."""
+
+
 class MovementResult(StrEnum):
     """What became of a movement."""
 
@@ -76,7 +91,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One change of one position, from the log."""
+    """One change of one position, from the log. `place`: which of the SKU's changes of that revision it is, from 1."""
 
     location: str
     kind: str
@@ -91,6 +106,31 @@ class LedgerEntry:
     reserved_before: int
     reserved_after: int
     revision: int
+    sku: str = ""
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFilter:
+    """Which changes of a SKU are wanted; what is empty or 0 narrows nothing. Instants are of recording: since <= at < until.
+
+    The ledger is in the order of recording, so a listing ends at the first change that is older than `since`.
+    """
+
+    location: str = ""
+    since_ms: int = 0
+    until_ms: int = 0
+    kinds: frozenset[str] = frozenset()
+    actor: str = ""
+
+    def matches(self, entry: LedgerEntry) -> bool:
+        """Whether a change that is not older than `since` is wanted."""
+        return (
+            (not self.location or entry.location == self.location)
+            and (not self.until_ms or entry.recorded_at_ms < self.until_ms)
+            and (not self.kinds or entry.kind in self.kinds)
+            and (not self.actor or entry.actor == self.actor)
+        )
 
 
 def safety_units(on_hand: int, units: int, parts: int) -> int:

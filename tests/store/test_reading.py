@@ -76,7 +76,7 @@ async def test_ledger_of_one_location(world: World) -> None:
 async def test_ledger_of_a_sku_that_seldom_moves_is_found_page_by_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("invengine.store.reads.LEDGER_ENTRIES_MAX", 400)
+    monkeypatch.setattr("invengine.store.ledger.LEDGER_ENTRIES_MAX", 400)
     sku = next(f"S{n}" for n in range(99) if partition_of(f"S{n}", 4) == partition_of("LAMP", 4))
     await stocked(world)
     for _ in range(500):
