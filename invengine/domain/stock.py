@@ -112,7 +112,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFilter:
-    """Which changes of a SKU are wanted; what is empty or 0 narrows nothing. Instants are of recording: since <= at < until.
+    """Which changes of a SKU are wanted; what is empty or 0 narrows nothing. Recorded from `since` on, before `until`.
 
     The ledger is in the order of recording, so a listing ends at the first change that is older than `since`.
     """

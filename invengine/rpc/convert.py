@@ -171,24 +171,28 @@ def movement_outcomes(
 def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
     """One position with the state that it names; `today` says which receipts are overdue."""
     response = stock_service_pb2.GetPositionResponse(
-        position=stock_service_pb2.Position(
-            sku=position.sku,
-            location=position.location,
-            on_hand=position.on_hand,
-            reserved=position.reserved,
-            safety_stock=position.safety_stock,
-            revision=position.revision,
-            shortfall=max(0, position.reserved - position.on_hand),
-            ring_fences=[
-                stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
-            ],
-            backordered=position.backordered,
-            incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
-        ),
-        consistency_token=position.consistency_token,
+        position=position_alone(position, today), consistency_token=position.consistency_token
     )
     response.staleness.FromMilliseconds(position.staleness_ms)
     return response
+
+
+def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Position:
+    """One position."""
+    return stock_service_pb2.Position(
+        sku=position.sku,
+        location=position.location,
+        on_hand=position.on_hand,
+        reserved=position.reserved,
+        safety_stock=position.safety_stock,
+        revision=position.revision,
+        shortfall=max(0, position.reserved - position.on_hand),
+        ring_fences=[
+            stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
+        ],
+        backordered=position.backordered,
+        incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
+    )
 
 
 def applied_to_proto(applied: Applied, consistency_token: str) -> network_service_pb2.ApplyNetworkResponse:
@@ -257,4 +261,6 @@ def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
         reserved_before=entry.reserved_before,
         reserved_after=entry.reserved_after,
         revision=entry.revision,
+        sku=entry.sku,
+        place=entry.place,
     )

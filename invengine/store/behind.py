@@ -1,8 +1,8 @@
 """The live reservations behind the reserved units of a SKU. No index says which they are, so they are looked for:
 
-first in the log of the SKU's partition, newest entries first, whose rows name the reservation that set units aside; and
-where that does not account for all units (the log was trimmed, or is long), among all live records, unless these are too
-many. Each record is read as it is now, and the units of all of them are what the positions have reserved.
+first in the log of the SKU's partition, newest entries first, whose rows name the reservation that set units aside;
+and where that does not account for all units (the log was trimmed, or is long), among all live records, unless these
+are too many. Each record is read as it is now, and the units of all of them are what the positions have reserved.
 
 On one Redis a record is at the home of its reservation, so all homes are looked through; on a Cluster its piece is in
 the SKU's own partition.

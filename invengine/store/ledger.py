@@ -112,9 +112,23 @@ def changes_in(entry: LogEntry, needle: bytes = b"P\t") -> Iterator[LedgerEntry]
 
 def _ledger_entry(entry: LogEntry, line: bytes, places: dict[str, int]) -> LedgerEntry:
     columns = line.decode().split("\t")
-    _, sku, location, on_hand, reserved, _, units, set_aside, kind, actor, cause, reason, reference, occurred_at_ms, _ = (
-        columns
-    )
+    (
+        _,
+        sku,
+        location,
+        on_hand,
+        reserved,
+        _,
+        units,
+        set_aside,
+        kind,
+        actor,
+        cause,
+        reason,
+        reference,
+        occurred_at_ms,
+        _,
+    ) = columns
     places[sku] = place = places.get(sku, 0) + 1
     return LedgerEntry(
         location=location,

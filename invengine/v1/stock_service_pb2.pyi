@@ -524,9 +524,7 @@ class LedgerEntry(_message.Message):
     sku: _builtins.str
     """The SKU."""
     place: _builtins.int
-    """Its place among the changes of that revision: of the SKU, from 1 (ListMovements: with a location, of the position).
-    SKU, revision and place name an entry for ever.
-    """
+    """Its place among the changes of the SKU at that revision, from 1. SKU, revision and place name an entry for ever."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -710,7 +708,7 @@ class ListPositionsResponse(_message.Message):
     """Names the state of the partitions that the page shows."""
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
-        """Those that exist, and those that are only expected or backordered (at revision 0)."""
+        """Those that exist."""
 
     @_builtins.property
     def staleness(self) -> _duration_pb2.Duration:

@@ -89,8 +89,8 @@ class StockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPositions(self, request, context):
-        """All positions, in pages: by partition, then SKU, then location. A page shows one moment of its partition; a position
-        that is there from the first page to the last is listed exactly once.
+        """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+        position that is there from the first page to the last is listed exactly once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

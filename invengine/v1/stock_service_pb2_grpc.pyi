@@ -42,8 +42,8 @@ class StockServiceStub:
     ListMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]
     """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
     ListPositions: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListPositionsRequest, _stock_service_pb2.ListPositionsResponse]
-    """All positions, in pages: by partition, then SKU, then location. A page shows one moment of its partition; a position
-    that is there from the first page to the last is listed exactly once.
+    """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+    position that is there from the first page to the last is listed exactly once.
     """
     ExportMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ExportMovementsRequest, _stock_service_pb2.ExportMovementsResponse]
     """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
@@ -64,8 +64,8 @@ class StockServiceAsyncStub(StockServiceStub):
     ListMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]  # type: ignore[assignment]
     """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListPositionsRequest, _stock_service_pb2.ListPositionsResponse]  # type: ignore[assignment]
-    """All positions, in pages: by partition, then SKU, then location. A page shows one moment of its partition; a position
-    that is there from the first page to the last is listed exactly once.
+    """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+    position that is there from the first page to the last is listed exactly once.
     """
     ExportMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ExportMovementsRequest, _stock_service_pb2.ExportMovementsResponse]  # type: ignore[assignment]
     """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
@@ -107,8 +107,8 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stock_service_pb2.ListPositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_service_pb2.ListPositionsResponse, _abc.Awaitable[_stock_service_pb2.ListPositionsResponse]]:
-        """All positions, in pages: by partition, then SKU, then location. A page shows one moment of its partition; a position
-        that is there from the first page to the last is listed exactly once.
+        """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+        position that is there from the first page to the last is listed exactly once.
         """
 
     @_abc_1.abstractmethod
