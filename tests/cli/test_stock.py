@@ -1,4 +1,4 @@
-"""invengine stock post, show, history."""
+"""invengine stock post, show."""
 
 from tests.cli.servers import CommandLine
 
@@ -88,24 +88,6 @@ def test_a_sale_may_say_whose_it_is(invengine: CommandLine) -> None:
     invengine.run("stock", "post", "SALE", "st-w", "ST1", "1", "--channel", "till")
     fences = invengine.json("stock", "show", "st-w", "ST1")["position"]["ringFences"]
     assert fences == [{"channel": "till", "quantity": 4}]
-
-
-def test_history_explains_every_number(invengine: CommandLine) -> None:
-    invengine.run(
-        "stock", "post", "RECEIPT", "st-h", "WH1", "5", "--source", "erp", "--event-id", "n-9", "--reference", "po-7"
-    )
-    invengine.run("reserve", "st-h", "2", "--channel", "web", "--reservation-id", "st-h-1")
-    invengine.run("stock", "post", "ADJUSTMENT", "st-h", "WH1", "-1", "--reason", "broken")
-    entries = invengine.json("stock", "history", "st-h", "--location", "WH1")["entries"]
-    assert [(e["kind"], e["actor"], e["onHandBefore"], e["onHandAfter"], e["reservedAfter"]) for e in entries] == [
-        ("ADJUSTMENT", "cli", 5, 4, 2),
-        ("RESERVE", "web", 5, 5, 2),
-        ("RECEIPT", "erp", 0, 5, 0),
-    ]
-    table = invengine.run("stock", "history", "st-h", "--most", "2")
-    assert table.stdout.splitlines()[1].split()[1:5] == ["WH1", "ADJUSTMENT", "cli", entries[0]["cause"]]
-    assert "5 -> 4" in table.stdout
-    assert "raise --most" in table.stderr
 
 
 def test_what_cannot_be_sent_ends_with_2(invengine: CommandLine) -> None:
