@@ -6,7 +6,7 @@ import sys
 import zoneinfo
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -44,6 +44,14 @@ Actor = Annotated[str, typer.Option(help="Only of this source or channel.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many changes.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Instants in UTC.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, with the columns of `export history`.")]
+
+
+class _Shown(NamedTuple):
+    """What of a ledger is shown: without some changes, up to some moment, instants in UTC."""
+
+    is_filtered: bool
+    has_end: bool
+    in_utc: bool
 
 
 def register(app: typer.Typer, stock: typer.Typer) -> None:
@@ -86,7 +94,7 @@ def _history(words: str) -> Callable[..., Coroutine[Any, Any, None]]:
             for entry in reversed(answer.entries):
                 rows.write(ledger_row(entry))
         else:
-            await _show(session, answer, sku, location, is_filtered=bool(kinds or actor), utc=utc)
+            await _show(session, answer, sku, location, _Shown(bool(kinds or actor), bool(until), utc))
 
     history.__doc__ = _HELP.format(words=words)
     return history
@@ -111,12 +119,10 @@ async def _show(
     answer: pb.ListMovementsResponse,
     sku: str,
     location: str,
-    *,
-    is_filtered: bool,
-    utc: bool,
+    shown: _Shown,
 ) -> None:
     entries = list(reversed(answer.entries))
-    zones = {name: UTC if utc else zoneinfo.ZoneInfo(zone) for name, zone in answer.time_zones.items()}
+    zones = {name: UTC if shown.in_utc else zoneinfo.ZoneInfo(zone) for name, zone in answer.time_zones.items()}
     if entries:
         table(
             (
@@ -136,7 +142,7 @@ async def _show(
         )
         typer.echo()
         for place in dict.fromkeys(entry.location for entry in entries):
-            typer.echo(_closing([entry for entry in entries if entry.location == place], is_filtered=is_filtered))
+            typer.echo(_closing([entry for entry in entries if entry.location == place], shown))
     else:
         await _show_none(session, answer, sku, location)
     if answer.next_page_token:
@@ -174,15 +180,16 @@ def _row(entry: pb.LedgerEntry, zone: tzinfo) -> tuple[str | int, ...]:
     )
 
 
-def _closing(entries: Sequence[pb.LedgerEntry], *, is_filtered: bool) -> str:
+def _closing(entries: Sequence[pb.LedgerEntry], shown: _Shown) -> str:
     """`AMS1: 40 + 7 in 3 changes = 47 on hand`: of one location, the oldest first."""
     opening, closing = entries[0].on_hand_before, entries[-1].on_hand_after
     change = sum(entry.on_hand_after - entry.on_hand_before for entry in entries)
     count = f"{len(entries)} {'change' if len(entries) == 1 else 'changes'}"
     line = f"{entries[0].location}: {opening} {_signed(change)} in {count}"
-    if is_filtered:
+    if shown.is_filtered:
         line += f" {_signed(closing - opening - change)} in others between them"
-    return f"{line} = {closing} on hand"
+    is_newest = not (shown.is_filtered or shown.has_end)
+    return f"{line} = {closing} on hand{'' if is_newest else ' after the last of them'}"
 
 
 def _signed(units: int) -> str:

@@ -114,7 +114,7 @@ def terms_of(
     if safety is None:
         terms.append(Term("safety_stock", 0, "no rule keeps units back here"))
     else:
-        terms.append(Term("safety_stock", -safety.keeps, f"nobody may sell below {safety.sentence}"))
+        terms.append(Term("safety_stock", -safety.keeps, f"kept back: {safety.sentence}"))
     left = figures.unreserved - (safety.keeps if safety else 0)
     for cap in (_ring_fences(figures, channel, borrows), *caps):
         if cap.limit < left:

@@ -53,9 +53,13 @@ def test_every_location_has_a_closing_line(told: CommandLine) -> None:
 
 def test_what_is_filtered_is_accounted_for(told: CommandLine) -> None:
     by_kind = told.run("history", "hi-a", "WH1", "--kind", "receipt", "--kind", "sale")
-    assert closing(by_kind.stdout) == ["WH1: 0 + 2 in 2 changes - 1 in others between them = 1 on hand"]
+    assert closing(by_kind.stdout) == [
+        "WH1: 0 + 2 in 2 changes - 1 in others between them = 1 on hand after the last of them"
+    ]
     by_actor = told.run("history", "hi-a", "--actor", "till 7")
-    assert closing(by_actor.stdout) == ["WH1: 4 - 3 in 1 change + 0 in others between them = 1 on hand"]
+    assert closing(by_actor.stdout) == [
+        "WH1: 4 - 3 in 1 change + 0 in others between them = 1 on hand after the last of them"
+    ]
     assert "GIFT" in told.run("history", "hi-a", "--kind", "gift", exit_code=2).stderr
 
 
@@ -67,6 +71,9 @@ def test_a_stretch_of_time(told: CommandLine) -> None:
     assert [entry["kind"] for entry in since] == ["SALE", "ADJUSTMENT"]
     until = told.json("history", "hi-a", "WH1", "--until", adjusted)["entries"]
     assert [entry["kind"] for entry in until] == ["RECEIPT"]
+    assert closing(told.run("history", "hi-a", "WH1", "--until", adjusted).stdout) == [
+        "WH1: 0 + 5 in 1 change = 5 on hand after the last of them"
+    ]
     nothing = told.run("history", "hi-a", "WH1", "--since", "2099-01-01")
     assert "No change of hi-a at WH1" in nothing.stderr
     assert nothing.stdout == "WH1: 1 on hand\n"
@@ -106,7 +113,7 @@ def test_an_explanation_is_a_sum_with_its_rules(invengine: CommandLine) -> None:
     for line in (
         "on_hand +10 sellable units that are there",
         "reserved -2 units that reservations set aside",
-        "safety_stock -1 nobody may sell below 1 units for location ST2",
+        "safety_stock -1 kept back: 1 units for location ST2",
         "ring_fences -6 7 are kept for others: web may take its own ring-fence of 0 and the 1 kept for nobody",
         "available = 1 what web can take",
         "location ST2 1 0.0 1 yes",

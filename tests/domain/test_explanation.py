@@ -63,7 +63,7 @@ def test_every_term_names_its_rule() -> None:
         Term("reserved", -6, "units that reservations set aside"),
         Term("expired_holds", 1, "of these, units of holds that are over: they do not count"),
         Term("ignored_reservation", 2, "of these, units of reservation R1, which is ignored"),
-        Term("safety_stock", -2, "nobody may sell below 12.5 % of on_hand for SKU LAMP and location AMS1"),
+        Term("safety_stock", -2, "kept back: 12.5 % of on_hand for SKU LAMP and location AMS1"),
         Term(
             "ring_fences",
             -2,
