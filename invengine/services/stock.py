@@ -1,4 +1,4 @@
-"""Stock: movements in, positions as they are, and the ledger of how they came to that."""
+"""Stock: movements in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from invengine.domain.stock import (
     GONE,
     ON_HAND,
     UNITS_MAX,
-    LedgerEntry,
     Movement,
     MovementKind,
     MovementOutcome,
@@ -146,7 +145,7 @@ def check_states(message: pb.Movement, kind: MovementKind) -> tuple[str, str]:
 
 
 class Stock:
-    """The use cases of StockService that write, and the ledger."""
+    """The use case of PostMovements."""
 
     def __init__(
         self,
@@ -203,21 +202,6 @@ class Stock:
             outcomes = [_refused(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))]
         self._count(outcomes)
         return outcomes, self._token(wanted, revisions)
-
-    async def ledger(self, message: pb.ListMovementsRequest) -> tuple[list[LedgerEntry], str, str]:
-        """A page of a SKU's changes, newest first, the token of the next page, and the consistency token."""
-        sku = validation.required_id("sku", message.sku)
-        location = validation.optional_text("location", message.location)
-        size = validation.page_size("page_size", message.page_size)
-        bound = ("movements", sku, location)
-        cursor = validation.cursor_of("page_token", message.page_token, bound)
-        if not (cursor.isdecimal() or not cursor):
-            raise InvalidArgument("page_token", "is not a page token")
-        entries, below = await self._store.ledger(sku, location, before=int(cursor or 0), limit=size)
-        home = partition_of(sku, self._store.partitions)
-        newest = [(home, entries[0].revision)] if entries else []
-        token = encode_token(self._store.store_id, newest)
-        return entries, validation.page_token(bound, str(below) if below else ""), token
 
     def today(self) -> int:
         """The day that counts as today, since 1970: the UTC day of the store's clock."""

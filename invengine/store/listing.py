@@ -5,11 +5,11 @@ from __future__ import annotations
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.errors import InvalidArgument
 from invengine.store import keys
-from invengine.store.inspection import Inspection
+from invengine.store.behind import Behind
 from invengine.store.records import read_reservation
 
 
-class Listing(Inspection):
+class Listing(Behind):
     """Adds paging over reservations. The order is by partition, then by id, so pages stay stable under writes."""
 
     async def list_reservations(
