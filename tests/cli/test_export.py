@@ -15,7 +15,7 @@ from pyarrow import parquet
 from pyarrow import types as arrow
 
 from invengine.cli import row_files
-from invengine.cli.export import LEDGER_COLUMNS, POSITION_COLUMNS
+from invengine.cli.export import LEDGER_COLUMNS, POSITION_COLUMNS, states_text
 from invengine.cli.row_files import Kind, milliseconds, written
 from invengine.client import SyncClient, connect
 from tests.cli.servers import CommandLine
@@ -31,6 +31,7 @@ def filled(invengine: CommandLine) -> CommandLine:
         ("RECEIPT", "xp-a", "ST1", "3"),
         ("RECEIPT", "xp-é", "WH1", str(MOST)),
         ("COUNT", "xp-b", "ST2", "2"),
+        ("RECEIPT", "xp-a", "WH1", "5", "--state", "quarantine"),
     ):
         invengine.run("stock", "post", *words, "--source", "erp", "--event-id", "-".join(words)[:60])
     fence = ("RING_FENCE", "xp-a", "WH1", "4", "--channel", "till", "--event-id", "xp-f")
@@ -99,6 +100,7 @@ def test_a_file_of_positions_has_them_all(filled: CommandLine, client: SyncClien
             "backordered": position.backordered,
             "expected": sum(receipt.quantity for receipt in position.incoming),
             "revision": position.revision,
+            "unsellable": sum(one.quantity for one in position.states),
         }
     (a,) = [row for row in rows if (row["sku"], row["location"]) == ("xp-a", "WH1")]
     assert (a["reserved"], a["ring_fenced"], a["expected"]) == (2, 4, 7)
@@ -117,9 +119,12 @@ def test_a_file_of_the_ledger_has_every_change(
         {
             name: at(getattr(entry, name)) if kind is Kind.INSTANT else getattr(entry, name)
             for name, kind in LEDGER_COLUMNS
+            if name != "states"
         }
+        | {"states": states_text(entry)}
         for entry in entries
     ]
+    assert "quarantine 0 -> 5" in {row["states"] for row in rows}
     assert {row["reference"] for row in rows} >= {'po "7", first'}
     for location in ("WH1", "ST1"):
         of_location = [row for row in rows if row["location"] == location]
