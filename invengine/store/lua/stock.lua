@@ -219,7 +219,7 @@ local function remember_in_trail(p, units, occurred_at)
       trails[key] = entries
       trails[#trails + 1] = { key, entries }
     end
-    entries[#entries + 1] = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    entries[#entries + 1] = text_of(latest_ms) .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
   end
 end
 
