@@ -13,7 +13,7 @@ from benchmarks.reserving import Callers, Run, RunningEngine, Unit, check_engine
 from benchmarks.reserving_parts import explain, steps
 
 SKUS, LOCATIONS, UNITS = 10_000, 10, 1_000
-BATCH, CALLERS, CALLS = 100, 4, 150
+BATCH, CALLERS, CALLS = 200, 4, 100
 CLIENTS, BATCH_CLIENTS, SECONDS = 32, 4, 2
 SKU, LOCATION = "'SKU-' || lpad({}::text, 8, '0')", "'L' || lpad({}::text, 3, '0')"
 FINGERPRINT = "'00112233-4455-6677-8899-aabbccddeeff'"
