@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -13,6 +14,10 @@ from invengine import kernels
 from tests import redis_servers
 from tests.redis_clusters import RedisCluster, SentinelSet
 from tests.redis_servers import RunningRedis
+
+# Whoever runs the suite in the background may ignore Ctrl-C; the commands that it starts must not inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Time never decides a test: the machine may be busy.
 settings.register_profile("suite", deadline=None)

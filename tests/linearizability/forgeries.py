@@ -55,7 +55,11 @@ def revision_reused(history: History, chance: random.Random) -> History:
 def unit_too_many(history: History, chance: random.Random) -> History:
     """A reservation is told one unit more than it has."""
     return _answer_changed(
-        history, chance, "CreateReservation", lambda r: _set(r.reservation.lines[0].allocations[0], "quantity", 1)
+        history,
+        chance,
+        "CreateReservation",
+        lambda r: _set(r.reservation.lines[0].allocations[0], "quantity", 1),
+        where=lambda r: bool(r.reservation.lines[0].allocations),
     )
 
 
@@ -214,8 +218,15 @@ def _set(message: Any, name: str, by: int) -> None:
     setattr(message, name, getattr(message, name) + by)
 
 
-def _answer_changed(history: History, chance: random.Random, verb: str, change: Callable[[Any], None]) -> History:
-    n = chance.choice([n for n, item in _single(history, verb) if _is_written(item)])
+def _answer_changed(
+    history: History,
+    chance: random.Random,
+    verb: str,
+    change: Callable[[Any], None],
+    where: Callable[[Any], bool] = lambda _: True,
+) -> History:
+    written = [n for n, item in _single(history, verb) if _is_written(item)]
+    n = chance.choice([n for n in written if where(_response(history.calls[n]))])
     response = _response(history.calls[n])
     change(response)
     return _with_calls(history, {n: {"response": response.SerializeToString()}})
