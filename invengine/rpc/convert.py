@@ -137,20 +137,18 @@ def _fill_promise(message: reservation_service_pb2.Allocation, allocation: Alloc
         message.due_date.CopyFrom(date_of(allocation.due_day))
 
 
-def batch_outcomes(
-    outcomes: Iterable[ReservationAnswer | InventoryError],
-) -> reservation_service_pb2.BatchCreateReservationsResponse:
-    """One outcome per request of a batch; the token is the caller's to set."""
-    response = reservation_service_pb2.BatchCreateReservationsResponse()
-    for outcome in outcomes:
-        wire = response.outcomes.add()
-        if isinstance(outcome, InventoryError):
-            wire.refusal.CopyFrom(refusal_to_proto(outcome))
-        else:
-            _fill_answer(wire.reservation, outcome)
-            if outcome.replayed:
-                wire.replayed = True
-    return response
+def outcome_to_proto(
+    outcome: ReservationAnswer | InventoryError,
+) -> reservation_service_pb2.BatchCreateReservationsResponse.Outcome:
+    """What became of one request of a batch."""
+    wire = reservation_service_pb2.BatchCreateReservationsResponse.Outcome()
+    if isinstance(outcome, InventoryError):
+        wire.refusal.CopyFrom(refusal_to_proto(outcome))
+    else:
+        _fill_answer(wire.reservation, outcome)
+        if outcome.replayed:
+            wire.replayed = True
+    return wire
 
 
 def movement_outcomes(

@@ -14,6 +14,7 @@ from invengine.rpc import convert, convert_pages
 from invengine.rpc.convert_explanation import explained_to_proto
 from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
 from invengine.rpc.errors import refusal_to_proto
+from invengine.rpc.reservation_bytes import batch_response
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -109,12 +110,10 @@ class ReservationServicer:
 
     async def BatchCreateReservations(
         self, request: reservation_service_pb2.BatchCreateReservationsRequest, _: Context
-    ) -> reservation_service_pb2.BatchCreateReservationsResponse:
+    ) -> bytes:
         """Takes stock for many reservations, one outcome each."""
         outcomes, token = await self._reservations.create_many(request.requests)
-        response = convert.batch_outcomes(outcomes)
-        response.consistency_token = token
-        return response
+        return batch_response(outcomes, token)
 
     async def GetReservation(
         self, request: reservation_service_pb2.GetReservationRequest, _: Context

@@ -72,8 +72,10 @@ _SIGNED: Final = {
 }
 
 
-def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int) -> Movement:
-    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement."""
+def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int, latest_ms: int) -> Movement:
+    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement. One without a time
+    of its own happened at `now_ms`; what happened later than `latest_ms` is still to come.
+    """
     source = validation.required_id("source", message.source)
     event_id = message.event_id
     if event_id:
@@ -84,7 +86,7 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
         raise InvalidArgument("event_id", "is required where request_id is not given")
     occurred_at_ms = now_ms
     if message.HasField("occurred_at"):
-        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, now_ms + FUTURE_MS_MAX)
+        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, latest_ms + FUTURE_MS_MAX)
     number = message.kind
     kind = KINDS[number] if 0 <= number < len(KINDS) else None
     if kind is None:
@@ -178,11 +180,11 @@ class Stock:
         """
         validation.optional_text("request_id", request_id)
         validation.count_of("movements", len(messages), MOVEMENTS_MAX)
-        now_ms = self._clock.now_ms()
+        now_ms, latest_ms = self._clock.now_ms(), self._clock.latest_ms()
         movements = []
         for place, message in enumerate(messages):
             try:
-                movements.append(check_movement(message, place, request_id, now_ms))
+                movements.append(check_movement(message, place, request_id, now_ms, latest_ms))
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
         network = self._networks.required()

@@ -32,7 +32,7 @@ class Listing(Behind):
             (kind, ref) for kind, ref in (("customer", customer_ref), ("order", order_ref), ("cart", cart_ref)) if ref
         ]
         first, last_id = _place(after, self.partitions)
-        now_ms = await self.now_ms()
+        now_ms = await self.trusted_ms()
         found: list[Reservation] = []
         for home in range(first, self.partitions):
             records = await (self._with_references(home, sets, now_ms) if sets else self._all_of(home, now_ms))

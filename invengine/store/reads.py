@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
@@ -58,6 +58,16 @@ class Reads:
         """Redis's clock; in a Cluster that of the node which serves the store's own key."""
         return milliseconds((await self._calls.read(("TIME",)))[0])
 
+    def go_by(self, clock: Callable[[], int]) -> None:
+        """Judge by this estimate of the store's time from now on, and have the functions do so: milliseconds, 0 where
+        it is not known, less than 0 where it goes before Redis's clock however near that is.
+        """
+        self._calls.clock = clock
+
+    async def trusted_ms(self) -> int:
+        """The store's time: the estimate, where there is one, else Redis's clock."""
+        return abs(self._calls.clock()) or await self.now_ms()
+
     async def revisions(self) -> list[int]:
         """The newest revision of every partition, in one round trip per server."""
         names = [keys.revision(partition) for partition in range(self.partitions)]
@@ -92,8 +102,9 @@ class Reads:
         """The record with this id at a partition, live or closed within retention: a reservation or a piece of one."""
         text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
         if text is None:
+            now_ms = abs(self._calls.clock()) or milliseconds(time)
             found = await self._calls.read(
-                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(milliseconds(time)))
+                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(now_ms))
             )
             text = next(filter(None, found), None)
         return read_reservation(reservation_id, text.decode()) if text else None
