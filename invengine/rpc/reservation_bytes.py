@@ -1,7 +1,7 @@
 """The wire bytes of the usual reservation, put together from the record as the store answered it.
 
-A batch answers a thousand of them, and building messages takes three times as long. Only the usual shape is known here;
-for any other one the messages are built (convert.py). A test parses every byte.
+A batch answers a thousand of them, and reading the records and building messages takes twice as long. Only the usual
+shape is known here; for any other one the messages are built (convert.py). A test parses every byte.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANY
         cart_ref,
         parcels_max,
     )
-    return tuple.__new__(CheckedRequest, checked)  # in half the time of its own constructor
+    return tuple.__new__(CheckedRequest, checked)  # quicker than its own constructor
 
 
 def resolve(request: CheckedRequest, network: Network, sourcing: Sourcing) -> ReserveRequest:

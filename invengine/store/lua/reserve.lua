@@ -129,7 +129,7 @@ local function record_item(items, at, line_count, home, id, head, tail, cause, e
 end
 
 -- The usual item: one line, which the pool of its first candidate covers. Decided and recorded in one go, with the same
--- rows and the same record as by the functions above, in half the time. Returns the text of the record; nil where the item
+-- rows and the same record as by the functions above, in fewer steps. Returns the text of the record; nil where the item
 -- is another one, and then nothing has happened.
 local function reserve_usual(items, at, lists, home, id, head, tail, cause, expires_at)
   local partition, sku, wanted, split, list = items[at], items[at + 1], items[at + 2], items[at + 4], lists[items[at + 5]]
