@@ -30,6 +30,7 @@ from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.networks import Networks
@@ -169,6 +170,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
+    feeds = Feeds(store, replica, clock, networks, metrics)
+    stack.push_async_callback(feeds.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     served = servicers.handlers(
@@ -183,7 +186,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
-            "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
+            "invengine.v1.StockService": servicers.StockServicer(
+                stock, Positions(store, replica, clock, networks), feeds
+            ),
         },
         server.streams,
         metrics,

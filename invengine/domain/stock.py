@@ -33,8 +33,29 @@ class MovementResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FeedMark:
+    """How far a feed is, by its own numbers (0 to 2^63-1), and the last movement up to there."""
+
+    feed: str
+    position: int
+    source: str = ""
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The mark of a feed as it is kept, and when it was acknowledged; position 0: never."""
+
+    mark: FeedMark
+    acknowledged_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Movement:
-    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only."""
+    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only.
+
+    `mark` is kept in the step that decides it: how far its feed is then.
+    """
 
     source: str
     event_id: str
@@ -47,6 +68,7 @@ class Movement:
     reference: str = ""
     expected_revision: int | None = None
     channel: str = ""
+    mark: FeedMark | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message_factory import GetMessageClass
 
 from invengine.rpc import convert
-from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
+from invengine.rpc.endpoints import (
+    Context,
+    Exchange,
+    Streams,
+    StreamStep,
+    exchanges,
+    raw_unary,
+    takes_bytes,
+    unary,
+)
 from invengine.rpc.errors import refusal_to_proto
+from invengine.rpc.feeds import FeedExchange
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
+    from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
     from invengine.services.networks import Networks
     from invengine.services.positions import Positions
@@ -178,8 +189,9 @@ class ReservationServicer:
 class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, stock: Stock, positions: Positions) -> None:
+    def __init__(self, stock: Stock, positions: Positions, feeds: Feeds) -> None:
         self._stock = stock
+        self._feeds = feeds
         self._positions = positions
 
     async def PostMovements(
@@ -188,6 +200,11 @@ class StockServicer:
         """Movements in, one outcome each."""
         outcomes, token = await self._stock.post(request.request_id, request.movements)
         return convert.movement_outcomes(outcomes, token)
+
+    @exchanges
+    def StreamMovements(self, _: Context) -> Exchange:
+        """A feed, acknowledged in order."""
+        return FeedExchange(self._feeds.open())
 
     async def GetPosition(
         self, request: stock_service_pb2.GetPositionRequest, context: Context
@@ -263,7 +280,8 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    that is marked `takes_bytes` gets and gives bytes, all others messages.
+    that is marked `exchanges` one that reads and writes at its own pace, one that is marked `takes_bytes` gets and
+    gives bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
@@ -271,7 +289,8 @@ def handlers(
         function = getattr(servicers[service], method.name)
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
-            found[path] = streams.wrap(path, function, series, metrics)
+            wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
+            found[path] = wrap(path, function, series, metrics)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):

@@ -159,7 +159,7 @@ class Stock:
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
         network = self._networks.required()
-        unknown = {place: why for place, movement in enumerate(movements) if (why := _unknown(movement, network))}
+        unknown = {place: why for place, movement in enumerate(movements) if (why := unknown_in(movement, network))}
         wanted = movements
         if unknown:
             wanted = [movement for place, movement in enumerate(movements) if place not in unknown]
@@ -172,7 +172,9 @@ class Stock:
         outcomes = written
         if unknown:
             rest = iter(written)
-            outcomes = [_refused(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))]
+            outcomes = [
+                refused_outcome(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))
+            ]
         self._count(outcomes)
         return outcomes, self._token(wanted, revisions)
 
@@ -216,7 +218,7 @@ class Stock:
                 self._metrics.replays.inc()
 
 
-def _unknown(movement: Movement, network: Network) -> InventoryError | None:
+def unknown_in(movement: Movement, network: Network) -> InventoryError | None:
     """Why a movement cannot be of this network."""
     if movement.location not in network.locations:
         return UnknownLocation(movement.location)
@@ -225,7 +227,8 @@ def _unknown(movement: Movement, network: Network) -> InventoryError | None:
     return None
 
 
-def _refused(refusal: InventoryError) -> MovementOutcome:
+def refused_outcome(refusal: InventoryError) -> MovementOutcome:
+    """What is told of a movement that never reached the store."""
     return MovementOutcome(MovementResult.REFUSED, 0, 0, 0, refusal)
 
 
@@ -236,4 +239,4 @@ def _outcomes(outcomes: Sequence[MovementOutcome | InventoryError]) -> list[Move
         # what is known not to be done can be told one by one; an unknown outcome has no place among outcomes
         if len(failed) == len(outcomes) or not isinstance(failure, StoreUnavailable | StoreFull):
             raise failure
-    return [_refused(outcome) if isinstance(outcome, InventoryError) else outcome for outcome in outcomes]
+    return [refused_outcome(outcome) if isinstance(outcome, InventoryError) else outcome for outcome in outcomes]
