@@ -81,9 +81,15 @@ class StockCalls(Connection):
             question: stock_service_pb2.StreamMovementsRequest,
             timeout: float,  # noqa: ASYNC109  # as every method of a stub takes it
         ) -> stock_service_pb2.Feed:
-            async for answer in self._stock.StreamMovements(iter([question]), timeout=timeout):
-                return answer.feed
-            raise CallFailed("UNKNOWN", "the stream ended without an answer")
+            call = self._stock.StreamMovements(timeout=timeout)
+            try:
+                await call.write(question)
+                answer = await call.read()
+            finally:
+                call.cancel()
+            if not isinstance(answer, stock_service_pb2.StreamMovementsResponse):
+                raise CallFailed("UNKNOWN", "the stream ended without an answer")
+            return answer.feed
 
         return await self._call(asked, request)
 
