@@ -119,10 +119,14 @@ def moved(movement: Movement, answer: Answer) -> MovementOutcome:
     """What became of a movement."""
     assert isinstance(answer, list)
     word, on_hand, reserved_units, revision, *facts = answer
+    assert isinstance(on_hand, int)
+    assert isinstance(reserved_units, int)
+    assert isinstance(revision, int)
     refusal = _MOVEMENT_REFUSALS[facts[0]](movement, [_number(fact) for fact in facts[1:]]) if facts else None
-    return MovementOutcome(
-        MovementResult(_text(word)), _number(on_hand), _number(reserved_units), _number(revision), refusal
-    )
+    return MovementOutcome(_RESULTS[word], on_hand, reserved_units, revision, refusal)
+
+
+_RESULTS: dict[int | bytes, MovementResult] = {result.encode(): result for result in MovementResult}
 
 
 _MOVEMENT_REFUSALS: dict[int | bytes, Callable[[Movement, list[int]], errors.InventoryError]] = {
