@@ -28,7 +28,8 @@ SKU, LOCATION = "'SKU-' || lpad({}::text, 8, '0')", "'L' || lpad({}::text, 3, '0
 ONE = f"""\\set sku random(0, {SKUS - 1})
 \\set location random(0, {LOCATIONS - 1})
 \\set units random(-3, 2)
-SELECT post_movement('wms', gen_random_uuid()::text, now(), 'MOVE', {SKU.format(":sku")}, {LOCATION.format(":location")},
+SELECT post_movement('wms', gen_random_uuid()::text, now(), 'MOVE',
+  {SKU.format(":sku")}, {LOCATION.format(":location")},
   CASE WHEN :units < 0 THEN :units ELSE :units + 1 END);
 """
 MANY = f"""SELECT post_movements('wms', array_agg(gen_random_uuid()::text), now(),
@@ -43,8 +44,10 @@ def check_postgres(server: Postgres, posted: int) -> None:
     found = server.execute(
         f"""SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM movement_ledger),
              (SELECT sum(revision) FROM positions),
-             (SELECT sum(on_hand) FROM positions) - (SELECT sum(units) FROM movement_ledger) - {SKUS * LOCATIONS * UNITS},
-             (SELECT count(*) FROM (SELECT sku, location, sum(units) AS units FROM movement_ledger GROUP BY 1, 2) AS moved
+             (SELECT sum(on_hand) FROM positions) - (SELECT sum(units) FROM movement_ledger)
+               - {SKUS * LOCATIONS * UNITS},
+             (SELECT count(*)
+               FROM (SELECT sku, location, sum(units) AS units FROM movement_ledger GROUP BY 1, 2) AS moved
                JOIN positions USING (sku, location) WHERE on_hand <> {UNITS} + moved.units)"""
     )
     if found != f"{posted}|{posted}|{posted}|0|0":
