@@ -152,7 +152,15 @@ class Engine:
         self.server = Server(self._folder)
 
 
-async def fed(story: Story, folder: Path, seconds_between_kills: float, victims: Sequence[str], seed: int) -> Told:
+async def fed(
+    story: Story,
+    folder: Path,
+    seconds_between_kills: float,
+    victims: Sequence[str],
+    seed: int,
+    *,
+    tells_progress: bool = False,
+) -> Told:
     """Streams the story while processes are killed; what came of it."""
     told = Told()
     engine = Engine(folder)
@@ -162,6 +170,9 @@ async def fed(story: Story, folder: Path, seconds_between_kills: float, victims:
             await client.apply_network(story.network)
             began = time.monotonic()
             killing = asyncio.create_task(kept_killing(engine, seconds_between_kills, victims, seed, told))
+            if tells_progress:
+                telling = asyncio.create_task(tell(told, len(story.movements)))
+                killing.add_done_callback(lambda _: telling.cancel())
             feeding = asyncio.create_task(feed(client, story, told))
             await asyncio.wait({killing, feeding}, return_when=asyncio.FIRST_COMPLETED)
             if killing.done():
@@ -175,6 +186,13 @@ async def fed(story: Story, folder: Path, seconds_between_kills: float, victims:
     finally:
         engine.server.stop()
     return told
+
+
+async def tell(told: Told, count: int) -> None:
+    """A line on stderr now and then."""
+    while True:
+        await asyncio.sleep(10)
+        print(f"{told.acknowledged} of {count} acknowledged, kills {dict(told.kills)}", file=sys.stderr, flush=True)
 
 
 async def feed(client: Client, story: Story, told: Told) -> None:
@@ -244,7 +262,8 @@ async def main() -> int:
     asked = parser.parse_args()
     story = history(asked.file, asked.locations)
     with tempfile.TemporaryDirectory(prefix="feed-kills-") as folder:
-        told = await fed(story, Path(folder), asked.seconds_between_kills, asked.victims.split(","), asked.seed)
+        victims = asked.victims.split(",")
+        told = await fed(story, Path(folder), asked.seconds_between_kills, victims, asked.seed, tells_progress=True)
     for difference in told.differences[:20]:
         print(difference)
     is_right = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import Reservation, ReservationLine, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import Position
+from invengine.domain.stock import FeedMark, Position
 from tests.store.model.stock import Leg, Place, Source, Stock
 
 LIVE = (ReservationState.HELD, ReservationState.CONFIRMED)
@@ -43,6 +43,8 @@ class State:
         """Channel and request_id -> fingerprint and what was answered."""
         self.events: set[tuple[str, str]] = set()
         """Source and event_id."""
+        self.feeds: dict[str, FeedMark] = {}
+        """How far feeds are, by name."""
         self.trail: list[tuple[str, str, int, int]] = []
         """SKU, location, occurred_at_ms, units: changes of on_hand."""
         self.revisions: dict[int, int] = {}
