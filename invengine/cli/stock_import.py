@@ -1,4 +1,4 @@
-"""The command that posts a CSV file of movements: checked row by row, streamed in bounded memory, repeatable."""
+"""The commands of feeds: a CSV file is checked row by row and streamed in bounded memory; how far feeds are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 
 from invengine.cli.exits import ExitCode
 from invengine.cli.movement_file import IGNORED, BadRow, FileUnreadable, Kind, MovementFile
-from invengine.cli.render import say, show_json, table, word
+from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import Session, command, fail_usage
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ LISTED: Final = 20
 TOLD: Final = 1_000
 """Problems that --json lists; beyond, they are counted."""
 
+PAGE: Final = 1_000
 _RESULTS: Final = ("APPLIED", "REPEATED", "STALE", "REFUSED")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the group `stock`."""
+    """Add the commands to the group `stock`."""
     command(app, "import", timeout_seconds=60.0, retry_seconds=30.0)(import_)
+    command(app, "feeds")(feeds)
 
 
 async def import_(
@@ -81,6 +83,26 @@ async def import_(
         say("Nothing was posted: this was a dry run.")
     if tally.reasons:
         raise typer.Exit(ExitCode.REFUSED)
+
+
+async def feeds(session: Session) -> None:
+    """Print the feeds that have a name: how far each is, by its own numbers, and the last movement up to there.
+
+    Example: invengine stock feeds
+    """
+    answer = await session.client.list_feeds(page_size=PAGE)
+    while answer.next_page_token:
+        page = await session.client.list_feeds(page_size=PAGE, page_token=answer.next_page_token)
+        answer.feeds.extend(page.feeds)
+        answer.next_page_token = page.next_page_token
+    if session.json:
+        show_json(as_json(answer))
+        return
+    columns = ("feed", "position", "source", "event", "acknowledged")
+    table(
+        columns,
+        [(f.feed, f.position, f.source, f.event_id, instant(f.acknowledge_time)) for f in answer.feeds],
+    )
 
 
 class _Rejects:

@@ -93,6 +93,11 @@ class StockCalls(Connection):
 
         return await self._call(asked, request)
 
+    async def list_feeds(self, *, page_size: int = 0, page_token: str = "") -> stock_service_pb2.ListFeedsResponse:
+        """A page of the feeds that have a name, by name."""
+        request = stock_service_pb2.ListFeedsRequest(page_size=page_size, page_token=page_token)
+        return await self._call(self._stock.ListFeeds, request)
+
     async def get_position(
         self, sku: str, location: str, *, consistency: common_pb2.Consistency | None = None
     ) -> stock_service_pb2.GetPositionResponse:

@@ -110,6 +110,7 @@ class SyncClient:
     hand_over = _waiting(Client.hand_over)
     post_movements = _waiting(Client.post_movements)
     feed_position = _waiting(Client.feed_position)
+    list_feeds = _waiting(Client.list_feeds)
     get_position = _waiting(Client.get_position)
     list_movements = _waiting(Client.list_movements)
     set_incoming = _waiting(Client.set_incoming)

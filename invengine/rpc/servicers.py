@@ -206,6 +206,15 @@ class StockServicer:
         """A feed, acknowledged in order."""
         return FeedExchange(self._feeds.open())
 
+    async def ListFeeds(
+        self, request: stock_service_pb2.ListFeedsRequest, _: Context
+    ) -> stock_service_pb2.ListFeedsResponse:
+        """A page of feeds, and how far each is."""
+        feeds, next_page_token = await self._feeds.page(request)
+        return stock_service_pb2.ListFeedsResponse(
+            feeds=map(convert.feed_to_proto, feeds), next_page_token=next_page_token
+        )
+
     async def GetPosition(
         self, request: stock_service_pb2.GetPositionRequest, context: Context
     ) -> stock_service_pb2.GetPositionResponse:

@@ -112,6 +112,15 @@ class Feeds:
         """One StreamMovements call."""
         return FeedStream(self)
 
+    async def page(self, message: pb.ListFeedsRequest) -> tuple[list[Feed], str]:
+        """A page of the feeds that have a name, by name, and the token of the next page."""
+        size = validation.page_size("page_size", message.page_size)
+        bound = ("feeds",)
+        after = validation.cursor_of("page_token", message.page_token, bound)
+        rest = [feed for feed in await self.store.feeds() if feed.mark.feed > after]
+        page = rest[:size]
+        return page, validation.page_token(bound, page[-1].mark.feed if len(rest) > size else "")
+
     async def close(self) -> None:
         """Takes no more movements and waits for those that were taken."""
         await self.queue.close()

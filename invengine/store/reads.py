@@ -90,6 +90,12 @@ class Reads:
         (text,) = await self._calls.read(("HGET", keys.feeds(self._of(name)), name))
         return read_feed(name, text.decode()) if text else Feed(FeedMark(name, 0))
 
+    async def feeds(self) -> list[Feed]:
+        """All feeds of which anything was acknowledged, by name."""
+        stored = await self._calls.read(*(("HGETALL", keys.feeds(n)) for n in range(self.partitions)))
+        texts = {name.decode(): text.decode() for there in stored for name, text in as_dict(there).items()}
+        return [read_feed(name, text) for name, text in sorted(texts.items())]
+
     async def reservation(self, reservation_id: str) -> Reservation | None:
         """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""
         if self._pieces is not None:

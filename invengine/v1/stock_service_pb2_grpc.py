@@ -45,6 +45,11 @@ class StockServiceStub:
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsResponse.FromString,
                 _registered_method=True)
+        self.ListFeeds = channel.unary_unary(
+                '/invengine.v1.StockService/ListFeeds',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.FromString,
+                _registered_method=True)
         self.GetPosition = channel.unary_unary(
                 '/invengine.v1.StockService/GetPosition',
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.GetPositionRequest.SerializeToString,
@@ -88,6 +93,13 @@ class StockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFeeds(self, request, context):
+        """The feeds that have a name and how far each is, by name, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPosition(self, request, context):
         """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND.
         """
@@ -114,6 +126,11 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.StreamMovements,
                     request_deserializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsResponse.SerializeToString,
+            ),
+            'ListFeeds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeeds,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.SerializeToString,
             ),
             'GetPosition': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPosition,
@@ -181,6 +198,33 @@ class StockService:
             '/invengine.v1.StockService/StreamMovements',
             invengine_dot_v1_dot_stock__service__pb2.StreamMovementsRequest.SerializeToString,
             invengine_dot_v1_dot_stock__service__pb2.StreamMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeeds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.StockService/ListFeeds',
+            invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.FromString,
             options,
             channel_credentials,
             insecure,

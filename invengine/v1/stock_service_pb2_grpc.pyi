@@ -52,6 +52,8 @@ class StockServiceStub:
     INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
     with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
     """
+    ListFeeds: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]
+    """The feeds that have a name and how far each is, by name, in pages."""
     GetPosition: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]
@@ -81,6 +83,8 @@ class StockServiceAsyncStub(StockServiceStub):
     INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
     with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
     """
+    ListFeeds: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
+    """The feeds that have a name and how far each is, by name, in pages."""
     GetPosition: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]  # type: ignore[assignment]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]  # type: ignore[assignment]
@@ -119,6 +123,14 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
         with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
         """
+
+    @_abc_1.abstractmethod
+    def ListFeeds(
+        self,
+        request: _stock_service_pb2.ListFeedsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ListFeedsResponse, _abc.Awaitable[_stock_service_pb2.ListFeedsResponse]]:
+        """The feeds that have a name and how far each is, by name, in pages."""
 
     @_abc_1.abstractmethod
     def GetPosition(

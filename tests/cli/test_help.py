@@ -36,7 +36,7 @@ def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         *("serve", "demo", "load", "check", "availability", "reserve"),
         *(f"network {name}" for name in ("apply", "show", "check")),
-        *(f"stock {name}" for name in ("import", "post", "show", "history")),
+        *(f"stock {name}" for name in ("import", "post", "show", "history", "feeds")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
         *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),

@@ -20,6 +20,7 @@ from invengine.v1 import common_pb2
 from invengine.v1.network_service_pb2 import GetNetworkRequest
 from invengine.v1.stock_service_pb2 import (
     GetPositionRequest,
+    ListFeedsRequest,
     Movement,
     PostMovementsRequest,
     PostMovementsResponse,
@@ -217,6 +218,25 @@ async def test_a_feed_goes_on_past_requests_of_which_nothing_is_good(served: tup
     assert [results(answer) for answer in answers] == [[APPLIED], [REFUSED], [REFUSED]]
     (now,) = await streamed(stubs, [asked(0, feed="erp")])
     assert (now.feed.position, now.feed.event_id) == (3, "e2")
+
+
+async def test_feeds_are_listed_by_name_in_pages(served: tuple[Running, Stubs]) -> None:
+    _, stubs = served
+    assert list((await stubs.stock.ListFeeds(ListFeedsRequest())).feeds) == []
+    names = [f"feed {n:02}" for n in range(25)]
+    for position, name in enumerate(names, 1):
+        await streamed(stubs, [asked(position, movement(name), feed=name)])
+    await streamed(stubs, [asked(0, feed="only asked")])
+    found, token = [], ""
+    for size in (10, 10, 5):
+        page = await stubs.stock.ListFeeds(ListFeedsRequest(page_size=10, page_token=token))
+        assert len(page.feeds) == size
+        found += page.feeds
+        token = page.next_page_token
+    assert token == ""
+    assert [(feed.feed, feed.position, feed.event_id) for feed in found] == [
+        (name, position, f"e{name}") for position, name in enumerate(names, 1)
+    ]
 
 
 async def test_what_is_not_acknowledged_is_not_kept(served: tuple[Running, Stubs]) -> None:
