@@ -27,6 +27,7 @@ from invengine.v1.stock_service_pb2 import (
     StreamMovementsRequest,
     StreamMovementsResponse,
 )
+from tests.redis_clusters import RedisCluster
 from tests.rpc.engines import Stubs, client, engine, taken_apart
 from tests.rpc.test_server import client_of_stopping_engine, held_back
 
@@ -252,6 +253,24 @@ async def test_what_is_not_acknowledged_is_not_kept(served: tuple[Running, Stubs
         (now,) = await streamed(stubs, [asked(0, feed="erp")])
         assert now.feed.position == 5
         call.cancel()
+
+
+async def test_feeds_on_a_cluster(valkey_cluster: RedisCluster) -> None:
+    """Partitions are on several machines: order holds within a SKU, and the position comes after all of them."""
+    pairs = [
+        movement(f"{n}{kind}", 1, f"S{n % 40}", kind=kind)
+        for n in range(400)
+        for kind in (Movement.KIND_RECEIPT, Movement.KIND_SALE)
+    ]
+    async with engine(valkey_cluster.url) as (_, stubs):
+        await stubs.apply_network()
+        requests = [asked(n, *pairs[n - 100 : n], feed="erp") for n in range(100, 801, 100)]
+        _, *answers = await streamed(stubs, requests)
+        assert {result for answer in answers for result in results(answer)} == {APPLIED}
+    async with engine(valkey_cluster.url) as (_, stubs):
+        first, again = await streamed(stubs, [asked(800, *pairs, feed="erp")])
+        assert (first.feed.position, set(results(again))) == (800, {REPEATED})
+        assert {(await stubs.position(f"S{n}"))[0] for n in range(40)} == {0}
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
