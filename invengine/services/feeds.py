@@ -163,6 +163,7 @@ class FeedStream:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._reader = tasks.create_task(self._read(requests))
+                self._reader.add_done_callback(self._reading_ended)
                 tasks.create_task(self._commit_all())
                 tasks.create_task(self._answer_all(answer))
                 if self._is_stopping:
@@ -185,12 +186,13 @@ class FeedStream:
                 await self._take(request, is_first=is_first)
                 is_first = False
                 await self._until(lambda: self.unacknowledged <= UNACKNOWLEDGED_MAX - MOVEMENTS_MAX)  # the next fits
-        except asyncio.CancelledError:
-            if not self._is_stopping:
-                raise
-            self._fault = ShuttingDown()
         except Exception as fault:  # noqa: BLE001  # raised by `serve`, once what was taken is acknowledged
             self._fault = self._fault or fault
+
+    def _reading_ended(self, reader: asyncio.Task[None]) -> None:
+        """By itself, or cancelled, be it before it began."""
+        if reader.cancelled() and self._is_stopping:
+            self._fault = self._fault or ShuttingDown()
         self._is_read = True
         self._changed.set()
 
