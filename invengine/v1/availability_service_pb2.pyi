@@ -718,6 +718,7 @@ class PositionExplanation(_message.Message):
     BACKORDERED_MAX_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     LAST_CHANGE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     available: _builtins.int
@@ -778,6 +779,10 @@ class PositionExplanation(_message.Message):
     def last_change(self) -> _stock_service_pb2.LedgerEntry:
         """The change that gave it that revision; not set when the log has it no longer."""
 
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[_stock_service_pb2.StateQuantity]:
+        """Units that are there and cannot be sold, by state: no part of on_hand, so no term of the sum."""
+
     def __init__(
         self,
         *,
@@ -804,10 +809,11 @@ class PositionExplanation(_message.Message):
         backordered_max: _builtins.int = ...,
         revision: _builtins.int = ...,
         last_change: _stock_service_pb2.LedgerEntry | None = ...,
+        states: _abc.Iterable[_stock_service_pb2.StateQuantity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_change", b"last_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "states", b"states", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
