@@ -23,7 +23,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
-    from invengine.kernels.rows import changed_since, clear_safety, pack_rows, raise_safety, take_changed
+    from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.wire import answer_availability, split_request
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "insert_name",
     "list_names",
     "load_positions",
+    "newer_slots",
     "pack_rows",
     "raise_safety",
     "rehash_holds",

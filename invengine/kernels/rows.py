@@ -141,6 +141,20 @@ def changed_since(numbers, revisions, positions, skus, out):
                     out[i] = 1
 
 
+@njit("int64(int64[::1], int64[::1], int64, int64[::1])", nogil=True, cache=True)
+def newer_slots(slots, changed_at, count, out):
+    """Write those of `slots`, int64 [n], that changed after `count` into `out`, int64 [n]; returns how many.
+
+    changed_at  int64 [>= every slot]  the count at which each slot changed
+    """
+    found = 0
+    for i in range(slots.size):
+        if changed_at[slots[i]] > count:
+            out[found] = slots[i]
+            found += 1
+    return found
+
+
 @njit("void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def pack_rows(positions, packed, skus, counters):
     """Copy the rows in use of every SKU into `packed`, int64 [rows, 8], by SKU number and without holes.

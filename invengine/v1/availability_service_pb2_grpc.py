@@ -50,6 +50,11 @@ class AvailabilityServiceStub:
                 request_serializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.FromString,
                 _registered_method=True)
+        self.WatchAvailability = channel.unary_stream(
+                '/invengine.v1.AvailabilityService/WatchAvailability',
+                request_serializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityResponse.FromString,
+                _registered_method=True)
 
 
 class AvailabilityServiceServicer:
@@ -77,6 +82,17 @@ class AvailabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchAvailability(self, request, context):
+        """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+        (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+        newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+        takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+        stops: open another stream, there or at another server, with the newest resume_token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AvailabilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +110,11 @@ def add_AvailabilityServiceServicer_to_server(servicer, server):
                     servicer.StreamAvailability,
                     request_deserializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.SerializeToString,
+            ),
+            'WatchAvailability': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAvailability,
+                    request_deserializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +199,33 @@ class AvailabilityService:
             '/invengine.v1.AvailabilityService/StreamAvailability',
             invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.SerializeToString,
             invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAvailability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/invengine.v1.AvailabilityService/WatchAvailability',
+            invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityRequest.SerializeToString,
+            invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,13 @@ class AvailabilityServiceStub:
     """Many SKUs in columns. One outcome per SKU: an unknown SKU is a status, not an error."""
     StreamAvailability: _grpc.StreamStreamMultiCallable[_availability_service_pb2.StreamAvailabilityRequest, _availability_service_pb2.StreamAvailabilityResponse]
     """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+    WatchAvailability: _grpc.UnaryStreamMultiCallable[_availability_service_pb2.WatchAvailabilityRequest, _availability_service_pb2.WatchAvailabilityResponse]
+    """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+    (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+    newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+    takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+    stops: open another stream, there or at another server, with the newest resume_token.
+    """
 
 @_typing.type_check_only
 class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
@@ -51,6 +58,13 @@ class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
     """Many SKUs in columns. One outcome per SKU: an unknown SKU is a status, not an error."""
     StreamAvailability: _aio.StreamStreamMultiCallable[_availability_service_pb2.StreamAvailabilityRequest, _availability_service_pb2.StreamAvailabilityResponse]  # type: ignore[assignment]
     """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+    WatchAvailability: _aio.UnaryStreamMultiCallable[_availability_service_pb2.WatchAvailabilityRequest, _availability_service_pb2.WatchAvailabilityResponse]  # type: ignore[assignment]
+    """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+    (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+    newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+    takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+    stops: open another stream, there or at another server, with the newest resume_token.
+    """
 
 class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers how many units a channel can take now. Answers come from the server's replica of the live stock."""
@@ -78,5 +92,18 @@ class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_availability_service_pb2.StreamAvailabilityResponse], _abc.AsyncIterator[_availability_service_pb2.StreamAvailabilityResponse]]:
         """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+
+    @_abc_1.abstractmethod
+    def WatchAvailability(
+        self,
+        request: _availability_service_pb2.WatchAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_availability_service_pb2.WatchAvailabilityResponse], _abc.AsyncIterator[_availability_service_pb2.WatchAvailabilityResponse]]:
+        """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+        (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+        newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+        takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+        stops: open another stream, there or at another server, with the newest resume_token.
+        """
 
 def add_AvailabilityServiceServicer_to_server(servicer: AvailabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -218,6 +218,10 @@ def take_changed(state: State) -> list[str]:
     return taken
 
 
+def newer_slots(slots: Iterable[int], changed_at: Sequence[int], count: int) -> list[int]:
+    return [slot for slot in slots if changed_at[slot] > count]
+
+
 def changed_since(state: State, names: Iterable[str], seen: Mapping[str, int]) -> list[bool]:
     """`seen`: the revision of each SKU's partition that was seen."""
     return [

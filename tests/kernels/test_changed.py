@@ -15,7 +15,9 @@ steps = st.lists(st.one_of(entries, seconds, st.none()), max_size=25)
 
 
 @given(steps)
-def test_every_sku_that_changes_is_noted_once_until_somebody_looks(taken: list[tuple[int, int, str] | int | None]) -> None:
+def test_every_sku_that_changes_is_noted_once_until_somebody_looks(
+    taken: list[tuple[int, int, str] | int | None],
+) -> None:
     """By rows, and by the clock in both directions; None is a look."""
     both = Worlds()
     both.columns.note_changes(True)
@@ -55,9 +57,7 @@ def test_thousands_of_new_skus_are_noted_while_the_arrays_grow() -> None:
 
 
 @given(steps, st.integers(0, 9))
-def test_what_a_revision_and_the_clock_tell_of_a_sku(
-    taken: list[tuple[int, int, str] | int | None], seen: int
-) -> None:
+def test_what_a_revision_and_the_clock_tell_of_a_sku(taken: list[tuple[int, int, str] | int | None], seen: int) -> None:
     both = Worlds()
     for step in taken:
         if isinstance(step, int):
@@ -68,3 +68,12 @@ def test_what_a_revision_and_the_clock_tell_of_a_sku(
     out = np.empty(len(SKUS), np.uint8)
     kernels.changed_since(numbers, np.array([seen], np.int64), both.columns.positions, both.columns.skus, out)
     assert reference.changed_since(both.state, SKUS, dict.fromkeys(SKUS, seen)) == out.astype(bool).tolist()
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=20), st.data())
+def test_slots_that_changed_after_a_count(changed_at: list[int], data: st.DataObject) -> None:
+    slots = data.draw(st.lists(st.integers(0, len(changed_at) - 1)))
+    count = data.draw(st.integers(0, 6))
+    out = np.empty(len(slots), np.int64)
+    found = kernels.newer_slots(np.array(slots, np.int64), np.array(changed_at, np.int64), count, out)
+    assert reference.newer_slots(slots, changed_at, count) == out[:found].tolist()

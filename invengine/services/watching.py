@@ -1,0 +1,348 @@
+"""Watching: who watches what, and the looks at what changed that keep them told.
+
+Every tick one look takes what changed in the replica, and works out each view once for all who share it. Subscribers
+that have taken their last message are then told; the others are told the newest state when they come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from hashlib import blake2b
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+
+from invengine import kernels
+from invengine.errors import InventoryError, NetworkMissing, Overloaded, Unavailable
+from invengine.services.availability import FRESHNESS_SECONDS_MAX
+from invengine.services.availability_wire import SKUS_MAX
+from invengine.services.questions import WATCH, Networks, checked, parsed
+from invengine.services.validation import count_of, required_id
+from invengine.services.watch_names import AllNames, ListedNames
+from invengine.services.watch_subscribers import Look, Subscriber
+from invengine.services.watch_views import View, ViewQuestion
+from invengine.services.watch_wire import DIGEST_BYTES, Seen, decode_token, stamp_of
+from invengine.store.records import LogTrimmed
+from invengine.v1 import availability_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.metrics import Metrics
+    from invengine.replica.changes import Changes
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.replica.state import Entry
+    from invengine.services.watch_names import Slots
+
+_STEP_SECONDS: Final = 0.002
+"""After so long in one look, others have their turn."""
+
+
+class Log(Protocol):
+    """What is asked of the store: whether what a token names is still its history."""
+
+    async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> Sequence[Entry]:
+        """Entries after these revisions, at most `count` of each partition. LogTrimmed."""
+
+
+class Watching:
+    """All who watch this server. `run` as a task; `watch` for each call."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        log: Log,
+        clock: StoreClock,
+        networks: Networks,
+        metrics: Metrics,
+        *,
+        watchers_max: int,
+        tick_seconds: float,
+        heartbeat_seconds: float,
+    ) -> None:
+        self._replica = replica
+        self._log = log
+        self._clock = clock
+        self._networks = networks
+        self._metrics = metrics
+        self._watchers_max = watchers_max
+        self._tick_seconds = tick_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._views: dict[ViewQuestion, View] = {}
+        self._subscribers: dict[View, set[Subscriber]] = {}
+        self._waiting: dict[View, set[Subscriber]] = {}
+        self._all_names: AllNames | None = None
+        self._watchers = 0
+        self._watched = asyncio.Event()
+        self._one_look = asyncio.Lock()
+        self._columns = replica.columns
+        self._network: Network | None = None
+        self.look = self._captured()
+
+    def waiting(self, view: View) -> set[Subscriber]:
+        """Those of a view who have been told all that it knows."""
+        return self._waiting[view]
+
+    async def run(self) -> None:
+        """Looks every tick while somebody watches."""
+        beats_at = 0.0
+        while True:
+            await self._watched.wait()
+            await asyncio.sleep(self._tick_seconds)
+            async with self._one_look:
+                await self._look_again()
+            self._tell()
+            if monotonic() >= beats_at:
+                beats_at = monotonic() + self._heartbeat_seconds / 4
+                self._beat()
+
+    async def watch(self, request: bytes, timeout_seconds: float | None = None) -> AsyncGenerator[bytes, None]:
+        """WatchAvailabilityRequest -> WatchAvailabilityResponse, again and again, until the caller has enough.
+
+        InvalidArgument, MalformedMessage, NetworkMissing, UnknownChannel, UnknownGroup, UnknownLocation,
+        GroupNotUsable, Overloaded; ReplicaBehind when the replica does not reach the token in time.
+        """
+        if self._networks.current is None:
+            raise NetworkMissing
+        asked = parsed(request, pb.WatchAvailabilityRequest, WATCH)
+        question, names = _question(asked)
+        digest = blake2b(repr((question, names)).encode(), digest_size=DIGEST_BYTES).digest()
+        if self._watchers >= self._watchers_max:
+            raise Overloaded(self._watchers, "callers watch already")
+        self._count(1)
+        try:
+            seen = await self._resumable(asked.resume_token, digest, timeout_seconds) if asked.resume_token else None
+            subscriber = await self._subscribed(question, names, digest, seen)
+            try:
+                while True:
+                    yield await subscriber.next_message()
+            finally:
+                self._leave(subscriber)
+        finally:
+            self._count(-1)
+
+    # Coming and going
+
+    async def _subscribed(
+        self, question: ViewQuestion, names: Sequence[bytes], digest: bytes, seen: Seen | None
+    ) -> Subscriber:
+        async with self._one_look:
+            await self._look_again()
+            assert self._network is not None
+            view = self._views.get(question) or self._made(question, self._network)
+            subscriber = Subscriber(self, view, digest, self._metrics)
+            self._subscribers[view].add(subscriber)
+            try:
+                await self._add(subscriber, names, seen)
+            except BaseException:
+                self._leave(subscriber)
+                raise
+        return subscriber
+
+    def _made(self, question: ViewQuestion, network: Network) -> View:
+        names: AllNames | ListedNames = ListedNames()
+        if question.is_all:
+            names = self._all_names = self._all_names or AllNames(self._columns)
+        view = View(question, names, self._replica, network)
+        self._views[question] = view
+        self._subscribers[view], self._waiting[view] = set(), set()
+        return view
+
+    async def _add(self, subscriber: Subscriber, names: Sequence[bytes], seen: Seen | None) -> None:
+        """Works out what the view does not know yet, and what the subscriber is told first."""
+        view = subscriber.view
+        if isinstance(view.names, ListedNames):
+            subscriber.slots, new = view.names.add(names, self._columns)
+        else:
+            new = np.arange(len(view.names) if view.count else 0, len(view.names))
+        await self._work_out(view, new)
+        first = view.told_after(0, subscriber.slots)
+        is_whole = seen is None or self._is_changed_since(seen)
+        if not is_whole:
+            assert seen is not None
+            columns = self._columns
+            may_differ = np.empty(first.size, np.uint8)
+            revisions = np.array(seen.revisions, np.int64)
+            numbers = view.names.numbers[first]
+            kernels.changed_since(numbers, revisions, columns.positions, columns.skus, may_differ)
+            first = first[may_differ != 0]
+        subscriber.begin(first, is_whole=is_whole)
+
+    def _leave(self, subscriber: Subscriber) -> None:
+        view = subscriber.view
+        mates = self._subscribers.get(view)
+        if mates is None or subscriber not in mates:
+            return
+        mates.remove(subscriber)
+        self._waiting[view].discard(subscriber)
+        if isinstance(view.names, ListedNames) and subscriber.slots is not None:
+            view.names.drop(subscriber.slots)
+        if not mates:
+            self._drop(view)
+
+    def _drop(self, view: View) -> None:
+        del self._views[view.question], self._subscribers[view], self._waiting[view]
+        if not any(question.is_all for question in self._views):
+            self._all_names = None
+
+    def _count(self, change: int) -> None:
+        """One watches more or less; nothing is noted and nobody looks while nobody watches."""
+        self._watchers += change
+        self._metrics.watch.subscribers = self._watchers
+        if change > 0 and self._watchers == 1:
+            self._replica.note_changes(True)
+            self._columns, self._network = self._replica.columns, self._networks.current
+            self.look = self._captured()
+            self._watched.set()
+        elif self._watchers == 0:
+            self._replica.note_changes(False)
+            self._watched.clear()
+
+    # Taking up again
+
+    async def _resumable(self, token: str, digest: bytes, timeout_seconds: float | None) -> Seen | None:
+        """What the caller has seen, once the replica has it too; None when not all that changed since can be known."""
+        replica = self._replica
+        asked, seen = decode_token(token, replica.store_id, replica.partitions)
+        if asked != digest or self._is_changed_since(seen) or not await self._is_history(seen):
+            return None
+        patience = FRESHNESS_SECONDS_MAX if timeout_seconds is None else min(timeout_seconds, FRESHNESS_SECONDS_MAX)
+        await replica.wait_for(list(enumerate(seen.revisions)), patience)
+        return seen
+
+    def _is_changed_since(self, seen: Seen) -> bool:
+        """Whether values may be others that no revision tells of: by another network, by a clock that went back."""
+        network = self._networks.current
+        clock_went_back = self._clock.now_ms() // 1000 < seen.second
+        return network is None or network.revision != seen.network_revision or clock_went_back
+
+    async def _is_history(self, seen: Seen) -> bool:
+        """Whether the log still has what the caller saw last, of every partition: a failover may have lost it."""
+        try:
+            entries = await self._log.read_log([max(0, revision - 1) for revision in seen.revisions], 0, 1)
+        except (LogTrimmed, Unavailable):
+            return False
+        there = {(entry.partition, entry.revision): stamp_of(entry.recorded_at_ms) for entry in entries}
+        for partition, (revision, stamp) in enumerate(zip(seen.revisions, seen.stamps, strict=True)):
+            found = there.get((partition, revision))
+            if revision and (found is None or stamp not in (0, found)):
+                return False
+        return True
+
+    # Looking and telling
+
+    async def _look_again(self) -> None:
+        """Brings every view up to the replica as it is now. Tokens name that state when all views have it."""
+        self._compact()
+        began = step_began = perf_counter()
+        replica, network = self._replica, self._networks.current
+        replica.advance(self._clock.now_ms())
+        if not replica.has_changes and network is self._network:
+            self.look = self._captured()
+            return
+        changes = replica.take_changes()
+        look = self._captured()
+        everything = changes.everything or network is not self._network
+        self._network = network
+        self._rename(changes)
+        self._metrics.watch.coalesced += max(0, changes.rows - changes.numbers.size)
+        for view in list(self._views.values()):
+            before = view.count
+            slots = self._asked_anew(view) if everything else _changed_slots(view, changes)
+            if slots.size:
+                step_began = await self._work_out(view, slots, step_began)
+                view.looked(before, changes.since)
+        self.look = look
+        self._metrics.kernel_seconds["watch"].observe(perf_counter() - began)
+
+    def _rename(self, changes: Changes) -> None:
+        columns = self._replica.columns
+        is_reloaded, self._columns = columns is not self._columns, columns
+        for names in {id(view.names): view.names for view in self._views.values()}.values():
+            if is_reloaded:
+                names.find_anew(columns)
+            else:
+                names.know(changes.created)
+
+    def _asked_anew(self, view: View) -> Slots:
+        """All slots of the view under the network in force; none when that does not have what the view asks about."""
+        try:
+            if self._network is None:
+                raise NetworkMissing
+            view.ask(self._network)
+        except InventoryError as refusal:
+            for subscriber in list(self._subscribers.get(view, ())):
+                subscriber.end(refusal)
+            return np.empty(0, np.int64)
+        return np.arange(len(view.names))
+
+    async def _work_out(self, view: View, slots: Slots, began: float | None = None) -> float:
+        """Works out these slots, others having their turn now and then; when the newest step began."""
+        began = perf_counter() if began is None else began
+        for _ in view.steps(slots, self._columns):
+            if perf_counter() - began > _STEP_SECONDS:
+                await asyncio.sleep(0)
+                began = perf_counter()
+        return began
+
+    def _compact(self) -> None:
+        """Views forget SKUs that nobody watches any more."""
+        for view in self._views.values():
+            size = len(view.names)
+            kept = view.names.compact() if isinstance(view.names, ListedNames) else None
+            if kept is not None:
+                view.keep(kept)
+                places = np.full(size, -1, np.int64)
+                places[kept] = np.arange(kept.size)
+                for subscriber in self._subscribers[view]:
+                    subscriber.move(places)
+
+    def _tell(self) -> None:
+        """Wakes those who wait and have something to be told."""
+        for view, waiting in self._waiting.items():
+            if view.count_told != view.count:
+                view.count_told = view.count
+                for subscriber in waiting:
+                    subscriber.notice()
+
+    def _beat(self) -> None:
+        before = monotonic() - self._heartbeat_seconds
+        for waiting in self._waiting.values():
+            for subscriber in waiting:
+                subscriber.beat(before)
+
+    def _captured(self) -> Look:
+        state, network = self._replica.state, self._networks.current
+        return Look(self._replica, list(state.applied), list(state.newest), network.revision if network else 0)
+
+
+def _question(asked: pb.WatchAvailabilityRequest) -> tuple[ViewQuestion, list[bytes]]:
+    """What the view has to answer, and for which SKUs, each once and in order; none: for all."""
+    fulfilment = checked(asked)
+    count_of("skus", len(asked.skus), SKUS_MAX, least=0)
+    for i, sku in enumerate(asked.skus):
+        required_id(f"skus[{i}]", sku)
+    question = ViewQuestion(
+        asked.channel,
+        tuple(sorted(set(asked.locations))),
+        asked.group,
+        fulfilment,
+        asked.by_location,
+        asked.levels_only,
+        not asked.skus,
+    )
+    return question, sorted({sku.encode() for sku in asked.skus})
+
+
+def _changed_slots(view: View, changes: Changes) -> Slots:
+    slots = view.names.slots_of(changes.numbers)
+    if changes.expected and isinstance(view.names, ListedNames):
+        expected = _known_slots(view.names, changes.expected)
+        slots = np.union1d(slots, np.array(expected, np.int64))
+    return slots
+
+
+def _known_slots(names: ListedNames, skus: Iterable[str]) -> list[int]:
+    return [slot for slot in (names.slot(sku.encode()) for sku in skus) if slot >= 0]
