@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, demo, incoming, load, network, promises, reservations, serve, stock
+from invengine.cli import (
+    admin,
+    availability,
+    demo,
+    incoming,
+    load,
+    network,
+    promises,
+    reservations,
+    serve,
+    stock,
+    watch,
+)
 
 app = typer.Typer(
     name="invengine",
@@ -42,6 +54,7 @@ app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
 availability.register(app)
+watch.register(app)
 reservations.register(app)
 promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")

@@ -564,7 +564,9 @@ class AvailabilityChange(_message.Message):
     sku: _builtins.str
     """The SKU."""
     location: _builtins.str
-    """The location, when asked by location. Empty there while the SKU has no position that the channel can use."""
+    """The location, when asked by location. Empty there for a SKU that has no position which the channel can use; that is
+    over when a location of it is told.
+    """
     available: _builtins.int
     """Units that the channel can take now: at the location, or at all wanted locations together. Not set with levels_only."""
     level: Global___Level.ValueType
@@ -609,7 +611,7 @@ class WatchAvailabilityResponse(_message.Message):
     """
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityChange]:
-        """At most 1,000; each SKU (and location) once. Empty in a heartbeat, which comes when nothing changes for a while."""
+        """About 1,000 at most; each SKU (and location) once. Empty in a heartbeat, which comes when nothing changes for a while."""
 
     @_builtins.property
     def staleness(self) -> _duration_pb2.Duration:
