@@ -160,12 +160,18 @@ class WatchMetrics(Collector):
 
     def __init__(self) -> None:
         self.subscribers = 0
+        self.behind = 0
         self.told = 0
         self.coalesced = 0
 
     def collect(self) -> Iterator[Metric]:
         """What is exposed."""
         yield GaugeMetricFamily("invengine_watch_subscribers", "Callers that watch now.", value=self.subscribers)
+        yield GaugeMetricFamily(
+            "invengine_watch_subscribers_behind",
+            "Of these, those that had not taken their last message at the newest look.",
+            value=self.behind,
+        )
         yield CounterMetricFamily("invengine_watch_changes", "Changes told to those who watch.", value=self.told)
         yield CounterMetricFamily(
             "invengine_watch_coalesced",

@@ -140,6 +140,7 @@ class Subscriber:
 
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
+            self._desk.waiting(self.view).discard(self)
             self._wake.set_result(None)
 
     def _has_more(self) -> bool:

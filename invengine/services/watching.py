@@ -91,12 +91,21 @@ class Watching:
         while True:
             await self._watched.wait()
             await asyncio.sleep(self._tick_seconds)
-            async with self._one_look:
-                await self._look_again()
-            self._tell()
+            await self.tick()
             if monotonic() >= beats_at:
                 beats_at = monotonic() + self._heartbeat_seconds / 4
                 self._beat()
+
+    async def tick(self) -> None:
+        """One look at what changed, told to whoever waits."""
+        async with self._one_look:
+            await self._look_again()
+        self._tell()
+
+    @property
+    def behind(self) -> int:
+        """How many have something to be told, or have not taken it yet."""
+        return self._watchers - sum(map(len, self._waiting.values()))
 
     async def watch(self, request: bytes, timeout_seconds: float | None = None) -> AsyncGenerator[bytes, None]:
         """WatchAvailabilityRequest -> WatchAvailabilityResponse, again and again, until the caller has enough.
@@ -199,6 +208,7 @@ class Watching:
         elif self._watchers == 0:
             self._replica.note_changes(False)
             self._watched.clear()
+            self._metrics.watch.behind = 0
 
     # Taking up again
 
@@ -301,16 +311,17 @@ class Watching:
 
     def _tell(self) -> None:
         """Wakes those who wait and have something to be told."""
+        self._metrics.watch.behind = self.behind
         for view, waiting in self._waiting.items():
             if view.count_told != view.count:
                 view.count_told = view.count
-                for subscriber in waiting:
+                for subscriber in list(waiting):
                     subscriber.notice()
 
     def _beat(self) -> None:
         before = monotonic() - self._heartbeat_seconds
         for waiting in self._waiting.values():
-            for subscriber in waiting:
+            for subscriber in list(waiting):
                 subscriber.beat(before)
 
     def _captured(self) -> Look:
