@@ -175,6 +175,7 @@ class Watcher:
     token: str = ""
     messages: list[pb.WatchAvailabilityResponse] = field(default_factory=list)
     refusal: InventoryError | None = None
+    is_pausing: bool = False
     _stream: AsyncGenerator[bytes, None] | None = None
     _reading: asyncio.Task[None] | None = None
 
@@ -195,15 +196,13 @@ class Watcher:
         return self._reading is not None and not self._reading.done()
 
     def go_on(self) -> None:
+        self.is_pausing = False
         if self._stream is not None and not self.is_reading:
             self._reading = asyncio.create_task(self._read(self._stream))
 
-    async def pause(self) -> None:
+    def pause(self) -> None:
         """Stops reading after the next message."""
-        if self.is_reading:
-            self._is_pausing = True
-
-    _is_pausing = False
+        self.is_pausing = self.is_reading
 
     async def close(self) -> None:
         if self._reading is not None:
@@ -213,7 +212,7 @@ class Watcher:
         if self._stream is not None:
             await self._stream.aclose()
         self._stream = self._reading = None
-        self._is_pausing = False
+        self.is_pausing = False
 
     async def first(self) -> pb.WatchAvailabilityResponse:
         """The message that says that it is caught up."""
@@ -223,14 +222,13 @@ class Watcher:
         return next(message for message in self.messages if message.caught_up)
 
     async def _read(self, stream: AsyncGenerator[bytes, None]) -> None:
-        while not self._is_pausing:
+        while not self.is_pausing:
             try:
                 message = pb.WatchAvailabilityResponse.FromString(await anext(stream))
             except InventoryError as refusal:
                 self.refusal = refusal
                 return
             self.take(message)
-        self._is_pausing = False
 
     def take(self, message: pb.WatchAvailabilityResponse) -> None:
         self.messages.append(message)
