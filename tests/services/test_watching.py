@@ -255,6 +255,10 @@ def test_by_location_each_place_is_told_by_itself() -> None:
             world.stock("LAMP", "DUB", 1)
             await world.settle()
             assert told(watcher) == {("LAMP", "DUB"): (1, pb.LEVEL_LOW, 1)}
+            late = world.watcher(channel="web", skus=["LAMP"], by_location=True)
+            late.open()
+            await late.first()
+            assert late.known == watcher.known
             world.use(LATER[2])  # AMS1 is switched off
             await world.settle()
             assert told(watcher) == {("LAMP", "AMS1"): (0, pb.LEVEL_OUT, 1)}
@@ -458,6 +462,10 @@ def test_what_a_lost_history_took_is_told_and_what_comes_back_too() -> None:
                 ("DESK", ""): (3, pb.LEVEL_LOW, 1),
             }
             assert listed.known == {("LAMP", ""): (2, pb.LEVEL_LOW, 1)}
+            late = world.watcher(channel="web")
+            late.open()
+            await late.first()
+            assert late.known == watcher.known
 
     run(test())
 
@@ -485,9 +493,15 @@ def test_a_network_that_takes_the_question_away_ends_its_streams_and_no_others()
 def test_nothing_is_kept_of_what_nobody_watches_any_more() -> None:
     async def test() -> None:
         async with world_of() as world:
+            early = world.watcher(channel="web", skus=["CHAIR", "SOFA"])
+            early.open()
+            await early.first()
             stays = world.watcher(channel="web", skus=["LAMP", "DESK"])
             stays.open()
             await stays.first()
+            await early.close()
+            world.stock("LAMP", "AMS1", 6)
+            await world.settle()
             for number in range(20):
                 guest = world.watcher(channel="web", skus=[f"SKU-{number}-{other}" for other in range(50)] + ["DESK"])
                 guest.open()

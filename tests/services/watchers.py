@@ -232,6 +232,8 @@ class Watcher:
 
     def take(self, message: pb.WatchAvailabilityResponse) -> None:
         self.messages.append(message)
+        told = [(change.sku, change.location) for change in message.changes]
+        assert len(told) == len(set(told)), "each once"
         if message.begins_anew:
             self.known.clear()
         for change in message.changes:
