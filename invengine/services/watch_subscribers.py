@@ -114,10 +114,12 @@ class Subscriber:
                 waiting.discard(self)
                 self._wake = None
 
-    def notice(self) -> None:
-        """Takes in that the view may know more, and wakes when that has to be told."""
-        if not self._has_more() and self._fill():
+    def notice(self) -> bool:
+        """Takes in that the view may know more, and wakes when that has to be told; whether it does."""
+        is_news = not self._has_more() and self._fill()
+        if is_news:
             self._rouse()
+        return is_news
 
     def beat(self, before: float) -> None:
         """A sign of life, when the last message was before this moment."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from invengine.replica.state import Entry
     from invengine.services.watch_names import Slots
 
+_WOKEN_AT_ONCE: Final = 32
 _STEP_SECONDS: Final = 0.002
 """After so long in one look, others have their turn."""
 
@@ -86,12 +87,14 @@ class Watching:
         return self._waiting[view]
 
     async def run(self) -> None:
-        """Looks every tick while somebody watches."""
-        beats_at = 0.0
+        """Looks every tick while somebody watches; less often where that would take more than half of the time."""
+        beats_at, pause = 0.0, self._tick_seconds
         while True:
             await self._watched.wait()
-            await asyncio.sleep(self._tick_seconds)
+            await asyncio.sleep(pause)
+            began = monotonic()
             await self.tick()
+            pause = max(self._tick_seconds, monotonic() - began)
             if monotonic() >= beats_at:
                 beats_at = monotonic() + self._heartbeat_seconds / 4
                 self._beat()
@@ -100,7 +103,7 @@ class Watching:
         """One look at what changed, told to whoever waits."""
         async with self._one_look:
             await self._look_again()
-        self._tell()
+        await self._tell()
 
     @property
     def behind(self) -> int:
@@ -309,14 +312,18 @@ class Watching:
                 for subscriber in self._subscribers[view]:
                     subscriber.move(places)
 
-    def _tell(self) -> None:
-        """Wakes those who wait and have something to be told."""
+    async def _tell(self) -> None:
+        """Wakes those who wait and have something to be told, a few at a time: others have their turn in between."""
         self._metrics.watch.behind = self.behind
-        for view, waiting in self._waiting.items():
+        woken = 0
+        for view, waiting in list(self._waiting.items()):
             if view.count_told != view.count:
                 view.count_told = view.count
                 for subscriber in list(waiting):
-                    subscriber.notice()
+                    woken += subscriber in waiting and subscriber.notice()  # it may have left since
+                    if woken >= _WOKEN_AT_ONCE:
+                        woken = 0
+                        await asyncio.sleep(0)
 
     def _beat(self) -> None:
         before = monotonic() - self._heartbeat_seconds
