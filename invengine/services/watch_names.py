@@ -21,9 +21,10 @@ Slots = npt.NDArray[np.int64]
 
 
 class WatchedNames:
-    """Names by slot, and the number that each has in the columns, -1 while it is not known there."""
+    """Names by slot, and the number that each has in `columns`, -1 while it is not known there."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
         self.names: list[bytes] = []
         self._numbers: Slots = np.empty(16, np.int64)
         self._by_number: tuple[Slots, Slots] | None = None  # numbers in order, and the slot of each
@@ -53,8 +54,10 @@ class WatchedNames:
         raise NotImplementedError
 
     def find_anew(self, columns: Columns) -> None:
-        """Takes over the numbers of other columns."""
-        raise NotImplementedError
+        """Takes over other columns, and their numbers."""
+        self.columns = columns
+        self.numbers[:] = find_numbers(self.names, columns)
+        self._by_number = None
 
     def _append(self, names: Sequence[bytes], numbers: Slots) -> Slots:
         """New names; their slots."""
@@ -68,26 +71,22 @@ class WatchedNames:
         self._by_number = None
         return np.arange(used, len(self.names))
 
-    def _renumber(self, numbers: Slots) -> None:
-        self.numbers[:] = numbers
-        self._by_number = None
-
 
 class ListedNames(WatchedNames):
     """SKUs that were asked for by name, known or not. Those that nobody asks for any more give way."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
         self._slots: dict[bytes, int] = {}
         self._watchers: Slots = np.zeros(0, np.int64)  # how many watch each slot
         self._unwatched = 0
 
-    def add(self, names: Iterable[bytes], columns: Columns) -> tuple[Slots, Slots]:
+    def add(self, names: Iterable[bytes]) -> tuple[Slots, Slots]:
         """One watcher more for each of these, all different; their slots, and those of them that are new."""
         asked = list(names)
         new = [name for name in asked if name not in self._slots]
         self._slots.update(zip(new, range(len(self.names), len(self.names) + len(new)), strict=True))
-        new_slots = self._append(new, find_numbers(new, columns))
+        new_slots = self._append(new, find_numbers(new, self.columns))
         slots = np.array([self._slots[name] for name in asked], np.int64)
         if new:
             self._watchers = np.concatenate((self._watchers, np.zeros(len(new), np.int64)))
@@ -129,16 +128,12 @@ class ListedNames(WatchedNames):
                 self.numbers[slot] = number
                 self._by_number = None
 
-    def find_anew(self, columns: Columns) -> None:
-        """Takes over the numbers of other columns."""
-        self._renumber(find_numbers(self.names, columns))
-
 
 class AllNames(WatchedNames):
     """Every SKU that the columns know, and those that they knew before they were loaded anew."""
 
     def __init__(self, columns: Columns) -> None:
-        super().__init__()
+        super().__init__(columns)
         names = list(columns.index.names(columns.sku_count))
         self._append(names, np.arange(len(names)))
         self._next = len(names)  # the number of the next SKU to be created
@@ -160,8 +155,8 @@ class AllNames(WatchedNames):
             self._append([name for _, name in new], np.array([number for number, _ in new], np.int64))
 
     def find_anew(self, columns: Columns) -> None:
-        """Takes over the SKUs of other columns."""
-        self._renumber(find_numbers(self.names, columns))
+        """Takes over other columns, their numbers and their SKUs."""
+        super().find_anew(columns)
         names = list(columns.index.names(columns.sku_count))
         is_new = np.ones(len(names), bool)
         is_new[self.numbers[self.numbers >= 0]] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from invengine.replica.state import Entry
     from invengine.services.watch_names import Slots
     from invengine.services.watch_views import View
+
+
+_NOTHING: Final[Slots] = np.empty(0, np.int64)
 
 
 class Look:
@@ -75,7 +78,7 @@ class Subscriber:
         self._lag = metrics.watch_lag[kind]
         self._look = desk.look
         self._told = 0  # count of the look up to which it was told, or will be with the queue
-        self._queue: Slots = np.empty(0, np.int64)
+        self._queue = _NOTHING
         self._at = 0
         self._after = 0
         self._is_shared = False  # the queue is what all have who ask the same and were told as much
@@ -124,8 +127,9 @@ class Subscriber:
     def beat(self, before: float) -> None:
         """A sign of life, when the last message was before this moment."""
         if self._told_at < before and not self._has_more():
-            self._look = self._desk.look
-            self._beats = True
+            if not self._fill():  # else the token of the newest look would name what was not told
+                self._look = self._desk.look
+                self._beats = True
             self._rouse()
 
     def end(self, refusal: InventoryError) -> None:
@@ -174,6 +178,6 @@ class Subscriber:
             return message(changes, anew=anew)
         first, self._caught_up = not self._caught_up, True
         self._sent_since, self._since = self._since, 0.0
-        self._queue, self._at = self._queue[:0], 0
+        self._queue, self._at = _NOTHING, 0
         token, staleness_ms = self._look.token(self._digest), self._look.staleness_ms()
         return message(changes, token=token, staleness_ms=staleness_ms, caught_up=first, anew=anew)

@@ -26,7 +26,6 @@ from invengine.services.watch_wire import change_field
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.replica.columns import Columns
     from invengine.replica.replica import Replica
     from invengine.services.watch_names import Slots, WatchedNames
 
@@ -99,15 +98,12 @@ class View:
         self._places = np.empty(usable.size, np.int64)  # the number of each usable location
         self._places[index[usable]] = usable
 
-    def steps(self, slots: Slots, columns: Columns) -> Iterator[None]:
-        """Works out the values of these slots, step by step: others may have their turn between two.
-
-        `columns` are those that the numbers of `names` belong to.
-        """
+    def steps(self, slots: Slots) -> Iterator[None]:
+        """Works out the values of these slots, step by step: others may have their turn between two."""
         self._make_room()
         step = SLOTS_A_STEP_BY_LOCATION if self._cells is not None else SLOTS_A_STEP
         for first in range(0, slots.size, step):
-            self._update(slots[first : first + step], columns)
+            self._update(slots[first : first + step])
             yield
 
     def keep(self, kept: Slots) -> None:
@@ -156,8 +152,8 @@ class View:
             return monotonic()
         return self._looks[min(bisect_right(self._looks, (count, inf)), len(self._looks) - 1)][1]
 
-    def _update(self, slots: Slots, columns: Columns) -> None:
-        numbers = self.names.numbers[slots]
+    def _update(self, slots: Slots) -> None:
+        numbers, columns = self.names.numbers[slots], self.names.columns
         arrays = columns.positions, columns.skus, columns.fences, self._selection.block
         status, totals = np.empty(slots.size, np.uint8), np.empty(slots.size, np.int64)
         if not (self.question.is_all or self.question.by_location):

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from hashlib import blake2b
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from invengine import kernels
-from invengine.errors import InventoryError, NetworkMissing, Overloaded, Unavailable
-from invengine.services.availability import FRESHNESS_SECONDS_MAX
-from invengine.services.availability_wire import SKUS_MAX
-from invengine.services.questions import WATCH, Networks, checked, parsed
-from invengine.services.validation import count_of, required_id
+from invengine.errors import InventoryError, NetworkMissing, Overloaded
+from invengine.services.questions import WATCH, Networks, parsed
 from invengine.services.watch_names import AllNames, ListedNames
+from invengine.services.watch_resuming import Asked, Log, Resuming
 from invengine.services.watch_subscribers import Look, Subscriber
 from invengine.services.watch_views import View, ViewQuestion
-from invengine.services.watch_wire import DIGEST_BYTES, Seen, decode_token, stamp_of
-from invengine.store.records import LogTrimmed
+from invengine.services.watch_wire import Seen
 from invengine.v1 import availability_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -33,19 +29,11 @@ if TYPE_CHECKING:
     from invengine.replica.changes import Changes
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
-    from invengine.replica.state import Entry
     from invengine.services.watch_names import Slots
 
 _WOKEN_AT_ONCE: Final = 32
 _STEP_SECONDS: Final = 0.002
 """After so long in one look, others have their turn."""
-
-
-class Log(Protocol):
-    """What is asked of the store: whether what a token names is still its history."""
-
-    async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> Sequence[Entry]:
-        """Entries after these revisions, at most `count` of each partition. LogTrimmed."""
 
 
 class Watching:
@@ -64,7 +52,6 @@ class Watching:
         heartbeat_seconds: float,
     ) -> None:
         self._replica = replica
-        self._log = log
         self._clock = clock
         self._networks = networks
         self._metrics = metrics
@@ -75,10 +62,10 @@ class Watching:
         self._subscribers: dict[View, set[Subscriber]] = {}
         self._waiting: dict[View, set[Subscriber]] = {}
         self._all_names: AllNames | None = None
+        self._resuming = Resuming(replica, log, clock, networks)
         self._watchers = 0
         self._watched = asyncio.Event()
         self._one_look = asyncio.Lock()
-        self._columns = replica.columns
         self._network: Network | None = None
         self.look = self._captured()
 
@@ -118,15 +105,13 @@ class Watching:
         """
         if self._networks.current is None:
             raise NetworkMissing
-        asked = parsed(request, pb.WatchAvailabilityRequest, WATCH)
-        question, names = _question(asked)
-        digest = blake2b(repr((question, names)).encode(), digest_size=DIGEST_BYTES).digest()
+        asked = Asked(parsed(request, pb.WatchAvailabilityRequest, WATCH))
         if self._watchers >= self._watchers_max:
             raise Overloaded(self._watchers, "callers watch already")
         self._count(1)
         try:
-            seen = await self._resumable(asked.resume_token, digest, timeout_seconds) if asked.resume_token else None
-            subscriber = await self._subscribed(question, names, digest, seen)
+            subscriber = await self._subscribed(asked, timeout_seconds)
+            del asked, request  # a stream may live long
             try:
                 while True:
                     yield await subscriber.next_message()
@@ -137,26 +122,27 @@ class Watching:
 
     # Coming and going
 
-    async def _subscribed(
-        self, question: ViewQuestion, names: Sequence[bytes], digest: bytes, seen: Seen | None
-    ) -> Subscriber:
+    async def _subscribed(self, asked: Asked, timeout_seconds: float | None) -> Subscriber:
+        seen = await self._resuming.seen(asked, timeout_seconds) if asked.resume_token else None
         async with self._one_look:
             await self._look_again()
             assert self._network is not None
-            view = self._views.get(question) or self._made(question, self._network)
-            subscriber = Subscriber(self, view, digest, self._metrics)
+            view = self._views.get(asked.question) or self._made(asked.question, self._network)
+            subscriber = Subscriber(self, view, asked.digest, self._metrics)
             self._subscribers[view].add(subscriber)
             try:
-                await self._add(subscriber, names, seen)
+                await self._add(subscriber, asked.names, seen)
             except BaseException:
                 self._leave(subscriber)
                 raise
         return subscriber
 
     def _made(self, question: ViewQuestion, network: Network) -> View:
-        names: AllNames | ListedNames = ListedNames()
+        names: AllNames | ListedNames
         if question.is_all:
-            names = self._all_names = self._all_names or AllNames(self._columns)
+            names = self._all_names = self._all_names or AllNames(self._replica.columns)
+        else:
+            names = ListedNames(self._replica.columns)
         view = View(question, names, self._replica, network)
         self._views[question] = view
         self._subscribers[view], self._waiting[view] = set(), set()
@@ -166,15 +152,15 @@ class Watching:
         """Works out what the view does not know yet, and what the subscriber is told first."""
         view = subscriber.view
         if isinstance(view.names, ListedNames):
-            subscriber.slots, new = view.names.add(names, self._columns)
+            subscriber.slots, new = view.names.add(names)
         else:
             new = np.arange(len(view.names) if view.count else 0, len(view.names))
         await self._work_out(view, new)
         first = view.told_after(0, subscriber.slots)
-        is_whole = seen is None or self._is_changed_since(seen)
+        is_whole = seen is None or self._resuming.is_changed_since(seen)
         if not is_whole:
             assert seen is not None
-            columns = self._columns
+            columns = view.names.columns
             may_differ = np.empty(first.size, np.uint8)
             revisions = np.array(seen.revisions, np.int64)
             numbers = view.names.numbers[first]
@@ -205,44 +191,13 @@ class Watching:
         self._metrics.watch.subscribers = self._watchers
         if change > 0 and self._watchers == 1:
             self._replica.note_changes(True)
-            self._columns, self._network = self._replica.columns, self._networks.current
+            self._network = self._networks.current
             self.look = self._captured()
             self._watched.set()
         elif self._watchers == 0:
             self._replica.note_changes(False)
             self._watched.clear()
             self._metrics.watch.behind = 0
-
-    # Taking up again
-
-    async def _resumable(self, token: str, digest: bytes, timeout_seconds: float | None) -> Seen | None:
-        """What the caller has seen, once the replica has it too; None when not all that changed since can be known."""
-        replica = self._replica
-        asked, seen = decode_token(token, replica.store_id, replica.partitions)
-        if asked != digest or self._is_changed_since(seen) or not await self._is_history(seen):
-            return None
-        patience = FRESHNESS_SECONDS_MAX if timeout_seconds is None else min(timeout_seconds, FRESHNESS_SECONDS_MAX)
-        await replica.wait_for(list(enumerate(seen.revisions)), patience)
-        return seen
-
-    def _is_changed_since(self, seen: Seen) -> bool:
-        """Whether values may be others that no revision tells of: by another network, by a clock that went back."""
-        network = self._networks.current
-        clock_went_back = self._clock.now_ms() // 1000 < seen.second
-        return network is None or network.revision != seen.network_revision or clock_went_back
-
-    async def _is_history(self, seen: Seen) -> bool:
-        """Whether the log still has what the caller saw last, of every partition: a failover may have lost it."""
-        try:
-            entries = await self._log.read_log([max(0, revision - 1) for revision in seen.revisions], 0, 1)
-        except (LogTrimmed, Unavailable):
-            return False
-        there = {(entry.partition, entry.revision): stamp_of(entry.recorded_at_ms) for entry in entries}
-        for partition, (revision, stamp) in enumerate(zip(seen.revisions, seen.stamps, strict=True)):
-            found = there.get((partition, revision))
-            if revision and (found is None or stamp not in (0, found)):
-                return False
-        return True
 
     # Looking and telling
 
@@ -272,9 +227,8 @@ class Watching:
 
     def _rename(self, changes: Changes) -> None:
         columns = self._replica.columns
-        is_reloaded, self._columns = columns is not self._columns, columns
         for names in {id(view.names): view.names for view in self._views.values()}.values():
-            if is_reloaded:
+            if names.columns is not columns:  # the replica was loaded anew
                 names.find_anew(columns)
             else:
                 names.know(changes.created)
@@ -294,7 +248,7 @@ class Watching:
     async def _work_out(self, view: View, slots: Slots, began: float | None = None) -> float:
         """Works out these slots, others having their turn now and then; when the newest step began."""
         began = perf_counter() if began is None else began
-        for _ in view.steps(slots, self._columns):
+        for _ in view.steps(slots):
             if perf_counter() - began > _STEP_SECONDS:
                 await asyncio.sleep(0)
                 began = perf_counter()
@@ -334,24 +288,6 @@ class Watching:
     def _captured(self) -> Look:
         state, network = self._replica.state, self._networks.current
         return Look(self._replica, list(state.applied), list(state.newest), network.revision if network else 0)
-
-
-def _question(asked: pb.WatchAvailabilityRequest) -> tuple[ViewQuestion, list[bytes]]:
-    """What the view has to answer, and for which SKUs, each once and in order; none: for all."""
-    fulfilment = checked(asked)
-    count_of("skus", len(asked.skus), SKUS_MAX, least=0)
-    for i, sku in enumerate(asked.skus):
-        required_id(f"skus[{i}]", sku)
-    question = ViewQuestion(
-        asked.channel,
-        tuple(sorted(set(asked.locations))),
-        asked.group,
-        fulfilment,
-        asked.by_location,
-        asked.levels_only,
-        not asked.skus,
-    )
-    return question, sorted({sku.encode() for sku in asked.skus})
 
 
 def _changed_slots(view: View, changes: Changes) -> Slots:
