@@ -170,7 +170,7 @@ class Subscriber:
         beats, self._beats = self._beats, False
         if beats and not self._has_more():
             return message(b"", token=self._look.token(self._digest), staleness_ms=self._look.staleness_ms())
-        key = (self._digest, self._after, self._at) if self._is_shared else None
+        key = (self._digest, self._after, self._told, self._at) if self._is_shared else None
         changes, count, self._at = self.view.piece(self._queue, self._at, self._after, key)
         self._counts.told += count
         anew, self._begins_anew = self._begins_anew, False

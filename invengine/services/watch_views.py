@@ -42,9 +42,10 @@ LEVELS: Final = 4  # a code is status * LEVELS + level; 0 stands for what was ne
 
 Codes = npt.NDArray[np.uint8]
 
-PieceKey = tuple[bytes, int, int]
-"""Digest of the question, the count that was told before, where in the queue it begins: alike for equal subscribers."""
-
+PieceKey = tuple[bytes, int, int, int]
+"""Digest of the question, the counts after and up to which its queue tells, and where in the queue the piece begins:
+alike for subscribers that have the same queue.
+"""
 Piece = tuple[bytes, int, int]
 """Changes as fields of a message, how many, and where in the queue the next piece begins."""
 

@@ -441,6 +441,44 @@ def test_a_large_first_state_comes_in_parts_and_is_right_while_it_changes() -> N
     run(test())
 
 
+def test_equal_subscribers_share_parts_of_the_same_changes_only() -> None:
+    """One is in the middle of a long list when more changes, which another one then begins with."""
+
+    async def test() -> None:
+        async with world_of() as world:
+            names = [f"SKU-{number}" for number in range(2 * CHANGES_A_MESSAGE)]
+            for name in names:
+                world.stock(name, "AMS1", 1)
+            slow, quick = world.watcher(channel="web"), world.watcher(channel="web")
+            request = pb.WatchAvailabilityRequest(channel="web").SerializeToString()
+            streams = {watcher: world.watching.watch(request) for watcher in (slow, quick)}
+
+            async def read(watcher: Watcher) -> None:
+                watcher.take(pb.WatchAvailabilityResponse.FromString(await anext(streams[watcher])))
+
+            for watcher in (slow, quick):
+                await read(watcher)
+                await read(watcher)
+            for name in names[500:]:
+                world.stock(name, "AMS1", 2)
+            await world.watching.tick()
+            await read(slow)
+            for name in names[:500]:
+                world.stock(name, "AMS1", 3)
+            await world.watching.tick()
+            await read(quick)
+            await read(quick)
+            await read(slow)
+            await read(slow)
+            right = {(name, ""): (3 if number < 500 else 2, pb.LEVEL_LOW, 1) for number, name in enumerate(names)}
+            assert quick.known == right
+            assert slow.known == right
+            for stream in streams.values():
+                await stream.aclose()
+
+    run(test())
+
+
 def test_what_a_lost_history_took_is_told_and_what_comes_back_too() -> None:
     async def test() -> None:
         async with world_of() as world:
