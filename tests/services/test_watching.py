@@ -446,7 +446,7 @@ def test_equal_subscribers_share_parts_of_the_same_changes_only() -> None:
 
     async def test() -> None:
         async with world_of() as world:
-            names = [f"SKU-{number}" for number in range(2 * CHANGES_A_MESSAGE)]
+            names = [f"SKU-{number}" for number in range(3 * CHANGES_A_MESSAGE)]
             for name in names:
                 world.stock(name, "AMS1", 1)
             slow, quick = world.watcher(channel="web"), world.watcher(channel="web")
@@ -456,21 +456,18 @@ def test_equal_subscribers_share_parts_of_the_same_changes_only() -> None:
             async def read(watcher: Watcher) -> None:
                 watcher.take(pb.WatchAvailabilityResponse.FromString(await anext(streams[watcher])))
 
-            for watcher in (slow, quick):
+            for watcher in (slow, quick) * 3:
                 await read(watcher)
-                await read(watcher)
-            for name in names[500:]:
+            for name in names[1500:]:
                 world.stock(name, "AMS1", 2)
             await world.watching.tick()
             await read(slow)
-            for name in names[:500]:
+            for name in names[:1500]:
                 world.stock(name, "AMS1", 3)
             await world.watching.tick()
-            await read(quick)
-            await read(quick)
-            await read(slow)
-            await read(slow)
-            right = {(name, ""): (3 if number < 500 else 2, pb.LEVEL_LOW, 1) for number, name in enumerate(names)}
+            for watcher in (quick, slow) * 3:
+                await read(watcher)
+            right = {(name, ""): (3 if number < 1500 else 2, pb.LEVEL_LOW, 1) for number, name in enumerate(names)}
             assert quick.known == right
             assert slow.known == right
             for stream in streams.values():
