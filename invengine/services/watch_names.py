@@ -59,8 +59,7 @@ class WatchedNames:
         self.numbers[:] = find_numbers(self.names, columns)
         self._by_number = None
 
-    def _append(self, names: Sequence[bytes], numbers: Slots) -> Slots:
-        """New names; their slots."""
+    def _append(self, names: Sequence[bytes], numbers: Slots) -> None:
         used = len(self.names)
         if used + len(names) > self._numbers.size:
             longer = np.empty(max(2 * self._numbers.size, used + len(names)), np.int64)
@@ -69,7 +68,6 @@ class WatchedNames:
         self.names += names
         self.numbers[used:] = numbers
         self._by_number = None
-        return np.arange(used, len(self.names))
 
 
 class ListedNames(WatchedNames):
@@ -81,18 +79,18 @@ class ListedNames(WatchedNames):
         self._watchers: Slots = np.zeros(0, np.int64)  # how many watch each slot
         self._unwatched = 0
 
-    def add(self, names: Iterable[bytes]) -> tuple[Slots, Slots]:
-        """One watcher more for each of these, all different; their slots, and those of them that are new."""
+    def add(self, names: Iterable[bytes]) -> Slots:
+        """One watcher more for each of these, all different; their slots."""
         asked = list(names)
         new = [name for name in asked if name not in self._slots]
         self._slots.update(zip(new, range(len(self.names), len(self.names) + len(new)), strict=True))
-        new_slots = self._append(new, find_numbers(new, self.columns))
+        self._append(new, find_numbers(new, self.columns))
         slots = np.array([self._slots[name] for name in asked], np.int64)
         if new:
             self._watchers = np.concatenate((self._watchers, np.zeros(len(new), np.int64)))
         self._unwatched += len(new) - int(np.count_nonzero(self._watchers[slots] == 0))
         self._watchers[slots] += 1
-        return slots, new_slots
+        return slots
 
     def slot(self, name: bytes) -> int:
         """The slot of a name, or -1."""

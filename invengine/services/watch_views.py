@@ -107,6 +107,12 @@ class View:
             self._update(slots[first : first + step])
             yield
 
+    def never_told(self, slots: Slots) -> Slots:
+        """Those of the slots that were not worked out yet."""
+        self._make_room()
+        never: Slots = slots[self.changed_at[slots] == 0]
+        return never
+
     def keep(self, kept: Slots) -> None:
         """Only these slots stay, as slots 0, 1, 2..."""
         self._available, self._codes = self._available[kept], self._codes[kept]

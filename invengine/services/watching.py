@@ -67,6 +67,7 @@ class Watching:
         self._watched = asyncio.Event()
         self._one_look = asyncio.Lock()
         self._network: Network | None = None
+        self._is_interrupted = False  # the newest look was not done to its end
         self.look = self._captured()
 
     def waiting(self, view: View) -> set[Subscriber]:
@@ -152,7 +153,8 @@ class Watching:
         """Works out what the view does not know yet, and what the subscriber is told first."""
         view = subscriber.view
         if isinstance(view.names, ListedNames):
-            subscriber.slots, new = view.names.add(names)
+            subscriber.slots = view.names.add(names)
+            new = view.never_told(subscriber.slots)
         else:
             new = np.arange(len(view.names) if view.count else 0, len(view.names))
         await self._work_out(view, new)
@@ -181,7 +183,9 @@ class Watching:
             self._drop(view)
 
     def _drop(self, view: View) -> None:
-        del self._views[view.question], self._subscribers[view], self._waiting[view]
+        del self._subscribers[view], self._waiting[view]
+        if self._views.get(view.question) is view:
+            del self._views[view.question]
         if not any(question.is_all for question in self._views):
             self._all_names = None
 
@@ -207,12 +211,13 @@ class Watching:
         began = step_began = perf_counter()
         replica, network = self._replica, self._networks.current
         replica.advance(self._clock.now_ms())
-        if not replica.has_changes and network is self._network:
+        if not replica.has_changes and network is self._network and not self._is_interrupted:
             self.look = self._captured()
             return
         changes = replica.take_changes()
         look = self._captured()
-        everything = changes.everything or network is not self._network
+        everything = changes.everything or network is not self._network or self._is_interrupted
+        self._is_interrupted = True  # by whoever looks and is cancelled
         self._network = network
         self._rename(changes)
         self._metrics.watch.coalesced += max(0, changes.rows - changes.numbers.size)
@@ -222,6 +227,7 @@ class Watching:
             if slots.size:
                 step_began = await self._work_out(view, slots, step_began)
                 view.looked(before, changes.since)
+        self._is_interrupted = False
         self.look = look
         self._metrics.kernel_seconds["watch"].observe(perf_counter() - began)
 
@@ -240,6 +246,7 @@ class Watching:
                 raise NetworkMissing
             view.ask(self._network)
         except InventoryError as refusal:
+            self._views.pop(view.question, None)
             for subscriber in list(self._subscribers.get(view, ())):
                 subscriber.end(refusal)
             return np.empty(0, np.int64)

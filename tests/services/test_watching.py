@@ -525,6 +525,61 @@ def test_a_network_that_takes_the_question_away_ends_its_streams_and_no_others()
     run(test())
 
 
+def test_a_caller_that_leaves_in_the_middle_of_a_look_takes_nothing_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what others must be told, nor what it was the first to ask for."""
+
+    async def test() -> None:
+        monkeypatch.setattr("invengine.services.watching._STEP_SECONDS", -1.0)  # others have their turn at every step
+        async with world_of() as world:
+            watchers = [world.watcher(channel=channel) for channel in ("web", "app", "market")]
+            listed = world.watcher(channel="web", skus=["LAMP"])
+            for watcher in (*watchers, listed):
+                watcher.open()
+                await watcher.first()
+            for turns in range(12):
+                world.stock("LAMP", "AMS1", turns + 1)
+                request = pb.WatchAvailabilityRequest(channel="web", skus=["LAMP", f"NEW{turns}"])
+                stream = world.watching.watch(request.SerializeToString())
+                coming = asyncio.ensure_future(anext(stream))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                coming.cancel()
+                with suppress(asyncio.CancelledError):
+                    await coming
+                await stream.aclose()
+                await world.settle()
+                for watcher in (*watchers, listed):
+                    await watcher.check(SKUS)
+                after = world.watcher(channel="web", skus=["LAMP", f"NEW{turns}"])
+                after.open()
+                await after.first()
+                assert len(after.known) == 2
+                await after.close()
+
+    run(test())
+
+
+def test_a_question_that_the_network_took_away_is_refused_to_those_who_come_later() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            gone = world.watcher(channel="app")
+            gone.open()
+            await gone.first()
+            world.use(NETWORK.replace("  app: {groups: [eu], low_stock_threshold: 2}\n", ""))
+            assert isinstance(await refused(world, channel="app"), UnknownChannel)
+            world.use(NETWORK)
+            again = world.watcher(channel="app")
+            again.open()
+            await again.first()
+            world.stock("LAMP", "AMS1", 7)
+            await world.watching.tick()
+            while ("LAMP", "") not in again.known:
+                await asyncio.sleep(0)
+            await again.check(SKUS)
+
+    run(test())
+
+
 def test_nothing_is_kept_of_what_nobody_watches_any_more() -> None:
     async def test() -> None:
         async with world_of() as world:
