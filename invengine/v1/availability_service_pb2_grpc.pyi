@@ -46,6 +46,10 @@ class AvailabilityServiceStub:
     takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
     stops: open another stream, there or at another server, with the newest resume_token.
     """
+    ExplainAvailability: _grpc.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]
+    """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+    the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+    """
 
 @_typing.type_check_only
 class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
@@ -64,6 +68,10 @@ class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
     newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
     takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
     stops: open another stream, there or at another server, with the newest resume_token.
+    """
+    ExplainAvailability: _aio.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]  # type: ignore[assignment]
+    """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+    the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
     """
 
 class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +112,16 @@ class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
         takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
         stops: open another stream, there or at another server, with the newest resume_token.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainAvailability(
+        self,
+        request: _availability_service_pb2.ExplainAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_availability_service_pb2.ExplainAvailabilityResponse, _abc.Awaitable[_availability_service_pb2.ExplainAvailabilityResponse]]:
+        """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+        the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
         """
 
 def add_AvailabilityServiceServicer_to_server(servicer: AvailabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
