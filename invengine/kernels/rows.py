@@ -6,6 +6,7 @@ from numba import njit
 
 from invengine.kernels.layout import (
     ARENA_COUNT,
+    COUNTED_MAX,
     EXPIRED,
     FENCES,
     FIRST_ROW,
@@ -13,6 +14,8 @@ from invengine.kernels.layout import (
     LOCATION,
     ON_HAND,
     PARTITION,
+    PARTS_BITS,
+    PARTS_MASK,
     POSITION_COLUMNS,
     POSITION_COUNT,
     RESERVED,
@@ -96,6 +99,13 @@ def place(positions, skus, counters, sku, location, room):
     return row
 
 
+@njit(nogil=True)
+def set_counted(positions, row, counted_at_ms):
+    """Let the position in `row` be counted last at this millisecond, 0 for never."""
+    parts = positions[row, SAFETY_PARTS] & PARTS_MASK
+    positions[row, SAFETY_PARTS] = min(counted_at_ms, COUNTED_MAX) << PARTS_BITS | parts
+
+
 @njit("void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def pack_rows(positions, packed, skus, counters):
     """Copy the rows in use of every SKU into `packed`, int64 [rows, 8], by SKU number and without holes.
@@ -116,12 +126,12 @@ def pack_rows(positions, packed, skus, counters):
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def clear_safety(positions, skus, counters):
-    """Set SAFETY_UNITS and SAFETY_PARTS of every position to 0."""
+    """Let no rule keep units back at any position; when it was counted stays."""
     for sku in range(counters[SKU_COUNT]):
         first = skus[sku, FIRST_ROW]
         for row in range(first, first + skus[sku, ROWS]):
             positions[row, SAFETY_UNITS] = 0
-            positions[row, SAFETY_PARTS] = 0
+            positions[row, SAFETY_PARTS] &= ~PARTS_MASK
 
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
@@ -134,4 +144,5 @@ def raise_safety(positions, skus, sku, location, units, parts):
     for row in range(first, first + skus[sku, ROWS]):
         if location in (-1, positions[row, LOCATION]):
             positions[row, SAFETY_UNITS] = max(positions[row, SAFETY_UNITS], units)
-            positions[row, SAFETY_PARTS] = max(positions[row, SAFETY_PARTS], parts)
+            before = positions[row, SAFETY_PARTS] & PARTS_MASK
+            positions[row, SAFETY_PARTS] += max(before, parts) - before

@@ -38,6 +38,10 @@ class SafetyRules(Protocol):
     def position_safety(self) -> Mapping[tuple[str, str], Safety]:
         """Rules for a SKU at one location."""
 
+    @property
+    def kits(self) -> Mapping[str, object]:
+        """The kits, by name."""
+
 
 class Replica:
     """Columns, the revision that each partition is at, and who waits for which.
@@ -55,6 +59,10 @@ class Replica:
         self._caught_up_at = _NEVER
         self._waiting: set[asyncio.Future[None]] = set()
         self._sku_rules: dict[str, list[tuple[str, Safety]]] = {}
+        self._kits: Mapping[str, object] = {}
+        self.kits_with_stock: set[int] = set()
+        """Numbers of SKUs that are kits and have positions of their own all the same, which count for nothing."""
+
         self._tokens: list[tuple[int, str]] = [(-1, "")] * partitions
         self._token_of_all: tuple[int, str] = (-1, "")
         self._changes = 0
@@ -91,7 +99,7 @@ class Replica:
         self._wake()
 
     def set_network(self, network: SafetyRules) -> None:
-        """Takes over the rules that name SKUs; those for locations and channels come with each question."""
+        """Takes over kits and rules that name SKUs; those for locations and channels come with each question."""
         for name in network.locations:
             self.locations.number(name)
         self._sku_rules = {}
@@ -99,6 +107,7 @@ class Replica:
             self._sku_rules.setdefault(sku, []).append(("", safety))
         for (sku, location), safety in network.position_safety.items():
             self._sku_rules.setdefault(sku, []).append((location, safety))
+        self._kits = network.kits
         self._use_rules(self.columns)
 
     def advance(self, now_ms: int) -> None:
@@ -170,7 +179,8 @@ class Replica:
         self._wake()
 
     def _use_rules(self, columns: Columns) -> None:
-        columns.watch_created = self._rule_created if self._sku_rules else None
+        columns.watch_created = self._rule_created if self._sku_rules or self._kits else None
+        self.kits_with_stock = {number for number in map(columns.find_sku, self._kits) if number >= 0}
         kernels.clear_safety(columns.positions, columns.skus, columns.counters)
         for sku, rules in self._sku_rules.items():
             number = columns.find_sku(sku)
@@ -183,6 +193,8 @@ class Replica:
         """New positions get the rules of their SKU."""
         columns = self.columns
         for sku, number, location in created:
+            if sku in self._kits:
+                self.kits_with_stock.add(number)
             for name, (units, parts) in self._sku_rules.get(sku, ()):
                 if not name or self.locations.number(name) == location:
                     kernels.raise_safety(columns.positions, columns.skus, number, location, units, parts)

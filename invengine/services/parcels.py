@@ -78,7 +78,7 @@ class _Choice:
             (line.sku, candidate.location)
             for line in self._shipped
             for candidate in line.candidates
-            if shelf.on_hand(line.sku, candidate) or shelf.future(line.sku, line.future, candidate.location)
+            if shelf.offer(line, candidate) or shelf.future(line.sku, line.future, candidate.location)
         }
         useful = {location for _, location in offers} | named
         order = sorted(useful, key=lambda location: (network.locations[location].priority, location))
@@ -137,7 +137,7 @@ class _Choice:
         for line in self._shipped:
             caps = {}
             for candidate in line.candidates:
-                offer = self._shelf.on_hand(line.sku, candidate)
+                offer = self._shelf.offer(line, candidate)
                 if future:
                     offer += self._shelf.future(line.sku, line.future, candidate.location)
                 if offer:

@@ -26,35 +26,37 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'invengine/v1/availability_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19invengine/v1/common.proto\"\xd5\x01\n\x16GetAvailabilityRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x11\n\tlocations\x18\x03 \x03(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12,\n\nfulfilment\x18\x05 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x1d\n\x15ignore_reservation_id\x18\x06 \x01(\t\x12.\n\x0b\x63onsistency\x18\x07 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xca\x01\n\x14PositionAvailability\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x14\n\x0csafety_stock\x18\x05 \x01(\x03\x12\x31\n\x07reasons\x18\x06 \x03(\x0e\x32 .invengine.v1.AvailabilityReason\x12\x0e\n\x06\x66\x65nced\x18\x07 \x01(\x03\x12\x11\n\town_fence\x18\x08 \x01(\x03\"A\n\x0bNextReceipt\x12 \n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x81\x02\n\x17GetAvailabilityResponse\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\"\n\x05level\x18\x02 \x01(\x0e\x32\x13.invengine.v1.Level\x12\x35\n\tpositions\x18\x03 \x03(\x0b\x32\".invengine.v1.PositionAvailability\x12\x19\n\x11\x63onsistency_token\x18\x04 \x01(\t\x12,\n\tstaleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cnext_receipt\x18\x06 \x01(\x0b\x32\x19.invengine.v1.NextReceipt\"\xd1\x01\n\x1b\x42\x61tchGetAvailabilityRequest\x12\x0c\n\x04skus\x18\x01 \x03(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x11\n\tlocations\x18\x03 \x03(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12,\n\nfulfilment\x18\x05 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x13\n\x0btotals_only\x18\x06 \x01(\x08\x12.\n\x0b\x63onsistency\x18\x07 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\x87\x02\n\x1c\x42\x61tchGetAvailabilityResponse\x12\x30\n\x06status\x18\x01 \x03(\x0e\x32 .invengine.v1.AvailabilityStatus\x12\x11\n\tavailable\x18\x02 \x03(\x10\x12\x12\n\nrow_counts\x18\x03 \x03(\x0f\x12\x16\n\x0elocation_index\x18\x04 \x03(\x0f\x12\x1a\n\x12location_available\x18\x05 \x03(\x10\x12\x11\n\tlocations\x18\x06 \x03(\t\x12\x19\n\x11\x63onsistency_token\x18\x07 \x01(\t\x12,\n\tstaleness\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"Z\n\x19StreamAvailabilityRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x03\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\"\xbf\x01\n\x1aStreamAvailabilityResponse\x12\x10\n\x08query_id\x18\x01 \x01(\x03\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\"\n\x05level\x18\x03 \x01(\x0e\x32\x13.invengine.v1.Level\x12\x30\n\x06status\x18\x04 \x01(\x0e\x32 .invengine.v1.AvailabilityStatus\x12&\n\x07refusal\x18\x05 \x01(\x0b\x32\x15.invengine.v1.Refusal*P\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\r\n\tLEVEL_OUT\x10\x01\x12\r\n\tLEVEL_LOW\x10\x02\x12\x12\n\x0eLEVEL_IN_STOCK\x10\x03*}\n\x12\x41vailabilityStatus\x12#\n\x1f\x41VAILABILITY_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41VAILABILITY_STATUS_KNOWN\x10\x01\x12#\n\x1f\x41VAILABILITY_STATUS_UNKNOWN_SKU\x10\x02*\xec\x02\n\x12\x41vailabilityReason\x12#\n\x1f\x41VAILABILITY_REASON_UNSPECIFIED\x10\x00\x12)\n%AVAILABILITY_REASON_LOCATION_DISABLED\x10\x01\x12&\n\"AVAILABILITY_REASON_NOT_IN_CHANNEL\x10\x02\x12%\n!AVAILABILITY_REASON_CANNOT_FULFIL\x10\x03\x12$\n AVAILABILITY_REASON_SAFETY_STOCK\x10\x04\x12!\n\x1d\x41VAILABILITY_REASON_SHORTFALL\x10\x05\x12 \n\x1c\x41VAILABILITY_REASON_RESERVED\x10\x06\x12(\n$AVAILABILITY_REASON_CHANNEL_DISABLED\x10\x07\x12\"\n\x1e\x41VAILABILITY_REASON_RING_FENCE\x10\x08\x32\xd1\x02\n\x13\x41vailabilityService\x12^\n\x0fGetAvailability\x12$.invengine.v1.GetAvailabilityRequest\x1a%.invengine.v1.GetAvailabilityResponse\x12m\n\x14\x42\x61tchGetAvailability\x12).invengine.v1.BatchGetAvailabilityRequest\x1a*.invengine.v1.BatchGetAvailabilityResponse\x12k\n\x12StreamAvailability\x12\'.invengine.v1.StreamAvailabilityRequest\x1a(.invengine.v1.StreamAvailabilityResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'invengine/v1/availability_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19invengine/v1/common.proto\"\xd5\x01\n\x16GetAvailabilityRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x11\n\tlocations\x18\x03 \x03(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12,\n\nfulfilment\x18\x05 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x1d\n\x15ignore_reservation_id\x18\x06 \x01(\t\x12.\n\x0b\x63onsistency\x18\x07 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\x9d\x02\n\x14PositionAvailability\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x14\n\x0csafety_stock\x18\x05 \x01(\x03\x12\x31\n\x07reasons\x18\x06 \x03(\x0e\x32 .invengine.v1.AvailabilityReason\x12\x0e\n\x06\x66\x65nced\x18\x07 \x01(\x03\x12\x11\n\town_fence\x18\x08 \x01(\x03\x12\x11\n\tuncertain\x18\t \x01(\x03\x12\"\n\x05level\x18\n \x01(\x0e\x32\x13.invengine.v1.Level\x12\x1a\n\x12limiting_component\x18\x0b \x01(\t\"=\n\x0cKitComponent\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x03\x12\x11\n\tavailable\x18\x03 \x01(\x03\"A\n\x0bNextReceipt\x12 \n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\xb1\x02\n\x17GetAvailabilityResponse\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\"\n\x05level\x18\x02 \x01(\x0e\x32\x13.invengine.v1.Level\x12\x35\n\tpositions\x18\x03 \x03(\x0b\x32\".invengine.v1.PositionAvailability\x12\x19\n\x11\x63onsistency_token\x18\x04 \x01(\t\x12,\n\tstaleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cnext_receipt\x18\x06 \x01(\x0b\x32\x19.invengine.v1.NextReceipt\x12.\n\ncomponents\x18\x07 \x03(\x0b\x32\x1a.invengine.v1.KitComponent\"\xd1\x01\n\x1b\x42\x61tchGetAvailabilityRequest\x12\x0c\n\x04skus\x18\x01 \x03(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x11\n\tlocations\x18\x03 \x03(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12,\n\nfulfilment\x18\x05 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x13\n\x0btotals_only\x18\x06 \x01(\x08\x12.\n\x0b\x63onsistency\x18\x07 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xab\x02\n\x1c\x42\x61tchGetAvailabilityResponse\x12\x30\n\x06status\x18\x01 \x03(\x0e\x32 .invengine.v1.AvailabilityStatus\x12\x11\n\tavailable\x18\x02 \x03(\x10\x12\x12\n\nrow_counts\x18\x03 \x03(\x0f\x12\x16\n\x0elocation_index\x18\x04 \x03(\x0f\x12\x1a\n\x12location_available\x18\x05 \x03(\x10\x12\x11\n\tlocations\x18\x06 \x03(\t\x12\x19\n\x11\x63onsistency_token\x18\x07 \x01(\t\x12,\n\tstaleness\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x05level\x18\t \x03(\x0e\x32\x13.invengine.v1.Level\"Z\n\x19StreamAvailabilityRequest\x12\x10\n\x08query_id\x18\x01 \x01(\x03\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\"\xbf\x01\n\x1aStreamAvailabilityResponse\x12\x10\n\x08query_id\x18\x01 \x01(\x03\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\"\n\x05level\x18\x03 \x01(\x0e\x32\x13.invengine.v1.Level\x12\x30\n\x06status\x18\x04 \x01(\x0e\x32 .invengine.v1.AvailabilityStatus\x12&\n\x07refusal\x18\x05 \x01(\x0b\x32\x15.invengine.v1.Refusal*P\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\r\n\tLEVEL_OUT\x10\x01\x12\r\n\tLEVEL_LOW\x10\x02\x12\x12\n\x0eLEVEL_IN_STOCK\x10\x03*}\n\x12\x41vailabilityStatus\x12#\n\x1f\x41VAILABILITY_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41VAILABILITY_STATUS_KNOWN\x10\x01\x12#\n\x1f\x41VAILABILITY_STATUS_UNKNOWN_SKU\x10\x02*\x90\x03\n\x12\x41vailabilityReason\x12#\n\x1f\x41VAILABILITY_REASON_UNSPECIFIED\x10\x00\x12)\n%AVAILABILITY_REASON_LOCATION_DISABLED\x10\x01\x12&\n\"AVAILABILITY_REASON_NOT_IN_CHANNEL\x10\x02\x12%\n!AVAILABILITY_REASON_CANNOT_FULFIL\x10\x03\x12$\n AVAILABILITY_REASON_SAFETY_STOCK\x10\x04\x12!\n\x1d\x41VAILABILITY_REASON_SHORTFALL\x10\x05\x12 \n\x1c\x41VAILABILITY_REASON_RESERVED\x10\x06\x12(\n$AVAILABILITY_REASON_CHANNEL_DISABLED\x10\x07\x12\"\n\x1e\x41VAILABILITY_REASON_RING_FENCE\x10\x08\x12\"\n\x1e\x41VAILABILITY_REASON_CONFIDENCE\x10\t2\xd1\x02\n\x13\x41vailabilityService\x12^\n\x0fGetAvailability\x12$.invengine.v1.GetAvailabilityRequest\x1a%.invengine.v1.GetAvailabilityResponse\x12m\n\x14\x42\x61tchGetAvailability\x12).invengine.v1.BatchGetAvailabilityRequest\x1a*.invengine.v1.BatchGetAvailabilityResponse\x12k\n\x12StreamAvailability\x12\'.invengine.v1.StreamAvailabilityRequest\x1a(.invengine.v1.StreamAvailabilityResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.availability_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEVEL']._serialized_start=1628
-  _globals['_LEVEL']._serialized_end=1708
-  _globals['_AVAILABILITYSTATUS']._serialized_start=1710
-  _globals['_AVAILABILITYSTATUS']._serialized_end=1835
-  _globals['_AVAILABILITYREASON']._serialized_start=1838
-  _globals['_AVAILABILITYREASON']._serialized_end=2202
+  _globals['_LEVEL']._serialized_start=1858
+  _globals['_LEVEL']._serialized_end=1938
+  _globals['_AVAILABILITYSTATUS']._serialized_start=1940
+  _globals['_AVAILABILITYSTATUS']._serialized_end=2065
+  _globals['_AVAILABILITYREASON']._serialized_start=2068
+  _globals['_AVAILABILITYREASON']._serialized_end=2468
   _globals['_GETAVAILABILITYREQUEST']._serialized_start=117
   _globals['_GETAVAILABILITYREQUEST']._serialized_end=330
   _globals['_POSITIONAVAILABILITY']._serialized_start=333
-  _globals['_POSITIONAVAILABILITY']._serialized_end=535
-  _globals['_NEXTRECEIPT']._serialized_start=537
-  _globals['_NEXTRECEIPT']._serialized_end=602
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=605
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=862
-  _globals['_BATCHGETAVAILABILITYREQUEST']._serialized_start=865
-  _globals['_BATCHGETAVAILABILITYREQUEST']._serialized_end=1074
-  _globals['_BATCHGETAVAILABILITYRESPONSE']._serialized_start=1077
-  _globals['_BATCHGETAVAILABILITYRESPONSE']._serialized_end=1340
-  _globals['_STREAMAVAILABILITYREQUEST']._serialized_start=1342
-  _globals['_STREAMAVAILABILITYREQUEST']._serialized_end=1432
-  _globals['_STREAMAVAILABILITYRESPONSE']._serialized_start=1435
-  _globals['_STREAMAVAILABILITYRESPONSE']._serialized_end=1626
-  _globals['_AVAILABILITYSERVICE']._serialized_start=2205
-  _globals['_AVAILABILITYSERVICE']._serialized_end=2542
+  _globals['_POSITIONAVAILABILITY']._serialized_end=618
+  _globals['_KITCOMPONENT']._serialized_start=620
+  _globals['_KITCOMPONENT']._serialized_end=681
+  _globals['_NEXTRECEIPT']._serialized_start=683
+  _globals['_NEXTRECEIPT']._serialized_end=748
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=751
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1056
+  _globals['_BATCHGETAVAILABILITYREQUEST']._serialized_start=1059
+  _globals['_BATCHGETAVAILABILITYREQUEST']._serialized_end=1268
+  _globals['_BATCHGETAVAILABILITYRESPONSE']._serialized_start=1271
+  _globals['_BATCHGETAVAILABILITYRESPONSE']._serialized_end=1570
+  _globals['_STREAMAVAILABILITYREQUEST']._serialized_start=1572
+  _globals['_STREAMAVAILABILITYREQUEST']._serialized_end=1662
+  _globals['_STREAMAVAILABILITYRESPONSE']._serialized_start=1665
+  _globals['_STREAMAVAILABILITYRESPONSE']._serialized_end=1856
+  _globals['_AVAILABILITYSERVICE']._serialized_start=2471
+  _globals['_AVAILABILITYSERVICE']._serialized_end=2808
 # @@protoc_insertion_point(module_scope)
