@@ -112,10 +112,10 @@ class KitAvailability:
         components = components_of(kit, selection.channel, usable, network)
         borrows = network.channel(selection.channel).borrows
         shelf = Shelf(self._replica, now_ms, selection.channel, borrows=borrows)
-        for component in kit if ignored is not None else ():
-            for location, free in zip(selection.asked, ignored[component.sku].tolist(), strict=True):
-                shelf.give(component.sku, location, free[IGNORED_UNITS], free[IGNORED_OWN], own=True)
-                shelf.give(component.sku, location, 0, free[IGNORED_FENCED] - free[IGNORED_OWN])
+        for sku, units in (ignored or {}).items():
+            for location, free in zip(selection.asked, units.tolist(), strict=True):
+                shelf.give(sku, location, free[IGNORED_UNITS], free[IGNORED_OWN], own=True)
+                shelf.give(sku, location, 0, free[IGNORED_FENCED] - free[IGNORED_OWN])
         gains: dict[int, int] = {}
         for location in usable:
             gain = more_kits(shelf, components, location)

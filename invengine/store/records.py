@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
+from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
     Allocation,
     Destination,
@@ -156,6 +157,27 @@ def read_source(text: str) -> Source:
     return Source(receipt_id=name, due_day=int(number))
 
 
+_OF_KIT = "*"
+_APART = "\x1e"  # a control character, so no id holds it
+_NOTHING_MORE = None, None
+
+
+def future_text(future: Future | None, kit: KitLine | None = None) -> str:
+    """As a record's line says what it may take that is not on hand, or (never both) what kit it is part of."""
+    if kit is not None:
+        return f"{_OF_KIT}{kit.units} {kit.line_id}{_APART}{kit.sku}"
+    return "" if future is None else str(future.needed_by)
+
+
+def _read_future(text: str) -> tuple[Future | None, KitLine | None]:
+    """The same read back. ValueError."""
+    if not text.startswith(_OF_KIT):
+        return Future(int(text)), None
+    units, _, names = text[1:].partition(" ")
+    line_id, sku = names.split(_APART)
+    return None, KitLine(line_id, sku, int(units))
+
+
 def read_reservation(reservation_id: str, text: str) -> Reservation:
     """The reservation that a record says."""
     try:
@@ -182,7 +204,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                     _FULFILMENTS[way],
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
-                    Future(int(future)) if future else None,
+                    *(_read_future(future) if future else _NOTHING_MORE),
                 )
             )
         return Reservation(

@@ -47,24 +47,23 @@ local function own_first(line, list)
 end
 
 -- What a line gives back at each location where its list says so, of its last allocations there first.
---   returns  whether it has so many open units on hand everywhere
+--   returns  nil, or where it has fewer open units on hand: these, and how many were to go back there
 local function give_exactly(line, list, gives)
   for k = 1, #list[1] do
-    local back = -list[5][k]
+    local back, open = -list[5][k], 0
     for a = #line.allocations, 1, -1 do
       local allocation = line.allocations[a]
       local is_there = allocation.location == list[1][k] and is_on_hand(allocation.source)
-      local part = is_there and math.min(back, open_of(allocation)) or 0
+      local part = is_there and math.min(back - open, open_of(allocation)) or 0
       if part > 0 then
         gives[#gives + 1] = moving.give(line, allocation, part)
-        back = back - part
+        open = open + part
       end
     end
-    if back > 0 then
-      return false
+    if open < back then
+      return open, back
     end
   end
-  return true
 end
 
 -- Units that a list says are to come from its candidates.
@@ -106,8 +105,9 @@ local function plan_amendment(record, items, at, lists)
     local has, open = moving.units_of(line)
     local back, list = has - units, lists[asked[5]]
     if list[5] then -- worked out for the record as it was seen
-      if back > open or not give_exactly(line, list, gives) then
-        return nil, { 'REVISION_MISMATCH', whole(record[REVISION]) }
+      local there, wanted = give_exactly(line, list, gives)
+      if there then
+        return nil, { 'QUANTITY_EXCEEDS_OPEN', n, there, wanted }
       end
       if units_from(list) > 0 then
         wants[#wants + 1] = moving.want(line, units_from(list), asked, list)
