@@ -12,6 +12,7 @@ that is never entered, would make every position several times as dear.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from invengine.kernels.fences import fenced_units
@@ -215,7 +216,8 @@ def _fenced_total(sku, positions, skus, fences, selection):
 
 
 @njit(nogil=True)
-def _total(sku, positions, skus, fences, selection):
+def _plain_total(sku, positions, skus, selection):
+    """The units of a SKU as far as neither ring-fences nor confidence matter; -1 when ring-fences do."""
     total = fenced = 0
     first = skus[sku, FIRST_ROW]
     for row in range(first, first + skus[sku, ROWS]):
@@ -223,15 +225,14 @@ def _total(sku, positions, skus, fences, selection):
         if location < selection.shape[0] and selection[location, INDEX] >= 0:
             total = min(total + _unfenced(positions, row, selection, location), TOTAL_MAX)
             fenced |= positions[row, FENCES]
-    if fenced or _careful(selection):
-        return _fenced_total(sku, positions, skus, fences, selection)
-    return total
+    return -1 if fenced else total
 
 
 @njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
 def available_total(sku, positions, skus, fences, selection):
     """Units of one SKU, by its number, that can be taken now: the sum over its usable positions, not over 2^62."""
-    return _total(sku, positions, skus, fences, selection)
+    total = np.int64(-1) if _careful(selection) else _plain_total(sku, positions, skus, selection)
+    return _fenced_total(sku, positions, skus, fences, selection) if total < 0 else total
 
 
 @njit(nogil=True)
@@ -257,14 +258,21 @@ def available_totals(numbers, positions, skus, fences, selection, status, totals
     selection  int64 [lines, 10]
     status     uint8 [n]   totals  int64 [n]  >= 0, and not over 2^62
     """
+    careful = _careful(selection)
+    left = 0
     for i in range(numbers.size):
         _fetch_ahead(numbers, i, positions, skus)
         if numbers[i] < 0:
             status[i] = UNKNOWN_SKU
             totals[i] = 0
-        else:
-            status[i] = KNOWN
-            totals[i] = _total(numbers[i], positions, skus, fences, selection)
+            continue
+        status[i] = KNOWN
+        totals[i] = -1 if careful else _plain_total(numbers[i], positions, skus, selection)
+        left += totals[i] < 0
+    if left > 0:  # in a loop of its own, so that what it needs weighs nothing in the one above
+        for i in range(numbers.size):
+            if totals[i] < 0:
+                totals[i] = _fenced_total(numbers[i], positions, skus, fences, selection)
 
 
 @njit(f"int64(int64[::1], {_BLOCK})", nogil=True, cache=True)

@@ -31,6 +31,10 @@ channels:
   closed: {groups: [stores], enabled: false}
 safety_stock:
   - {location: ST2, units: 1}
+kits:
+  av-set: {av-sofa: 1, av-cushion: 4}
+confidence:
+  - {location: ST1, fewer_than: 3, units: 1}
 """
 
 

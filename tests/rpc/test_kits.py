@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 
+from invengine.store.records import Atomicity
+from invengine.store.redis_store import RedisStore
 from invengine.v1 import availability_service_pb2 as availability_pb
 from invengine.v1 import common_pb2, incoming_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.cases.adapters.calls import move
-from tests.rpc.engines import Stubs, refused
+from tests.rpc.engines import Stubs, engine, refused
 
 pytestmark = pytest.mark.asyncio
 
@@ -30,6 +34,23 @@ kits:
 """
 FRESH = common_pb2.Consistency(fully_consistent=True)
 BEST_EFFORT = pb.CreateReservationRequest.POLICY_BEST_EFFORT
+
+
+@pytest_asyncio.fixture(params=list(Atomicity), ids=str)
+async def stubs(
+    request: pytest.FixtureRequest, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stubs]:
+    """Clients of an engine; also of one whose calls see one partition each, as on a Cluster."""
+    opened, stores = RedisStore.open, []
+
+    async def open_so(*arguments: Any, **more: Any) -> RedisStore:
+        stores.append(await opened(*arguments, **more, atomicity=request.param))
+        return stores[-1]
+
+    monkeypatch.setattr(RedisStore, "open", open_so)
+    async with engine(redis_url) as (_, clients):
+        assert [store.is_whole for store in stores] == [request.param is Atomicity.WHOLE]
+        yield clients
 
 
 async def open_shop(stubs: Stubs, *, sofas: tuple[int, int] = (3, 5), cushions: tuple[int, int] = (9, 20)) -> None:
