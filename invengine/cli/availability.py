@@ -134,7 +134,9 @@ def _show_positions(answer: availability_service_pb2.GetAvailabilityResponse) ->
     rows.append(("total", answer.available, *sums, level(answer.level), *("" for _ in texts), ""))
     table(("location", "available", *numbers, "level", *texts, "reasons"), rows)
     if is_kit:
-        parts = [f"{component.units} {component.sku} ({component.available} available)" for component in answer.components]
+        parts = [
+            f"{component.units} {component.sku} ({component.available} available)" for component in answer.components
+        ]
         say(f"A kit of {', '.join(parts)}.")
     if answer.HasField("next_receipt"):
         say(f"Expected next: {answer.next_receipt.quantity} on {shown(answer.next_receipt.date)}.")

@@ -85,7 +85,7 @@ class _Reader:
         backorders = tuple(self._rules("backorders", BackorderRuleDocument))
         kits = dict(self._kits())
         confidence = tuple(self._rules("confidence", ConfidenceRuleDocument))
-        self._few_rules_each(confidence)
+        self._few_rules_each()
         thresholds = tuple(self._rules("low_stock_thresholds", LowStockRuleDocument))
         return NetworkDocument(locations, groups, channels, safety_stock, backorders, kits, confidence, thresholds)
 
@@ -100,14 +100,17 @@ class _Reader:
                 continue
             yield name, tuple(Component(sku, int(units)) for sku, units in raw.items())
 
-    def _few_rules_each(self, rules: Sequence[ConfidenceRuleDocument]) -> None:
+    def _few_rules_each(self) -> None:
         """Checks that no location has more rules for confidence than the store can look at whenever it takes."""
-        counts: dict[str, int] = {}
-        for place, rule in enumerate(rules):
-            name = rule.location or ""
+        counts: dict[object, int] = {}
+        rules = self._raw.get("confidence")
+        for place, rule in enumerate(rules if isinstance(rules, list) else ()):
+            name = rule.get("location") if isinstance(rule, dict) else None
+            if name is not None and not isinstance(name, str):
+                continue
             counts[name] = counts.get(name, 0) + 1
             if counts[name] == CONFIDENCE_RULES_MAX + 1:
-                where = name or "all locations together"
+                where = "all locations together" if name is None else name
                 self._fault(("confidence", place), f"{where} may have {CONFIDENCE_RULES_MAX} rules at most")
 
     def _channel_groups(self) -> None:

@@ -109,6 +109,8 @@ class Reserving:
                 except InventoryError as failure:  # what was written before it stays written and is answered
                     outcome, more = failure, {}
                 _newest(revisions, more)
+                if isinstance(outcome, InvalidArgument):
+                    outcome = InvalidArgument(f"requests[{place}].{outcome.field}", outcome.problem)
                 said.append(outcome)
                 outcomes[place] = outcome
                 continue

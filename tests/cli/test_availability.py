@@ -35,24 +35,24 @@ def test_json_is_proto_json_with_numbers(invengine: CommandLine) -> None:
 
 
 def test_a_channel_sees_the_locations_of_its_groups_only(invengine: CommandLine) -> None:
-    stock(invengine, "av-till", WH1=5, ST1=3)
-    assert invengine.json("availability", "av-till", "--channel", "till")["available"] == 3
+    stock(invengine, "av-till", WH1=5, ST1=2)
+    assert invengine.json("availability", "av-till", "--channel", "till")["available"] == 2
     narrowed = invengine.json("availability", "av-till", "--channel", "web", "--location", "WH1")
     assert [position["location"] for position in narrowed["positions"]] == ["WH1"]
-    assert invengine.json("availability", "av-till", "--channel", "web", "--group", "stores")["available"] == 3
+    assert invengine.json("availability", "av-till", "--channel", "web", "--group", "stores")["available"] == 2
 
 
 def test_several_skus_are_a_table_of_totals(invengine: CommandLine) -> None:
-    stock(invengine, "av-a", WH1=1, ST1=3)
+    stock(invengine, "av-a", WH1=1, ST1=2)
     stock(invengine, "av-b", WH1=4)
     lines = invengine.run("availability", "av-a", "av-none", "av-b", "--channel", "web").stdout.splitlines()
     assert [line.split(maxsplit=4) for line in lines] == [
         ["sku", "available", "level", "status", "where"],
-        ["av-a", "4", "IN_STOCK", "KNOWN", "ST1 3, WH1 1"],
+        ["av-a", "3", "IN_STOCK", "KNOWN", "ST1 2, WH1 1"],
         ["av-none", "0", "OUT", "UNKNOWN_SKU"],
         ["av-b", "4", "IN_STOCK", "KNOWN", "WH1 4"],
     ]
-    assert invengine.json("availability", "av-a", "av-b", "--channel", "web")["available"] == [4, 4]
+    assert invengine.json("availability", "av-a", "av-b", "--channel", "web")["available"] == [3, 4]
 
 
 def test_an_own_hold_can_be_left_out_of_account(invengine: CommandLine) -> None:
@@ -127,10 +127,10 @@ def test_a_kit_says_what_it_is_made_of_and_what_limits_it(invengine: CommandLine
 
 
 def test_units_that_are_not_trusted_are_shown(invengine: CommandLine) -> None:
-    stock(invengine, "av-few", ST1=2)
+    stock(invengine, "av-few", ST3=2)
     shown = invengine.run("availability", "av-few", "--channel", "web").stdout
     assert [line.split() for line in shown.splitlines()] == [
         ["location", "available", "on_hand", "reserved", "safety_stock", "uncertain", "level", "reasons"],
-        ["ST1", "1", "2", "0", "0", "1", "LOW", "CONFIDENCE"],
+        ["ST3", "1", "2", "0", "0", "1", "LOW", "CONFIDENCE"],
         ["total", "1", "2", "0", "0", "1", "LOW"],
     ]

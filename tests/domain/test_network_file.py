@@ -21,6 +21,7 @@ from invengine.domain.network_document import (
     LocationDocument,
     SafetyRuleDocument,
 )
+from invengine.domain.network_rules import ConfidenceRuleDocument, LowStockRuleDocument
 from invengine.domain.orders import Fulfilment
 from invengine.errors import NetworkFault, NetworkInvalid
 
@@ -83,7 +84,14 @@ def test_the_example_that_planners_read_is_a_network() -> None:
     network = Network.parse(examples[0])
     assert network.usable("web", fulfilment=Fulfilment.SHIP) == ("LON1", "SOHO")
     assert network.locations["YORK"].fulfilments == {Fulfilment.PICKUP}
-    for model in (LocationDocument, ChannelDocument, SafetyRuleDocument, BackorderRuleDocument):
+    for model in (
+        LocationDocument,
+        ChannelDocument,
+        SafetyRuleDocument,
+        BackorderRuleDocument,
+        ConfidenceRuleDocument,
+        LowStockRuleDocument,
+    ):
         for field in model.model_fields:
             assert f"`{field}" in guide, f"{field} is not described"
 
@@ -413,6 +421,8 @@ fields = st.sampled_from(
         *ChannelDocument.model_fields,
         *SafetyRuleDocument.model_fields,
         *BackorderRuleDocument.model_fields,
+        *ConfidenceRuleDocument.model_fields,
+        *LowStockRuleDocument.model_fields,
     ]
 )
 

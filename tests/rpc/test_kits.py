@@ -192,6 +192,20 @@ async def test_a_kit_cannot_wait_and_its_line_must_be_countable(stubs: Stubs) ->
     assert (many.reason, many.fields) == ("INVALID_ARGUMENT", ["lines"])
 
 
+async def test_kits_of_a_batch_are_made_in_its_order(stubs: Stubs) -> None:
+    await open_shop(stubs)
+    requests = [
+        basket("a", kit(5)),
+        basket("b", kit(1, "SOFA", location="B")),
+        basket("c", kit(1, allow_backorder=True)),
+    ]
+    made = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=requests))
+    first, second, third = made.outcomes
+    assert told(first.reservation)["1/SOFA"] == {"B": (5, 0, 0)}
+    assert second.refusal.reason == common_pb2.ERROR_REASON_INSUFFICIENT_STOCK
+    assert third.refusal.metadata["field"] == "requests[2].lines[0].allow_backorder"
+
+
 async def test_a_request_is_answered_as_before_though_the_kit_is_another_now(stubs: Stubs) -> None:
     await open_shop(stubs)
     request = basket("once", kit(2))
