@@ -252,6 +252,10 @@ async def test_kits_are_released_and_fulfilled_whole_by_the_line_that_asked_for_
         )
     )
     assert (over.reason, over.metadata["wanted"], over.metadata["open"]) == ("QUANTITY_EXCEEDS_OPEN", "3", "2")
+    below = await refused(amend(stubs, 1, {"line_id": "1", "quantity": 1}))  # of the 5 kits 3 have left
+    assert (below.reason, below.metadata["wanted"], below.metadata["open"]) == ("QUANTITY_EXCEEDS_OPEN", "4", "2")
+    stale = await refused(amend(stubs, 2, {"line_id": "1", "quantity": 4}, expected_revision=1))
+    assert stale.reason == "REVISION_MISMATCH"
     torn = await refused(
         stubs.reservations.ReleaseReservation(pb.ReleaseReservationRequest(**change(5, {"line_id": "1/SOFA"})))
     )
@@ -266,6 +270,8 @@ async def test_kits_are_released_and_fulfilled_whole_by_the_line_that_asked_for_
     assert (again.replayed, again.reservation) == (True, released.reservation)
     done = await stubs.reservations.FulfilReservation(pb.FulfilReservationRequest(**change(7)))
     assert done.reservation.state == pb.Reservation.STATE_FULFILLED
+    closed = await refused(amend(stubs, 3, {"line_id": "1", "quantity": 99}))
+    assert closed.reason == "RESERVATION_CLOSED"
     assert await reserved(stubs) == [0, 0, 0, 0]
 
 
