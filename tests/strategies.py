@@ -6,6 +6,7 @@ picked from a pool. The ids of items are empty and their times are told from now
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import permutations
 
@@ -22,15 +23,19 @@ from invengine.domain.orders import (
     LineRequest,
     LineUnits,
     PlacedRequest,
+    Reservation,
     ReservationChange,
+    ReservationLine,
     ReserveRequest,
 )
-from invengine.domain.stock import UNITS_MAX, ConfidenceRule, Movement, MovementKind
+from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
+from invengine.domain.stock import GONE, UNITS_MAX, ConfidenceRule, FeedMark, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
 LOCATIONS = ("AMS1", "BER1", "PAR1")
 CHANNELS = ("web", "till", "app")
+FEEDS = ("erp", "till")
 LINE_IDS = ("1", "2", "3")
 
 locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
@@ -209,7 +214,16 @@ _KINDS = [
     *MovementKind,
     *[MovementKind.RECEIPT, MovementKind.SALE, MovementKind.COUNT] * 2,
     *[MovementKind.RING_FENCE] * 4,
+    *[MovementKind.STATE_CHANGE] * 4,
 ]
+STATES = ("quarantine", "damaged")
+_shelves = st.sampled_from(["", "", "quarantine", "quarantine", "damaged"])
+"""Units on hand, or in a state."""
+_ways = st.sampled_from(
+    [(one, other) for one in ("", *STATES) for other in ("", *STATES, GONE) if one != other] + [("quarantine", "")] * 3
+)
+"""From where to where a state change takes units."""
+
 _QUANTITIES = {
     MovementKind.ADJUSTMENT: st.integers(-15, 15).filter(bool),
     MovementKind.COUNT: st.integers(0, 25),
@@ -217,15 +231,22 @@ _QUANTITIES = {
 }
 
 
+feed_marks = st.builds(FeedMark, st.sampled_from(FEEDS), st.integers(1, 120), st.just("erp"), st.text("ab", max_size=2))
+
+
 @st.composite
 def movements(draw: st.DrawFn) -> Movement:
     """One movement."""
     kind = draw(st.sampled_from(_KINDS))
-    quantity, channel = draw(_QUANTITIES.get(kind, units)), ""
+    quantity, channel, way = draw(_QUANTITIES.get(kind, units)), "", ("", "")
     if kind is MovementKind.SALE:
         channel = draw(st.sampled_from(["", *CHANNELS]))
     elif kind is MovementKind.RING_FENCE:
         channel = draw(channels)
+    elif kind is MovementKind.STATE_CHANGE:
+        way = draw(_ways)
+    else:
+        way = draw(_shelves), ""
     if kind is not MovementKind.RING_FENCE and draw(st.integers(1, 40)) == 40:
         quantity = draw(st.sampled_from([UNITS_MAX, UNITS_MAX - 1, UNITS_MAX // 2]))
     return Movement(
@@ -240,6 +261,8 @@ def movements(draw: st.DrawFn) -> Movement:
         draw(references),
         draw(maybe_revisions),
         channel,
+        *way,
+        draw(rarely(feed_marks, st.none(), 3)),
     )
 
 
@@ -268,3 +291,43 @@ def incoming_changes(today: int, kind: IncomingKind) -> st.SearchStrategy[Incomi
         offsets_ms,
         maybe_revisions,
     )
+
+
+def fulfilled_of(line: ReservationLine) -> int:
+    """Units of a line that left."""
+    return sum(leg.fulfilled for leg in line.allocations)
+
+
+@st.composite
+def return_requests(draw: st.DrawFn, reservation: Reservation | None) -> ReturnRequest:
+    """What comes back: mostly what left by the reservation, which it names, or its order, or neither."""
+    gone = [(line.sku, fulfilled_of(line)) for line in reservation.lines if fulfilled_of(line)] if reservation else []
+    lines = []
+    for line_id in LINE_IDS[: draw(st.sampled_from([1, 1, 2, 3]))]:
+        sku, most = draw(st.sampled_from(gone)) if gone and draw(st.integers(0, 7)) else (draw(skus), 9)
+        quantity = draw(st.integers(1, most + 1)) if draw(st.integers(0, 5)) else 1
+        lines.append(ReturnLineRequest(line_id, sku, quantity, draw(_shelves), "too small"))
+    if draw(st.integers(1, 40)) == 40:
+        lines[0] = replace(lines[0], quantity=UNITS_MAX)
+    named = reservation.reservation_id if reservation and draw(st.integers(0, 2)) else ""
+    order_ref = "" if named else draw(references)
+    head = ("", draw(fingerprints), "", draw(channels), draw(locations))
+    return ReturnRequest(*head, tuple(lines), named, order_ref, draw(offsets_ms))
+
+
+_decisions = st.sampled_from(
+    [(Disposition.RESTOCK, "")] * 3 + [(Disposition.SCRAP, "")] * 2 + [(Disposition.MOVE, state) for state in STATES]
+)
+
+
+@st.composite
+def disposal_requests(draw: st.DrawFn, states: tuple[tuple[str, str], ...]) -> DisposalRequest:
+    """What becomes of lines of a return; `states` are (line_id, state) of its lines."""
+    lines = []
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
+        line_id, state = draw(rarely(st.just(("9", "")), st.sampled_from(states or (("1", ""),)), 12))
+        disposition, to_state = draw(_decisions)
+        if to_state and to_state == state:
+            disposition, to_state = Disposition.RESTOCK, ""
+        lines.append(DisposalLine(line_id, draw(st.sampled_from([0, 0, 1, 1, 1, 2, 5])), disposition, to_state, "seen"))
+    return DisposalRequest("", draw(fingerprints), "", draw(channels), tuple(lines))

@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, demo, incoming, load, network, promises, reservations, serve, stock
+from invengine.cli import (
+    admin,
+    availability,
+    demo,
+    explain,
+    export,
+    history,
+    incoming,
+    load,
+    network,
+    promises,
+    reservations,
+    returns,
+    serve,
+    stock,
+)
 
 app = typer.Typer(
     name="invengine",
@@ -42,8 +57,12 @@ app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
 availability.register(app)
+explain.register(app)
+history.register(app, stock.app)
+app.add_typer(export.app, name="export")
 reservations.register(app)
 promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

@@ -33,7 +33,7 @@ from invengine.domain.network_rules import (
     threshold_elements,
 )
 from invengine.domain.orders import Candidate, Fulfilment
-from invengine.domain.stock import ConfidenceRule
+from invengine.domain.stock import BUILT_IN_STATES, ConfidenceRule
 from invengine.errors import (
     ChannelDisabled,
     GroupNotUsable,
@@ -79,6 +79,8 @@ class Network:
         self.position_safety: Final[Mapping[tuple[str, str], Safety]] = MappingProxyType(rules.positions)
         self.location_safety: Final[Mapping[str, Safety]] = MappingProxyType(rules.locations)
         self.channel_safety: Final[Mapping[str, Safety]] = MappingProxyType(rules.channels)
+        self.states: Final = frozenset((*BUILT_IN_STATES, *parsed.states))
+        """States of units that are there and cannot be sold."""
         self._backorders: Final = compile_backorders(parsed.backorders)
         self._confidence: Final = compile_confidence(parsed.confidence)
         self._thresholds: Final = compile_thresholds(parsed.low_stock_thresholds)
@@ -273,6 +275,7 @@ class Network:
             "kits": {name: {part.sku: part.units for part in kit} for name, kit in self.kits.items()},
             "confidence": confidence_elements(self._confidence),
             "low_stock_thresholds": threshold_elements(self._thresholds),
+            "states": sorted(self.states),
         }
 
     def _known(self, location: str) -> Location:
@@ -301,6 +304,7 @@ def diff(old: Network | None, new: Network) -> list[Change]:
         "kits": {},
         "confidence": {"all": {}, "location": {}},
         "low_stock_thresholds": {},
+        "states": sorted(BUILT_IN_STATES),
     }
     return list(differences(old.elements() if old else nothing, new.elements()))
 

@@ -20,6 +20,7 @@ from invengine.domain.network_document import (
     TimeToLiveDocument,
     described,
     nothing_is_empty,
+    state_problem,
 )
 from invengine.domain.network_rules import (
     CONFIDENCE_RULES_MAX,
@@ -35,6 +36,7 @@ GROUPS_MAX: Final = 2_000
 CHANNELS_MAX: Final = 200
 RULES_MAX: Final = 60_000  # of each kind
 KITS_MAX: Final = 60_000
+STATES_MAX: Final = 50
 Element = TypeVar("Element", bound=Model)
 Rule = TypeVar("Rule", SafetyRuleDocument, BackorderRuleDocument, ConfidenceRuleDocument, LowStockRuleDocument)
 _SECTIONS: Final = (
@@ -46,6 +48,7 @@ _SECTIONS: Final = (
     "kits",
     "confidence",
     "low_stock_thresholds",
+    "states",
 )
 _NOT_OF_KITS: Final = {"safety_stock": "its components keep stock back", "backorders": "it is never backordered"}
 
@@ -87,7 +90,9 @@ class _Reader:
         confidence = tuple(self._rules("confidence", ConfidenceRuleDocument))
         self._few_rules_each()
         thresholds = tuple(self._rules("low_stock_thresholds", LowStockRuleDocument))
-        return NetworkDocument(locations, groups, channels, safety_stock, backorders, kits, confidence, thresholds)
+        return NetworkDocument(
+            locations, groups, channels, safety_stock, backorders, kits, confidence, thresholds, self._states()
+        )
 
     def _kits(self) -> Iterator[tuple[str, Kit]]:
         """The kits that have no fault."""
@@ -120,6 +125,28 @@ class _Reader:
             groups = raw.get("groups") if isinstance(raw, dict) else None
             if isinstance(groups, list):
                 self._references(("channels", name, "groups"), groups, "groups", "group")
+
+    def _states(self) -> tuple[str, ...]:
+        """Names of states, each of them once."""
+        names = self._raw.get("states")
+        names = [] if names is None else names
+        if not isinstance(names, list):
+            self._fault(("states",), f"a list of names is wanted, {described(names)} found")
+            return ()
+        if len(names) > STATES_MAX:
+            self._fault(("states",), f"{len(names)} names; at most {STATES_MAX} are taken")
+            return ()
+        seen: dict[str, None] = {}
+        for place, name in enumerate(names):
+            if not isinstance(name, str):
+                self._fault(("states", place), f"a name is wanted, {described(name)} found")
+            elif problem := state_problem(name):
+                self._fault(("states", place), problem)
+            elif name in seen:
+                self._fault(("states", place), f"state {name!r} is listed twice")
+            else:
+                seen[name] = None
+        return tuple(seen)
 
     def _enough(self) -> bool:
         return len(self.faults) >= FAULTS_MAX

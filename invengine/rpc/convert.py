@@ -12,7 +12,7 @@ from invengine.domain.orders import (
     ReservationLine,
     ReservationState,
 )
-from invengine.domain.stock import LedgerEntry, MovementOutcome, MovementResult
+from invengine.domain.stock import Feed, LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.rpc.errors import refusal_to_proto
@@ -22,6 +22,7 @@ from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_ser
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from invengine.services.feeds import Acknowledgement
     from invengine.services.integrity_report import Report
     from invengine.services.networks import Applied
     from invengine.services.positions import PositionNow
@@ -123,6 +124,8 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
         wire.short_quantity = short
     if line.kit is not None:
         wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
+    if line.returned:
+        wire.returned = line.returned
     if line.future is not None:
         wire.allow_backorder = True
         if line.future.needed_by:
@@ -137,20 +140,18 @@ def _fill_promise(message: reservation_service_pb2.Allocation, allocation: Alloc
         message.due_date.CopyFrom(date_of(allocation.due_day))
 
 
-def batch_outcomes(
-    outcomes: Iterable[ReservationAnswer | InventoryError],
-) -> reservation_service_pb2.BatchCreateReservationsResponse:
-    """One outcome per request of a batch; the token is the caller's to set."""
-    response = reservation_service_pb2.BatchCreateReservationsResponse()
-    for outcome in outcomes:
-        wire = response.outcomes.add()
-        if isinstance(outcome, InventoryError):
-            wire.refusal.CopyFrom(refusal_to_proto(outcome))
-        else:
-            _fill_answer(wire.reservation, outcome)
-            if outcome.replayed:
-                wire.replayed = True
-    return response
+def outcome_to_proto(
+    outcome: ReservationAnswer | InventoryError,
+) -> reservation_service_pb2.BatchCreateReservationsResponse.Outcome:
+    """What became of one request of a batch."""
+    wire = reservation_service_pb2.BatchCreateReservationsResponse.Outcome()
+    if isinstance(outcome, InventoryError):
+        wire.refusal.CopyFrom(refusal_to_proto(outcome))
+    else:
+        _fill_answer(wire.reservation, outcome)
+        if outcome.replayed:
+            wire.replayed = True
+    return wire
 
 
 def movement_outcomes(
@@ -158,39 +159,78 @@ def movement_outcomes(
 ) -> stock_service_pb2.PostMovementsResponse:
     """One outcome per movement."""
     response = stock_service_pb2.PostMovementsResponse(consistency_token=consistency_token)
+    _fill_outcomes(response, outcomes)
+    return response
+
+
+def acknowledgement_to_proto(acknowledged: Acknowledgement) -> stock_service_pb2.StreamMovementsResponse:
+    """The answer to one request of a feed."""
+    response = stock_service_pb2.StreamMovementsResponse(
+        decided=acknowledged.decided,
+        position=acknowledged.position,
+        consistency_token=acknowledged.consistency_token,
+    )
+    if acknowledged.feed is not None:
+        response.feed.CopyFrom(feed_to_proto(acknowledged.feed))
+    _fill_outcomes(response, acknowledged.outcomes)
+    return response
+
+
+def feed_to_proto(feed: Feed) -> stock_service_pb2.Feed:
+    """How far a feed is."""
+    mark = feed.mark
+    wire = stock_service_pb2.Feed(feed=mark.feed, position=mark.position, source=mark.source, event_id=mark.event_id)
+    if feed.acknowledged_at_ms:
+        wire.acknowledge_time.CopyFrom(timestamp(feed.acknowledged_at_ms))
+    return wire
+
+
+def _fill_outcomes(
+    response: stock_service_pb2.PostMovementsResponse | stock_service_pb2.StreamMovementsResponse,
+    outcomes: Iterable[MovementOutcome],
+) -> None:
     for outcome in outcomes:
         wire = response.outcomes.add(
             result=RESULT_NUMBERS[outcome.result],
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,
+            states=_state_quantities(outcome.states),
         )
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
-    return response
+
+
+def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+    return [stock_service_pb2.StateQuantity(state=state, quantity=units) for state, units in states]
 
 
 def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
     """One position with the state that it names; `today` says which receipts are overdue."""
     response = stock_service_pb2.GetPositionResponse(
-        position=stock_service_pb2.Position(
-            sku=position.sku,
-            location=position.location,
-            on_hand=position.on_hand,
-            reserved=position.reserved,
-            safety_stock=position.safety_stock,
-            revision=position.revision,
-            shortfall=max(0, position.reserved - position.on_hand),
-            ring_fences=[
-                stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
-            ],
-            backordered=position.backordered,
-            incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
-        ),
-        consistency_token=position.consistency_token,
+        position=position_alone(position, today), consistency_token=position.consistency_token
     )
     response.staleness.FromMilliseconds(position.staleness_ms)
     return response
+
+
+def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Position:
+    """One position."""
+    return stock_service_pb2.Position(
+        sku=position.sku,
+        location=position.location,
+        on_hand=position.on_hand,
+        reserved=position.reserved,
+        safety_stock=position.safety_stock,
+        revision=position.revision,
+        shortfall=max(0, position.reserved - position.on_hand),
+        ring_fences=[
+            stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
+        ],
+        backordered=position.backordered,
+        incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
+        states=_state_quantities(position.states),
+    )
 
 
 def applied_to_proto(applied: Applied, consistency_token: str) -> network_service_pb2.ApplyNetworkResponse:
@@ -259,4 +299,9 @@ def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
         reserved_before=entry.reserved_before,
         reserved_after=entry.reserved_after,
         revision=entry.revision,
+        states=[
+            stock_service_pb2.StateChange(state=one.state, before=one.before, after=one.after) for one in entry.states
+        ],
+        sku=entry.sku,
+        place=entry.place,
     )

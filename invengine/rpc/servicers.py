@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert
-from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
+from invengine.rpc import convert, convert_pages
+from invengine.rpc.convert_explanation import explained_to_proto
+from invengine.rpc.endpoints import (
+    Context,
+    Exchange,
+    Streams,
+    StreamStep,
+    exchanges,
+    raw_unary,
+    takes_bytes,
+    unary,
+)
 from invengine.rpc.errors import refusal_to_proto
+from invengine.rpc.feeds import FeedExchange
+from invengine.rpc.reservation_bytes import batch_response
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -20,6 +32,7 @@ from invengine.v1 import (
     network_service_pb2,
     promise_service_pb2,
     reservation_service_pb2,
+    return_service_pb2,
     stock_service_pb2,
 )
 
@@ -31,8 +44,12 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
+    from invengine.services.explanations import Explanations
+    from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
+    from invengine.services.ledgers import Ledgers
     from invengine.services.networks import Networks
+    from invengine.services.position_pages import PositionPages
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
     from invengine.services.stock import Stock
@@ -44,6 +61,7 @@ FILES: Final = (
     network_service_pb2,
     promise_service_pb2,
     reservation_service_pb2,
+    return_service_pb2,
     stock_service_pb2,
 )
 
@@ -63,8 +81,9 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability) -> None:
+    def __init__(self, availability: Availability, explanations: Explanations) -> None:
         self._availability = availability
+        self._explanations = explanations
 
     @takes_bytes
     async def GetAvailability(self, request: bytes, context: Context) -> bytes:
@@ -79,6 +98,12 @@ class AvailabilityServicer:
     def StreamAvailability(self, _: Context) -> StreamStep:
         """Small queries, answered in order."""
         return self._availability.open_stream(lambda refusal: refusal_to_proto(refusal).SerializeToString())
+
+    async def ExplainAvailability(
+        self, request: availability_service_pb2.ExplainAvailabilityRequest, context: Context
+    ) -> availability_service_pb2.ExplainAvailabilityResponse:
+        """Every term and rule behind one SKU's numbers."""
+        return explained_to_proto(await self._explanations.explain(request, context.time_remaining()))
 
 
 class ReservationServicer:
@@ -96,12 +121,10 @@ class ReservationServicer:
 
     async def BatchCreateReservations(
         self, request: reservation_service_pb2.BatchCreateReservationsRequest, _: Context
-    ) -> reservation_service_pb2.BatchCreateReservationsResponse:
+    ) -> bytes:
         """Takes stock for many reservations, one outcome each."""
         outcomes, token = await self._reservations.create_many(request.requests)
-        response = convert.batch_outcomes(outcomes)
-        response.consistency_token = token
-        return response
+        return batch_response(outcomes, token)
 
     async def GetReservation(
         self, request: reservation_service_pb2.GetReservationRequest, _: Context
@@ -178,9 +201,14 @@ class ReservationServicer:
 class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, stock: Stock, positions: Positions) -> None:
+    def __init__(
+        self, stock: Stock, positions: Positions, pages: PositionPages, ledgers: Ledgers, feeds: Feeds
+    ) -> None:
         self._stock = stock
+        self._feeds = feeds
         self._positions = positions
+        self._pages = pages
+        self._ledgers = ledgers
 
     async def PostMovements(
         self, request: stock_service_pb2.PostMovementsRequest, _: Context
@@ -188,6 +216,20 @@ class StockServicer:
         """Movements in, one outcome each."""
         outcomes, token = await self._stock.post(request.request_id, request.movements)
         return convert.movement_outcomes(outcomes, token)
+
+    @exchanges
+    def StreamMovements(self, _: Context) -> Exchange:
+        """A feed, acknowledged in order."""
+        return FeedExchange(self._feeds.open())
+
+    async def ListFeeds(
+        self, request: stock_service_pb2.ListFeedsRequest, _: Context
+    ) -> stock_service_pb2.ListFeedsResponse:
+        """A page of feeds, and how far each is."""
+        feeds, next_page_token = await self._feeds.page(request)
+        return stock_service_pb2.ListFeedsResponse(
+            feeds=map(convert.feed_to_proto, feeds), next_page_token=next_page_token
+        )
 
     async def GetPosition(
         self, request: stock_service_pb2.GetPositionRequest, context: Context
@@ -200,12 +242,21 @@ class StockServicer:
         self, request: stock_service_pb2.ListMovementsRequest, _: Context
     ) -> stock_service_pb2.ListMovementsResponse:
         """A page of a SKU's ledger."""
-        entries, next_page_token, token = await self._stock.ledger(request)
-        return stock_service_pb2.ListMovementsResponse(
-            entries=[convert.ledger_entry_to_proto(entry) for entry in entries],
-            next_page_token=next_page_token,
-            consistency_token=token,
-        )
+        return convert_pages.ledger_page(await self._ledgers.page(request))
+
+    async def ListPositions(
+        self, request: stock_service_pb2.ListPositionsRequest, context: Context
+    ) -> stock_service_pb2.ListPositionsResponse:
+        """A page of all positions."""
+        page = await self._pages.page(request, context.time_remaining())
+        return convert_pages.position_page(page, self._stock.today())
+
+    async def ExportMovements(
+        self, request: stock_service_pb2.ExportMovementsRequest, _: Context
+    ) -> stock_service_pb2.ExportMovementsResponse:
+        """A part of the ledger of all SKUs."""
+        page = await self._ledgers.export(request)
+        return convert_pages.export_page(page, self._ledgers.token(page.reached), self._ledgers.token(page.until))
 
 
 class NetworkServicer:
@@ -263,7 +314,8 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    that is marked `takes_bytes` gets and gives bytes, all others messages.
+    that is marked `exchanges` one that reads and writes at its own pace, one that is marked `takes_bytes` gets and
+    gives bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
@@ -271,7 +323,8 @@ def handlers(
         function = getattr(servicers[service], method.name)
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
-            found[path] = streams.wrap(path, function, series, metrics)
+            wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
+            found[path] = wrap(path, function, series, metrics)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):

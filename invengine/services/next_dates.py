@@ -84,7 +84,7 @@ class NextDates:
         days = [_day(shelf, missing) for _, missing in wanted]
         found = [(line_id, day) for (line_id, _), day in zip(wanted, days, strict=True) if day]
         found += [(line.line_id, day) for line in kits if (day := _day_of_rest(shelf, line, by_id))]
-        return replace(answer, next_days=tuple(found))
+        return answer.dated(tuple(found))
 
     def _dated(
         self,

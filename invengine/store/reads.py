@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import LedgerEntry, Position
+from invengine.domain.stock import Feed, FeedMark, Position
 from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.heads import Head
@@ -18,6 +18,7 @@ from invengine.store.records import (
     LogTrimmed,
     OpenAllocation,
     open_allocations,
+    read_feed,
     read_position,
     read_reservation,
 )
@@ -27,13 +28,6 @@ from invengine.store.startup import StoreIdentity, as_dict
 POLL_SECONDS = 0.002
 POLL_SECONDS_MAX = 0.025
 """Between two looks at the logs of a Cluster: the first pause, and the longest."""
-
-LEDGER_CHUNK = 200
-LEDGER_ENTRIES_MAX = 20_000
-"""Entries that one page of a ledger looks at: a SKU that seldom moves must not make one call read a whole log."""
-
-ROWS_PER_ENTRY = 65_536
-"""A place in a ledger is revision x this + place in the entry, from 1."""
 
 
 class ReservationReader(Protocol):
@@ -65,6 +59,16 @@ class Reads:
         """Redis's clock; in a Cluster that of the node which serves the store's own key."""
         return milliseconds((await self._calls.read(("TIME",)))[0])
 
+    def go_by(self, clock: Callable[[], int]) -> None:
+        """Judge by this estimate of the store's time from now on, and have the functions do so: milliseconds, 0 where
+        it is not known, less than 0 where it goes before Redis's clock however near that is.
+        """
+        self._calls.clock = clock
+
+    async def trusted_ms(self) -> int:
+        """The store's time: the estimate, where there is one, else Redis's clock."""
+        return abs(self._calls.clock()) or await self.now_ms()
+
     async def revisions(self) -> list[int]:
         """The newest revision of every partition, in one round trip per server."""
         names = [keys.revision(partition) for partition in range(self.partitions)]
@@ -84,6 +88,17 @@ class Reads:
         (stored,) = await self._calls.read(("HGETALL", keys.stock(self._of(sku), sku)))
         return {location.decode(): read_position(text) for location, text in as_dict(stored).items()}
 
+    async def feed(self, name: str) -> Feed:
+        """How far a feed is; at 0 where nothing of it was ever acknowledged."""
+        (text,) = await self._calls.read(("HGET", keys.feeds(self._of(name)), name))
+        return read_feed(name, text.decode()) if text else Feed(FeedMark(name, 0))
+
+    async def feeds(self) -> list[Feed]:
+        """All feeds of which anything was acknowledged, by name."""
+        stored = await self._calls.read(*(("HGETALL", keys.feeds(n)) for n in range(self.partitions)))
+        texts = {name.decode(): text.decode() for there in stored for name, text in as_dict(there).items()}
+        return [read_feed(name, text) for name, text in sorted(texts.items())]
+
     async def reservation(self, reservation_id: str) -> Reservation | None:
         """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""
         if self._pieces is not None:
@@ -99,35 +114,12 @@ class Reads:
         """The record with this id at a partition, live or closed within retention: a reservation or a piece of one."""
         text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
         if text is None:
+            now_ms = abs(self._calls.clock()) or milliseconds(time)
             found = await self._calls.read(
-                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(milliseconds(time)))
+                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(now_ms))
             )
             text = next(filter(None, found), None)
         return read_reservation(reservation_id, text.decode()) if text else None
-
-    async def ledger(
-        self, sku: str, location: str = "", before: int = 0, limit: int = 100
-    ) -> tuple[list[LedgerEntry], int]:
-        """Changes of a SKU, newest first, and the place to continue `before`; 0 at the end. A page may be empty."""
-        partition = self._of(sku)
-        needle = f"P\t{sku}\t{location}\t".encode() if location else f"P\t{sku}\t".encode()
-        entries: list[LedgerEntry] = []
-        revision, row = divmod(before, ROWS_PER_ENTRY)
-        newest = f"{revision}-0" if before else "+"
-        for _ in range(0, LEDGER_ENTRIES_MAX, LEDGER_CHUNK):
-            (chunk,) = await self._calls.read(("XREVRANGE", keys.log(partition), newest, "-", "COUNT", LEDGER_CHUNK))
-            for entry_id, fields in chunk:
-                entry = log_entry(partition, entry_id, fields)
-                lines = [line for line in entry.rows.split(b"\n") if line.startswith(needle)]
-                last = row - 1 if before and entry.revision == revision else len(lines)
-                for place in range(min(last, len(lines)), 0, -1):
-                    if len(entries) == limit:
-                        return entries, entry.revision * ROWS_PER_ENTRY + place + 1
-                    entries.append(_ledger_entry(entry, lines[place - 1]))
-            if len(chunk) < LEDGER_CHUNK:
-                return entries, 0
-            newest = f"({chunk[-1][0].decode()}"
-        return entries, int(chunk[-1][0].split(b"-")[0]) * ROWS_PER_ENTRY + 1
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> list[LogEntry]:
         """Entries after these revisions, of all partitions, at most `count` of each; waits `block_ms` for the first.
@@ -275,25 +267,3 @@ def _unwrapped(entries: Any) -> Any:
 def milliseconds(time: Any) -> int:
     """The answer of TIME, in milliseconds."""
     return int(time[0]) * 1000 + int(time[1]) // 1000
-
-
-def _ledger_entry(entry: LogEntry, line: bytes) -> LedgerEntry:
-    columns = line.decode().split("\t")
-    _, _, location, on_hand, reserved, _, units, set_aside, kind, actor, cause, reason, reference, occurred_at_ms, _ = (
-        columns
-    )
-    return LedgerEntry(
-        location=location,
-        kind=kind,
-        actor=actor,
-        cause=cause,
-        reason=reason,
-        reference=reference,
-        occurred_at_ms=int(occurred_at_ms),
-        recorded_at_ms=entry.recorded_at_ms,
-        on_hand_before=int(on_hand) - int(units),
-        on_hand_after=int(on_hand),
-        reserved_before=int(reserved) - int(set_aside),
-        reserved_after=int(reserved),
-        revision=entry.revision,
-    )

@@ -17,7 +17,7 @@ from invengine.domain.orders import (
     ReservationLine,
     ReservationState,
 )
-from invengine.domain.stock import Position
+from invengine.domain.stock import Feed, FeedMark, Position, Unsellable
 
 OutcomeT = TypeVar("OutcomeT")
 
@@ -118,6 +118,15 @@ def read_position(text: bytes) -> Position:
         raise Unreadable(f"not a position: {text!r}") from error
 
 
+def read_feed(feed: str, text: str) -> Feed:
+    """How far a feed is, as its field says. Unreadable."""
+    try:
+        position, source, event_id, acknowledged_at_ms = text.split("\t")
+        return Feed(FeedMark(feed, int(position), source, event_id), int(acknowledged_at_ms))
+    except ValueError as error:
+        raise Unreadable(f"not a feed: {text!r}") from error
+
+
 def read_incoming(sku: str, name: str, text: str) -> Receipt:
     """The receipt or, without a receipt_id, the backorders that a field of the incoming hash says. Unreadable."""
     try:
@@ -126,6 +135,16 @@ def read_incoming(sku: str, name: str, text: str) -> Receipt:
     except ValueError as error:
         raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
     return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+
+
+def read_unsellable(sku: str, name: str, text: str) -> Unsellable:
+    """The units in a state that a field of the unsellable hash says. Unreadable."""
+    try:
+        location, state = name.split("\t")
+        units, revision, counted_at_ms = map(int, text.split(","))
+    except ValueError as error:
+        raise Unreadable(f"not units of {sku} in a state at {name!r}: {text!r}") from error
+    return Unsellable(sku, location, state, units, revision, counted_at_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,23 +178,20 @@ def read_source(text: str) -> Source:
 
 _OF_KIT = "*"
 _APART = "\x1e"  # a control character, so no id holds it
-_NOTHING_MORE = None, None
 
 
 def future_text(future: Future | None, kit: KitLine | None = None) -> str:
     """As a record's line says what it may take that is not on hand, or (never both) what kit it is part of."""
     if kit is not None:
-        return f"{_OF_KIT}{kit.units} {kit.line_id}{_APART}{kit.sku}"
+        return f"{_OF_KIT}{kit.units} {kit.line_id}{_APART}{kit.sku}{_APART}"
     return "" if future is None else str(future.needed_by)
 
 
-def _read_future(text: str) -> tuple[Future | None, KitLine | None]:
-    """The same read back. ValueError."""
-    if not text.startswith(_OF_KIT):
-        return Future(int(text)), None
+def _read_kit(text: str) -> KitLine:
+    """The kit that a text says, without the separator at its end. ValueError."""
     units, _, names = text[1:].partition(" ")
     line_id, sku = names.split(_APART)
-    return None, KitLine(line_id, sku, int(units))
+    return KitLine(line_id, sku, int(units))
 
 
 def read_reservation(reservation_id: str, text: str) -> Reservation:
@@ -196,6 +212,11 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
+            kit = None
+            if future.startswith(_OF_KIT):
+                of_kit, _, behind = future.rpartition(_APART)
+                kit, future = _read_kit(of_kit), behind
+            future, _, returned = future.partition("<")
             lines.append(
                 ReservationLine(
                     line_id,
@@ -204,7 +225,9 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                     _FULFILMENTS[way],
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
-                    *(_read_future(future) if future else _NOTHING_MORE),
+                    Future(int(future)) if future else None,
+                    int(returned or 0),
+                    kit,
                 )
             )
         return Reservation(

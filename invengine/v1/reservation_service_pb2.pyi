@@ -137,6 +137,7 @@ class ReservationLine(_message.Message):
     ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
     NEEDED_BY_FIELD_NUMBER: _builtins.int
     NEXT_DATE_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
     KIT_LINE_ID_FIELD_NUMBER: _builtins.int
     KIT_SKU_FIELD_NUMBER: _builtins.int
     UNITS_PER_KIT_FIELD_NUMBER: _builtins.int
@@ -152,6 +153,8 @@ class ReservationLine(_message.Message):
     """How the customer gets them."""
     allow_backorder: _builtins.bool
     """The line may wait for stock that is not there yet, as in the request."""
+    returned: _builtins.int
+    """Of the units that left, those that came back: see ReturnService."""
     kit_line_id: _builtins.str
     """For a component of a kit: the id of the line that asked for the kit. The line_id of the component is that, a slash,
     and the component's SKU. Empty for other lines.
@@ -189,13 +192,14 @@ class ReservationLine(_message.Message):
         allow_backorder: _builtins.bool = ...,
         needed_by: _common_pb2.Date | None = ...,
         next_date: _common_pb2.Date | None = ...,
+        returned: _builtins.int = ...,
         kit_line_id: _builtins.str = ...,
         kit_sku: _builtins.str = ...,
         units_per_kit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by", "next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "kit_line_id", b"kit_line_id", "kit_sku", b"kit_sku", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "short_quantity", b"short_quantity", "sku", b"sku", "units_per_kit", b"units_per_kit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "kit_line_id", b"kit_line_id", "kit_sku", b"kit_sku", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "returned", b"returned", "short_quantity", b"short_quantity", "sku", b"sku", "units_per_kit", b"units_per_kit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,10 +37,35 @@ class StockServiceStub:
     """Up to 5,000 movements, one outcome each, in order. A movement whose (source, event_id) was applied before changes
     nothing and is answered REPEATED.
     """
+    StreamMovements: _grpc.StreamStreamMultiCallable[_stock_service_pb2.StreamMovementsRequest, _stock_service_pb2.StreamMovementsResponse]
+    """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+    comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+    its movements are decided and what they changed is durable.
+
+    The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+    caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+    minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+    it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+    that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+    A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+    INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+    with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+    """
+    ListFeeds: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]
+    """The feeds that have a name and how far each is, by name, in pages."""
     GetPosition: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]
     """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
+    ListPositions: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListPositionsRequest, _stock_service_pb2.ListPositionsResponse]
+    """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+    position that is there from the first page to the last is listed exactly once.
+    """
+    ExportMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ExportMovementsRequest, _stock_service_pb2.ExportMovementsResponse]
+    """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+    `until_token`, none after it. What came later is had by asking again after that token.
+    """
 
 @_typing.type_check_only
 class StockServiceAsyncStub(StockServiceStub):
@@ -51,10 +76,35 @@ class StockServiceAsyncStub(StockServiceStub):
     """Up to 5,000 movements, one outcome each, in order. A movement whose (source, event_id) was applied before changes
     nothing and is answered REPEATED.
     """
+    StreamMovements: _aio.StreamStreamMultiCallable[_stock_service_pb2.StreamMovementsRequest, _stock_service_pb2.StreamMovementsResponse]  # type: ignore[assignment]
+    """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+    comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+    its movements are decided and what they changed is durable.
+
+    The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+    caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+    minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+    it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+    that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+    A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+    INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+    with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+    """
+    ListFeeds: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
+    """The feeds that have a name and how far each is, by name, in pages."""
     GetPosition: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]  # type: ignore[assignment]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]  # type: ignore[assignment]
     """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
+    ListPositions: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListPositionsRequest, _stock_service_pb2.ListPositionsResponse]  # type: ignore[assignment]
+    """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+    position that is there from the first page to the last is listed exactly once.
+    """
+    ExportMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ExportMovementsRequest, _stock_service_pb2.ExportMovementsResponse]  # type: ignore[assignment]
+    """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+    `until_token`, none after it. What came later is had by asking again after that token.
+    """
 
 class StockServiceServicer(metaclass=_abc_1.ABCMeta):
     """Records stock movements and answers what a position holds and how it came to that."""
@@ -68,6 +118,35 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         """Up to 5,000 movements, one outcome each, in order. A movement whose (source, event_id) was applied before changes
         nothing and is answered REPEATED.
         """
+
+    @_abc_1.abstractmethod
+    def StreamMovements(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stock_service_pb2.StreamMovementsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stock_service_pb2.StreamMovementsResponse], _abc.AsyncIterator[_stock_service_pb2.StreamMovementsResponse]]:
+        """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+        comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+        its movements are decided and what they changed is durable.
+
+        The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+        caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+        minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+        it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+        that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+        A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+        INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+        with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFeeds(
+        self,
+        request: _stock_service_pb2.ListFeedsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ListFeedsResponse, _abc.Awaitable[_stock_service_pb2.ListFeedsResponse]]:
+        """The feeds that have a name and how far each is, by name, in pages."""
 
     @_abc_1.abstractmethod
     def GetPosition(
@@ -84,5 +163,25 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_service_pb2.ListMovementsResponse, _abc.Awaitable[_stock_service_pb2.ListMovementsResponse]]:
         """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
+
+    @_abc_1.abstractmethod
+    def ListPositions(
+        self,
+        request: _stock_service_pb2.ListPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ListPositionsResponse, _abc.Awaitable[_stock_service_pb2.ListPositionsResponse]]:
+        """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+        position that is there from the first page to the last is listed exactly once.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportMovements(
+        self,
+        request: _stock_service_pb2.ExportMovementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ExportMovementsResponse, _abc.Awaitable[_stock_service_pb2.ExportMovementsResponse]]:
+        """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+        `until_token`, none after it. What came later is had by asking again after that token.
+        """
 
 def add_StockServiceServicer_to_server(servicer: StockServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -131,7 +131,7 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
     assert web.low_stock_threshold == 0
 
 
-SECTIONS = "locations, groups, channels, safety_stock, backorders, kits, confidence and low_stock_thresholds"
+SECTIONS = "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds and states"
 
 
 @pytest.mark.parametrize(

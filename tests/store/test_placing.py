@@ -141,7 +141,11 @@ async def test_an_operation_of_before_is_read_too() -> None:
     assert read_operation(msgpack.packb([verb, fields])) == ("amend", told)
 
 
-async def test_the_kit_of_a_line_is_read_as_it_was_written() -> None:
+@pytest.mark.parametrize("kit", [SET, KitLine("1", "<3", 1)])
+async def test_the_kit_of_a_line_is_read_as_it_was_written(kit: KitLine) -> None:
+    """Also where units of it came back, whatever the kit is called."""
     head = "HELD\tweb\t1\t2\t3\t\t\t\t\t1"
-    text = f"{head}\t1 2/LAMP\t0\tLAMP\t4\tANY\t\t\t\t{future_text(None, SET)}\t0"
-    assert read_reservation("r", text).lines[0].kit == SET
+    for behind, returned in (("", 0), ("<4", 4)):
+        text = f"{head}\t1 2/LAMP\t0\tLAMP\t4\tANY\t\t\t\t{future_text(None, kit)}{behind}\t0"
+        (of,) = read_reservation("r", text).lines
+        assert (of.kit, of.returned, of.future) == (kit, returned, None)

@@ -191,7 +191,7 @@ class Reservations(State):
                 self.stock.set(
                     (line.sku, leg.location), on_hand=before.on_hand - count, reserved=before.reserved - count
                 )
-                self.trail.append((line.sku, leg.location, self.now_ms, -count))
+                self.trail.append((line.sku, leg.location, "", self.now_ms, -count))
                 return replace(fenced_less(leg, min(count, leg.fenced)), fulfilled=leg.fulfilled + count)
 
             return self._given_up(reservation, fulfilled) if units else reservation
