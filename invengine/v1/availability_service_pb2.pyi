@@ -720,7 +720,7 @@ class ExplainAvailabilityRequest(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     RESERVATIONS_MAX_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """Required. 1 to 64 bytes."""
+    """Required. 1 to 64 bytes. Not a kit: its components are explained one by one."""
     channel: _builtins.str
     """Required. The channel that asks; it sees the locations of its groups."""
     group: _builtins.str

@@ -145,3 +145,15 @@ async def test_a_position_is_as_it_is(stubs: Stubs) -> None:
         await stubs.stock.GetPosition(stock_service_pb2.GetPositionRequest(sku="LAMP", location="A", consistency=FRESH))
     ).position
     assert (position.on_hand, position.safety_stock) == (20, 0)
+
+
+async def test_an_explanation_adds_up_and_names_confidence(stubs: Stubs) -> None:
+    await open_shop(stubs)
+    answer = await stubs.availability.ExplainAvailability(pb.ExplainAvailabilityRequest(sku="LAMP", channel="web"))
+    assert [(p.location, p.available, list(p.reasons)) for p in answer.positions] == [
+        ("A", 18, [CONFIDENCE]),
+        ("B", 1, [CONFIDENCE]),
+        ("C", 2, [SAFETY, CONFIDENCE]),
+    ]
+    assert [sum(term.quantity for term in p.terms) for p in answer.positions] == [18, 1, 2]
+    assert {term.name: term.quantity for term in answer.positions[2].terms}["confidence"] == -4

@@ -435,3 +435,11 @@ async def test_sixty_four_clients_of_two_kits_with_one_component_take_what_there
     assert (units[0] + units[1], units[2] + units[3]) == (sets, 4 * sets + 2 * pairs)
     for wanted, got in (("SET", sets), ("PAIR", pairs)):  # whoever was refused was refused rightly
         assert got == 32 or (await available(stubs, wanted)).available == 0
+
+
+async def test_a_kit_is_explained_by_its_components(stubs: Stubs) -> None:
+    await open_shop(stubs)
+    request = availability_pb.ExplainAvailabilityRequest(sku="SET", channel="web")
+    why = await refused(stubs.availability.ExplainAvailability(request))
+    assert (why.reason, why.fields) == ("INVALID_ARGUMENT", ["sku"])
+    assert "SOFA, CUSHION" in why.message
