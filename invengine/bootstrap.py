@@ -32,6 +32,7 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.explanations import Explanations
+from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.ledgers import Ledgers
@@ -176,6 +177,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
+    feeds = Feeds(store, replica, clock, networks, metrics)
+    stack.push_async_callback(feeds.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
@@ -199,6 +202,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 Positions(store, replica, clock, networks),
                 PositionPages(store, replica, clock, networks),
                 Ledgers(store, networks),
+                feeds,
             ),
         },
         server.streams,

@@ -19,6 +19,7 @@ from prometheus_client.utils import floatToGoString
 
 from invengine import __version__
 from invengine.domain.orders import ReservationState
+from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
 
 SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -35,6 +36,7 @@ VERBS: Final = (
     "rebind",
     "hand_over",
     "post_movements",
+    "stream_movements",
     "change_incoming",
     "receive_return",
     "dispose_return",
@@ -163,6 +165,7 @@ class Metrics:
         registry.register(self._methods)
         self._add_store(registry)
         self._add_engine(registry)
+        self._add_feeds(registry)
 
     def _add_store(self, registry: CollectorRegistry) -> None:
         self.store_seconds = self._distributions(
@@ -243,6 +246,26 @@ class Metrics:
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )
         build.labels(__version__).set(1)
+
+    def _add_feeds(self, registry: CollectorRegistry) -> None:
+        movements = Counter(
+            "invengine_feed_movements_total",
+            "Movements of streams that were acknowledged, by what became of them.",
+            ("result",),
+            registry=registry,
+        )
+        self.feed_movements = {result.value: movements.labels(result.value) for result in MovementResult}
+        self.feed_streams = Gauge("invengine_feed_streams", "Streams of movements that are open.", registry=registry)
+        self.feed_unacknowledged = Gauge(
+            "invengine_feed_unacknowledged_movements",
+            "Movements that open streams have read and not acknowledged.",
+            registry=registry,
+        )
+        self.feed_lag = Gauge(
+            "invengine_feed_lag_seconds",
+            "How old the movement acknowledged last was then, of the open stream that is furthest behind.",
+            registry=registry,
+        )
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
         """The series of one method; `kind` is `unary`, `server_stream`, `client_stream` or `bidi_stream`."""

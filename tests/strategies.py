@@ -27,12 +27,13 @@ from invengine.domain.orders import (
     ReserveRequest,
 )
 from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
-from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind
+from invengine.domain.stock import GONE, UNITS_MAX, FeedMark, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
 LOCATIONS = ("AMS1", "BER1", "PAR1")
 CHANNELS = ("web", "till", "app")
+FEEDS = ("erp", "till")
 LINE_IDS = ("1", "2", "3")
 
 locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
@@ -191,6 +192,9 @@ _QUANTITIES = {
 }
 
 
+feed_marks = st.builds(FeedMark, st.sampled_from(FEEDS), st.integers(1, 120), st.just("erp"), st.text("ab", max_size=2))
+
+
 @st.composite
 def movements(draw: st.DrawFn) -> Movement:
     """One movement."""
@@ -219,6 +223,7 @@ def movements(draw: st.DrawFn) -> Movement:
         draw(maybe_revisions),
         channel,
         *way,
+        draw(rarely(feed_marks, st.none(), 3)),
     )
 
 

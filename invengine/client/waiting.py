@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from itertools import islice
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from invengine.client.calls import Client
 from invengine.client.connection import DEFAULT_SERVER
+from invengine.client.feeding import BATCH, FeedAck, FeedItem, Handing
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class FeedOptions(TypedDict, total=False):
+    """What a feed may say besides its movements; as in `Client.feed`."""
+
+    name: str
+    unacknowledged_max: int
+    patience_seconds: float
 
 
 def _waiting(
@@ -62,6 +72,29 @@ class SyncClient:
     def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
+    def feed(
+        self, movements: Iterable[FeedItem], *, batch: int = BATCH, **options: Unpack[FeedOptions]
+    ) -> Iterator[FeedAck]:
+        """`Client.feed` for code without asyncio: takes `batch` movements at a time, yields acknowledgements between.
+
+        A source that trickles is better fed with a small `batch`: its movements wait until so many are there.
+        """
+        items = iter(movements)
+        handing = self._wait(self._begin_feed(batch, options))
+        try:
+            is_over = False
+            while not is_over:
+                part = list(islice(items, batch))
+                acks, is_over = self._wait(handing.step(part, is_last=len(part) < batch))
+                yield from acks
+        finally:
+            self._wait(handing.stop())
+
+    async def _begin_feed(self, batch: int, options: FeedOptions) -> Handing:
+        handing = Handing(batch)
+        handing.start(self.client.feed(handing.source(), batch=batch, **options))
+        return handing
+
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
     batch_get_availability = _waiting(Client.batch_get_availability)
@@ -77,6 +110,8 @@ class SyncClient:
     rebind = _waiting(Client.rebind)
     hand_over = _waiting(Client.hand_over)
     post_movements = _waiting(Client.post_movements)
+    feed_position = _waiting(Client.feed_position)
+    list_feeds = _waiting(Client.list_feeds)
     get_position = _waiting(Client.get_position)
     list_movements = _waiting(Client.list_movements)
     list_positions = _waiting(Client.list_positions)

@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -35,12 +35,35 @@ RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 StreamStep = Callable[[bytes], Awaitable[bytes]]
 """One message of a stream in, its answer out."""
 
+Read = Callable[[], Awaitable[bytes | None]]
+"""The next message of a stream; None when the caller has sent its last one."""
+
+Write = Callable[[bytes], Awaitable[None]]
+"""Sends a message; waits while the caller does not read."""
+
+
+class Exchange(Protocol):
+    """A stream that reads and writes at its own pace."""
+
+    async def serve(self, read: Read, write: Write) -> None:
+        """Until both sides have said everything; what ends it early is raised."""
+
+    def stop(self) -> None:
+        """Reads nothing more, answers what it took, and raises ShuttingDown."""
+
+
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 def takes_bytes(method: MethodT) -> MethodT:
     """Marks a method that takes and gives the bytes of messages."""
     method.takes_bytes = True  # type: ignore[attr-defined]
+    return method
+
+
+def exchanges(method: MethodT) -> MethodT:
+    """Marks a bidirectional method that opens an `Exchange`; others answer message by message."""
+    method.exchanges = True  # type: ignore[attr-defined]
     return method
 
 
@@ -117,6 +140,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._exchanges: set[Exchange] = set()
         self._stopping = False
 
     def wrap(
@@ -161,11 +185,60 @@ class Streams:
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
+    def wrap_exchange(
+        self,
+        method: str,
+        open_exchange: Callable[[Context], Exchange],
+        series: MethodMetrics,
+        metrics: Metrics,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A bidirectional method that reads and writes at its own pace."""
+
+        async def serve(_: Any, context: Context) -> None:
+            begun = perf_counter()
+            series.started += 1
+
+            async def read() -> bytes | None:
+                message = await context.read()
+                if message is grpc.aio.EOF:
+                    return None
+                series.received += 1
+                assert isinstance(message, bytes)
+                return message
+
+            async def write(message: bytes) -> None:
+                await context.write(message)
+                series.sent += 1
+
+            exchange = open_exchange(context)
+            self._exchanges.add(exchange)
+            try:
+                if self._stopping:
+                    raise ShuttingDown
+                await exchange.serve(read, write)
+            except asyncio.CancelledError:
+                series.handled[_ended_early(context)] += 1
+                raise
+            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
+                refusal = refusal_of(fault, method)
+                metrics.count_refusals((refusal.reason,))
+                series.handled[_CODE_NAMES[refusal.reason]] += 1
+                await _abort(context, refusal)
+            else:
+                series.handled["OK"] += 1
+            finally:
+                self._exchanges.discard(exchange)
+                series.seconds.observe(perf_counter() - begun)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
+        for exchange in self._exchanges:
+            exchange.stop()
 
 
 def refusing(refusal: InventoryError) -> grpc.RpcMethodHandler[Any, Any]:

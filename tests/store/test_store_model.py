@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import Candidate, Reservation, ReservationAnswer, ReservationState
-from invengine.domain.stock import Movement, MovementKind, Unsellable
+from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from tests import strategies
 from tests.redis_servers import RunningRedis
 from tests.store.auditor import Auditor
@@ -221,6 +221,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(broken, key=repr) == sorted(stored.broken.values(), key=repr)
         if self.is_one_group:
             assert [self.model.revisions.get(partition, 0) for partition in range(PARTITIONS)] == stored.revisions
+        for name in strategies.FEEDS:
+            assert self.run(self.store.feed(name)).mark == self.model.feeds.get(name, FeedMark(name, 0))
         self.sums_hold(stored)
 
     def comparable(self, by_name: dict[Any, Any]) -> dict[Any, Any]:
