@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
-from invengine.domain.orders import Candidate, Reservation, ReservationState
+from invengine.domain.orders import Candidate, Reservation, ReservationAnswer, ReservationState
 from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from tests import strategies
 from tests.redis_servers import RunningRedis
@@ -385,6 +385,8 @@ def _without_revisions(value: Any) -> Any:
     """The same with every revision 0."""
     if isinstance(value, tuple):
         return tuple(map(_without_revisions, value))
+    if isinstance(value, ReservationAnswer):
+        return ReservationAnswer(_without_revisions(value.reservation), value.replayed, value.next_days)
     if not is_dataclass(value) or isinstance(value, BrokenPromise | Exception):
         return value
     parts = {f.name: _without_revisions(getattr(value, f.name)) for f in fields(value)}
