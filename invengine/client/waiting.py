@@ -147,6 +147,8 @@ class SyncClient:
     explain_availability = _waiting(Client.explain_availability)
     batch_get_availability = _waiting(Client.batch_get_availability)
     stream_availability = _iterating(Client.stream_availability)
+    position_pages = _iterating(Client.position_pages)
+    movement_pages = _iterating(Client.movement_pages)
     watch = _iterating(Client.watch)
     reserve = _waiting(Client.reserve)
     reserve_many = _waiting(Client.reserve_many)
