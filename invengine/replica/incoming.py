@@ -8,7 +8,7 @@ from typing import Final
 from invengine.domain.incoming import Receipt
 from invengine.domain.stock import UNITS_MAX
 
-_COLUMNS: Final = 11  # of an I row, what stands behind its last TAB among them
+_COLUMNS: Final = 12  # of an I row, what stands behind its last TAB among them; older rows do not have the last
 _DAYS_MAX: Final = 2_932_896  # the last day of the year 9999
 
 Key = tuple[str, str]
@@ -67,9 +67,10 @@ class Incoming:
             columns = row.decode().split("\t")
         except UnicodeDecodeError:
             raise IncomingMalformed from None
-        if len(columns) != _COLUMNS or columns[0] != "I" or columns[-1]:
+        if not _COLUMNS - 1 <= len(columns) <= _COLUMNS or columns[0] != "I" or columns[-1]:
             raise IncomingMalformed
         _, sku, location, receipt_id, day, quantity, pegged, *_ = columns
+        from_location = columns[-2] if len(columns) == _COLUMNS else ""
         if not sku or not location:
             raise IncomingMalformed
         self._keep(
@@ -81,6 +82,7 @@ class Incoming:
                 _number(quantity, UNITS_MAX),
                 _number(pegged, UNITS_MAX),
                 revision,
+                from_location,
             )
         )
 

@@ -23,7 +23,7 @@ ROWS_A_TURN: Final = 500
 POSITION_COLUMNS: Final = 15
 HOLD_COLUMNS: Final = 9
 FENCE_COLUMNS: Final = 6
-INCOMING_COLUMNS: Final = 11
+INCOMING_COLUMNS: Final = (11, 12)  # older ones do not say what location a transfer left
 BROKEN_COLUMNS: Final = 12
 RECORD_COLUMNS_LEAST: Final = 13
 HEAD_COLUMNS_LEAST: Final = 15
@@ -129,7 +129,7 @@ class PartitionLog:
             self._apply_fence(entry.revision, row)
         elif kind == "H" and count == HOLD_COLUMNS:
             self._apply_promise(self.holds, row[1], "\t".join(row[2:-1]), is_there=int(row[4]) > 0)
-        elif kind == "I" and count == INCOMING_COLUMNS:
+        elif kind == "I" and count in INCOMING_COLUMNS:
             self._apply_receipt(entry.revision, row)
         elif kind == "B" and count == BROKEN_COLUMNS:
             self._apply_promise(self.broken, row[1], "\t".join(row[2:-1]), is_there=bool(row[8]))
@@ -165,6 +165,8 @@ class PartitionLog:
     def _apply_receipt(self, revision: int, row: list[str]) -> None:
         sku, location, receipt_id, day, quantity, pegged = row[1], row[2], row[3], *map(int, row[4:7])
         text = f"{day},{quantity},{pegged},{revision}"
+        if len(row) == INCOMING_COLUMNS[-1] and row[10]:
+            text += f",{row[10]}"
         self._apply_promise(self.receipts, "\t".join(row[1:4]), text, is_there=bool(quantity or pegged))
         if pegged < 0 or (not receipt_id and quantity):
             self._fault(READABLE, (sku, location), f"revision {revision} says {text!r} of receipt {receipt_id!r}")

@@ -63,14 +63,18 @@ class Packer:
             customer, order, cart = request.customer_ref, request.order_ref, request.cart_ref
             channel, reservation_id = request.channel, request.reservation_id
             sets = [f"{kind}:{ref}" for kind, ref in (("customer", customer), ("order", order), ("cart", cart)) if ref]
+            state, reason = "HELD", ""
+            if request.is_transfer:  # the place of the cart says why it is made
+                sets = ["transfers", *(name for name in sets if not name.startswith("cart:"))]
+                state, reason = "CONFIRMED", cart
             items += (
                 request.fingerprint,
                 request.time_to_live_seconds,
                 (1 if request.best_effort else 0) + (0 if request.borrows else 2),
-                f"HELD\t{channel}\t",
+                f"{state}\t{channel}\t",
                 f"\t{customer}\t{order}\t{cart}\t\t{len(request.lines)}",
-                f"\tRESERVE\t{channel}\t{reservation_id}\t\t{order}\t",
-                channel,
+                f"\tRESERVE\t{channel}\t{reservation_id}\t{reason}\t{order}\t",
+                "" if request.is_transfer else channel,
                 len(sets),
                 len(request.lines),
                 *sets,
@@ -108,6 +112,15 @@ class Packer:
                 added.add(partition)
                 items.append(added_item(new, new.line_id, partition, lists))
         return self._changes(changes, items, added, lists.columns)
+
+    def ship(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of shipments as far as they are known, and its message."""
+        items: list[object] = []
+        for change in changes:
+            items += (*shipping_head_of(change, is_part=False), len(change.lines))
+            for line in change.lines:
+                items += (line.line_id, line.location, line.quantity)
+        return self._changes(changes, items)
 
     def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of hand-overs as far as they are known, and its message."""
@@ -183,7 +196,9 @@ class Packer:
             touched[partition] = None
             event_partitions.append(self._of(event) if remembered_in is None else remembered_in)
             events.append(event)
-            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id))
+            checked(
+                (change.source, change.request_id, change.sku, change.location, change.receipt_id, change.reason)
+            )
             items += (
                 partition,
                 change.sku,
@@ -195,6 +210,8 @@ class Packer:
                 int(change.closes),
                 change.occurred_at_ms,
                 -1 if change.expected_revision is None else change.expected_revision,
+                int(change.of_transfer) + int(change.of_transfer and change.all_there_is),
+                change.reason,
             )
         message = self._message(touched, items, event_partitions, events)
         return list(touched.keys() | set(event_partitions)), message
@@ -212,7 +229,7 @@ class CandidateLists:
     """The lists of candidates of a message; lines that share a list send it once."""
 
     def __init__(self) -> None:
-        self.columns: list[tuple[list[str], list[int], list[int]]] = []
+        self.columns: list[tuple[list[str] | list[int], ...]] = []
         self._places: dict[int, int] = {}  # the messages are packed while their requests live, so ids are theirs alone
 
     def place_of(self, candidates: Sequence[Candidate]) -> int:
@@ -229,7 +246,7 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
     sku, quantity, to = line.sku, line.quantity, line.destination
     fields = (
         f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
-        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t"
+        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{line.expected_day or _future(line.future)}\t"
     )
     return partition, sku, quantity, fields, _ways_of(line), lists.place_of(line.candidates)
 
@@ -260,6 +277,14 @@ def placing_head_of(change: ReservationChange) -> tuple[str, str, int, int, str]
     return fingerprint, channel, expected, int(change.borrows), order_ref
 
 
+def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, str, int, int, str]:
+    """The fields of a shipment or cancellation of a transfer before its line count; `is_part`: other pieces have others
+    of its lines.
+    """
+    fingerprint, channel, expected, _, _ = head_of(change)
+    return fingerprint, channel, expected, change.expected_day, "PART" if is_part else ""
+
+
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
@@ -278,10 +303,14 @@ def _future(future: Future | None) -> str:
     return "" if future is None else str(future.needed_by)
 
 
-def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], list[int]]:
+def _columns(candidates: Sequence[Candidate]) -> tuple[list[str] | list[int], ...]:
+    """As lua/taking.lua has a list; the last column only where it says something."""
     checked([candidate.location for candidate in candidates])
-    return (
+    columns = (
         [candidate.location for candidate in candidates],
         [candidate.safety_units for candidate in candidates],
         [candidate.safety_parts for candidate in candidates],
     )
+    if any([candidate.overdue_stops for candidate in candidates]):
+        return (*columns, [int(candidate.overdue_stops) for candidate in candidates])
+    return columns

@@ -46,7 +46,7 @@ _SWEEP_FIRST = b"SWEEP_FIRST"
 _COVER_FIRST = b"COVER_FIRST"
 _SEND_AGAIN = b"SEND_AGAIN"
 _APPLIED = b"APPLIED"
-_BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_change_incoming
+_BROKEN_FROM = 8  # place of the broken promises in the answer of invengine_change_incoming
 _PREFIX = "invengine_"
 
 
@@ -138,6 +138,20 @@ class RedisStore(Schedule):
             "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
 
+    async def ship_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Units of transfers leave their source and are on the way; on a Cluster partition by partition."""
+        return await self._transfer("ship_transfer", changes)
+
+    async def cancel_transfer(
+        self, changes: Sequence[ReservationChange]
+    ) -> Written[ReservationAnswer | InventoryError]:
+        """What of transfers has not left goes back."""
+        return await self._transfer("cancel_transfer", changes)
+
+    async def close_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Transfers of which nothing is open become closed reservations; to be asked when nothing is on the way."""
+        return await self._transfer("close_transfer", changes)
+
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
         """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
         if self._pieces is not None:
@@ -192,6 +206,13 @@ class RedisStore(Schedule):
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _changes_that_fit, self._packer.change, answers.changed)
+
+    async def _transfer(
+        self, verb: str, changes: Sequence[ReservationChange]
+    ) -> Written[ReservationAnswer | InventoryError]:
+        if self._pieces is not None:
+            return await self._pieces.change(verb, changes)
+        return await self._write(_PREFIX + verb, changes, _changes_that_fit, self._packer.ship, answers.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]

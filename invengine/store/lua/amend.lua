@@ -35,12 +35,15 @@ local function own_first(line, list)
       ordered[#ordered + 1] = k
     end
   end
-  local locations, units, parts = {}, {}, {}
+  local locations, units, parts, stops = {}, {}, {}, list[4] and {}
   for i = 1, #ordered do
     local k = ordered[i]
     locations[i], units[i], parts[i] = list[1][k], list[2][k], list[3][k]
+    if stops then
+      stops[i] = list[4][k]
+    end
   end
-  return { locations, units, parts }
+  return { locations, units, parts, stops }
 end
 
 -- The line that an item adds, without units yet; or nil and the refusal.
@@ -93,6 +96,9 @@ local function plan_amendment(record, items, at, lists)
 end
 
 local function amend_record(record, items, at, lists)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   taker, taker_borrows = items[at + 1], items[at + 3] == 1
   local lines, gives, wants = moving.decide(record, function()
     return plan_amendment(record, items, at, lists)
@@ -161,6 +167,9 @@ local function plan_rebinding(record, items, at, lists)
 end
 
 local function rebind_record(record, items, at, lists)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   taker, taker_borrows = items[at + 1], items[at + 3] == 1
   local lines, gives, wants = moving.decide(record, function()
     return plan_rebinding(record, items, at, lists)
@@ -217,6 +226,8 @@ local function hand_over_record(record, items, at)
     if refusal then
       return refusal
     end
+  elseif transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
   end
   if to[1] ~= '' then
     each_allocation(record, function(line, allocation)
