@@ -78,8 +78,6 @@ class Plan:
 
     def refusal(self, answers: Mapping[int, list[Any]]) -> list[Any]:
         """The refusal that the whole reservation would give; `answers` are those of pieces that refused."""
-        if any(answer[0] == b"OF_TRANSFER" for answer in answers.values()):
-            return [b"OF_TRANSFER"]
         of_lines = list(self.refusals)
         others: dict[bytes, list[tuple[int, list[Any]]]] = {}
         for partition, (word, *facts) in answers.items():

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from invengine import errors
 from invengine.domain.incoming import Receipt
-from invengine.domain.orders import Fulfilment, Reservation, ReservationChange, ReservationLine, ReservationState
-from tests.store.model.reservations import Answers, Reservations, named_units
+from invengine.domain.orders import Reservation, ReservationChange, ReservationLine
+from tests.store.model.reservations import Answers, Reservations, is_transfer, named_units
 from tests.store.model.state import legs_of, open_legs
 from tests.store.model.stock import Leg
 
@@ -91,13 +91,3 @@ class Transfers(Reservations):
         legs = tuple(replace(leg, fulfilled=leg.fulfilled + units.get(leg.serial, 0)) for leg in line.allocations)
         day = change.expected_day if is_named and change.expected_day else line.expected_day
         return replace(line, allocations=legs, expected_day=day)
-
-
-def is_transfer(reservation: Reservation) -> bool:
-    """Whether it is one: then all its lines are."""
-    return reservation.lines[0].fulfilment is Fulfilment.TRANSFER
-
-
-def state_of_new(is_one: bool) -> ReservationState:
-    """A transfer is confirmed when it is made."""
-    return ReservationState.CONFIRMED if is_one else ReservationState.HELD
