@@ -24,7 +24,7 @@ from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
-from invengine.rpc import incoming_servicers, servicers
+from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
@@ -38,6 +38,7 @@ from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
+from invengine.services.transfers import Transfers
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.embedded_folder import EmbeddedError
@@ -66,6 +67,7 @@ class Running:
     store: RedisStore
     replica: Replica
     sweeper: Sweeper
+    transfers: Transfers
     broken: asyncio.Future[str]
 
     @property
@@ -171,6 +173,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(stock.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
+    transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
+    stack.push_async_callback(transfers.close)
+    background.run("transfers", transfers.run())
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -184,13 +189,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
+            "invengine.v1.TransferService": transfer_servicers.TransferServicer(transfers),
         },
         server.streams,
         metrics,
     )
     stack.push_async_callback(server.drain)
     server.open(served)
-    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, broken)
+    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken)
 
 
 def _metrics() -> Metrics:

@@ -36,6 +36,10 @@ VERBS: Final = (
     "hand_over",
     "post_movements",
     "change_incoming",
+    "create_transfer",
+    "ship_transfer",
+    "cancel_transfer",
+    "close_transfer",
 )
 """The writes that share calls to the store."""
 

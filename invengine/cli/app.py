@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, demo, incoming, load, network, promises, reservations, serve, stock
+from invengine.cli import (
+    admin,
+    availability,
+    demo,
+    incoming,
+    load,
+    network,
+    promises,
+    reservations,
+    serve,
+    stock,
+    transfers,
+)
 
 app = typer.Typer(
     name="invengine",
@@ -41,6 +53,7 @@ serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
+app.add_typer(transfers.app, name="transfer")
 availability.register(app)
 reservations.register(app)
 promises.register(reservations.app)

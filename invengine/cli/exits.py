@@ -19,6 +19,7 @@ from invengine.errors import (
     ReservationExists,
     RevisionMismatch,
     Stale,
+    TransferExists,
     Unavailable,
 )
 
@@ -32,7 +33,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, reservation or receipt that does not exist."""
+    """A SKU, location, channel, group, reservation, receipt or transfer that does not exist."""
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
@@ -44,7 +45,7 @@ class ExitCode(IntEnum):
 _FAMILIES: Final = (
     ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
-    ((Refused, Stale, ReservationExists, LineExists, RevisionMismatch), ExitCode.REFUSED),
+    ((Refused, Stale, ReservationExists, LineExists, TransferExists, RevisionMismatch), ExitCode.REFUSED),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
 )
 
@@ -60,6 +61,10 @@ _ADVICE: Final = {
     "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",
     "LINE_NOT_FOUND": "See its lines: invengine reservation show ID.",
     "RECEIPT_NOT_FOUND": "See what is expected: invengine incoming list --sku SKU.",
+    "TRANSFER_NOT_FOUND": "See what there is: invengine transfer list.",
+    "TRANSFER_CLOSED": "See what is left of it: invengine transfer show ID.",
+    "TRANSFER_EXISTS": "Choose another --transfer-id, or leave it out.",
+    "OF_TRANSFER": "See what can be done: invengine transfer --help.",
     "TOO_MANY_PARCELS": "Allow more with --max-parcels, or take what so few have with --best-effort.",
     "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
     "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",

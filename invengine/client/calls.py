@@ -11,7 +11,7 @@ from google.protobuf import duration_pb2
 
 from invengine.client.connection import new_request_id
 from invengine.client.refusals import error_from_call
-from invengine.client.stock_calls import StockCalls
+from invengine.client.transfer_calls import TransferCalls
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -74,7 +74,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(StockCalls):
+class Client(TransferCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.

@@ -156,6 +156,22 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Overdue(StrEnum):
+    """What becomes of an incoming receipt whose day is over."""
+
+    SLIP = "slip"
+    STOP = "stop"
+
+
+class IncomingDocument(Model):
+    """How incoming receipts count. `overdue`: they slip to the next day (the default), or stop counting."""
+
+    overdue: Overdue | None = None
+
+
+_INCOMING: Final = IncomingDocument()
+
+
 class LocationDocument(Model):
     """A place that can hold stock. `priority`: the lower is taken from first."""
 
@@ -169,6 +185,7 @@ class LocationDocument(Model):
     longitude: Annotated[float | None, Field(ge=-180, le=180), BeforeValidator(_decimal)] = None
     country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     postal_code: Annotated[str, _short_text(16)] = ""
+    incoming: Annotated[IncomingDocument, BeforeValidator(nothing_is_empty)] = _INCOMING
 
     @model_validator(mode="after")
     def _check(self) -> LocationDocument:
@@ -257,3 +274,4 @@ class NetworkDocument:
     channels: Mapping[str, ChannelDocument]
     safety_stock: tuple[SafetyRuleDocument, ...]
     backorders: tuple[BackorderRuleDocument, ...] = ()
+    incoming: IncomingDocument = _INCOMING

@@ -12,6 +12,7 @@ from invengine.domain.identifiers import identifier_problem
 from invengine.domain.network_document import (
     BackorderRuleDocument,
     ChannelDocument,
+    IncomingDocument,
     LocationDocument,
     Model,
     NetworkDocument,
@@ -29,7 +30,7 @@ CHANNELS_MAX: Final = 200
 RULES_MAX: Final = 60_000  # of each kind
 Element = TypeVar("Element", bound=Model)
 Rule = TypeVar("Rule", SafetyRuleDocument, BackorderRuleDocument)
-_SECTIONS: Final = ("locations", "groups", "channels", "safety_stock", "backorders")
+_SECTIONS: Final = ("locations", "groups", "channels", "safety_stock", "backorders", "incoming")
 
 
 def read_document(document: str) -> NetworkDocument:
@@ -65,7 +66,9 @@ class _Reader:
         self._channel_groups()
         safety_stock = tuple(self._rules("safety_stock", SafetyRuleDocument))
         backorders = tuple(self._rules("backorders", BackorderRuleDocument))
-        return NetworkDocument(locations, groups, channels, safety_stock, backorders)
+        raw = nothing_is_empty(self._raw.get("incoming"))
+        incoming = self._model(("incoming",), IncomingDocument, raw) or IncomingDocument()
+        return NetworkDocument(locations, groups, channels, safety_stock, backorders, incoming)
 
     def _channel_groups(self) -> None:
         """Checks the groups of every channel, also of one with other faults."""
@@ -202,7 +205,8 @@ def _explained(model: type[BaseModel], detail: Any) -> tuple[tuple[str | int, ..
     elif kind == "missing":
         problem = "is missing"
     elif kind == "extra_forbidden":
-        owner = TimeToLiveDocument if path[0] == "time_to_live" else model
+        owners: dict[str, type[BaseModel]] = {"time_to_live": TimeToLiveDocument, "incoming": IncomingDocument}
+        owner = owners.get(str(path[0]), model)
         problem = _unknown_field(str(path[-1]), list(owner.model_fields))
     elif kind == "enum":
         problem = f"{found} is not one of {context['expected']}"

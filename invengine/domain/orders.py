@@ -98,8 +98,8 @@ class LineRequest:
 class ReserveRequest:
     """Everything that one reservation needs, decided but for the stock.
 
-    `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody. `is_transfer`: it is one, CONFIRMED
-    at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
+    `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody. `is_transfer`: it is one,
+    CONFIRMED at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
     """
 
     request_id: str

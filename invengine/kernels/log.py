@@ -58,7 +58,7 @@ _I, _B, _R, _G = ord("I"), ord("B"), ord("R"), ord("G")
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
 _FENCE_COLUMNS = 5
 _HOLD_COLUMNS = 8
-_INCOMING_COLUMNS = 10
+_INCOMING_COLUMNS = 10  # and one more where a transfer brings the units
 _PROMISE_COLUMNS = 11
 _RECORD_COLUMNS = 4  # of an R or G row, at least
 
@@ -73,7 +73,7 @@ def _is_whole(kind, tabs):
     if kind == _F:
         return tabs == _FENCE_COLUMNS
     if kind == _I:
-        return tabs == _INCOMING_COLUMNS
+        return tabs in (_INCOMING_COLUMNS, _INCOMING_COLUMNS + 1)
     if kind == _B:
         return tabs == _PROMISE_COLUMNS
     return kind in (_R, _G) and tabs >= _RECORD_COLUMNS

@@ -8,7 +8,7 @@ from typing import Final
 from invengine.domain.incoming import Receipt
 from invengine.domain.stock import UNITS_MAX
 
-_COLUMNS: Final = 12  # of an I row, what stands behind its last TAB among them; older rows do not have the last
+_COLUMNS: Final = 12  # of an I row, what stands behind its last TAB among them; one less where no transfer brings it
 _DAYS_MAX: Final = 2_932_896  # the last day of the year 9999
 
 Key = tuple[str, str]

@@ -31,6 +31,7 @@ FULFILMENT_NUMBERS: Final = {
     Fulfilment.SHIP: 1,
     Fulfilment.PICKUP: 2,
     Fulfilment.SHIP_TO_STORE: 3,
+    Fulfilment.TRANSFER: 4,
 }
 FULFILMENTS: Final = {number: fulfilment for fulfilment, number in FULFILMENT_NUMBERS.items()}
 
@@ -170,6 +171,7 @@ def movement_outcomes(
 
 def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
     """One position with the state that it names; `today` says which receipts are overdue."""
+    stopping = (position.location,) if position.overdue_stops else ()
     response = stock_service_pb2.GetPositionResponse(
         position=stock_service_pb2.Position(
             sku=position.sku,
@@ -183,7 +185,7 @@ def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.Ge
                 stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
             ],
             backordered=position.backordered,
-            incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
+            incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
         ),
         consistency_token=position.consistency_token,
     )

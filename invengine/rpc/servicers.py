@@ -21,6 +21,7 @@ from invengine.v1 import (
     promise_service_pb2,
     reservation_service_pb2,
     stock_service_pb2,
+    transfer_service_pb2,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ FILES: Final = (
     promise_service_pb2,
     reservation_service_pb2,
     stock_service_pb2,
+    transfer_service_pb2,
 )
 
 SERVICES: Final = tuple(

@@ -175,7 +175,7 @@ class Availability:
         if incoming or number < 0:
             name = sku.tobytes().decode()
             if name in incoming:
-                found = next_units(incoming.receipts(name), selection.usable, now_ms)
+                found = next_units(incoming.receipts(name), selection.usable, now_ms, replica.stopping)
                 expected = next_receipt_field(*found) if found else b""
             elif number < 0:
                 raise UnknownSku(name)

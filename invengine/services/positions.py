@@ -40,6 +40,8 @@ class PositionNow:
     ring_fences: tuple[tuple[str, int], ...] = ()
     backordered: int = 0
     incoming: tuple[Receipt, ...] = ()
+    overdue_stops: bool = False
+    """Receipts here whose day is over do not count."""
 
 
 class Positions:
@@ -86,6 +88,7 @@ class Positions:
             tuple((channel, units + over) for channel, units, over in replica.columns.ring_fences(row)),
             backordered,
             receipts,
+            place.overdue_stops,
         )
 
     def _row(self, sku: str, location: str, *, expected: bool) -> list[int]:

@@ -196,9 +196,7 @@ class Packer:
             touched[partition] = None
             event_partitions.append(self._of(event) if remembered_in is None else remembered_in)
             events.append(event)
-            checked(
-                (change.source, change.request_id, change.sku, change.location, change.receipt_id, change.reason)
-            )
+            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id, change.reason))
             items += (
                 partition,
                 change.sku,
@@ -311,6 +309,5 @@ def _columns(candidates: Sequence[Candidate]) -> tuple[list[str] | list[int], ..
         [candidate.safety_units for candidate in candidates],
         [candidate.safety_parts for candidate in candidates],
     )
-    if any([candidate.overdue_stops for candidate in candidates]):
-        return (*columns, [int(candidate.overdue_stops) for candidate in candidates])
-    return columns
+    stops = [int(candidate.overdue_stops) for candidate in candidates]
+    return (*columns, stops) if 1 in stops else columns

@@ -37,9 +37,10 @@ class Schedule(Listing):
             if text is not None
         }
 
-    async def transfer_ids(self) -> list[str]:
-        """The ids of all transfers that are not forgotten, in the order of their bytes."""
-        listed = await self._calls.read(*(("SMEMBERS", keys.transfers(home)) for home in range(self.partitions)))
+    async def transfer_ids(self, partition: int | None = None) -> list[str]:
+        """The ids of all transfers that are not forgotten, or of those at one home, in the order of their bytes."""
+        homes = range(self.partitions) if partition is None else (partition,)
+        listed = await self._calls.read(*(("SMEMBERS", keys.transfers(home)) for home in homes))
         return [name.decode() for name in sorted(name for members in listed for name in members)]
 
     async def _incoming(self, sku: str) -> list[Receipt]:

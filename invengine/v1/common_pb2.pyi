@@ -33,6 +33,8 @@ class _FulfilmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fulfilment
     """Collected by the customer at the location that holds the units."""
     FULFILMENT_SHIP_TO_STORE: _Fulfilment.ValueType  # 3
     """Sent from a location that ships to a location that offers pickup, and collected there."""
+    FULFILMENT_TRANSFER: _Fulfilment.ValueType  # 4
+    """Sent to another location of ours. Only lines of transfers have it; it is refused in requests."""
 
 class Fulfilment(_Fulfilment, metaclass=_FulfilmentEnumTypeWrapper):
     """How the customer gets the units of a line."""
@@ -45,6 +47,8 @@ FULFILMENT_PICKUP: Fulfilment.ValueType  # 2
 """Collected by the customer at the location that holds the units."""
 FULFILMENT_SHIP_TO_STORE: Fulfilment.ValueType  # 3
 """Sent from a location that ships to a location that offers pickup, and collected there."""
+FULFILMENT_TRANSFER: Fulfilment.ValueType  # 4
+"""Sent to another location of ours. Only lines of transfers have it; it is refused in requests."""
 Global___Fulfilment: _TypeAlias = Fulfilment  # noqa: Y015
 
 class _ErrorReason:
@@ -135,6 +139,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The stock is there, but in more places than `max_parcels` allows; the refusal says how many parcels it would take.
     FAILED_PRECONDITION.
     """
+    ERROR_REASON_TRANSFER_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """No such transfer, or it was closed so long ago that it is forgotten. NOT_FOUND."""
+    ERROR_REASON_TRANSFER_CLOSED: _ErrorReason.ValueType  # 41
+    """Nothing of the transfer is left to ship, to cancel or to receive. FAILED_PRECONDITION."""
+    ERROR_REASON_TRANSFER_EXISTS: _ErrorReason.ValueType  # 42
+    """The transfer_id belongs to another transfer, to a reservation, or to a receipt at the destination. ALREADY_EXISTS."""
+    ERROR_REASON_OF_TRANSFER: _ErrorReason.ValueType  # 54
+    """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -221,6 +233,14 @@ ERROR_REASON_TOO_MANY_PARCELS: ErrorReason.ValueType  # 38
 """The stock is there, but in more places than `max_parcels` allows; the refusal says how many parcels it would take.
 FAILED_PRECONDITION.
 """
+ERROR_REASON_TRANSFER_NOT_FOUND: ErrorReason.ValueType  # 40
+"""No such transfer, or it was closed so long ago that it is forgotten. NOT_FOUND."""
+ERROR_REASON_TRANSFER_CLOSED: ErrorReason.ValueType  # 41
+"""Nothing of the transfer is left to ship, to cancel or to receive. FAILED_PRECONDITION."""
+ERROR_REASON_TRANSFER_EXISTS: ErrorReason.ValueType  # 42
+"""The transfer_id belongs to another transfer, to a reservation, or to a receipt at the destination. ALREADY_EXISTS."""
+ERROR_REASON_OF_TRANSFER: ErrorReason.ValueType  # 54
+"""The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -99,7 +99,8 @@ class Auditor:
         return Change(kind, actor, cause, place, int(units), int(set_aside), before, after)
 
     def _apply_i(self, entry: LogEntry, columns: list[str]) -> None:
-        sku, location, receipt_id, day, quantity, pegged, kind, _actor, _cause, left = columns
+        sku, location, receipt_id, day, quantity, pegged, kind, _actor, _cause, *more = columns
+        left = more[0] if more else ""
         numbers = int(day), int(quantity), int(pegged), entry.revision, left
         before = self.receipts.get((sku, location, receipt_id), (0, 0, 0, 0, ""))
         if left or before[4]:

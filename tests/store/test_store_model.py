@@ -311,9 +311,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert vars(self.auditor) == vars(replayed)
         assert stored.positions == replayed.positions
         numbers = {
-            source: (
-                receipt.expected_day, receipt.quantity, receipt.pegged, receipt.revision, receipt.from_location
-            )
+            source: (receipt.expected_day, receipt.quantity, receipt.pegged, receipt.revision, receipt.from_location)
             for source, receipt in stored.receipts.items()
         }
         assert numbers == replayed.receipts

@@ -36,9 +36,7 @@ SKUS = ("LAMP", "SOFA", "BED")
 
 
 @pytest_asyncio.fixture(params=[Atomicity.WHOLE, Atomicity.PARTITION], ids=["whole", "pieces"])
-async def world(
-    open_world: Callable[..., Any], request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
+async def world(open_world: Callable[..., Any], request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A store with 10 units of each SKU at AMS1. Whatever a test does, its log must come to what is stored."""
     world = await open_world(atomicity=request.param)
     assert len({partition_of(sku, 4) for sku in SKUS}) == len(SKUS)
@@ -253,9 +251,7 @@ async def test_lost_units_are_written_off_for_a_reason(world: World) -> None:
     await world.store.reserve([request(line(5, "BER1", future=Future()), reservation_id="R", channel="till")])
     outcome = await receive(world, 4, closes=True, reason="pallet fell off")
     assert (outcome.on_hand, outcome.reserved, outcome.receipt) == (4, 4, None)
-    assert [(its.quantity, its.reason, its.receipt_id) for its in outcome.broken] == [
-        (1, BrokenReason.CANCELLED, "T1")
-    ]
+    assert [(its.quantity, its.reason, its.receipt_id) for its in outcome.broken] == [(1, BrokenReason.CANCELLED, "T1")]
     assert await ledger(world, "BER1") == [
         ("RECEIVE", 4, 0, "erp", "", "T1"),
         ("COVER", 0, 4, "till", "", ""),
@@ -292,9 +288,9 @@ async def test_a_loss_with_many_promises_is_written_off_in_steps_and_once(open_w
 async def test_the_schedule_cannot_make_units_of_a_transfer_vanish(world: World, kind: str, more: Any) -> None:
     await create(world, ("LAMP", 6))
     await ship(world)
-    outcome = (
-        await world.store.change_incoming([incoming(kind, receipt_id="T1", location="BER1", **more)])
-    ).outcomes[0]
+    outcome = (await world.store.change_incoming([incoming(kind, receipt_id="T1", location="BER1", **more)])).outcomes[
+        0
+    ]
     assert told(outcome) == told(errors.OfTransfer("T1"))
     assert await on_the_way(world) == (3, 6, "AMS1")
 

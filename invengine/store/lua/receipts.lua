@@ -128,7 +128,8 @@ function incoming.changed(receipt, cause)
   end
   local day = receipt.quantity > 0 and text_of(receipt.day) or '0'
   rows[#rows + 1] = 'I\t' .. receipt.sku .. '\t' .. receipt.location .. '\t' .. receipt.id .. '\t' .. day .. '\t'
-    .. text_of(receipt.quantity) .. '\t' .. text_of(receipt.pegged) .. cause .. '\t' .. receipt.from .. '\t\n'
+    .. text_of(receipt.quantity) .. '\t' .. text_of(receipt.pegged) .. cause
+    .. (receipt.from == '' and '' or '\t' .. receipt.from) .. '\t\n'
 end
 
 -- Who waits for units of a receipt, or for any (backorders).
