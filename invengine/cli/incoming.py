@@ -234,23 +234,25 @@ def _part(request_id: str, what: str) -> str:
 
 
 def show_receipts(receipts: Iterable[Receipt]) -> None:
-    """Print receipts as a table."""
-    table(
-        ("receipt", "sku", "location", "from", "expected", "quantity", "promised", "revision"),
-        [
-            (
-                r.receipt_id,
-                r.sku,
-                r.location,
-                r.from_location,
-                shown(r.expected_date) + _overdue(r),
-                r.quantity,
-                r.pegged,
-                r.revision,
-            )
-            for r in receipts
-        ],
-    )
+    """Print receipts as a table; where transfers bring some, with the location that those left."""
+    rows: list[tuple[str | int, ...]] = [
+        (
+            r.receipt_id,
+            r.sku,
+            r.location,
+            shown(r.expected_date) + _overdue(r),
+            r.quantity,
+            r.pegged,
+            r.revision,
+            r.from_location,
+        )
+        for r in receipts
+    ]
+    columns = ["receipt", "sku", "location", "expected", "quantity", "promised", "revision", "from"]
+    if not any(row[-1] for row in rows):
+        columns.pop()
+        rows = [row[:-1] for row in rows]
+    table(columns, rows)
 
 
 def _overdue(receipt: Receipt) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tests.cases.adapters import expiry, places, position, sourcing
+from tests.cases.adapters import expiry, places, position, sourcing, transfer
 from tests.rpc.engines import Stubs
 
 Case = dict[str, Any]
@@ -15,4 +15,5 @@ ADAPTERS: Final[dict[str, Callable[[Stubs, Case], Awaitable[None]]]] = {
     "places": places.run,
     "position": position.run,
     "sourcing": sourcing.run,
+    "transfer": transfer.run,
 }
