@@ -88,7 +88,7 @@ class ClusterMachine(PiecesMachine):
     ("examples", "steps_least"),
     [
         pytest.param(15, 600, id="short"),
-        pytest.param(110, 5_000, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+        pytest.param(160, 5_000, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
     ],
 )
 def test_a_store_on_a_cluster_answers_as_the_model_says(
