@@ -134,6 +134,8 @@ OUTCOMES = {"APPLIED", "REPEATED", "SAME", "STALE", "REFUSED", "SWEEP_FIRST", "C
 # What pieces and heads say to each other.
 STEPS = {"TAKEN", "PREPARED", "UNDONE", "KEEP", "ABORT", "EXPIRE", "BEGUN", "BUSY", "GO", "UNDO", "ABANDON", "COMPLETE"}
 CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "AMEND", "REBIND", "HAND_OVER", "EXPIRE", "COVER"}
+# Of transfers: the kind of the rows of a shipment, the fulfilment of a line, what an item of one piece of several says.
+TRANSFERS = {"TRANSFER_OUT", "TRANSFER", "PART"}
 OF_REDIS = {"SADD", "SREM", "LIMIT", "MAXLEN", "NX", "XX", "WITHSCORES", "MATCH", "NOVALUES"}
 
 
@@ -148,7 +150,7 @@ def test_every_word_that_lua_says_is_known() -> None:
     assert LUA != []
     states = {state.name for state in ReservationState}
     kinds = {kind.name for words in (MovementKind, IncomingKind, BrokenReason) for kind in words}
-    known = OUTCOMES | STEPS | CHANGES | OF_REDIS | states | kinds | set(errors.all_refusals())
+    known = OUTCOMES | STEPS | CHANGES | TRANSFERS | OF_REDIS | states | kinds | set(errors.all_refusals())
     assert lua_words() - known == set()
 
 

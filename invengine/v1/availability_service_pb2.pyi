@@ -235,7 +235,7 @@ class NextReceipt(_message.Message):
     """Units expected then that are promised to nobody yet."""
     @_builtins.property
     def date(self) -> _common_pb2.Date:
-        """The day: the receipt's, or the day after today where that is over."""
+        """The day: the receipt's, or the day after today where that is over (unless overdue receipts stop counting there)."""
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ def test_the_commands_are_these() -> None:
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
         *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),
+        *(f"transfer {name}" for name in ("create", "ship", "receive", "cancel", "show", "list")),
     }
 
 
