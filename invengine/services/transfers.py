@@ -35,6 +35,7 @@ from invengine.services.group_commit import GroupCommit
 from invengine.services.reservation_ids import ReservationIds
 from invengine.services.reserving import first_answer_or
 from invengine.services.transfer_requests import Arrivals, check_cancel, check_create, check_ship, slips_of
+from invengine.store.records import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -207,8 +208,8 @@ class Transfers:
             await asyncio.sleep(TIDY_ROUND_SECONDS / self._store.partitions)
             try:
                 await self.tidy(partition)
-            except InventoryError as refusal:
-                logger.warning("transfers are not tidied: %s", refusal)
+            except (InventoryError, Unreadable) as fault:  # damaged data: the integrity check names them
+                logger.warning("the transfers of partition %d are not tidied: %s", partition, fault)
 
     async def close(self) -> None:
         """Takes no more writes and waits for those that were taken."""

@@ -30,8 +30,9 @@ class TransferServiceStub:
     """Moves stock between locations. A transfer sets units aside at its source; what is shipped leaves the source and is
     expected at the destination in the same step, as a receipt whose receipt_id is the transfer_id; what arrives is taken
     in by that reference. Units are always somewhere: at the source, on the way, at the destination, or written off with a
-    reason. A transfer is a reservation too (ListReservations shows it, with lines of FULFILMENT_TRANSFER), which channels
-    cannot change: FAILED_PRECONDITION, OF_TRANSFER. Every write names its `source` and `request_id`: sent again, it
+    reason. A transfer is a reservation too (ListReservations shows it, with lines of FULFILMENT_TRANSFER, its `source` as
+    channel, `reference` as order_ref and `reason` as cart_ref), which channels cannot change: FAILED_PRECONDITION,
+    OF_TRANSFER. Every write names its `source` and `request_id`: sent again, it
     changes nothing and is answered as a repeat.
     """
 
@@ -72,8 +73,9 @@ class TransferServiceAsyncStub(TransferServiceStub):
     """Moves stock between locations. A transfer sets units aside at its source; what is shipped leaves the source and is
     expected at the destination in the same step, as a receipt whose receipt_id is the transfer_id; what arrives is taken
     in by that reference. Units are always somewhere: at the source, on the way, at the destination, or written off with a
-    reason. A transfer is a reservation too (ListReservations shows it, with lines of FULFILMENT_TRANSFER), which channels
-    cannot change: FAILED_PRECONDITION, OF_TRANSFER. Every write names its `source` and `request_id`: sent again, it
+    reason. A transfer is a reservation too (ListReservations shows it, with lines of FULFILMENT_TRANSFER, its `source` as
+    channel, `reference` as order_ref and `reason` as cart_ref), which channels cannot change: FAILED_PRECONDITION,
+    OF_TRANSFER. Every write names its `source` and `request_id`: sent again, it
     changes nothing and is answered as a repeat.
     """
 
@@ -110,8 +112,9 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
     """Moves stock between locations. A transfer sets units aside at its source; what is shipped leaves the source and is
     expected at the destination in the same step, as a receipt whose receipt_id is the transfer_id; what arrives is taken
     in by that reference. Units are always somewhere: at the source, on the way, at the destination, or written off with a
-    reason. A transfer is a reservation too (ListReservations shows it, with lines of FULFILMENT_TRANSFER), which channels
-    cannot change: FAILED_PRECONDITION, OF_TRANSFER. Every write names its `source` and `request_id`: sent again, it
+    reason. A transfer is a reservation too (ListReservations shows it, with lines of FULFILMENT_TRANSFER, its `source` as
+    channel, `reference` as order_ref and `reason` as cart_ref), which channels cannot change: FAILED_PRECONDITION,
+    OF_TRANSFER. Every write names its `source` and `request_id`: sent again, it
     changes nothing and is answered as a repeat.
     """
 
