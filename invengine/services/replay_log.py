@@ -29,6 +29,9 @@ BROKEN_COLUMNS: Final = 12
 RECORD_COLUMNS_LEAST: Final = 13
 HEAD_COLUMNS_LEAST: Final = 15
 TOKEN_COLUMN: Final = 11
+_ARRIVES: Final = ("RECEIVE", "COVER")
+"""Kinds of I rows by which units arrive: those of pegs that are served have their own."""
+
 _LIVE: Final = {ReservationState.HELD.value, ReservationState.CONFIRMED.value}
 
 
@@ -199,7 +202,7 @@ class PartitionLog:
                     f"revision {revision} has {rise} units of transfer {transfer_id} leave, {quantity - before} more go"
                 )
                 self._fault(LOG_REPLAYS, (sku, location), what, rise, quantity - before)
-        elif before is not None and (quantity > before or (quantity < before and kind != "RECEIVE")):
+        elif before is not None and (quantity > before or (quantity < before and kind not in _ARRIVES)):
             what = f"revision {revision} changes what is on the way of transfer {transfer_id} from {before} by {kind}"
             self._fault(LOG_REPLAYS, (sku, location), what, before, quantity)
 
