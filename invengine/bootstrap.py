@@ -27,15 +27,20 @@ from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
+from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.explanations import Explanations
 from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
+from invengine.services.ledgers import Ledgers
 from invengine.services.networks import Networks
+from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
+from invengine.services.returns import Returns
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
@@ -144,7 +149,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics_address = await _start_metrics(settings, metrics, server, stack)
     topology = await _open_topology(settings, background, stack)
     store = await RedisStore.open(topology, partitions=settings.partitions, settings=_store_settings(settings))
-    clock = StoreClock()
+    clock = StoreClock(on_step=lambda _: metrics.clock_steps.inc())
+    metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
+    store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
     networks = Networks(store)
     networks.add_listener(replica.set_network)
@@ -176,19 +183,28 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
     background.run("transfers", transfers.run())
+    returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
+    stack.push_async_callback(returns.close)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
                 Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
             ),
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
-                Availability(replica, store, clock, networks, metrics)
+                Availability(replica, store, clock, networks, metrics),
+                Explanations(replica, store, clock, networks),
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
-            "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
+            "invengine.v1.ReturnService": ReturnServicer(returns),
+            "invengine.v1.StockService": servicers.StockServicer(
+                stock,
+                Positions(store, replica, clock, networks),
+                PositionPages(store, replica, clock, networks),
+                Ledgers(store, networks),
+            ),
             "invengine.v1.TransferService": transfer_servicers.TransferServicer(transfers),
         },
         server.streams,

@@ -40,6 +40,8 @@ VERBS: Final = (
     "ship_transfer",
     "cancel_transfer",
     "close_transfer",
+    "receive_return",
+    "dispose_return",
 )
 """The writes that share calls to the store."""
 
@@ -190,6 +192,16 @@ class Metrics:
             registry=registry,
         )
         self.reservations = {str(state): states.labels(str(state)) for state in ReservationState}
+        self.clock_steps = Counter(
+            "invengine_store_clock_steps_total",
+            "Times that the clock of Redis was set by more than a minute.",
+            registry=registry,
+        )
+        self.clock_ahead = Gauge(
+            "invengine_store_clock_ahead_seconds",
+            "How far the clock of Redis is ahead of the time that holds are judged by.",
+            registry=registry,
+        )
         self.expired = Counter(
             "invengine_reservations_expired_total", "Holds that this server's sweeper tidied.", registry=registry
         )

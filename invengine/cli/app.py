@@ -10,11 +10,15 @@ from invengine.cli import (
     admin,
     availability,
     demo,
+    explain,
+    export,
+    history,
     incoming,
     load,
     network,
     promises,
     reservations,
+    returns,
     serve,
     stock,
     transfers,
@@ -55,8 +59,12 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+explain.register(app)
+history.register(app, stock.app)
+app.add_typer(export.app, name="export")
 reservations.register(app)
 promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +10,20 @@ from invengine.cli import stock_import
 from invengine.cli.availability import Fresh, consistency_of
 from invengine.cli.incoming import show_receipts
 from invengine.cli.movement_file import Kind, moment
-from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.render import as_json, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail, fail_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invengine.v1.stock_service_pb2 import StateQuantity
 
 app = typer.Typer(help="Stock movements in, positions, history.", no_args_is_help=True)
 
-_PAGE = 1000
+State = Annotated[
+    str, typer.Option(help="Of units that cannot be sold: quarantine, damaged or another; default: units on hand.")
+]
+ToState = Annotated[str, typer.Option(help="Where a STATE_CHANGE takes them: on_hand, a state, or gone.")]
 
 stock_import.register(app)
 
@@ -33,6 +41,8 @@ async def post(
     source: Annotated[str, typer.Option(help="Who reports it.")] = "cli",
     event_id: Annotated[str, typer.Option(help="The source's own id: sent again, it changes nothing.")] = "",
     occurred_at: Annotated[str, typer.Option(metavar="ISO-8601", help="When it happened; default: now.")] = "",
+    state: State = "",
+    to_state: ToState = "",
     expected_revision: Annotated[
         int | None, typer.Option(min=0, help="Only if the position still has this revision; 0: if there is none yet.")
     ] = None,
@@ -61,6 +71,8 @@ async def post(
         reference=reference,
         expected_revision=expected_revision,
         channel=_channel_of(kind, session),
+        state=state,
+        to_state=to_state,
     )
     answer = await session.client.post_movements([movement], request_id=request_id)
     outcome = answer.outcomes[0]
@@ -73,6 +85,7 @@ async def post(
             ("result", "sku", "location", "on_hand", "reserved", "revision"),
             [(result, sku, location, outcome.on_hand, outcome.reserved, outcome.revision)],
         )
+        _show_states(outcome.states)
     if outcome.result in (results.RESULT_STALE, results.RESULT_REFUSED):
         fail(error_from_refusal(outcome.refusal), session.json)
 
@@ -107,51 +120,14 @@ async def show(
     if p.ring_fences:
         typer.echo()
         table(("ring_fence", "quantity"), [(fence.channel, fence.quantity) for fence in p.ring_fences])
+    _show_states(p.states)
     if p.incoming:
         typer.echo()
         show_receipts(p.incoming)
 
 
-@command(app, "history")
-async def history(
-    session: Session,
-    sku: Annotated[str, typer.Argument()],
-    location: Annotated[str, typer.Option(help="Only of this location.")] = "",
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many entries.")] = 100,
-) -> None:
-    """Print what changed a SKU, newest first: who, when, why, before and after.
-
-    Example: invengine stock history LAMP --location AMS1
-    """
-    answer = await session.client.list_movements(sku, location=location, page_size=min(most, _PAGE))
-    while answer.next_page_token and len(answer.entries) < most:
-        page = await session.client.list_movements(
-            sku,
-            location=location,
-            page_size=min(most - len(answer.entries), _PAGE),
-            page_token=answer.next_page_token,
-        )
-        answer.entries.extend(page.entries)
-        answer.next_page_token = page.next_page_token
-    if session.json:
-        show_json(as_json(answer))
-        return
-    table(
-        ("recorded", "location", "what", "who", "cause", "on_hand", "reserved", "why", "revision"),
-        [
-            (
-                instant(entry.record_time),
-                entry.location,
-                entry.kind,
-                entry.actor,
-                entry.cause,
-                f"{entry.on_hand_before} -> {entry.on_hand_after}",
-                f"{entry.reserved_before} -> {entry.reserved_after}",
-                " ".join(part for part in (entry.reason, entry.reference) if part),
-                entry.revision,
-            )
-            for entry in answer.entries
-        ],
-    )
-    if answer.next_page_token:
-        say("There is more: raise --most.")
+def _show_states(states: Sequence[StateQuantity]) -> None:
+    """Print what is there and cannot be sold."""
+    if states:
+        typer.echo()
+        table(("state", "quantity"), [(one.state, one.quantity) for one in states])

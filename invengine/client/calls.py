@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2
 
 from invengine.client.connection import new_request_id
 from invengine.client.refusals import error_from_call
+from invengine.client.return_calls import ReturnCalls
 from invengine.client.transfer_calls import TransferCalls
 from invengine.v1 import (
     admin_service_pb2,
@@ -74,7 +75,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(TransferCalls):
+class Client(TransferCalls, ReturnCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
@@ -91,6 +92,16 @@ class Client(TransferCalls):
             sku=sku, ignore_reservation_id=ignore_reservation_id, **query
         )
         return await self._call(self._availability.GetAvailability, request)
+
+    async def explain_availability(
+        self, sku: str, *, ignore_reservation_id: str = "", reservations_max: int = 0, **query: Unpack[Query]
+    ) -> availability_service_pb2.ExplainAvailabilityResponse:
+        """Every term and rule behind what the channel can take of one SKU, and the reservations that hold the rest."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.ExplainAvailabilityRequest(
+            sku=sku, ignore_reservation_id=ignore_reservation_id, reservations_max=reservations_max, **query
+        )
+        return await self._call(self._availability.ExplainAvailability, request)
 
     async def batch_get_availability(
         self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]

@@ -21,6 +21,34 @@ class MovementKind(StrEnum):
     COUNT = "COUNT"
     RETURN = "RETURN"
     RING_FENCE = "RING_FENCE"
+    STATE_CHANGE = "STATE_CHANGE"
+
+
+ON_HAND: Final = "on_hand"
+"""What callers call units that can be sold; where a state is stored or named in a record that is the empty text."""
+
+GONE: Final = "gone"
+"""Where a state change may take units to: they are not at the location any more."""
+
+QUARANTINE: Final = "quarantine"
+DAMAGED: Final = "damaged"
+BUILT_IN_STATES: Final = (DAMAGED, QUARANTINE)
+"""States of units that are there and not sellable; the network file may name more."""
+
+
+RESERVATION_STEPS: Final = (
+    "RESERVE",
+    "RELEASE",
+    "FULFIL",
+    "AMEND",
+    "REBIND",
+    "HAND_OVER",
+    "EXPIRE",
+)
+"""What reservations do to a position, as the ledger calls it."""
+
+LEDGER_KINDS: Final = frozenset({*MovementKind, *RESERVATION_STEPS, "RECEIVE", "COVER"})
+"""All words that a ledger entry may have as its kind."""
 
 
 class MovementResult(StrEnum):
@@ -34,7 +62,11 @@ class MovementResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only."""
+    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only.
+
+    `state` is that of the units, empty for those on hand; `to_state` is where a state change takes them: another state,
+    empty for on hand, or GONE.
+    """
 
     source: str
     event_id: str
@@ -47,17 +79,23 @@ class Movement:
     reference: str = ""
     expected_revision: int | None = None
     channel: str = ""
+    state: str = ""
+    to_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MovementOutcome:
-    """What became of a movement, and its position after it (as it is, when nothing changed; zeros if there is none)."""
+    """What became of a movement, and its position after it (as it is, when nothing changed; zeros if there is none).
+
+    `states` has the units in each state that the movement named, (state, units).
+    """
 
     result: MovementResult
     on_hand: int
     reserved: int
     revision: int
     refusal: InventoryError | None = None
+    states: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +113,29 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsellable:
+    """Units of a SKU at a location in one state: there, and not sellable. Once used it stays, also without units."""
+
+    sku: str
+    location: str
+    state: str
+    units: int
+    revision: int
+    counted_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What one change of a position did to the units in a state."""
+
+    state: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One change of one position, from the log."""
+    """One change of one position, from the log. `place`: which of the SKU's changes of that revision it is, from 1."""
 
     location: str
     kind: str
@@ -91,6 +150,32 @@ class LedgerEntry:
     reserved_before: int
     reserved_after: int
     revision: int
+    sku: str = ""
+    place: int = 0
+    states: tuple[StateChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFilter:
+    """Which changes of a SKU are wanted; what is empty or 0 narrows nothing. Recorded from `since` on, before `until`.
+
+    The ledger is in the order of recording, so a listing ends at the first change that is older than `since`.
+    """
+
+    location: str = ""
+    since_ms: int = 0
+    until_ms: int = 0
+    kinds: frozenset[str] = frozenset()
+    actor: str = ""
+
+    def matches(self, entry: LedgerEntry) -> bool:
+        """Whether a change that is not older than `since` is wanted."""
+        return (
+            (not self.location or entry.location == self.location)
+            and (not self.until_ms or entry.recorded_at_ms < self.until_ms)
+            and (not self.kinds or entry.kind in self.kinds)
+            and (not self.actor or entry.actor == self.actor)
+        )
 
 
 def safety_units(on_hand: int, units: int, parts: int) -> int:

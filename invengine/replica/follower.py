@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from invengine.domain.incoming import Receipt
+from invengine.domain.stock import Unsellable
 from invengine.errors import Unavailable
 from invengine.replica.clock import StoreClock
 from invengine.replica.columns import Columns, LogMalformed
@@ -28,7 +29,7 @@ class Source(Protocol):
     """What the follower asks of the store."""
 
     async def now_ms(self) -> int:
-        """The store's clock."""
+        """Redis's clock."""
 
     async def revisions(self) -> list[int]:
         """The newest revision of every partition."""
@@ -41,6 +42,9 @@ class Source(Protocol):
 
     def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
         """Every open receipt, in chunks; a backorder is one without a receipt_id whose `pegged` are its units."""
+
+    def snapshot_unsellable(self) -> AsyncIterator[list[Unsellable]]:
+        """Units in every state that was ever used, in chunks."""
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = ...) -> Sequence[Entry]:
         """Entries after these revisions, at most `count` a partition; waits up to `block_ms` when there are none."""
@@ -148,6 +152,8 @@ class Follower:
             state.apply_rows(holds)
         async for receipts in source.snapshot_incoming():
             state.incoming.load(receipts)
+        async for unsellable in source.snapshot_unsellable():
+            state.unsellable.load(unsellable)
         began = monotonic()
         wanted = await source.revisions()
         while not state.is_at(wanted):
@@ -210,9 +216,9 @@ class Follower:
             raise
 
     async def _read_clock(self) -> None:
-        sent = monotonic()
-        store_ms = await self._source.now_ms()
-        self._clock.observe(store_ms, sent, monotonic())
+        sent = self._clock.local()
+        redis_ms = await self._source.now_ms()
+        self._clock.observe(redis_ms, sent, self._clock.local())
 
     async def _pause(self, seconds: float) -> None:
         try:

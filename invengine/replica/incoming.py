@@ -7,16 +7,13 @@ from typing import Final
 
 from invengine.domain.incoming import Receipt
 from invengine.domain.stock import UNITS_MAX
+from invengine.replica.rows import RowMalformed, columns_of, number_in
 
-_COLUMNS: Final = 12  # of an I row, what stands behind its last TAB among them; one less where no transfer brings it
+_COLUMNS: Final = 11  # of an I row, what stands behind its last TAB among them; one more where a transfer brings it
 _DAYS_MAX: Final = 2_932_896  # the last day of the year 9999
 
 Key = tuple[str, str]
 """Location and receipt_id; without a receipt_id: what is backordered there."""
-
-
-class IncomingMalformed(Exception):
-    """A row is not what the store's formats say."""
 
 
 class Incoming:
@@ -62,25 +59,21 @@ class Incoming:
             self._keep(receipt)
 
     def apply(self, revision: int, row: bytes) -> None:
-        """Takes in an I row, without its line feed, of an entry of this revision. IncomingMalformed."""
-        try:
-            columns = row.decode().split("\t")
-        except UnicodeDecodeError:
-            raise IncomingMalformed from None
-        if not _COLUMNS - 1 <= len(columns) <= _COLUMNS or columns[0] != "I" or columns[-1]:
-            raise IncomingMalformed
+        """Takes in an I row, without its line feed, of an entry of this revision. RowMalformed."""
+        has_from = row.count(b"\t") == _COLUMNS
+        columns = columns_of(row, "I", _COLUMNS + has_from)
         _, sku, location, receipt_id, day, quantity, pegged, *_ = columns
-        from_location = columns[-2] if len(columns) == _COLUMNS else ""
+        from_location = columns[-2] if has_from else ""
         if not sku or not location:
-            raise IncomingMalformed
+            raise RowMalformed
         self._keep(
             Receipt(
                 sku,
                 location,
                 receipt_id,
-                _number(day, _DAYS_MAX),
-                _number(quantity, UNITS_MAX),
-                _number(pegged, UNITS_MAX),
+                number_in(day, _DAYS_MAX),
+                number_in(quantity, UNITS_MAX),
+                number_in(pegged, UNITS_MAX),
                 revision,
                 from_location,
             )
@@ -106,9 +99,3 @@ def _in_order(kept: Mapping[Key, Receipt]) -> list[Receipt]:
     found = [receipt for receipt in kept.values() if receipt.receipt_id]
     found.sort(key=lambda receipt: (receipt.expected_day, *_place(receipt)))
     return found
-
-
-def _number(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) > most:
-        raise IncomingMalformed
-    return int(text)

@@ -122,6 +122,8 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
             taken.fence_channel = allocation.fence_channel
     if short:
         wire.short_quantity = short
+    if line.returned:
+        wire.returned = line.returned
     if line.future is not None:
         wire.allow_backorder = True
         if line.future.needed_by:
@@ -136,20 +138,18 @@ def _fill_promise(message: reservation_service_pb2.Allocation, allocation: Alloc
         message.due_date.CopyFrom(date_of(allocation.due_day))
 
 
-def batch_outcomes(
-    outcomes: Iterable[ReservationAnswer | InventoryError],
-) -> reservation_service_pb2.BatchCreateReservationsResponse:
-    """One outcome per request of a batch; the token is the caller's to set."""
-    response = reservation_service_pb2.BatchCreateReservationsResponse()
-    for outcome in outcomes:
-        wire = response.outcomes.add()
-        if isinstance(outcome, InventoryError):
-            wire.refusal.CopyFrom(refusal_to_proto(outcome))
-        else:
-            _fill_answer(wire.reservation, outcome)
-            if outcome.replayed:
-                wire.replayed = True
-    return response
+def outcome_to_proto(
+    outcome: ReservationAnswer | InventoryError,
+) -> reservation_service_pb2.BatchCreateReservationsResponse.Outcome:
+    """What became of one request of a batch."""
+    wire = reservation_service_pb2.BatchCreateReservationsResponse.Outcome()
+    if isinstance(outcome, InventoryError):
+        wire.refusal.CopyFrom(refusal_to_proto(outcome))
+    else:
+        _fill_answer(wire.reservation, outcome)
+        if outcome.replayed:
+            wire.replayed = True
+    return wire
 
 
 def movement_outcomes(
@@ -163,34 +163,44 @@ def movement_outcomes(
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,
+            states=_state_quantities(outcome.states),
         )
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
     return response
 
 
+def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+    return [stock_service_pb2.StateQuantity(state=state, quantity=units) for state, units in states]
+
+
 def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
     """One position with the state that it names; `today` says which receipts are overdue."""
-    stopping = (position.location,) if position.overdue_stops else ()
     response = stock_service_pb2.GetPositionResponse(
-        position=stock_service_pb2.Position(
-            sku=position.sku,
-            location=position.location,
-            on_hand=position.on_hand,
-            reserved=position.reserved,
-            safety_stock=position.safety_stock,
-            revision=position.revision,
-            shortfall=max(0, position.reserved - position.on_hand),
-            ring_fences=[
-                stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
-            ],
-            backordered=position.backordered,
-            incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
-        ),
-        consistency_token=position.consistency_token,
+        position=position_alone(position, today), consistency_token=position.consistency_token
     )
     response.staleness.FromMilliseconds(position.staleness_ms)
     return response
+
+
+def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Position:
+    """One position."""
+    stopping = (position.location,) if position.overdue_stops else ()
+    return stock_service_pb2.Position(
+        sku=position.sku,
+        location=position.location,
+        on_hand=position.on_hand,
+        reserved=position.reserved,
+        safety_stock=position.safety_stock,
+        revision=position.revision,
+        shortfall=max(0, position.reserved - position.on_hand),
+        ring_fences=[
+            stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
+        ],
+        backordered=position.backordered,
+        incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
+        states=_state_quantities(position.states),
+    )
 
 
 def applied_to_proto(applied: Applied, consistency_token: str) -> network_service_pb2.ApplyNetworkResponse:
@@ -259,4 +269,9 @@ def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
         reserved_before=entry.reserved_before,
         reserved_after=entry.reserved_after,
         revision=entry.revision,
+        states=[
+            stock_service_pb2.StateChange(state=one.state, before=one.before, after=one.after) for one in entry.states
+        ],
+        sku=entry.sku,
+        place=entry.place,
     )

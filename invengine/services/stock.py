@@ -1,4 +1,4 @@
-"""Stock: movements in, positions as they are, and the ledger of how they came to that."""
+"""Stock: movements in."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import encode_token, partition_of
 from invengine.domain.stock import (
+    GONE,
+    ON_HAND,
     UNITS_MAX,
-    LedgerEntry,
     Movement,
     MovementKind,
     MovementOutcome,
@@ -22,6 +23,7 @@ from invengine.errors import (
     StoreUnavailable,
     UnknownChannel,
     UnknownLocation,
+    UnknownState,
 )
 from invengine.services import own_writes, validation
 from invengine.services.days import today
@@ -49,6 +51,7 @@ KINDS: Final = (
     MovementKind.COUNT,
     MovementKind.RETURN,
     MovementKind.RING_FENCE,
+    MovementKind.STATE_CHANGE,
 )
 """By their numbers in the proto."""
 
@@ -59,6 +62,7 @@ _LEAST: Final = {
     MovementKind.COUNT: 0,
     MovementKind.RETURN: 1,
     MovementKind.RING_FENCE: -UNITS_MAX,
+    MovementKind.STATE_CHANGE: 1,
 }
 
 _OF_CHANNELS: Final = (MovementKind.SALE, MovementKind.RING_FENCE)
@@ -68,8 +72,10 @@ _SIGNED: Final = {
 }
 
 
-def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int) -> Movement:
-    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement."""
+def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int, latest_ms: int) -> Movement:
+    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement. One without a time
+    of its own happened at `now_ms`; what happened later than `latest_ms` is still to come.
+    """
     source = validation.required_id("source", message.source)
     event_id = message.event_id
     if event_id:
@@ -80,7 +86,7 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
         raise InvalidArgument("event_id", "is required where request_id is not given")
     occurred_at_ms = now_ms
     if message.HasField("occurred_at"):
-        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, now_ms + FUTURE_MS_MAX)
+        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, latest_ms + FUTURE_MS_MAX)
     number = message.kind
     kind = KINDS[number] if 0 <= number < len(KINDS) else None
     if kind is None:
@@ -115,11 +121,33 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
         validation.optional_text("reference", message.reference),
         revision,
         channel,
+        *check_states(message, kind),
     )
 
 
+def check_states(message: pb.Movement, kind: MovementKind) -> tuple[str, str]:
+    """The state of a movement's units and where a state change takes them: empty for on hand, GONE where they go."""
+    state = validation.optional_text("state", message.state)
+    to_state = validation.optional_text("to_state", message.to_state)
+    if state == GONE:
+        raise InvalidArgument("state", f"is {GONE!r}: units that are gone are in no state")
+    state = "" if state == ON_HAND else state
+    if state and kind in _OF_CHANNELS:
+        raise InvalidArgument("state", f"does not go with {kind}")
+    if kind is not MovementKind.STATE_CHANGE:
+        if to_state:
+            raise InvalidArgument("to_state", f"does not go with {kind}")
+        return state, ""
+    if not to_state:
+        raise InvalidArgument("to_state", f"is required for a state change: {ON_HAND!r}, a state, or {GONE!r}")
+    to_state = "" if to_state == ON_HAND else to_state
+    if to_state == state:
+        raise InvalidArgument("to_state", "is the state that the units are in")
+    return state, to_state
+
+
 class Stock:
-    """The use cases of StockService that write, and the ledger."""
+    """The use case of PostMovements."""
 
     def __init__(
         self,
@@ -132,6 +160,7 @@ class Stock:
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
+        self._replica = replica
         self._clock = clock
         self._networks = networks
         self._metrics = metrics
@@ -151,15 +180,15 @@ class Stock:
         """
         validation.optional_text("request_id", request_id)
         validation.count_of("movements", len(messages), MOVEMENTS_MAX)
-        now_ms = self._clock.now_ms()
+        now_ms, latest_ms = self._clock.now_ms(), self._clock.latest_ms()
         movements = []
         for place, message in enumerate(messages):
             try:
-                movements.append(check_movement(message, place, request_id, now_ms))
+                movements.append(check_movement(message, place, request_id, now_ms, latest_ms))
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
         network = self._networks.required()
-        unknown = {place: why for place, movement in enumerate(movements) if (why := _unknown(movement, network))}
+        unknown = {place: why for place, movement in enumerate(movements) if (why := self._unknown(movement, network))}
         wanted = movements
         if unknown:
             wanted = [movement for place, movement in enumerate(movements) if place not in unknown]
@@ -175,21 +204,6 @@ class Stock:
             outcomes = [_refused(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))]
         self._count(outcomes)
         return outcomes, self._token(wanted, revisions)
-
-    async def ledger(self, message: pb.ListMovementsRequest) -> tuple[list[LedgerEntry], str, str]:
-        """A page of a SKU's changes, newest first, the token of the next page, and the consistency token."""
-        sku = validation.required_id("sku", message.sku)
-        location = validation.optional_text("location", message.location)
-        size = validation.page_size("page_size", message.page_size)
-        bound = ("movements", sku, location)
-        cursor = validation.cursor_of("page_token", message.page_token, bound)
-        if not (cursor.isdecimal() or not cursor):
-            raise InvalidArgument("page_token", "is not a page token")
-        entries, below = await self._store.ledger(sku, location, before=int(cursor or 0), limit=size)
-        home = partition_of(sku, self._store.partitions)
-        newest = [(home, entries[0].revision)] if entries else []
-        token = encode_token(self._store.store_id, newest)
-        return entries, validation.page_token(bound, str(below) if below else ""), token
 
     def today(self) -> int:
         """The day that counts as today, since 1970: the UTC day of the store's clock."""
@@ -208,21 +222,25 @@ class Stock:
             pairs = [(p, revisions[p]) for p in sorted(touched) if p in revisions]
         return encode_token(self._store.store_id, pairs)
 
+    def _unknown(self, movement: Movement, network: Network) -> InventoryError | None:
+        """Why a movement cannot be of this network. Units in a state that left the network can still be moved."""
+        if movement.location not in network.locations:
+            return UnknownLocation(movement.location)
+        if movement.channel and movement.channel not in network.channels:
+            return UnknownChannel(movement.channel)
+        for state in (movement.state, movement.to_state):
+            if state not in ("", GONE) and state not in network.states:
+                there = self._replica.unsellable.units(movement.sku, movement.location, state)
+                if not there or state == movement.to_state:
+                    return UnknownState(state)
+        return None
+
     def _count(self, outcomes: Sequence[MovementOutcome]) -> None:
         for outcome in outcomes:
             if outcome.refusal is not None:
                 self._metrics.count_refusals((outcome.refusal.reason,))
             elif outcome.result is MovementResult.REPEATED:
                 self._metrics.replays.inc()
-
-
-def _unknown(movement: Movement, network: Network) -> InventoryError | None:
-    """Why a movement cannot be of this network."""
-    if movement.location not in network.locations:
-        return UnknownLocation(movement.location)
-    if movement.channel and movement.channel not in network.channels:
-        return UnknownChannel(movement.channel)
-    return None
 
 
 def _refused(refusal: InventoryError) -> MovementOutcome:

@@ -9,13 +9,13 @@ from typing import Any, Final
 FRAGMENTS: Final = (
     "base",
     "stock",
+    "unsellable",
     "records",
     "receipts",
     "expiry",
     "cover",
     "movements",
     "incoming",
-    "keeping",
     "taking",
     "reserve",
     "changes",
@@ -27,6 +27,8 @@ FRAGMENTS: Final = (
     "steps",
     "heads",
     "operations",
+    "returns",
+    "keeping",
 )
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 

@@ -25,7 +25,7 @@ from invengine.store import keys
 from invengine.store.attempts import Attempts
 from invengine.store.calls import Calls
 from invengine.store.expiring import Expiring
-from invengine.store.heads import Head, lines_in, read_head, whole_reservation
+from invengine.store.heads import SHARED_FIELDS, Head, lines_in, read_head, whole_reservation
 from invengine.store.operations import Operations
 from invengine.store.reads import Reads
 from invengine.store.records import Unreadable, Written
@@ -80,7 +80,7 @@ class Pieces:
         """Bring to an end what was begun at the heads of a partition and left; the reservations."""
         async with self._batch() as batch:
             found = []
-            now_ms = await self._reads.now_ms()
+            now_ms = await self._reads.trusted_ms()
             async for chunk in self._reads.scan_hash(keys.operations(partition)):
                 for name, content in chunk:
                     if _began_ms(content) <= now_ms - OPERATION_SECONDS * 1000:
@@ -113,11 +113,30 @@ class Pieces:
             return whole_reservation(head, pieces)
         raise Unreadable(f"reservation {reservation_id} changes faster than it can be read")
 
+    async def settled_tokens(self, reservation_id: str) -> dict[int, str]:
+        """By partition the tokens of its pieces, of changes that no head can take back any more; empty where it is
+        not known. A change under way is brought to its end first.
+        """
+        home = partition_of(reservation_id, self._reads.partitions)
+        for _ in range(READS_MAX):
+            head = await self.head(home, reservation_id)
+            if head is None:
+                return {}
+            if head.operation:
+                async with self._batch() as batch:
+                    await self._go_on(batch, home, reservation_id)
+                continue
+            pieces = await self._pieces_of(head)
+            again = await self.head(home, reservation_id)
+            if again is None or again.text == head.text:
+                return {partition: text.split("\t")[SHARED_FIELDS] for partition, text in pieces.items()}
+        raise Unreadable(f"reservation {reservation_id} changes faster than it can be read")
+
     async def head(self, home: int, reservation_id: str) -> Head | None:
         """The head of a reservation, live or closed within retention."""
         (text,) = await self._calls.read(("HGET", keys.heads(home), reservation_id))
         if text is None:
-            periods = self._reads.periods(await self._reads.now_ms())
+            periods = self._reads.periods(await self._reads.trusted_ms())
             closed = await self._calls.read(
                 *(("HGET", keys.closed_heads(home, period), reservation_id) for period in periods)
             )
@@ -132,7 +151,7 @@ class Pieces:
         async for chunk in self._reads.live_heads(partition):
             for reservation_id, text in chunk:
                 found += await self._faults_of_head(partition, read_head(reservation_id, text))
-        oldest = await self._reads.now_ms() - UNCOMMITTED_SECONDS_MAX * 1000
+        oldest = await self._reads.trusted_ms() - UNCOMMITTED_SECONDS_MAX * 1000
         async for chunk in self._reads.live_records(partition):
             for reservation_id, text in chunk:
                 if int(text.split("\t", 3)[2]) < oldest:
@@ -168,7 +187,7 @@ class Pieces:
 
     async def _pieces_of(self, head: Head) -> dict[int, str]:
         # live ones first: a piece that closes between two reads is then seen closed, not nowhere
-        periods = self._reads.periods(await self._reads.now_ms())
+        periods = self._reads.periods(await self._reads.trusted_ms())
         places = [
             [keys.reservations(partition), *(keys.closed(partition, period) for period in periods)]
             for partition in head.partitions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
 from redis.asyncio import Redis
 
@@ -24,8 +24,9 @@ from invengine.store.calls import Calls
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
-from invengine.store.schedule import Schedule
+from invengine.store.return_writes import ReturnWrites
 from invengine.store.startup import StoreIdentity, open_calls
+from invengine.store.tally import Tally
 from invengine.store.topology import Topology
 
 __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
@@ -34,23 +35,17 @@ ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
 SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange)
 
-RESERVATIONS_PER_CALL = 100
+RESERVATIONS_PER_CALL = 200
 LINES_PER_CALL = 500
 CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
 SWEEP_LIMIT = 500
 DEFAULT_SETTINGS = StoreSettings()
 
-# what the last answer of a call may be instead of one to an item: see lua/README.md
-_SWEEP_FIRST = b"SWEEP_FIRST"
-_COVER_FIRST = b"COVER_FIRST"
-_SEND_AGAIN = b"SEND_AGAIN"
-_APPLIED = b"APPLIED"
-_BROKEN_FROM = 8  # place of the broken promises in the answer of invengine_change_incoming
 _PREFIX = "invengine_"
 
 
-class RedisStore(Schedule):
+class RedisStore(ReturnWrites):
     """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
@@ -157,7 +152,7 @@ class RedisStore(Schedule):
         if self._pieces is not None:
             return await self._pieces.expire_due(partition, limit)
         touched, message = self._packer.sweep(partition, limit)
-        tally: _Tally[str] = _Tally()
+        tally: Tally[str] = Tally()
         more, *expired = tally.note(await self._call("invengine_expire", touched, message))
         await self._cover(tally)
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
@@ -166,16 +161,18 @@ class RedisStore(Schedule):
     async def finish_unfinished(self, partition: int) -> Written[str]:
         """Bring to an end what servers that are gone began and left at a partition; the reservations.
 
-        There is such only where a reservation takes several steps.
+        There are reservations of several steps only where one call sees one partition; returns always have several.
         """
-        return Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
+        written = Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
+        written.entries.extend((await self.finish_returns(partition)).entries)
+        return written
 
     async def forget_old(self, partition: int) -> int:
         """Drop what is past retention from a partition; how many closed reservations that were."""
         forgotten, more = 0, 1
         while more:
             touched, message = self._packer.sweep(partition, self._first_period)
-            more, count = _Tally[None]().note(await self._call("invengine_forget", touched, message))
+            more, count = Tally[None]().note(await self._call("invengine_forget", touched, message))
             forgotten += count
         return forgotten
 
@@ -266,7 +263,7 @@ class RedisStore(Schedule):
 
         While Redis works on one part of the batch, the answers before it are read and the next part is packed.
         """
-        tally: _Tally[OutcomeT] = _Tally()
+        tally: Tally[OutcomeT] = Tally()
         start, end = 0, fitting(items, 0)
         message = pack(items[:end])
         while start < len(items):
@@ -300,73 +297,18 @@ class RedisStore(Schedule):
         reply: bytes = await self._calls.write(function, [keys.log(n) for n in touched], message)
         return reply
 
-    async def _cover(self, tally: _Tally[OutcomeT]) -> None:
+    async def _cover(self, tally: Tally[OutcomeT]) -> None:
         function = "invengine_cover" if self._pieces is None else "invengine_cover_of_one"
         while tally.uncovered:
             touched, message = self._packer.cover(*tally.uncovered.pop(0))
             tally.note(await self._call(function, touched, message))
 
-    async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
+    async def _sweep(self, tally: Tally[OutcomeT], partition: int) -> None:
         more = True
         while more:
             swept, more = await self.expire_due(partition)
             tally.entries.extend(swept.entries)
             tally.revisions.update(swept.revisions)
-
-
-class _Tally(Generic[OutcomeT]):
-    """Adds up the replies of one batch."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[OutcomeT] = []
-        self.revisions: dict[int, int] = {}
-        self.entries: list[LogEntry] = []
-        self.now_ms = 0
-        self.unread: list[tuple[Any, Answer]] = []  # items and their answers, of the newest reply
-        self.sweep_first: int | None = None  # the partition to sweep before the item after those can be decided
-        self.uncovered: list[tuple[int, str, str]] = []  # partition, SKU, location: free units that backorders wait for
-        self._of_steps: list[int | bytes] = []  # what earlier steps of the next item broke
-
-    def note(self, reply: bytes) -> list[Any]:
-        """Note what a reply says of partitions and of positions to cover; its answers to the items."""
-        self.now_ms, partitions, answers_to_items = answers.read_reply(reply)
-        for partition, revision, rows in partitions:
-            self.revisions[partition] = revision
-            if rows:
-                self.entries.append(LogEntry(partition, revision, self.now_ms, rows))
-        if _word_of(answers_to_items) == _COVER_FIRST:
-            _, *places = answers_to_items.pop()
-            for partition, sku, location in zip(*(places[n::3] for n in range(3)), strict=True):
-                self.uncovered.append((partition, sku.decode(), location.decode()))
-        return answers_to_items
-
-    def add(self, part: Sequence[Any], reply: bytes) -> None:
-        """Note a reply to the first items of a part, whose answers are read later."""
-        found = self.note(reply)
-        self.sweep_first = None
-        if _word_of(found[:1]) == _APPLIED and self._of_steps:
-            found[0][_BROKEN_FROM:_BROKEN_FROM] = self._of_steps
-            self._of_steps = []
-        if _word_of(found) == _SWEEP_FIRST:
-            self.sweep_first = found.pop()[1]
-        elif _word_of(found) == _SEND_AGAIN:
-            self._of_steps += found.pop()[1:]
-        self.unread = list(zip(part, found))  # noqa: B905  # the items not got to are sent again
-
-    def read(self, outcome: Callable[[Any, Answer], OutcomeT]) -> None:
-        """Turn the answers that were noted last into outcomes."""
-        self.outcomes.extend(outcome(item, answer) for item, answer in self.unread)
-        self.unread = []
-
-    def written(self) -> Written[OutcomeT]:
-        """The answer to the whole batch."""
-        return Written(self.outcomes, self.revisions, self.entries, self.now_ms)
-
-
-def _word_of(answered: list[Any]) -> bytes | None:
-    """The word of the last answer, where it is one."""
-    last = answered[-1] if answered else None
-    return last[0] if isinstance(last, list) else None
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:

@@ -28,39 +28,59 @@ from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
 from invengine.v1 import incoming_service_pb2 as invengine_dot_v1_dot_incoming__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/stock_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a#invengine/v1/incoming_service.proto\"\xae\x03\n\x08Movement\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.invengine.v1.Movement.Kind\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x10\n\x08quantity\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\treference\x18\t \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x63hannel\x18\x0b \x01(\t\"\x88\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_RECEIPT\x10\x01\x12\r\n\tKIND_SALE\x10\x02\x12\x13\n\x0fKIND_ADJUSTMENT\x10\x03\x12\x0e\n\nKIND_COUNT\x10\x04\x12\x0f\n\x0bKIND_RETURN\x10\x05\x12\x13\n\x0fKIND_RING_FENCE\x10\x06\x42\x14\n\x12_expected_revision\"U\n\x14PostMovementsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\tmovements\x18\x02 \x03(\x0b\x32\x16.invengine.v1.Movement\"\x8f\x03\n\x15PostMovementsResponse\x12=\n\x08outcomes\x18\x01 \x03(\x0b\x32+.invengine.v1.PostMovementsResponse.Outcome\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x1a\x9b\x02\n\x07Outcome\x12\x42\n\x06result\x18\x01 \x01(\x0e\x32\x32.invengine.v1.PostMovementsResponse.Outcome.Result\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.invengine.v1.Refusal\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x10\n\x08revision\x18\x05 \x01(\x03\"o\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_APPLIED\x10\x01\x12\x13\n\x0fRESULT_REPEATED\x10\x02\x12\x10\n\x0cRESULT_STALE\x10\x03\x12\x12\n\x0eRESULT_REFUSED\x10\x04\"c\n\x12GetPositionRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12.\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xf3\x01\n\x08Position\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x14\n\x0csafety_stock\x18\x05 \x01(\x03\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12\x11\n\tshortfall\x18\x07 \x01(\x03\x12,\n\x0bring_fences\x18\x08 \x03(\x0b\x32\x17.invengine.v1.RingFence\x12\x13\n\x0b\x62\x61\x63kordered\x18\t \x01(\x03\x12\'\n\x08incoming\x18\n \x03(\x0b\x32\x15.invengine.v1.Receipt\".\n\tRingFence\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x88\x01\n\x13GetPositionResponse\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.invengine.v1.Position\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12,\n\tstaleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x14ListMovementsRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xc2\x02\n\x0bLedgerEntry\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eon_hand_before\x18\t \x01(\x03\x12\x15\n\ron_hand_after\x18\n \x01(\x03\x12\x17\n\x0freserved_before\x18\x0b \x01(\x03\x12\x16\n\x0ereserved_after\x18\x0c \x01(\x03\x12\x10\n\x08revision\x18\r \x01(\x03\"w\n\x15ListMovementsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.invengine.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t2\x96\x02\n\x0cStockService\x12X\n\rPostMovements\x12\".invengine.v1.PostMovementsRequest\x1a#.invengine.v1.PostMovementsResponse\x12R\n\x0bGetPosition\x12 .invengine.v1.GetPositionRequest\x1a!.invengine.v1.GetPositionResponse\x12X\n\rListMovements\x12\".invengine.v1.ListMovementsRequest\x1a#.invengine.v1.ListMovementsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/stock_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a#invengine/v1/incoming_service.proto\"\xe6\x03\n\x08Movement\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.invengine.v1.Movement.Kind\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x10\n\x08quantity\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\treference\x18\t \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x63hannel\x18\x0b \x01(\t\x12\r\n\x05state\x18\x0c \x01(\t\x12\x10\n\x08to_state\x18\r \x01(\t\"\x9f\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_RECEIPT\x10\x01\x12\r\n\tKIND_SALE\x10\x02\x12\x13\n\x0fKIND_ADJUSTMENT\x10\x03\x12\x0e\n\nKIND_COUNT\x10\x04\x12\x0f\n\x0bKIND_RETURN\x10\x05\x12\x13\n\x0fKIND_RING_FENCE\x10\x06\x12\x15\n\x11KIND_STATE_CHANGE\x10\x07\x42\x14\n\x12_expected_revision\"U\n\x14PostMovementsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\tmovements\x18\x02 \x03(\x0b\x32\x16.invengine.v1.Movement\"\xbc\x03\n\x15PostMovementsResponse\x12=\n\x08outcomes\x18\x01 \x03(\x0b\x32+.invengine.v1.PostMovementsResponse.Outcome\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x1a\xc8\x02\n\x07Outcome\x12\x42\n\x06result\x18\x01 \x01(\x0e\x32\x32.invengine.v1.PostMovementsResponse.Outcome.Result\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.invengine.v1.Refusal\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12+\n\x06states\x18\x06 \x03(\x0b\x32\x1b.invengine.v1.StateQuantity\"o\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_APPLIED\x10\x01\x12\x13\n\x0fRESULT_REPEATED\x10\x02\x12\x10\n\x0cRESULT_STALE\x10\x03\x12\x12\n\x0eRESULT_REFUSED\x10\x04\"c\n\x12GetPositionRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12.\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xa0\x02\n\x08Position\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x14\n\x0csafety_stock\x18\x05 \x01(\x03\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12\x11\n\tshortfall\x18\x07 \x01(\x03\x12,\n\x0bring_fences\x18\x08 \x03(\x0b\x32\x17.invengine.v1.RingFence\x12\x13\n\x0b\x62\x61\x63kordered\x18\t \x01(\x03\x12\'\n\x08incoming\x18\n \x03(\x0b\x32\x15.invengine.v1.Receipt\x12+\n\x06states\x18\x0b \x03(\x0b\x32\x1b.invengine.v1.StateQuantity\"0\n\rStateQuantity\x12\r\n\x05state\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\".\n\tRingFence\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x88\x01\n\x13GetPositionResponse\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.invengine.v1.Position\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12,\n\tstaleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd0\x01\n\x14ListMovementsRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05kinds\x18\x07 \x03(\t\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\"\x89\x03\n\x0bLedgerEntry\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eon_hand_before\x18\t \x01(\x03\x12\x15\n\ron_hand_after\x18\n \x01(\x03\x12\x17\n\x0freserved_before\x18\x0b \x01(\x03\x12\x16\n\x0ereserved_after\x18\x0c \x01(\x03\x12\x10\n\x08revision\x18\r \x01(\x03\x12)\n\x06states\x18\x0e \x03(\x0b\x32\x19.invengine.v1.StateChange\x12\x0b\n\x03sku\x18\x14 \x01(\t\x12\r\n\x05place\x18\x15 \x01(\x05\";\n\x0bStateChange\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x03\"\x9b\x02\n\x15ListMovementsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.invengine.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\x12(\n\x05start\x18\x04 \x01(\x0b\x32\x19.invengine.v1.LedgerStart\x12\x46\n\ntime_zones\x18\x05 \x03(\x0b\x32\x32.invengine.v1.ListMovementsResponse.TimeZonesEntry\x1a\x30\n\x0eTimeZonesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\x0bLedgerStart\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12/\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x93\x01\n\x14ListPositionsRequest\x12\x12\n\nsku_prefix\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12.\n\x0b\x63onsistency\x18\x05 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xa4\x01\n\x15ListPositionsResponse\x12)\n\tpositions\x18\x01 \x03(\x0b\x32\x16.invengine.v1.Position\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\x12,\n\tstaleness\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"{\n\x16\x45xportMovementsRequest\x12\x13\n\x0b\x61\x66ter_token\x18\x01 \x01(\t\x12\x13\n\x0buntil_token\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\nsku_prefix\x18\x04 \x01(\t\x12\x10\n\x08location\x18\x05 \x01(\t\"M\n\tLedgerGap\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x12\x15\n\rnext_revision\x18\x03 \x01(\x03\"\xaa\x01\n\x17\x45xportMovementsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.invengine.v1.LedgerEntry\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12\x13\n\x0buntil_token\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12%\n\x04gaps\x18\x05 \x03(\x0b\x32\x17.invengine.v1.LedgerGap2\xd0\x03\n\x0cStockService\x12X\n\rPostMovements\x12\".invengine.v1.PostMovementsRequest\x1a#.invengine.v1.PostMovementsResponse\x12R\n\x0bGetPosition\x12 .invengine.v1.GetPositionRequest\x1a!.invengine.v1.GetPositionResponse\x12X\n\rListMovements\x12\".invengine.v1.ListMovementsRequest\x1a#.invengine.v1.ListMovementsResponse\x12X\n\rListPositions\x12\".invengine.v1.ListPositionsRequest\x1a#.invengine.v1.ListPositionsResponse\x12^\n\x0f\x45xportMovements\x12$.invengine.v1.ExportMovementsRequest\x1a%.invengine.v1.ExportMovementsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.stock_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTMOVEMENTSRESPONSE_TIMEZONESENTRY']._loaded_options = None
+  _globals['_LISTMOVEMENTSRESPONSE_TIMEZONESENTRY']._serialized_options = b'8\001'
   _globals['_MOVEMENT']._serialized_start=180
-  _globals['_MOVEMENT']._serialized_end=610
-  _globals['_MOVEMENT_KIND']._serialized_start=452
-  _globals['_MOVEMENT_KIND']._serialized_end=588
-  _globals['_POSTMOVEMENTSREQUEST']._serialized_start=612
-  _globals['_POSTMOVEMENTSREQUEST']._serialized_end=697
-  _globals['_POSTMOVEMENTSRESPONSE']._serialized_start=700
-  _globals['_POSTMOVEMENTSRESPONSE']._serialized_end=1099
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_start=816
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_end=1099
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_start=988
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_end=1099
-  _globals['_GETPOSITIONREQUEST']._serialized_start=1101
-  _globals['_GETPOSITIONREQUEST']._serialized_end=1200
-  _globals['_POSITION']._serialized_start=1203
-  _globals['_POSITION']._serialized_end=1446
-  _globals['_RINGFENCE']._serialized_start=1448
-  _globals['_RINGFENCE']._serialized_end=1494
-  _globals['_GETPOSITIONRESPONSE']._serialized_start=1497
-  _globals['_GETPOSITIONRESPONSE']._serialized_end=1633
-  _globals['_LISTMOVEMENTSREQUEST']._serialized_start=1635
-  _globals['_LISTMOVEMENTSREQUEST']._serialized_end=1727
-  _globals['_LEDGERENTRY']._serialized_start=1730
-  _globals['_LEDGERENTRY']._serialized_end=2052
-  _globals['_LISTMOVEMENTSRESPONSE']._serialized_start=2054
-  _globals['_LISTMOVEMENTSRESPONSE']._serialized_end=2173
-  _globals['_STOCKSERVICE']._serialized_start=2176
-  _globals['_STOCKSERVICE']._serialized_end=2454
+  _globals['_MOVEMENT']._serialized_end=666
+  _globals['_MOVEMENT_KIND']._serialized_start=485
+  _globals['_MOVEMENT_KIND']._serialized_end=644
+  _globals['_POSTMOVEMENTSREQUEST']._serialized_start=668
+  _globals['_POSTMOVEMENTSREQUEST']._serialized_end=753
+  _globals['_POSTMOVEMENTSRESPONSE']._serialized_start=756
+  _globals['_POSTMOVEMENTSRESPONSE']._serialized_end=1200
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_start=872
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_end=1200
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_start=1089
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_end=1200
+  _globals['_GETPOSITIONREQUEST']._serialized_start=1202
+  _globals['_GETPOSITIONREQUEST']._serialized_end=1301
+  _globals['_POSITION']._serialized_start=1304
+  _globals['_POSITION']._serialized_end=1592
+  _globals['_STATEQUANTITY']._serialized_start=1594
+  _globals['_STATEQUANTITY']._serialized_end=1642
+  _globals['_RINGFENCE']._serialized_start=1644
+  _globals['_RINGFENCE']._serialized_end=1690
+  _globals['_GETPOSITIONRESPONSE']._serialized_start=1693
+  _globals['_GETPOSITIONRESPONSE']._serialized_end=1829
+  _globals['_LISTMOVEMENTSREQUEST']._serialized_start=1832
+  _globals['_LISTMOVEMENTSREQUEST']._serialized_end=2040
+  _globals['_LEDGERENTRY']._serialized_start=2043
+  _globals['_LEDGERENTRY']._serialized_end=2436
+  _globals['_STATECHANGE']._serialized_start=2438
+  _globals['_STATECHANGE']._serialized_end=2497
+  _globals['_LISTMOVEMENTSRESPONSE']._serialized_start=2500
+  _globals['_LISTMOVEMENTSRESPONSE']._serialized_end=2783
+  _globals['_LISTMOVEMENTSRESPONSE_TIMEZONESENTRY']._serialized_start=2735
+  _globals['_LISTMOVEMENTSRESPONSE_TIMEZONESENTRY']._serialized_end=2783
+  _globals['_LEDGERSTART']._serialized_start=2785
+  _globals['_LEDGERSTART']._serialized_end=2865
+  _globals['_LISTPOSITIONSREQUEST']._serialized_start=2868
+  _globals['_LISTPOSITIONSREQUEST']._serialized_end=3015
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=3018
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=3182
+  _globals['_EXPORTMOVEMENTSREQUEST']._serialized_start=3184
+  _globals['_EXPORTMOVEMENTSREQUEST']._serialized_end=3307
+  _globals['_LEDGERGAP']._serialized_start=3309
+  _globals['_LEDGERGAP']._serialized_end=3386
+  _globals['_EXPORTMOVEMENTSRESPONSE']._serialized_start=3389
+  _globals['_EXPORTMOVEMENTSRESPONSE']._serialized_end=3559
+  _globals['_STOCKSERVICE']._serialized_start=3562
+  _globals['_STOCKSERVICE']._serialized_end=4026
 # @@protoc_insertion_point(module_scope)

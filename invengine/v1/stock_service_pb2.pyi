@@ -55,6 +55,11 @@ class Movement(_message.Message):
         """The ring-fence of `channel` grows by `quantity` units of the common pool, or with a negative quantity gives units
         back to it. on_hand stays. More than the pool has, or than the ring-fence holds: INSUFFICIENT_STOCK.
         """
+        KIND_STATE_CHANGE: Movement._Kind.ValueType  # 7
+        """`quantity` units leave `state` for `to_state` in one step. Out of on_hand they are units that are neither reserved nor
+        ring-fenced, as for a sale; into on_hand they cover backorders first, as any units that come in. More than there are:
+        INSUFFICIENT_STOCK. Where the last count of one of the two already contains it, only the other changes.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """The kinds of movement."""
@@ -79,6 +84,11 @@ class Movement(_message.Message):
     """The ring-fence of `channel` grows by `quantity` units of the common pool, or with a negative quantity gives units
     back to it. on_hand stays. More than the pool has, or than the ring-fence holds: INSUFFICIENT_STOCK.
     """
+    KIND_STATE_CHANGE: Movement.Kind.ValueType  # 7
+    """`quantity` units leave `state` for `to_state` in one step. Out of on_hand they are units that are neither reserved nor
+    ring-fenced, as for a sale; into on_hand they cover backorders first, as any units that come in. More than there are:
+    INSUFFICIENT_STOCK. Where the last count of one of the two already contains it, only the other changes.
+    """
 
     SOURCE_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
@@ -91,6 +101,8 @@ class Movement(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. Who reports it: a till, an ERP, a warehouse system. 1 to 64 bytes."""
     event_id: _builtins.str
@@ -111,6 +123,13 @@ class Movement(_message.Message):
     """Only if the position still has this revision (0: only if it does not exist yet), else REFUSED: REVISION_MISMATCH."""
     channel: _builtins.str
     """The channel: required for a ring-fence, allowed for a sale."""
+    state: _builtins.str
+    """The units that a receipt, adjustment, count, return or state change is about: empty or "on_hand" for those that can be
+    sold, else units that are there and cannot be, in this state: "quarantine", "damaged" or one of the network file. A
+    count of a state says nothing of the others. Not for a sale or a ring-fence. REFUSED: UNKNOWN_STATE.
+    """
+    to_state: _builtins.str
+    """For a state change, required: "on_hand", another state, or "gone" for units that are not at the location any more."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, to the millisecond (finer parts are cut off); left out: now. At most 5 minutes in the future."""
@@ -129,10 +148,12 @@ class Movement(_message.Message):
         reference: _builtins.str = ...,
         expected_revision: _builtins.int | None = ...,
         channel: _builtins.str = ...,
+        state: _builtins.str = ...,
+        to_state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "event_id", b"event_id", "expected_revision", b"expected_revision", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "sku", b"sku", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "event_id", b"event_id", "expected_revision", b"expected_revision", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "sku", b"sku", "source", b"source", "state", b"state", "to_state", b"to_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
@@ -216,6 +237,7 @@ class PostMovementsResponse(_message.Message):
         ON_HAND_FIELD_NUMBER: _builtins.int
         RESERVED_FIELD_NUMBER: _builtins.int
         REVISION_FIELD_NUMBER: _builtins.int
+        STATES_FIELD_NUMBER: _builtins.int
         result: Global___PostMovementsResponse.Outcome.Result.ValueType
         """What became of it."""
         on_hand: _builtins.int
@@ -228,6 +250,10 @@ class PostMovementsResponse(_message.Message):
         def refusal(self) -> _common_pb2.Refusal:
             """Why, for STALE and REFUSED."""
 
+        @_builtins.property
+        def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateQuantity]:
+            """Units in the states that the movement named, after it."""
+
         def __init__(
             self,
             *,
@@ -236,10 +262,11 @@ class PostMovementsResponse(_message.Message):
             on_hand: _builtins.int = ...,
             reserved: _builtins.int = ...,
             revision: _builtins.int = ...,
+            states: _abc.Iterable[Global___StateQuantity] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["on_hand", b"on_hand", "refusal", b"refusal", "reserved", b"reserved", "result", b"result", "revision", b"revision"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["on_hand", b"on_hand", "refusal", b"refusal", "reserved", b"reserved", "result", b"result", "revision", b"revision", "states", b"states"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,6 +340,7 @@ class Position(_message.Message):
     RING_FENCES_FIELD_NUMBER: _builtins.int
     BACKORDERED_FIELD_NUMBER: _builtins.int
     INCOMING_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """The SKU."""
     location: _builtins.str
@@ -337,6 +365,10 @@ class Position(_message.Message):
     def incoming(self) -> _containers.RepeatedCompositeFieldContainer[_incoming_service_pb2.Receipt]:
         """What is expected here, by day."""
 
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateQuantity]:
+        """Units that are here and cannot be sold, by state; states without units are left out."""
+
     def __init__(
         self,
         *,
@@ -350,14 +382,41 @@ class Position(_message.Message):
         ring_fences: _abc.Iterable[Global___RingFence] | None = ...,
         backordered: _builtins.int = ...,
         incoming: _abc.Iterable[_incoming_service_pb2.Receipt] | None = ...,
+        states: _abc.Iterable[Global___StateQuantity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "incoming", b"incoming", "location", b"location", "on_hand", b"on_hand", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "incoming", b"incoming", "location", b"location", "on_hand", b"on_hand", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "sku", b"sku", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Position: _TypeAlias = Position  # noqa: Y015
+
+@_typing.final
+class StateQuantity(_message.Message):
+    """Units of a position that are there and cannot be sold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """The state."""
+    quantity: _builtins.int
+    """Units in it."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quantity", b"quantity", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateQuantity: _TypeAlias = StateQuantity  # noqa: Y015
 
 @_typing.final
 class RingFence(_message.Message):
@@ -429,6 +488,10 @@ class ListMovementsRequest(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """Required."""
     location: _builtins.str
@@ -437,6 +500,20 @@ class ListMovementsRequest(_message.Message):
     """At most so many, 1 to 1,000; 0 means 100."""
     page_token: _builtins.str
     """From the last answer; the other fields must be the same as then."""
+    actor: _builtins.str
+    """Only of this actor."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Only what was recorded at this instant or later: the list ends at the first entry that was recorded before it."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Only what was recorded before this instant."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these kinds, as `LedgerEntry.kind` says them; at most 20. Empty: all."""
+
     def __init__(
         self,
         *,
@@ -444,10 +521,14 @@ class ListMovementsRequest(_message.Message):
         location: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "page_size", b"page_size", "page_token", b"page_token", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kinds", b"kinds", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "sku", b"sku", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -472,12 +553,15 @@ class LedgerEntry(_message.Message):
     RESERVED_BEFORE_FIELD_NUMBER: _builtins.int
     RESERVED_AFTER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     kind: _builtins.str
-    """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE), a reservation step
-    (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), TRANSFER_OUT (units of a transfer left), RECEIVE (of
-    incoming units, transfers too) or COVER (backordered units became reserved ones).
+    """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE, STATE_CHANGE), a
+    reservation step (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), TRANSFER_OUT (units of a transfer
+    left), RECEIVE (of incoming units, transfers too) or COVER (backordered units became reserved ones).
     """
     actor: _builtins.str
     """Who: the source of the movement, or the channel."""
@@ -497,6 +581,10 @@ class LedgerEntry(_message.Message):
     """reserved after."""
     revision: _builtins.int
     """The revision that this change gave the position."""
+    sku: _builtins.str
+    """The SKU."""
+    place: _builtins.int
+    """Its place among the changes of the SKU at that revision, from 1. SKU, revision and place name an entry for ever."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -504,6 +592,10 @@ class LedgerEntry(_message.Message):
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """When the engine recorded it."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateChange]:
+        """What it did to units that cannot be sold."""
 
     def __init__(
         self,
@@ -521,14 +613,47 @@ class LedgerEntry(_message.Message):
         reserved_before: _builtins.int = ...,
         reserved_after: _builtins.int = ...,
         revision: _builtins.int = ...,
+        states: _abc.Iterable[Global___StateChange] | None = ...,
+        sku: _builtins.str = ...,
+        place: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "place", b"place", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision", "sku", b"sku", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
+
+@_typing.final
+class StateChange(_message.Message):
+    """What a change of a position did to the units in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """The state."""
+    before: _builtins.int
+    """Units in it before."""
+    after: _builtins.int
+    """Units in it after."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        before: _builtins.int = ...,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateChange: _TypeAlias = StateChange  # noqa: Y015
 
 @_typing.final
 class ListMovementsResponse(_message.Message):
@@ -536,16 +661,46 @@ class ListMovementsResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class TimeZonesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    TIME_ZONES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Hand this in for the next page; empty: there is none."""
+    """Hand this in for the next page; empty: there is none. A page may be empty and yet have a next one."""
     consistency_token: _builtins.str
     """Names the state that was read."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]:
         """Newest first."""
+
+    @_builtins.property
+    def start(self) -> Global___LedgerStart:
+        """Where the ledger begins."""
+
+    @_builtins.property
+    def time_zones(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """IANA time zones of the locations of the entries, as the network file has them now."""
 
     def __init__(
         self,
@@ -553,11 +708,233 @@ class ListMovementsResponse(_message.Message):
         entries: _abc.Iterable[Global___LedgerEntry] | None = ...,
         next_page_token: _builtins.str = ...,
         consistency_token: _builtins.str = ...,
+        start: Global___LedgerStart | None = ...,
+        time_zones: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "entries", b"entries", "next_page_token", b"next_page_token", "start", b"start", "time_zones", b"time_zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMovementsResponse: _TypeAlias = ListMovementsResponse  # noqa: Y015
+
+@_typing.final
+class LedgerStart(_message.Message):
+    """Where the ledger of a SKU begins: the log keeps a number of entries, older ones are trimmed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The oldest revision that is kept of the SKU's partition; 1: nothing was trimmed. 0: nothing was ever written there."""
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was recorded."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerStart: _TypeAlias = LedgerStart  # noqa: Y015
+
+@_typing.final
+class ListPositionsRequest(_message.Message):
+    """Asks for a page of positions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_PREFIX_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    sku_prefix: _builtins.str
+    """Only SKUs that begin with this, up to 64 bytes; empty: all."""
+    location: _builtins.str
+    """Only at this location; empty: all."""
+    page_size: _builtins.int
+    """At most so many, 1 to 2,000; 0 means 1,000. A page may have fewer and yet have a next one."""
+    page_token: _builtins.str
+    """From the last answer; the filters must be the same as then."""
+    @_builtins.property
+    def consistency(self) -> _common_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        sku_prefix: _builtins.str = ...,
+        location: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        consistency: _common_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "sku_prefix", b"sku_prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPositionsResponse(_message.Message):
+    """A page of positions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    STALENESS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand this in for the next page; empty: there is none."""
+    consistency_token: _builtins.str
+    """Names the state of the partitions that the page shows."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """Those that exist."""
+
+    @_builtins.property
+    def staleness(self) -> _duration_pb2.Duration:
+        """The answer may miss changes of at most this age."""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___Position] | None = ...,
+        next_page_token: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        staleness: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "next_page_token", b"next_page_token", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsResponse: _TypeAlias = ListPositionsResponse  # noqa: Y015
+
+@_typing.final
+class ExportMovementsRequest(_message.Message):
+    """Asks for the next part of the ledger of all SKUs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_TOKEN_FIELD_NUMBER: _builtins.int
+    UNTIL_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    SKU_PREFIX_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    after_token: _builtins.str
+    """Only changes after the state that this token names: the `consistency_token` of an earlier answer. Empty: all that
+    the log has.
+    """
+    until_token: _builtins.str
+    """Up to the state that this token names: from the first answer, for the pages that follow. Empty: the state as it is."""
+    page_size: _builtins.int
+    """About so many entries, 1 to 2,000; 0 means 1,000. A page ends where a revision ends, so it may have more."""
+    sku_prefix: _builtins.str
+    """Only SKUs that begin with this; empty: all."""
+    location: _builtins.str
+    """Only of this location; empty: all."""
+    def __init__(
+        self,
+        *,
+        after_token: _builtins.str = ...,
+        until_token: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        sku_prefix: _builtins.str = ...,
+        location: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_token", b"after_token", "location", b"location", "page_size", b"page_size", "sku_prefix", b"sku_prefix", "until_token", b"until_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMovementsRequest: _TypeAlias = ExportMovementsRequest  # noqa: Y015
+
+@_typing.final
+class LedgerGap(_message.Message):
+    """Changes that the log has no longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    NEXT_REVISION_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """The partition."""
+    after_revision: _builtins.int
+    """The last revision before the gap."""
+    next_revision: _builtins.int
+    """The first revision behind it."""
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        after_revision: _builtins.int = ...,
+        next_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "next_revision", b"next_revision", "partition", b"partition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerGap: _TypeAlias = LedgerGap  # noqa: Y015
+
+@_typing.final
+class ExportMovementsResponse(_message.Message):
+    """A part of the ledger of all SKUs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    UNTIL_TOKEN_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    consistency_token: _builtins.str
+    """Names the state that is reached: every change up to it was handed out, or is in a gap. Hand it in as `after_token`."""
+    until_token: _builtins.str
+    """Names the state at which this export ends: hand it in for the next page."""
+    done: _builtins.bool
+    """Whether that is reached. A page may be empty before it is."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]:
+        """In the order of their partitions, then as they were recorded."""
+
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerGap]:
+        """What was trimmed before it could be handed out. From an empty `after_token` on these are where the ledger begins;
+        after a token they are changes that were missed.
+        """
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___LedgerEntry] | None = ...,
+        consistency_token: _builtins.str = ...,
+        until_token: _builtins.str = ...,
+        done: _builtins.bool = ...,
+        gaps: _abc.Iterable[Global___LedgerGap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "done", b"done", "entries", b"entries", "gaps", b"gaps", "until_token", b"until_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMovementsResponse: _TypeAlias = ExportMovementsResponse  # noqa: Y015

@@ -34,11 +34,13 @@ def example_of(entry: Any) -> str:
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        *("serve", "demo", "load", "check", "availability", "reserve"),
+        *("serve", "demo", "load", "check", "availability", "reserve", "explain", "history"),
+        *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"stock {name}" for name in ("import", "post", "show", "history")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
+        *(f"return {name}" for name in ("receive", "dispose", "show", "list")),
         *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),
         *(f"transfer {name}" for name in ("create", "ship", "receive", "cancel", "show", "list")),
     }

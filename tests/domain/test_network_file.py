@@ -306,7 +306,7 @@ def test_a_fault_names_its_line_its_path_and_itself(document: str, path: str, pr
             "- A\n",
             1,
             "document",
-            "locations, groups, channels, safety_stock, backorders and incoming are wanted, a list found",
+            "locations, groups, channels, safety_stock, backorders, states and incoming are wanted, a list found",
         ),
         ("# nothing\n", 0, "document", "is empty"),
         ("locations: {A: {}}\n---\nlocations: {}\n", 2, "document", "a second document begins here"),
@@ -371,7 +371,7 @@ def nested_aliases(levels: int) -> str:
         ("{a: " * 100_000, "nested deeper than 12 levels"),
         (
             "a, " * 10 + "[" + "x," * 450_000 + "]",
-            "locations, groups, channels, safety_stock, backorders and incoming are wanted",
+            "locations, groups, channels, safety_stock, backorders, states and incoming are wanted",
         ),
         ("[" + "x," * 450_000 + "]", "more than 400000 values, aliases unfolded"),
         ("locations: {A: {fulfilments: [" + "x," * 300_000 + "]}}", "has more fields or list items than any element"),

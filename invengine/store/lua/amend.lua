@@ -1,7 +1,7 @@
 -- Reservations that change their content: amend (quantities, lines), rebind (locations), hand over (channel, customer).
 -- An item is one step: what it gives back counts for what it takes, and one short line refuses all of it.
 
-local function change_and_take(args, change_record)
+function moving.change_and_take(args, change_record)
   taking.begin()
   return change(args, change_record, 1, EXPIRE_MAX)
 end
@@ -116,7 +116,7 @@ verbs.amend = amend_record
 -- QUANTITY_EXCEEDS_OPEN, line, open, units to give back | LINE_EXISTS, line_id | INVALID_ARGUMENT (too many lines) |
 -- UNKNOWN_SKU, sku, line_id | INSUFFICIENT_STOCK, line_id, sku, location named, units to take, available, ...
 redis.register_function('invengine_amend', function(_, args)
-  return change_and_take(args, amend_record)
+  return moving.change_and_take(args, amend_record)
 end)
 
 end
@@ -246,7 +246,7 @@ verbs.rebind, verbs.hand_over = rebind_record, hand_over_record
 -- The open units of lines move to other locations: all of them or none. Refuses with LINE_NOT_FOUND, line |
 -- INSUFFICIENT_STOCK, line_id, sku, location named, units to move, available, ...
 redis.register_function('invengine_rebind', function(_, args)
-  return change_and_take(args, rebind_record)
+  return moving.change_and_take(args, rebind_record)
 end)
 
 -- A reservation gets another channel or customer, and perhaps a new time to live; ring-fences follow where they can.

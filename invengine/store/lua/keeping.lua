@@ -3,7 +3,7 @@
 do -- Lua allows 200 local names at once: what only this uses ends with it
 -- Stores the network document. One equal to the stored one changes nothing, so a repeat is safe.
 --   keys   1 invengine:network
---   args   1 the document   2 the revision that the caller saw, or ''
+--   args   1 the document   2 the revision that the caller saw, or ''   3 the caller's estimate of the time
 --   reply  { APPLIED or SAME or REVISION_MISMATCH, revision as text }
 local function apply_network(keys, args)
   if not call then
@@ -17,7 +17,7 @@ local function apply_network(keys, args)
     return { 'REVISION_MISMATCH', text_of(revision) }
   end
   local next_revision = text_of(revision + 1)
-  call('HSET', keys[1], 'document', args[1], 'revision', next_revision, 'applied_at_ms', text_of(clock()))
+  call('HSET', keys[1], 'document', args[1], 'revision', next_revision, 'applied_at_ms', text_of((store_time(args[3]))))
   call('PUBLISH', 'invengine:network', next_revision)
   return { 'APPLIED', next_revision }
 end
@@ -52,7 +52,8 @@ local function forget_closed(tag, key, is_head)
   return count, #records / 2, call('EXISTS', key) == 0
 end
 
--- Drops what is past retention from a partition: whole periods of events and requests, closed reservations by and by.
+-- Drops what is past retention from a partition: whole periods of events and requests, closed reservations and returns by
+-- and by.
 --   keys   1 {pN}:log
 --   args   1 message: { ..., { partition }, partition, the first period that the store can have }
 --   reply  outcomes { 1 when there is more to do else 0, reservations forgotten }
@@ -69,8 +70,9 @@ local function forget(_, args)
     call('UNLINK', tag .. 'undone:' .. name, tag .. 'aborted:' .. name)
     local count, entries, is_done = forget_closed(tag, tag .. 'closed:' .. name, false)
     local heads, head_entries, heads_are_done = forget_closed(tag, tag .. 'closed_heads:' .. name, true)
-    forgotten, steps = forgotten + count + heads, steps + 1 + entries + head_entries
-    if is_done and heads_are_done then
+    local returns, returns_are_done = returning.forget(tag, tag .. 'closed_returns:' .. name, FORGET_MAX)
+    forgotten, steps = forgotten + count + heads, steps + 1 + entries + head_entries + returns
+    if is_done and heads_are_done and returns_are_done then
       call('SET', tag .. 'forgotten', name)
       next_period = next_period + 1
     end

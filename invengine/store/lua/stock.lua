@@ -134,6 +134,11 @@ local function split_fences(text)
   end
 end
 
+-- Whether digits have a zero before them that does not count.
+local function begins_with_zero(text)
+  return byte(text) == 48 and #text > 1
+end
+
 -- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range;
 -- then the ring-fences.
 local function read_position(sku, location, partition, text)
@@ -144,7 +149,8 @@ local function read_position(sku, location, partition, text)
     units_text, set_aside_text, revision, counted_at = match(numbers or '', '^(%d+),(%d+),(%d+),(%d+)$')
   end
   local units, set_aside = number(units_text), number(set_aside_text)
-  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or find(numbers, '%f[%d]0%d') then
+  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or begins_with_zero(units_text)
+    or begins_with_zero(set_aside_text) or begins_with_zero(revision) or begins_with_zero(counted_at) then
     broken('not a position at ' .. sku .. ' ' .. location, text)
   end
   local p = position_count + 1
@@ -209,8 +215,8 @@ local function position_row(p, units, set_aside, kind, actor_and_cause, reason_a
     .. actor_and_cause .. '\t' .. reason_and_reference .. '\t' .. occurred_at .. '\t\n'
 end
 
--- Remembers a change of on_hand that a later count may have to keep on top.
-local function remember_in_trail(p, units, occurred_at)
+-- Remembers a change of on_hand, or of the units in a state, that a later count may have to keep on top.
+local function remember_in_trail(p, units, occurred_at, state)
   if occurred_at > now_ms - count_window_ms then
     local key = tags[partition_of[p]] .. 'trail:' .. sku_of[p]
     local entries = trails[key]
@@ -219,7 +225,9 @@ local function remember_in_trail(p, units, occurred_at)
       trails[key] = entries
       trails[#trails + 1] = { key, entries }
     end
-    entries[#entries + 1] = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    local recorded_at = text_of(latest_ms)
+    local entry = recorded_at .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    entries[#entries + 1] = state and entry .. '\t' .. state or entry
   end
 end
 
@@ -254,7 +262,7 @@ local function position_text(p)
   return text
 end
 
-write_positions = function()
+writers[#writers + 1] = function()
   local i, p = 1, changed_positions[1]
   while p do
     local sku, values = sku_of[p], { location_of[p], position_text(p) }

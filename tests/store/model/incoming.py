@@ -94,7 +94,7 @@ class Incoming(State):
         place = change.sku, change.location
         if change.quantity and not self._is_counted(change):
             self.stock.set(place, on_hand=self.stock.at(place).on_hand + change.quantity)
-            self.trail.append((*place, change.occurred_at_ms, change.quantity))
+            self.trail.append((*place, "", change.occurred_at_ms, change.quantity))
         left = change.quantity
         for _, _, leg in self.queue(source):
             units = min(left, leg.open)

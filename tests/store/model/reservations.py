@@ -64,7 +64,7 @@ class Reservations(State):
         for line, mine in zip(request.lines, takes, strict=True):
             future = replace(line.future, backorder_units=0) if line.future else None
             head = line.line_id, line.sku, line.quantity, line.fulfilment, line.destination
-            made = ReservationLine(*head, (), future, line.expected_day)
+            made = ReservationLine(*head, (), future, expected_day=line.expected_day)
             lines.append(self.with_takes(made, mine, request.reservation_id, buyer, expires_at))
         return Reservation(
             request.reservation_id,
@@ -191,7 +191,7 @@ class Reservations(State):
                 self.stock.set(
                     (line.sku, leg.location), on_hand=before.on_hand - count, reserved=before.reserved - count
                 )
-                self.trail.append((line.sku, leg.location, self.now_ms, -count))
+                self.trail.append((line.sku, leg.location, "", self.now_ms, -count))
                 return replace(fenced_less(leg, min(count, leg.fenced)), fulfilled=leg.fulfilled + count)
 
             return self._given_up(reservation, fulfilled) if units else reservation

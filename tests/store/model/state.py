@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import Reservation, ReservationLine, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import Position
+from invengine.domain.returns import Return
+from invengine.domain.stock import Position, Unsellable
 from tests.store.model.stock import Leg, Place, Source, Stock
 
 LIVE = (ReservationState.HELD, ReservationState.CONFIRMED)
@@ -41,10 +42,12 @@ class State:
         """By serial of the leg."""
         self.answers: dict[tuple[str, str], tuple[str, Reservation]] = {}
         """Channel and request_id -> fingerprint and what was answered."""
+        self.returns: dict[str, Return] = {}
+        self.return_answers: dict[tuple[str, str], tuple[str, Return]] = {}
         self.events: set[tuple[str, str]] = set()
         """Source and event_id."""
-        self.trail: list[tuple[str, str, int, int]] = []
-        """SKU, location, occurred_at_ms, units: changes of on_hand."""
+        self.trail: list[tuple[str, str, str, int, int]] = []
+        """SKU, location, state (empty: on hand), occurred_at_ms, units."""
         self.revisions: dict[int, int] = {}
         """Of the partitions that ever changed."""
         self.changed: set[int] = set()
@@ -62,6 +65,10 @@ class State:
     def positions(self) -> dict[Place, Position]:
         """All positions."""
         return self.stock.positions
+
+    def unsellable(self) -> list[Unsellable]:
+        """Units in states, also of states that have none any more."""
+        return list(self.stock.states.values())
 
     def incoming(self) -> dict[Source, Receipt]:
         """Open receipts, and backorders as receipts without id."""
@@ -109,6 +116,8 @@ class State:
             revision = self.revise(self.of(touched[0]))
             if len(touched) == 2:
                 self.stock.positions[touched] = replace(self.stock.positions[touched], revision=revision)
+            elif len(touched) == 4:
+                self.stock.states[touched] = replace(self.stock.states[touched], revision=revision)
             elif touched in self.stock.receipts:
                 self.stock.receipts[touched] = replace(self.stock.receipts[touched], revision=revision)
         self.stock.touched.clear()
