@@ -22,6 +22,7 @@ from invengine.cli import (
     serve,
     stock,
     transfers,
+    watch,
 )
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")

@@ -5,15 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
 from invengine.rpc import convert, convert_pages
 from invengine.rpc.convert_explanation import explained_to_proto
-from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
+from invengine.rpc.endpoints import (
+    Context,
+    Exchange,
+    Streams,
+    StreamStep,
+    exchanges,
+    raw_unary,
+    takes_bytes,
+    unary,
+)
 from invengine.rpc.errors import refusal_to_proto
+from invengine.rpc.feeds import FeedExchange
 from invengine.rpc.reservation_bytes import batch_response
 from invengine.v1 import (
     admin_service_pb2,
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
     from invengine.services.explanations import Explanations
+    from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
     from invengine.services.ledgers import Ledgers
     from invengine.services.networks import Networks
@@ -43,6 +54,7 @@ if TYPE_CHECKING:
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
     from invengine.services.stock import Stock
+    from invengine.services.watching import Watching
 
 FILES: Final = (
     admin_service_pb2,
@@ -72,9 +84,10 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability, explanations: Explanations) -> None:
+    def __init__(self, availability: Availability, explanations: Explanations, watching: Watching) -> None:
         self._availability = availability
         self._explanations = explanations
+        self._watching = watching
 
     @takes_bytes
     async def GetAvailability(self, request: bytes, context: Context) -> bytes:
@@ -89,6 +102,10 @@ class AvailabilityServicer:
     def StreamAvailability(self, _: Context) -> StreamStep:
         """Small queries, answered in order."""
         return self._availability.open_stream(lambda refusal: refusal_to_proto(refusal).SerializeToString())
+
+    def WatchAvailability(self, request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        """What is available, and every change of it."""
+        return self._watching.watch(request, context.time_remaining())
 
     async def ExplainAvailability(
         self, request: availability_service_pb2.ExplainAvailabilityRequest, context: Context
@@ -192,8 +209,11 @@ class ReservationServicer:
 class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, stock: Stock, positions: Positions, pages: PositionPages, ledgers: Ledgers) -> None:
+    def __init__(
+        self, stock: Stock, positions: Positions, pages: PositionPages, ledgers: Ledgers, feeds: Feeds
+    ) -> None:
         self._stock = stock
+        self._feeds = feeds
         self._positions = positions
         self._pages = pages
         self._ledgers = ledgers
@@ -204,6 +224,20 @@ class StockServicer:
         """Movements in, one outcome each."""
         outcomes, token = await self._stock.post(request.request_id, request.movements)
         return convert.movement_outcomes(outcomes, token)
+
+    @exchanges
+    def StreamMovements(self, _: Context) -> Exchange:
+        """A feed, acknowledged in order."""
+        return FeedExchange(self._feeds.open())
+
+    async def ListFeeds(
+        self, request: stock_service_pb2.ListFeedsRequest, _: Context
+    ) -> stock_service_pb2.ListFeedsResponse:
+        """A page of feeds, and how far each is."""
+        feeds, next_page_token = await self._feeds.page(request)
+        return stock_service_pb2.ListFeedsResponse(
+            feeds=map(convert.feed_to_proto, feeds), next_page_token=next_page_token
+        )
 
     async def GetPosition(
         self, request: stock_service_pb2.GetPositionRequest, context: Context
@@ -288,7 +322,8 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    that is marked `takes_bytes` gets and gives bytes, all others messages.
+    that is marked `exchanges` one that reads and writes at its own pace, one that answers with a stream and one that is
+    marked `takes_bytes` get and give bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
@@ -296,7 +331,12 @@ def handlers(
         function = getattr(servicers[service], method.name)
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
-            found[path] = streams.wrap(path, function, series, metrics)
+            wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
+            found[path] = wrap(path, function, series, metrics)
+            continue
+        if method.server_streaming:
+            series = metrics.method("server_stream", service, method.name)
+            found[path] = streams.wrap_answers(path, function, series, metrics)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):

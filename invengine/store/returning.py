@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from invengine.store.returned import ReturnReads
 
 TRIES_MAX: Final = 50
-CANDIDATES_MAX: Final = 200
-"""Reservations of an order that are looked at, the oldest first."""
+RESERVATIONS_MAX: Final = 1000
+"""Reservations of an order that are read."""
+
+CANDIDATES_MAX: Final = 50
+"""Those that units are compared with, the oldest first."""
 
 Outcome = ReturnAnswer | errors.InventoryError
 Ask = Callable[[str, Sequence[int], bytes], Awaitable[list[Any]]]
@@ -217,17 +220,18 @@ class Returning:
     async def _candidates(self, request: ReturnRequest) -> tuple[str, ...] | errors.InventoryError:
         """The reservations that the units may have left by, the oldest first."""
         if request.reservation_id:
-            found = await self._reads.reservation(request.reservation_id)
-            if found is None:
+            one = await self._reads.reservation(request.reservation_id)
+            if one is None:
                 return errors.ReservationNotFound(request.reservation_id)
-            if is_transfer(found):  # its units left for another location of ours
+            if is_transfer(one):  # its units left for another location of ours
                 return errors.OfTransfer(request.reservation_id)
             return (request.reservation_id,)
         if not request.order_ref:
             return ()
-        listed, _ = await self._reads.list_reservations(order_ref=request.order_ref, limit=CANDIDATES_MAX)
-        listed.sort(key=lambda reservation: (reservation.created_at_ms, reservation.reservation_id))
-        return tuple(reservation.reservation_id for reservation in listed if not is_transfer(reservation))
+        listed, _ = await self._reads.list_reservations(order_ref=request.order_ref, limit=RESERVATIONS_MAX)
+        found = [reservation for reservation in listed if not is_transfer(reservation)]
+        found.sort(key=lambda reservation: (reservation.created_at_ms, reservation.reservation_id))
+        return tuple(reservation.reservation_id for reservation in found[:CANDIDATES_MAX])
 
     async def _at_home(self, function: str, return_id: str, item: list[Any]) -> list[Any]:
         home = self._of(return_id)
