@@ -27,7 +27,7 @@ class Amendments(Reservations):
 
     def amend(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            self.live(change)
+            self.of_channels(change)
             plan = None
 
             def lent() -> Stock:  # anew after a sweep, which may have covered backorders of this reservation
@@ -56,7 +56,7 @@ class Amendments(Reservations):
 
     def rebind(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            self.live(change)
+            self.of_channels(change)
             for wanted in change.placements:
                 if not any(wanted.line_id == line.line_id for line in self._now(change).lines):
                     raise errors.LineNotFound(change.reservation_id, wanted.line_id)
@@ -85,7 +85,7 @@ class Amendments(Reservations):
 
     def hand_over(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            reservation = self.held(change) if change.time_to_live_seconds else self.live(change)
+            reservation = self.held(change) if change.time_to_live_seconds else self.of_channels(change)
             lines = tuple(
                 replace(line, allocations=tuple(self._fenced_anew(line, leg, change) for leg in line.allocations))
                 for line in reservation.lines
