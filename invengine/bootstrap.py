@@ -44,6 +44,7 @@ from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
+from invengine.services.watching import Watching
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.embedded_folder import EmbeddedError
@@ -183,6 +184,17 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(incoming.close)
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
+    watching = Watching(
+        replica,
+        store,
+        clock,
+        networks,
+        metrics,
+        watchers_max=settings.watchers_max,
+        tick_seconds=settings.watch_tick_ms / 1000,
+        heartbeat_seconds=settings.watch_heartbeat_seconds,
+    )
+    background.run("watching", watching.run())
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -191,6 +203,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
+                watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),

@@ -21,6 +21,7 @@ from invengine.cli import (
     returns,
     serve,
     stock,
+    watch,
 )
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
 availability.register(app)
+watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")

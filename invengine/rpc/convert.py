@@ -195,13 +195,14 @@ def _fill_outcomes(
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,
-            states=_state_quantities(outcome.states),
+            states=state_quantities(outcome.states),
         )
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
 
 
-def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+def state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+    """Units in states, as (state, units)."""
     return [stock_service_pb2.StateQuantity(state=state, quantity=units) for state, units in states]
 
 
@@ -229,7 +230,7 @@ def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Posit
         ],
         backordered=position.backordered,
         incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
-        states=_state_quantities(position.states),
+        states=state_quantities(position.states),
     )
 
 

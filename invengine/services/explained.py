@@ -48,6 +48,7 @@ class Known:
     receipts: Sequence[Receipt] = ()
     backordered: int = 0
     last_change: LedgerEntry | None = None
+    states: tuple[tuple[str, int], ...] = ()
     counted_at_ms: int = 0
 
 

@@ -199,6 +199,7 @@ class Explanations:
                     receipts.get(place, ()),
                     backordered,
                     change if change is not None and change.revision == row[REVISION] else None,
+                    replica.unsellable.at(sku, place),
                     row[SAFETY_PARTS] >> PARTS_BITS,
                 )
                 explained.append(explain(question, known, now_ms))

@@ -64,7 +64,9 @@ class Reservations(State):
         for line, mine in zip(request.lines, takes, strict=True):
             future = replace(line.future, backorder_units=0) if line.future else None
             asked, kit = (line.asked, line.kit) if isinstance(line, PlacedRequest) else (line.quantity, None)
-            made = ReservationLine(line.line_id, line.sku, asked, line.fulfilment, line.destination, (), future, kit)
+            made = ReservationLine(
+                line.line_id, line.sku, asked, line.fulfilment, line.destination, (), future, kit=kit
+            )
             lines.append(self.with_takes(made, mine, request.reservation_id, buyer, expires_at))
         return Reservation(
             request.reservation_id,
