@@ -208,7 +208,7 @@ def _with_quantities(
             raise errors.LineExists(change.reservation_id, line_id)
         future = replace(new.future, backorder_units=0) if new.future else None
         units_at, kit = (new.units_at, new.kit) if isinstance(new, PlacedRequest) else ((), None)
-        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future, kit)
+        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future, kit=kit)
         lines[line_id] = (
             line,
             LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location, new.future, units_at),
