@@ -36,6 +36,7 @@ from invengine.services.networks import Networks
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
+from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.settings import split_address
@@ -169,6 +170,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
+    snapshots = Snapshots(store, replica, clock, networks, metrics)
+    stack.push_async_callback(snapshots.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     served = servicers.handlers(
@@ -183,7 +186,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
-            "invengine.v1.StockService": servicers.StockServicer(stock, Positions(store, replica, clock, networks)),
+            "invengine.v1.StockService": servicers.StockServicer(
+                stock, Positions(store, replica, clock, networks), snapshots
+            ),
         },
         server.streams,
         metrics,

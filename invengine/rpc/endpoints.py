@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -31,6 +31,9 @@ Unary = Callable[[Any, Context], Awaitable[Message]]
 
 RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 """A method that takes and gives the bytes of messages."""
+
+Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
+"""A method that takes a stream of messages and gives one message."""
 
 StreamStep = Callable[[bytes], Awaitable[bytes]]
 """One message of a stream in, its answer out."""
@@ -159,6 +162,55 @@ class Streams:
                 series.seconds.observe(perf_counter() - begun)
 
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    def wrap_inbound(
+        self,
+        method: str,
+        decode: Callable[[bytes], Any],
+        handler: Inbound,
+        series: MethodMetrics,
+        metrics: Metrics,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A client-streaming method: many messages in, one answer when the stream has ended."""
+
+        async def messages(context: Context) -> AsyncIterator[Any]:
+            while (request := await context.read()) is not grpc.aio.EOF:
+                series.received += 1
+                try:
+                    yield decode(request)
+                except DecodeError:
+                    raise MalformedMessage(method) from None
+
+        async def serve(_: Any, context: Context) -> bytes:
+            begun = perf_counter()
+            series.started += 1
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            try:
+                if self._stopping:
+                    raise ShuttingDown
+                response = (await handler(messages(context), context)).SerializeToString()
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    series.handled[_ended_early(context)] += 1
+                    raise
+                series.handled["Unavailable"] += 1
+                await _abort(context, ShuttingDown())
+            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
+                refusal = refusal_of(fault, method)
+                metrics.count_refusals((refusal.reason,))
+                series.handled[_CODE_NAMES[refusal.reason]] += 1
+                await _abort(context, refusal)
+            else:
+                series.handled["OK"] += 1
+                series.sent += 1
+                return response
+            finally:
+                self._tasks.discard(task)
+                series.seconds.observe(perf_counter() - begun)
+
+        return grpc.stream_unary_rpc_method_handler(serve)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert
+from invengine.rpc import convert, convert_snapshots
 from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
 from invengine.rpc.errors import refusal_to_proto
 from invengine.v1 import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from invengine.services.networks import Networks
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
+    from invengine.services.snapshots import Snapshots
     from invengine.services.stock import Stock
 
 FILES: Final = (
@@ -178,9 +179,10 @@ class ReservationServicer:
 class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, stock: Stock, positions: Positions) -> None:
+    def __init__(self, stock: Stock, positions: Positions, snapshots: Snapshots) -> None:
         self._stock = stock
         self._positions = positions
+        self._snapshots = snapshots
 
     async def PostMovements(
         self, request: stock_service_pb2.PostMovementsRequest, _: Context
@@ -188,6 +190,12 @@ class StockServicer:
         """Movements in, one outcome each."""
         outcomes, token = await self._stock.post(request.request_id, request.movements)
         return convert.movement_outcomes(outcomes, token)
+
+    async def ApplySnapshot(
+        self, requests: AsyncIterator[stock_service_pb2.ApplySnapshotRequest], _: Context
+    ) -> stock_service_pb2.ApplySnapshotResponse:
+        """What a location had at an instant."""
+        return convert_snapshots.applied_to_proto(await self._snapshots.apply(requests))
 
     async def GetPosition(
         self, request: stock_service_pb2.GetPositionRequest, context: Context
@@ -263,12 +271,17 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    that is marked `takes_bytes` gets and gives bytes, all others messages.
+    with a stream of requests gets that, one that is marked `takes_bytes` gets and gives bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
         service = method.containing_service.full_name
         function = getattr(servicers[service], method.name)
+        decode = GetMessageClass(method.input_type).FromString
+        if method.client_streaming and not method.server_streaming:
+            series = metrics.method("client_stream", service, method.name)
+            found[path] = streams.wrap_inbound(path, decode, function, series, metrics)
+            continue
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
             found[path] = streams.wrap(path, function, series, metrics)
@@ -277,5 +290,5 @@ def handlers(
         if getattr(function, "takes_bytes", False):
             found[path] = raw_unary(path, function, series, metrics)
         else:
-            found[path] = unary(path, GetMessageClass(method.input_type).FromString, function, series, metrics)
+            found[path] = unary(path, decode, function, series, metrics)
     return found

@@ -14,6 +14,7 @@ FRAGMENTS: Final = (
     "expiry",
     "cover",
     "movements",
+    "snapshots",
     "incoming",
     "keeping",
     "taking",

@@ -16,11 +16,13 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
 from invengine.store import answers, keys
 from invengine.store.answers import Answer
 from invengine.store.calls import Calls
+from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
@@ -32,7 +34,7 @@ __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings",
 
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
-SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange)
+SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange, CountedSku)
 
 RESERVATIONS_PER_CALL = 100
 LINES_PER_CALL = 500
@@ -67,6 +69,9 @@ class RedisStore(Schedule):
         if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
             self._pieces = Pieces(calls, self, self._packer.head)
         self.is_whole = self._pieces is None
+        self.snapshots = LocationSnapshots(
+            calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
+        )
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
     @classmethod
@@ -374,5 +379,5 @@ def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
     return min(start + RESERVATIONS_PER_CALL, len(changes))
 
 
-def _movements_that_fit(movements: Sequence[Movement | IncomingChange], start: int) -> int:
+def _movements_that_fit(movements: Sequence[Movement | IncomingChange | CountedSku], start: int) -> int:
     return min(start + MOVEMENTS_PER_CALL, len(movements))

@@ -40,6 +40,11 @@ class StockServiceStub:
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsResponse.FromString,
                 _registered_method=True)
+        self.ApplySnapshot = channel.stream_unary(
+                '/invengine.v1.StockService/ApplySnapshot',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotResponse.FromString,
+                _registered_method=True)
         self.GetPosition = channel.unary_unary(
                 '/invengine.v1.StockService/GetPosition',
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.GetPositionRequest.SerializeToString,
@@ -59,6 +64,16 @@ class StockServiceServicer:
     def PostMovements(self, request, context):
         """Up to 5,000 movements, one outcome each, in order. A movement whose (source, event_id) was applied before changes
         nothing and is answered REPEATED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplySnapshot(self, request_iterator, context):
+        """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
+        applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
+        the same (source, snapshot_id), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
+        id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +100,11 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.PostMovements,
                     request_deserializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsResponse.SerializeToString,
+            ),
+            'ApplySnapshot': grpc.stream_unary_rpc_method_handler(
+                    servicer.ApplySnapshot,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotResponse.SerializeToString,
             ),
             'GetPosition': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPosition,
@@ -125,6 +145,33 @@ class StockService:
             '/invengine.v1.StockService/PostMovements',
             invengine_dot_v1_dot_stock__service__pb2.PostMovementsRequest.SerializeToString,
             invengine_dot_v1_dot_stock__service__pb2.PostMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplySnapshot(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/invengine.v1.StockService/ApplySnapshot',
+            invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,8 +1,9 @@
 #!lua name=invengine
--- Version 5. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 6. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, records, receipts, expiry, cover,
--- movements, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads, operations.
+-- movements, snapshots, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads,
+-- operations.
 -- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
 -- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
 -- because Redis rolls nothing back.

@@ -1,40 +1,79 @@
 -- Stock coming in, going out, being counted.
 
+local counting = {} -- what snapshots.lua uses of this
+
 do -- Lua allows 200 local names at once: what only this uses ends with it
 local TRAIL_CHUNK = 500 -- entries of a trail read at once
 
--- Units that moved at a position after an instant, by its trail: what a count of that instant must keep on top.
+-- Calls visit(units, order_ref, occurred_at, edit) for each change of on_hand at a position that happened after an
+-- instant, by its trail; edit(other) says that it happened at another time.
 -- The trail is in the order of recording, so the search from its end is over where nothing can be late enough.
-local function moved_since(p, instant)
-  local key, location, moved = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p], 0
-  local function add(entry)
-    local recorded_at, occurred_at, where, units = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)$')
-    if not units then
+local function each_moved_since(p, instant, visit)
+  local key, location = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p]
+  local function look(entry, entries, place)
+    local recorded_at, occurred_at, where, units, more = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)(.*)$')
+    local state, order_ref = '', ''
+    if more and more ~= '' then
+      state, order_ref = match(more, '^\t([^\t]*)\t?([^\t]*)$')
+    end
+    if not units or not state then
       broken('not an entry of a trail', entry)
     end
-    if where == location and number(occurred_at) > instant then
-      moved = moved + number(units)
+    if where == location and state == '' and number(occurred_at) > instant then
+      visit(number(units), order_ref, number(occurred_at), function(other)
+        entries[place] = concat({ recorded_at, text_of(other), where, units }, '\t') .. more
+      end)
     end
     return number(recorded_at)
   end
-  local pending = trails[key] or {}
+  local pending, edits = trails[key] or {}, trail_edits[key]
   for i = 1, #pending do
-    add(pending[i])
+    look(pending[i], pending, i)
+  end
+  if not edits then
+    edits = {}
+    trail_edits[key] = edits
   end
   local last = -1
   while true do
     local entries = call('LRANGE', key, last - TRAIL_CHUNK + 1, last)
     for i = #entries, 1, -1 do
-      if add(entries[i]) < instant - AHEAD_MS then
-        return moved
+      local place = last - #entries + i
+      if look(edits[place] or entries[i], edits, place) < instant - AHEAD_MS then
+        return
       end
     end
     if #entries < TRAIL_CHUNK then
-      return moved
+      return
     end
     last = last - TRAIL_CHUNK
     work = work + TRAIL_CHUNK
   end
+end
+
+-- Units that moved at a position after an instant: what a count of that instant must keep on top.
+local function moved_since(p, instant)
+  local moved = 0
+  each_moved_since(p, instant, function(units)
+    moved = moved + units
+  end)
+  return moved
+end
+
+-- Has fulfilments of orders that are recorded as later than an instant count as of it: who counted then found them gone.
+--   orders   order_ref -> true
+--   returns  units that go back on hand: those that the position's last count did not contain, and does by this
+function counting.settle_orders(p, instant, orders)
+  local counted_at, back = whole(counted_text[p]), 0
+  each_moved_since(p, instant, function(units, order_ref, occurred_at, edit)
+    if orders[order_ref] then
+      edit(instant)
+      if counted_at >= instant and occurred_at > counted_at then
+        back = back - units
+      end
+    end
+  end)
+  return back
 end
 
 -- The position of a movement; one that does not exist yet is made in the tables and written only when it is applied.
@@ -45,6 +84,8 @@ local function position_for(sku, location, partition)
   end
   return new_position(sku, location, partition), false
 end
+
+counting.position_for = position_for
 
 -- Decides how a ring-fence grows out of the pool, or with a negative quantity shrinks.
 --   returns  nil and the new on_hand, or the word of the refusal and its numbers
@@ -98,6 +139,8 @@ local function decide_count(p, exists, quantity, occurred_at)
   end
   return nil, after
 end
+
+counting.decide_count = decide_count
 
 local function outcome_of(word, p, refusal)
   local outcome = { word, on_hand[p], reserved[p], whole(revised[p]) }

@@ -10,6 +10,7 @@ local is_changed, changed_positions -- p -> true, and these p in order
 local places_of -- sku -> location -> p, or false where the SKU has no stock
 local stock_keys -- sku -> its key
 local trails -- a list of { key, { entry, ... } } to append, and the lists by key
+local trail_edits -- key -> place from the end (-1: the last stored one) -> an entry as it is from now on
 local fences_of, fenced -- p -> channel -> units in its ring-fence, and their sum; nil where there never was one
 local raised, pool_before -- positions whose pool the running item may have raised, in order, and what it was before
 
@@ -19,7 +20,7 @@ local function begin_stock()
   on_hand, reserved, reserved_before, on_hand_text, reserved_text = {}, {}, {}, {}, {}
   revised, counted_text = {}, {}
   is_changed, changed_positions = {}, {}
-  places_of, stock_keys, trails = {}, {}, {}
+  places_of, stock_keys, trails, trail_edits = {}, {}, {}, {}
   fences_of, fenced, raised, pool_before = {}, {}, {}, {}
 end
 
@@ -32,12 +33,14 @@ local function stock_key(sku, partition)
   return key
 end
 
+-- A position that there is none of yet. A full snapshot of its location says that it had no units then.
 local function new_position(sku, location, partition)
   local p = position_count + 1
   position_count = p
   sku_of[p], location_of[p], partition_of[p] = sku, location, partition
   on_hand[p], reserved[p], reserved_before[p] = 0, 0, 0
-  on_hand_text[p], reserved_text[p], revised[p], counted_text[p] = '0', '0', '0', '0'
+  on_hand_text[p], reserved_text[p], revised[p] = '0', '0', '0'
+  counted_text[p] = call('HGET', tags[partition] .. 'counted', location) or '0'
   return p
 end
 
@@ -210,7 +213,8 @@ local function position_row(p, units, set_aside, kind, actor_and_cause, reason_a
 end
 
 -- Remembers a change of on_hand that a later count may have to keep on top.
-local function remember_in_trail(p, units, occurred_at)
+--   order_ref  of a fulfilment: the order, since a snapshot may say that it contains it; or nil
+local function remember_in_trail(p, units, occurred_at, order_ref)
   if occurred_at > now_ms - count_window_ms then
     local key = tags[partition_of[p]] .. 'trail:' .. sku_of[p]
     local entries = trails[key]
@@ -219,7 +223,8 @@ local function remember_in_trail(p, units, occurred_at)
       trails[key] = entries
       trails[#trails + 1] = { key, entries }
     end
-    entries[#entries + 1] = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    local entry = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    entries[#entries + 1] = (order_ref or '') == '' and entry or entry .. '\t\t' .. order_ref
   end
 end
 
@@ -268,6 +273,11 @@ write_positions = function()
       p = changed_positions[i]
     end
     set_fields(key, values)
+  end
+  for key, edits in pairs(trail_edits) do -- before anything is appended: places are from the end
+    for place, entry in pairs(edits) do
+      call('LSET', key, text_of(place), entry)
+    end
   end
   for t = 1, #trails do
     write_trail(trails[t][1], trails[t][2])

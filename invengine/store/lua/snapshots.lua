@@ -1,0 +1,111 @@
+-- Snapshots: what a location had at an instant. Each row is a count as of then.
+
+do
+-- Applies a row: a count, or (quantity below 0) nothing but that orders were gone when the position was counted.
+--   orders   { order_ref, ... }: fulfilments of these that are recorded as later than as_of happened then
+--   returns  its outcome
+local function apply_row(snapshot, sku, quantity, orders)
+  local p, exists = counting.position_for(sku, snapshot.location, snapshot.partition)
+  local on_hand_before, reserved_before, refusal = on_hand[p], reserved[p], nil
+  local after, gone = on_hand_before, {}
+  for i = 1, #orders do
+    gone[orders[i]] = true
+  end
+  if exists and #orders > 0 then
+    after = after + counting.settle_orders(p, snapshot.as_of, gone)
+  end
+  local is_count = quantity >= 0
+  if is_count then
+    local counted
+    refusal, counted = counting.decide_count(p, exists, quantity, snapshot.as_of)
+    is_count, after = not refusal, counted or after
+  end
+  local is_same = after == on_hand_before
+  if is_count then
+    is_same = is_same and exists and whole(counted_text[p]) == snapshot.as_of
+  end
+  if not is_same then
+    local rows = rows_in(snapshot.partition)
+    if not exists then
+      places_in(sku)[snapshot.location] = p
+      stock_key(sku, snapshot.partition)
+    end
+    if is_count then
+      counted_text[p] = text_of(snapshot.as_of)
+    end
+    note_pool(p)
+    set_on_hand(p, after)
+    touch(p)
+    rows[#rows + 1] = position_row(
+      p, after - on_hand_before, 0, 'COUNT', snapshot.event, snapshot.reason .. '\t', text_of(snapshot.as_of)
+    )
+    cover_raised()
+  end
+  local word = not is_same and 'APPLIED' or 'REPEATED'
+  if refusal then
+    word = refusal[1] == 'OLDER_COUNT' and 'STALE' or 'REFUSED'
+  end
+  local outcome = { word, on_hand[p], reserved[p], whole(revised[p]), on_hand_before, reserved_before }
+  for i = 1, refusal and #refusal or 0 do
+    outcome[6 + i] = refusal[i]
+  end
+  return outcome
+end
+
+-- Applies rows of a snapshot of a location, of SKUs of one partition, each on its own. A count of the same instant that
+-- comes to what is there changes nothing, so sending a row again is safe.
+--   keys   {pN}:log of the partition
+--   args   1 message: { ..., { partition }, partition, location, as_of_ms, source TAB snapshot_id, reason, 1 when the
+--          snapshot is full and its rows are applied: what has no position yet had no units then, else 0, items };
+--          items are flat: sku, units or -1, { order_ref, ... }
+--   reply  per item, as far as this call went: { APPLIED | REPEATED | STALE | REFUSED, on_hand, reserved, revision, on_hand
+--          before, reserved before, then for STALE and REFUSED: OLDER_COUNT, counted_at | COUNT_TOO_OLD, oldest |
+--          QUANTITY_OUT_OF_RANGE, quantity, moved }
+local function apply_snapshot(_, args)
+  local message = begin_call(args)
+  begin_expiry(0)
+  local snapshot = { partition = message[5], location = message[6], as_of = given(message[7], 0) }
+  snapshot.event, snapshot.reason = message[8], message[9]
+  if message[10] == 1 then
+    local known = call('HGET', tags[snapshot.partition] .. 'counted', snapshot.location)
+    if snapshot.as_of > whole(known or '0') then
+      write_field(snapshot.partition, 'counted', snapshot.location, text_of(snapshot.as_of))
+    end
+  end
+  local items, outcomes = message[11], {}
+  for i = 1, #items / 3 do
+    if work > WORK_MAX then
+      break
+    end
+    local at = (i - 1) * 3
+    outcomes[i] = apply_row(snapshot, items[at + 1], given(items[at + 2], -1), items[at + 3])
+  end
+  return finish(outcomes, snapshot.partition)
+end
+
+redis.register_function('invengine_apply_snapshot', apply_snapshot)
+redis.register_function('invengine_apply_snapshot_of_one', of_pieces(apply_snapshot)) -- where records are pieces
+
+-- Remembers a snapshot by its id, so that one that was applied is not applied again.
+--   keys   {pN}:log of the partition of source TAB snapshot_id
+--   args   1 message: { ..., { partition }, partition, source TAB snapshot_id, fingerprint, ignored rows when all of it
+--          is applied, else -1 }
+--   reply  outcomes { 1 when all of it is applied else 0, rows that it ignored } | { REQUEST_MISMATCH }
+local function note_snapshot(_, args)
+  local message = begin_call(args)
+  begin_expiry(0)
+  local partition, name, fingerprint, ignored = message[5], message[6], message[7], given(message[8], -1)
+  local snapshots_now = 'snapshots:' .. period
+  local stored = look_up({ partition }, { name }, { snapshots_now, 'snapshots:' .. period_before })[1]
+  local known, applied = match(stored or '', '^([^\t]*)\t(%d*)$')
+  if known and known ~= fingerprint then
+    return finish({ 'REQUEST_MISMATCH' }, partition)
+  elseif not known or (applied == '' and ignored >= 0) then
+    applied = ignored >= 0 and text_of(ignored) or ''
+    write_field(partition, snapshots_now, name, fingerprint .. '\t' .. applied)
+  end
+  return finish(applied == '' and { 0, 0 } or { 1, whole(applied) }, partition)
+end
+
+redis.register_function('invengine_note_snapshot', note_snapshot)
+end
