@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from invengine.cli import admin, availability, demo, incoming, load, network, promises, reservations, serve, stock
+from invengine.cli import (
+    admin,
+    availability,
+    demo,
+    incoming,
+    load,
+    network,
+    promises,
+    reservations,
+    serve,
+    snapshot,
+    stock,
+)
 
 app = typer.Typer(
     name="invengine",
@@ -40,6 +52,7 @@ demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 availability.register(app)
 reservations.register(app)

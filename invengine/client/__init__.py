@@ -15,7 +15,7 @@ repeated with the same id until `retry_seconds` are over: repeating changes noth
 from invengine.client.calls import Client, Line, LineAmendment, LineRebinding, LineUnits
 from invengine.client.connection import DEFAULT_SERVER, new_request_id
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
-from invengine.client.stock_calls import Movement, as_date
+from invengine.client.stock_calls import Movement, SnapshotRow, as_date
 from invengine.client.waiting import SyncClient, connect
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LineUnits",
     "Movement",
     "ServerUnreachable",
+    "SnapshotRow",
     "SyncClient",
     "as_date",
     "connect",

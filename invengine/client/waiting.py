@@ -76,6 +76,7 @@ class SyncClient:
     rebind = _waiting(Client.rebind)
     hand_over = _waiting(Client.hand_over)
     post_movements = _waiting(Client.post_movements)
+    apply_snapshot = _waiting(Client.apply_snapshot)
     get_position = _waiting(Client.get_position)
     list_movements = _waiting(Client.list_movements)
     set_incoming = _waiting(Client.set_incoming)

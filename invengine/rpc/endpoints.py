@@ -70,6 +70,16 @@ def _ended_early(context: Context) -> str:
     return "DeadlineExceeded" if remaining is not None and remaining <= 0 else "Canceled"
 
 
+async def _check_ended_well(context: Context) -> None:
+    """CancelledError where a stream of requests was broken off: that is read as its end too, at times before the
+    handler is cancelled. Sending something tells: it works only while there is a caller.
+    """
+    try:
+        await context.send_initial_metadata(())
+    except Exception as fault:
+        raise asyncio.CancelledError from fault
+
+
 def unary(
     method: str, decode: Callable[[bytes], Any], handler: Unary, series: MethodMetrics, metrics: Metrics
 ) -> grpc.RpcMethodHandler[Any, Any]:
@@ -171,7 +181,10 @@ class Streams:
         series: MethodMetrics,
         metrics: Metrics,
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        """A client-streaming method: many messages in, one answer when the stream has ended."""
+        """A client-streaming method: many messages in, one answer when the stream has ended.
+
+        The end of the messages is the end that the caller wanted: a stream that is broken off cancels the handler.
+        """
 
         async def messages(context: Context) -> AsyncIterator[Any]:
             while (request := await context.read()) is not grpc.aio.EOF:
@@ -180,6 +193,7 @@ class Streams:
                     yield decode(request)
                 except DecodeError:
                     raise MalformedMessage(method) from None
+            await _check_ended_well(context)
 
         async def serve(_: Any, context: Context) -> bytes:
             begun = perf_counter()

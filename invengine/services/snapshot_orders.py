@@ -49,7 +49,9 @@ class ContainedOrders:
         self._is_spoken_of: Callable[[str], bool] = lambda _: False
         self._found: dict[str, Reservation] = {}
         self._refs: dict[str, dict[str, None]] = {}
-        self._name = blake2b(f"{snapshot.source}\t{snapshot.snapshot_id}".encode(), digest_size=24).hexdigest()
+        self._name = blake2b(
+            f"{snapshot.source}\t{snapshot.snapshot_id}\t{snapshot.location}".encode(), digest_size=24
+        ).hexdigest()
         self.unknown: list[str] = []
         """Orders without a reservation."""
 

@@ -71,7 +71,7 @@ class LocationSnapshots:
         Returns how many those were; NOT_APPLIED where not all of it is applied. RequestMismatch when its id stood for
         other content.
         """
-        name = f"{snapshot.source}\t{snapshot.snapshot_id}"
+        name = f"{snapshot.source}\t{snapshot.snapshot_id}\t{snapshot.location}"
         partition = partition_of(name, self._partitions)
         message = [*self._message_head, [partition], partition, name, fingerprint, ignored]
         (first, *rest) = await self._write("invengine_note_snapshot", partition, msgpack.packb(message))

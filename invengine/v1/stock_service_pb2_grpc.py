@@ -72,7 +72,7 @@ class StockServiceServicer:
     def ApplySnapshot(self, request_iterator, context):
         """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
         applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-        the same (source, snapshot_id), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
+        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
         id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

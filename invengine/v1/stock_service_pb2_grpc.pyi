@@ -40,7 +40,7 @@ class StockServiceStub:
     ApplySnapshot: _grpc.StreamUnaryMultiCallable[_stock_service_pb2.ApplySnapshotRequest, _stock_service_pb2.ApplySnapshotResponse]
     """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
     applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-    the same (source, snapshot_id), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
+    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
     id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
     """
     GetPosition: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]
@@ -60,7 +60,7 @@ class StockServiceAsyncStub(StockServiceStub):
     ApplySnapshot: _aio.StreamUnaryMultiCallable[_stock_service_pb2.ApplySnapshotRequest, _stock_service_pb2.ApplySnapshotResponse]  # type: ignore[assignment]
     """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
     applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-    the same (source, snapshot_id), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
+    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
     id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
     """
     GetPosition: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_service_pb2.ApplySnapshotResponse, _abc.Awaitable[_stock_service_pb2.ApplySnapshotResponse]]:
         """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
         applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-        the same (source, snapshot_id), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
+        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
         id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
         """
 

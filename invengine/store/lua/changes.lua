@@ -270,7 +270,7 @@ local function send_off(record, line, allocation, units, channel_and_id, left_at
   set_reserved(p, reserved[p] - units)
   if leaving > 0 then
     set_on_hand(p, on_hand[p] - leaving)
-    remember_in_trail(p, -leaving, happened_at, record[ORDER_REF])
+    remember_in_trail(p, -leaving, happened_at, nil, record[ORDER_REF])
   end
   touch(p)
   record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) + units)

@@ -87,8 +87,8 @@ redis.register_function('invengine_apply_snapshot', apply_snapshot)
 redis.register_function('invengine_apply_snapshot_of_one', of_pieces(apply_snapshot)) -- where records are pieces
 
 -- Remembers a snapshot by its id, so that one that was applied is not applied again.
---   keys   {pN}:log of the partition of source TAB snapshot_id
---   args   1 message: { ..., { partition }, partition, source TAB snapshot_id, fingerprint, ignored rows when all of it
+--   keys   {pN}:log of the partition of the name
+--   args   1 message: { ..., { partition }, partition, name: source TAB snapshot_id TAB location, fingerprint, ignored rows when all of it
 --          is applied, else -1 }
 --   reply  outcomes { 1 when all of it is applied else 0, rows that it ignored } | { REQUEST_MISMATCH }
 local function note_snapshot(_, args)

@@ -213,8 +213,9 @@ local function position_row(p, units, set_aside, kind, actor_and_cause, reason_a
 end
 
 -- Remembers a change of on_hand that a later count may have to keep on top.
---   order_ref  of a fulfilment: the order, since a snapshot may say that it contains it; or nil
-local function remember_in_trail(p, units, occurred_at, order_ref)
+--   state      '' or nil: units on hand
+--   order_ref  of a fulfilment: the order, since a snapshot may say that it contains it; '' or nil for none
+local function remember_in_trail(p, units, occurred_at, state, order_ref)
   if occurred_at > now_ms - count_window_ms then
     local key = tags[partition_of[p]] .. 'trail:' .. sku_of[p]
     local entries = trails[key]
@@ -224,7 +225,12 @@ local function remember_in_trail(p, units, occurred_at, order_ref)
       trails[#trails + 1] = { key, entries }
     end
     local entry = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
-    entries[#entries + 1] = (order_ref or '') == '' and entry or entry .. '\t\t' .. order_ref
+    if (order_ref or '') ~= '' then
+      entry = entry .. '\t' .. (state or '') .. '\t' .. order_ref
+    elseif (state or '') ~= '' then
+      entry = entry .. '\t' .. state
+    end
+    entries[#entries + 1] = entry
   end
 end
 
