@@ -23,6 +23,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.snapshots import NOT_COUNTED, CountedSku, Snapshot
 from invengine.domain.stock import UNITS_MAX, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
@@ -163,6 +164,10 @@ def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[Reserva
             to_customer_ref=references,
             borrows=borrows,
         )
+    if verb == "fulfil":
+        now = st.builds(*head, st.lists(line_units, max_size=2).map(tuple))
+        earlier = st.builds(*head, st.tuples(line_units), left_at_ms=st.integers(-20_000, -1), reason=references)
+        return st.one_of(now, now, earlier)
     return st.builds(*head, st.lists(line_units, max_size=2).map(tuple), st.integers(1, 40), references)
 
 
@@ -203,6 +208,15 @@ def movements(draw: st.DrawFn) -> Movement:
         channel,
     )
 
+
+counted_skus = st.builds(
+    CountedSku, skus, rarely(st.just(NOT_COUNTED), st.integers(0, 25), 5), st.sampled_from([(), ("K1",), ("K2", "K1")])
+)
+snapshots = st.tuples(
+    st.builds(Snapshot, sources, st.just(""), locations, offsets_ms, st.booleans()),
+    st.lists(counted_skus, min_size=1, max_size=4, unique_by=lambda row: row.sku),
+)
+"""A snapshot and some of its rows."""
 
 any_receipt = st.tuples(skus, locations, st.sampled_from(["PO 1", "PO 1", "PO 2"]))
 

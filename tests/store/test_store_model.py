@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import Candidate, ReservationState
 from invengine.domain.stock import Movement, MovementKind
+from invengine.store.records import Written
 from tests import strategies
 from tests.redis_servers import RunningRedis
-from tests.store.auditor import Auditor
+from tests.store.auditor import Auditor, Floors
 from tests.store.model import LIVE, Model
 from tests.store.model.stock import plain
 from tests.store.stored import Stored, read_stored
@@ -34,7 +35,7 @@ STEPS = (
     *("reserve",) * 5,
     *("change_incoming",) * 4,
     *("post_movements",) * 3,
-    *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
+    *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "snapshot", "time") * 2,
     *("extend", "expire_due"),
 )
 UNREVISED = {"expected_revision": None}
@@ -85,13 +86,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(map(self.told, expected)) == list(map(self.told, written.outcomes))
         if not self.is_one_group:
             return
-        self.auditor.follow(written.entries, _floors(items), arrivals=verb == "change_incoming")
-        assert {entry.partition: entry.revision for entry in written.entries} == {
-            partition: self.model.revisions[partition] for partition in self.model.changed
-        }
-        assert written.now_ms == self.model.now_ms
-        for partition, revision in written.revisions.items():
-            assert self.model.revisions.get(partition, 0) == revision
+        self.compare_written(written, _floors(items), arrivals=verb == "change_incoming")
 
     def told(self, outcome: Any) -> Any:
         """An outcome in a form that compares by value."""
@@ -137,8 +132,41 @@ class StoreMachine(RuleBasedStateMachine):
                 assert not more
                 if self.is_one_group:
                     self.auditor.follow(written.entries, {}, arrivals=False)
+        elif step == "snapshot":
+            self.snapshot(data)
         else:
             self.both(step, [self.drawn(step, data) for _ in range(data.draw(st.integers(1, 4)))])
+
+    def snapshot(self, data: st.DataObject) -> None:
+        """Rows of a snapshot, those of each partition in a call of their own; a full one is noted as such then."""
+        if self.sent["snapshot"] and data.draw(st.integers(0, 9)) == 0:
+            snapshot, rows = data.draw(st.sampled_from(self.sent["snapshot"]))
+        else:
+            snapshot, rows = data.draw(strategies.snapshots)
+            self.count += 1
+            at = max(1, self.model.now_ms + snapshot.as_of_ms)
+            snapshot = replace(snapshot, snapshot_id=f"i{self.count}", as_of_ms=at)
+            self.sent["snapshot"].append((snapshot, rows))
+        for partition in sorted({self.model.of(row.sku) for row in rows}):
+            mine = [row for row in rows if self.model.of(row.sku) == partition]
+            written = self.run(self.store.snapshots.apply(snapshot, mine))
+            expected = self.model.apply_snapshot(snapshot, mine)
+            assert list(map(self.told, expected)) == list(map(self.told, written.outcomes))
+            if self.is_one_group:
+                self.compare_written(written)
+        if not snapshot.partial:
+            self.model.note_full(snapshot)
+            self.run(self.store.snapshots.note_full(snapshot))
+
+    def compare_written(self, written: Written[Any], floors: Floors | None = None, *, arrivals: bool = False) -> None:
+        """What a call says of its partitions is what the model made of them, and the rows obey their rules."""
+        self.auditor.follow(written.entries, floors or {}, arrivals=arrivals)
+        assert {entry.partition: entry.revision for entry in written.entries} == {
+            partition: self.model.revisions[partition] for partition in self.model.changed
+        }
+        assert written.now_ms == self.model.now_ms
+        for partition, revision in written.revisions.items():
+            assert self.model.revisions.get(partition, 0) == revision
 
     def drawn(self, verb: str, data: st.DataObject) -> Any:
         """An item for a verb: mostly new, at times one that was sent before, as it was."""
@@ -169,7 +197,8 @@ class StoreMachine(RuleBasedStateMachine):
             return replace(change, sku=sku, location=location, receipt_id=receipt_id, occurred_at_ms=at)
         if verb == "reserve":
             return data.draw(strategies.reserve_requests(today))
-        return data.draw(strategies.reservation_changes(today, verb))
+        change = data.draw(strategies.reservation_changes(today, verb))
+        return replace(change, left_at_ms=now_ms + change.left_at_ms) if change.left_at_ms else change
 
     def ids(self, verb: str, data: st.DataObject) -> dict[str, str]:
         """Ids of an item: mostly new ones, and of a reservation that there is."""

@@ -11,7 +11,7 @@ local function apply_row(snapshot, sku, quantity, orders)
   for i = 1, #orders do
     gone[orders[i]] = true
   end
-  if exists and #orders > 0 then
+  if exists and #orders > 0 and snapshot.as_of >= now_ms - count_window_ms then -- before that the trail has gaps
     after = after + counting.settle_orders(p, snapshot.as_of, gone)
   end
   local is_count = quantity >= 0

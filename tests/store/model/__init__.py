@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from tests.store.model.amendments import Amendments
 from tests.store.model.incoming import Incoming
-from tests.store.model.movements import Movements
+from tests.store.model.snapshots import Snapshots
 from tests.store.model.state import LIVE
 
 __all__ = ["LIVE", "Model"]
 
 
-class Model(Movements, Amendments, Incoming):
+class Model(Snapshots, Amendments, Incoming):
     """State and rules of a store."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from invengine import errors
 from invengine.domain.stock import UNITS_MAX, Movement, MovementKind, MovementOutcome, MovementResult
-from tests.store.model.state import State
-from tests.store.model.stock import Buyer
+from tests.store.model.state import Moved, State
+from tests.store.model.stock import Buyer, Place
 
 
 class Movements(State):
@@ -46,7 +46,7 @@ class Movements(State):
             self._fence(movement)
             return
         if movement.kind is MovementKind.COUNT:
-            self.stock.set(place, on_hand=self._counted(movement), counted_at_ms=at)
+            self.stock.set(place, on_hand=self.counted(place, quantity, at), counted_at_ms=at)
             return
         if before.counted_at_ms and at <= before.counted_at_ms:
             raise errors.CoveredByCount(*place, before.counted_at_ms)
@@ -61,7 +61,7 @@ class Movements(State):
         if before.on_hand + quantity > UNITS_MAX:
             raise errors.QuantityOutOfRange(*place, before.on_hand, quantity)
         self.stock.set(place, on_hand=before.on_hand + quantity)
-        self.trail.append((*place, at, quantity))
+        self.trail.append(Moved(place, at, quantity))
 
     def _fence(self, movement: Movement) -> None:
         """Units of the pool into the ring-fence of a channel, or with a negative quantity back."""
@@ -80,17 +80,14 @@ class Movements(State):
         if wanted > available():
             raise errors.InsufficientStock((errors.ShortLine("", *place, wanted, available()),))
 
-    def _counted(self, movement: Movement) -> int:
+    def counted(self, place: Place, quantity: int, at: int) -> int:
         """on_hand by a count: what was counted, and what moved since on top."""
-        place, at = (movement.sku, movement.location), movement.occurred_at_ms
-        position = self.stock.positions.get(place)
-        if position and position.counted_at_ms and at < position.counted_at_ms:
-            raise errors.OlderCount(*place, position.counted_at_ms)
-        if position and at < self.now_ms - self.count_window_ms:
+        counted_at_ms = self.stock.at(place).counted_at_ms
+        if counted_at_ms and at < counted_at_ms:
+            raise errors.OlderCount(*place, counted_at_ms)
+        if place in self.stock.positions and at < self.now_ms - self.count_window_ms:
             raise errors.CountTooOld(*place, at, self.now_ms - self.count_window_ms)
-        moved = sum(
-            units for sku, location, occurred_at, units in self.trail if (sku, location) == place and occurred_at > at
-        )
-        if not 0 <= movement.quantity + moved <= UNITS_MAX:
-            raise errors.QuantityOutOfRange(*place, movement.quantity, moved)
-        return movement.quantity + moved
+        moved = sum(entry.units for entry in self.trail if entry.place == place and entry.occurred_at_ms > at)
+        if not 0 <= quantity + moved <= UNITS_MAX:
+            raise errors.QuantityOutOfRange(*place, quantity, moved)
+        return quantity + moved

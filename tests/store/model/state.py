@@ -23,6 +23,16 @@ class Broken:
     broken_at_ms: int
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A change of on_hand: where, when, by how many units, for which order if it is a fulfilment."""
+
+    place: Place
+    occurred_at_ms: int
+    units: int
+    order_ref: str = ""
+
+
 class State:
     """State of a store. The test moves `now_ms`. What a call changes in a partition gets one new revision of it."""
 
@@ -43,8 +53,8 @@ class State:
         """Channel and request_id -> fingerprint and what was answered."""
         self.events: set[tuple[str, str]] = set()
         """Source and event_id."""
-        self.trail: list[tuple[str, str, int, int]] = []
-        """SKU, location, occurred_at_ms, units: changes of on_hand."""
+        self.trail: list[Moved] = []
+        """Changes of on_hand."""
         self.revisions: dict[int, int] = {}
         """Of the partitions that ever changed."""
         self.changed: set[int] = set()

@@ -51,18 +51,21 @@ class Stock:
         self.positions: dict[Place, Position] = {}
         self.receipts: dict[Source, Receipt] = {}
         self.touched: dict[Place | Source, None] = {}  # in the order of their first change
+        self.counted: dict[str, int] = {}
+        """Location -> instant of its newest full snapshot."""
 
     def copy(self) -> Stock:
         """Another one with the same units, to try things on."""
         other = Stock()
         other.positions, other.receipts = dict(self.positions), dict(self.receipts)
+        other.counted = self.counted
         return other
 
     # On hand
 
     def at(self, place: Place) -> Position:
-        """The position; zeros where there is none."""
-        return self.positions.get(place, NOTHING)
+        """The position; zeros where there is none, as of the newest full snapshot of the location."""
+        return self.positions.get(place) or replace(NOTHING, counted_at_ms=self.counted.get(place[1], 0))
 
     def unreserved(self, place: Place) -> int:
         """Units on hand that no reservation has."""
