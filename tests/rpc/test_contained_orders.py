@@ -52,7 +52,7 @@ async def test_an_order_is_subtracted_once_where_the_snapshot_says_that_it_conta
 
 @pytest.mark.parametrize("first", ["the older", "the newer"])
 async def test_two_snapshots_in_either_order_come_to_the_same(stubs: Stubs, first: str) -> None:
-    """o-1 left after the first one's instant by our records, before it by the ERP's; the second one is without orders."""
+    """o-1 left after the older one's instant by our records, before it by the ERP's; the newer one names no orders."""
     start = now_ms()
     await move(stubs, "LAMP", 10, start - 30 * MINUTE)
     await change(stubs, "Fulfil", await order(stubs, "o-1"))
