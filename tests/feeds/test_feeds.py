@@ -10,30 +10,36 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from invengine.store.redis_store import Atomicity, RedisStore
 from tests.feeds.engines import Engines
 from tests.feeds.worlds import History, histories
 from tests.redis_servers import RunningRedis
 
 FEEDS = settings(
     deadline=None,
-    max_examples=40,
+    max_examples=30,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 SEEDS = st.integers(0, 2**32)
 
 
-@pytest.fixture(scope="module")
-def engines(redis_of_kind: Callable[[str], RunningRedis]) -> Iterator[Engines]:
-    """Two servers on one Redis; in the end its whole log is replayed."""
+@pytest.fixture(scope="module", params=Atomicity, ids=lambda atomicity: atomicity.name.lower())
+def engines(redis_of_kind: Callable[[str], RunningRedis], request: pytest.FixtureRequest) -> Iterator[Engines]:
+    """Two servers on one Redis, whose calls see all of it or, as on a Cluster, one partition. In the end the whole log
+    is replayed.
+    """
     server = redis_of_kind("valkey")
     server.empty()
-    made = Engines(server.url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RedisStore, "open", partial(RedisStore.open, atomicity=request.param))
+        made = Engines(server.url)
     try:
         yield made
         assert made.run(made.violations(replay=True)) == []

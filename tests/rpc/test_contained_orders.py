@@ -18,6 +18,12 @@ from tests.rpc.snapshots import MINUTE, change, move, now_ms, order, snapshot, s
 pytestmark = pytest.mark.asyncio
 
 
+@pytest.fixture
+def stubs(stubs_of_both: Stubs) -> Stubs:
+    """Reservations are one record, or a head and its pieces."""
+    return stubs_of_both
+
+
 async def available(stubs: Stubs, sku: str = "LAMP") -> int:
     request = availability_service_pb2.GetAvailabilityRequest(sku=sku, channel="web", locations=["DC"])
     request.consistency.fully_consistent = True
