@@ -74,14 +74,14 @@ async def state_of(stubs: Stubs, reservation_id: str) -> str:
 
 
 async def move(stubs: Stubs, sku: str, quantity: int, at_ms: int, kind: str = "RECEIPT", **more: Any) -> Any:
-    """One movement at DC; its outcome."""
+    """One movement, at DC unless said; its outcome."""
     movement = stock_service_pb2.Movement(
         source="wms",
-        event_id=more.pop("event_id", f"{kind} {sku} {quantity} {at_ms}"),
+        event_id=more.pop("event_id", f"{kind} {sku} {quantity} {at_ms} {more.get('location')}"),
         occurred_at=instant(at_ms),
         kind=stock_service_pb2.Movement.Kind.Value(f"KIND_{kind}"),
         sku=sku,
-        location="DC",
+        location=more.pop("location", "DC"),
         quantity=quantity,
         reason="test",
         **more,
@@ -90,9 +90,9 @@ async def move(stubs: Stubs, sku: str, quantity: int, at_ms: int, kind: str = "R
     return response.outcomes[0]
 
 
-async def units(stubs: Stubs, sku: str) -> tuple[int, int]:
-    """on_hand and reserved at DC, by Redis."""
-    request = stock_service_pb2.GetPositionRequest(sku=sku, location="DC")
+async def units(stubs: Stubs, sku: str, location: str = "DC") -> tuple[int, int]:
+    """on_hand and reserved, by Redis."""
+    request = stock_service_pb2.GetPositionRequest(sku=sku, location=location)
     request.consistency.fully_consistent = True
     position = (await stubs.stock.GetPosition(request)).position
     return position.on_hand, position.reserved
