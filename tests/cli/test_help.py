@@ -36,6 +36,7 @@ def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
         *("serve", "demo", "load", "check", "availability", "reserve"),
         *(f"network {name}" for name in ("apply", "show", "check")),
+        "snapshot apply",
         *(f"stock {name}" for name in ("import", "post", "show", "history")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
