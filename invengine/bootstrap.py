@@ -27,6 +27,7 @@ from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
+from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
@@ -36,6 +37,7 @@ from invengine.services.networks import Networks
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
+from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
@@ -174,6 +176,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(snapshots.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
+    returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
+    stack.push_async_callback(returns.close)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -186,6 +190,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
+            "invengine.v1.ReturnService": ReturnServicer(returns),
             "invengine.v1.StockService": servicers.StockServicer(
                 stock, Positions(store, replica, clock, networks), snapshots
             ),

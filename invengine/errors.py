@@ -4,14 +4,15 @@
     |- InvalidArgument          a field is missing, malformed or out of range
     |- MalformedMessage         the bytes are not a message of the method
     |- RequestMismatch          the request_id was used with other content
-    |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, PositionNotFound,
-    |                           ReservationNotFound, LineNotFound, ReceiptNotFound
+    |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
+    |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, ReturnNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
-    |                           CountTooOld, TooManyParcels, NetworkMissing
+    |                           CountTooOld, TooManyParcels, NetworkMissing, QuantityExceedsFulfilled
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
+    |- ReturnExists             the id belongs to another return
     |- LineExists               the id belongs to another line of the reservation
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
@@ -127,6 +128,17 @@ class UnknownChannel(NotFound):
 
     def __str__(self) -> str:
         return f"channel {self.channel!r} is not in the network"
+
+
+@dataclass(eq=False)
+class UnknownState(NotFound):
+    """The network has no such state of units that cannot be sold."""
+
+    reason = "UNKNOWN_STATE"
+    state: str
+
+    def __str__(self) -> str:
+        return f"state {self.state!r} is not in the network"
 
 
 @dataclass(eq=False)
@@ -419,6 +431,52 @@ class ReceiptNotFound(NotFound):
 
     def __str__(self) -> str:
         return f"no receipt {self.receipt_id!r} of SKU {self.sku!r} is expected at {self.location!r}"
+
+
+@dataclass(eq=False)
+class ReturnNotFound(NotFound):
+    """No such return, or everything of it was disposed of so long ago that it is forgotten; or it has no such line."""
+
+    reason = "RETURN_NOT_FOUND"
+    return_id: str
+    line_id: str = ""
+
+    def __str__(self) -> str:
+        if self.line_id:
+            return f"return {self.return_id!r} has no line {self.line_id!r}"
+        return f"return {self.return_id!r} is not known"
+
+
+@dataclass(eq=False)
+class ReturnExists(InventoryError):
+    """The return_id belongs to another return."""
+
+    reason = "RETURN_EXISTS"
+    return_id: str
+
+    def __str__(self) -> str:
+        return f"return {self.return_id!r} exists already"
+
+
+@dataclass(eq=False)
+class QuantityExceedsFulfilled(Refused):
+    """More units would come back than left and did not come back yet; `line_id` is that of the return."""
+
+    reason = "QUANTITY_EXCEEDS_FULFILLED"
+    line_id: str
+    sku: str
+    wanted: int
+    fulfilled: int
+    returned: int
+    reservation_id: str = ""
+    order_ref: str = ""
+
+    def __str__(self) -> str:
+        whose = f"order {self.order_ref!r}" if self.order_ref else f"reservation {self.reservation_id!r}"
+        return (
+            f"{self.wanted} {self.sku} cannot come back: {self.fulfilled} of {whose} were fulfilled, "
+            f"{self.returned} came back before"
+        )
 
 
 @dataclass(eq=False)

@@ -36,6 +36,8 @@ VERBS: Final = (
     "hand_over",
     "post_movements",
     "change_incoming",
+    "receive_return",
+    "dispose_return",
 )
 """The writes that share calls to the store."""
 

@@ -6,6 +6,7 @@ picked from a pool. The ids of items are empty and their times are told from now
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import permutations
 
@@ -23,8 +24,9 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
 from invengine.domain.snapshots import NOT_COUNTED, CountedSku, Snapshot
-from invengine.domain.stock import UNITS_MAX, Movement, MovementKind
+from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
@@ -175,7 +177,16 @@ _KINDS = [
     *MovementKind,
     *[MovementKind.RECEIPT, MovementKind.SALE, MovementKind.COUNT] * 2,
     *[MovementKind.RING_FENCE] * 4,
+    *[MovementKind.STATE_CHANGE] * 4,
 ]
+STATES = ("quarantine", "damaged")
+_shelves = st.sampled_from(["", "", "quarantine", "quarantine", "damaged"])
+"""Units on hand, or in a state."""
+_ways = st.sampled_from(
+    [(one, other) for one in ("", *STATES) for other in ("", *STATES, GONE) if one != other] + [("quarantine", "")] * 3
+)
+"""From where to where a state change takes units."""
+
 _QUANTITIES = {
     MovementKind.ADJUSTMENT: st.integers(-15, 15).filter(bool),
     MovementKind.COUNT: st.integers(0, 25),
@@ -187,11 +198,15 @@ _QUANTITIES = {
 def movements(draw: st.DrawFn) -> Movement:
     """One movement."""
     kind = draw(st.sampled_from(_KINDS))
-    quantity, channel = draw(_QUANTITIES.get(kind, units)), ""
+    quantity, channel, way = draw(_QUANTITIES.get(kind, units)), "", ("", "")
     if kind is MovementKind.SALE:
         channel = draw(st.sampled_from(["", *CHANNELS]))
     elif kind is MovementKind.RING_FENCE:
         channel = draw(channels)
+    elif kind is MovementKind.STATE_CHANGE:
+        way = draw(_ways)
+    else:
+        way = draw(_shelves), ""
     if kind is not MovementKind.RING_FENCE and draw(st.integers(1, 40)) == 40:
         quantity = draw(st.sampled_from([UNITS_MAX, UNITS_MAX - 1, UNITS_MAX // 2]))
     return Movement(
@@ -206,15 +221,22 @@ def movements(draw: st.DrawFn) -> Movement:
         draw(references),
         draw(maybe_revisions),
         channel,
+        *way,
     )
 
 
-counted_skus = st.builds(
-    CountedSku, skus, rarely(st.just(NOT_COUNTED), st.integers(0, 25), 5), st.sampled_from([(), ("K1",), ("K2", "K1")])
+counted_skus = st.one_of(
+    st.builds(
+        CountedSku,
+        skus,
+        rarely(st.just(NOT_COUNTED), st.integers(0, 25), 5),
+        st.sampled_from([(), ("K1",), ("K2", "K1")]),
+    ),
+    st.builds(CountedSku, skus, st.integers(0, 9), state=st.sampled_from(STATES)),
 )
 snapshots = st.tuples(
     st.builds(Snapshot, sources, st.just(""), locations, offsets_ms, st.booleans()),
-    st.lists(counted_skus, min_size=1, max_size=4, unique_by=lambda row: row.sku),
+    st.lists(counted_skus, min_size=1, max_size=4, unique_by=lambda row: (row.sku, row.state)),
 )
 """A snapshot and some of its rows."""
 
@@ -243,3 +265,40 @@ def incoming_changes(today: int, kind: IncomingKind) -> st.SearchStrategy[Incomi
         offsets_ms,
         maybe_revisions,
     )
+
+
+returned_lines = st.lists(st.tuples(skus, st.sampled_from([1, 1, 1, 2, 3, 9]), _shelves), min_size=1, max_size=3).map(
+    lambda parts: tuple(
+        ReturnLineRequest(line_id, *part, reason="too small") for line_id, part in zip(LINE_IDS, parts, strict=False)
+    )
+)
+
+
+@st.composite
+def return_requests(draw: st.DrawFn) -> ReturnRequest:
+    """What comes back; the test names the reservation, where there is none it is of an order or of nothing."""
+    much = draw(st.integers(1, 40)) == 40
+    lines = draw(returned_lines)
+    if much:
+        lines = (replace(lines[0], quantity=UNITS_MAX), *lines[1:])
+    return ReturnRequest(
+        "", draw(fingerprints), "", draw(channels), draw(locations), lines, "", draw(references), draw(offsets_ms)
+    )
+
+
+_decisions = st.sampled_from(
+    [(Disposition.RESTOCK, "")] * 3 + [(Disposition.SCRAP, "")] * 2 + [(Disposition.MOVE, state) for state in STATES]
+)
+
+
+@st.composite
+def disposal_requests(draw: st.DrawFn, states: tuple[tuple[str, str], ...]) -> DisposalRequest:
+    """What becomes of lines of a return; `states` are (line_id, state) of its lines."""
+    lines = []
+    for _ in range(draw(st.integers(1, 3))):
+        line_id, state = draw(rarely(st.just(("9", "")), st.sampled_from(states or (("1", ""),)), 12))
+        disposition, to_state = draw(_decisions)
+        if to_state and to_state == state:
+            disposition, to_state = Disposition.RESTOCK, ""
+        lines.append(DisposalLine(line_id, draw(st.sampled_from([0, 1, 1, 2, 5])), disposition, to_state, "seen"))
+    return DisposalRequest("", draw(fingerprints), "", draw(channels), tuple(lines))

@@ -133,6 +133,7 @@ def test_every_kernel_has_a_definition_in_plain_python() -> None:
 OUTCOMES = {"APPLIED", "REPEATED", "SAME", "STALE", "REFUSED", "SWEEP_FIRST", "COVER_FIRST", "SEND_AGAIN"}
 # What pieces and heads say to each other.
 STEPS = {"TAKEN", "PREPARED", "UNDONE", "KEEP", "ABORT", "EXPIRE", "BEGUN", "BUSY", "GO", "UNDO", "ABANDON", "COMPLETE"}
+RETURNS = {"OPEN"}  # a return of which something waits for a decision
 CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "AMEND", "REBIND", "HAND_OVER", "EXPIRE", "COVER"}
 OF_REDIS = {"SADD", "SREM", "LIMIT", "MAXLEN", "NX", "XX", "WITHSCORES", "MATCH", "NOVALUES"}
 
@@ -148,7 +149,7 @@ def test_every_word_that_lua_says_is_known() -> None:
     assert LUA != []
     states = {state.name for state in ReservationState}
     kinds = {kind.name for words in (MovementKind, IncomingKind, BrokenReason) for kind in words}
-    known = OUTCOMES | STEPS | CHANGES | OF_REDIS | states | kinds | set(errors.all_refusals())
+    known = OUTCOMES | STEPS | RETURNS | CHANGES | OF_REDIS | states | kinds | set(errors.all_refusals())
     assert lua_words() - known == set()
 
 

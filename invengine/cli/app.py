@@ -15,6 +15,7 @@ from invengine.cli import (
     network,
     promises,
     reservations,
+    returns,
     serve,
     snapshot,
     stock,
@@ -58,5 +59,6 @@ availability.register(app)
 reservations.register(app)
 promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

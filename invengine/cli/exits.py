@@ -17,6 +17,7 @@ from invengine.errors import (
     Refused,
     RequestMismatch,
     ReservationExists,
+    ReturnExists,
     RevisionMismatch,
     Stale,
     Unavailable,
@@ -32,7 +33,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, reservation or receipt that does not exist."""
+    """A SKU, location, channel, group, state, reservation, receipt or return that does not exist."""
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
@@ -44,7 +45,7 @@ class ExitCode(IntEnum):
 _FAMILIES: Final = (
     ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
-    ((Refused, Stale, ReservationExists, LineExists, RevisionMismatch), ExitCode.REFUSED),
+    ((Refused, Stale, ReservationExists, ReturnExists, LineExists, RevisionMismatch), ExitCode.REFUSED),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
 )
 
@@ -56,10 +57,14 @@ _ADVICE: Final = {
     "UNKNOWN_LOCATION": "See what there is: invengine network show.",
     "UNKNOWN_GROUP": "See what there is: invengine network show.",
     "UNKNOWN_CHANNEL": "See what there is: invengine network show.",
+    "UNKNOWN_STATE": "Use on_hand, quarantine, damaged or a state of the network: invengine network show.",
     "POSITION_NOT_FOUND": "See where the SKU is stocked: invengine availability SKU --channel CHANNEL.",
     "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",
     "LINE_NOT_FOUND": "See its lines: invengine reservation show ID.",
     "RECEIPT_NOT_FOUND": "See what is expected: invengine incoming list --sku SKU.",
+    "RETURN_NOT_FOUND": "Find it: invengine return list --order REFERENCE, and its lines: invengine return show ID.",
+    "RETURN_EXISTS": "Choose another --return-id, or leave it out.",
+    "QUANTITY_EXCEEDS_FULFILLED": "See what left and came back: invengine reservation show ID.",
     "TOO_MANY_PARCELS": "Allow more with --max-parcels, or take what so few have with --best-effort.",
     "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
     "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",

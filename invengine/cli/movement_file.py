@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from invengine.client import Movement
 
 _REQUIRED: Final = ("sku", "location", "quantity")
-_OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id", "channel")
+_OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id", "channel", "state", "to_state")
 
 
 class Kind(StrEnum):
@@ -31,6 +31,7 @@ class Kind(StrEnum):
     COUNT = "COUNT"
     RETURN = "RETURN"
     RING_FENCE = "RING_FENCE"
+    STATE_CHANGE = "STATE_CHANGE"
 
     @property
     def is_of_a_channel(self) -> bool:
@@ -140,6 +141,8 @@ class MovementFile:
             reason=read("reason", lambda text: _reason_problem(kind, text)),
             reference=read("reference", lambda text: identifier_problem(text) if text else ""),
             channel=read("channel", lambda text: _channel_problem(kind, text)),
+            state=read("state", lambda text: _state_problem(kind, text)),
+            to_state=read("to_state", lambda text: _to_state_problem(kind, text)),
         )
 
 
@@ -164,3 +167,15 @@ def _channel_problem(kind: Kind, text: str) -> str:
     if not text:
         return f"{kind} needs a channel" if kind is Kind.RING_FENCE else ""
     return identifier_problem(text) if kind.is_of_a_channel else f"a channel does not go with {kind}"
+
+
+def _state_problem(kind: Kind, text: str) -> str:
+    if text and kind.is_of_a_channel:
+        return f"a state does not go with {kind}"
+    return identifier_problem(text) if text else ""
+
+
+def _to_state_problem(kind: Kind, text: str) -> str:
+    if kind is not Kind.STATE_CHANGE:
+        return f"a state to go to does not go with {kind}" if text else ""
+    return identifier_problem(text) if text else "a state change needs it: on_hand, a state, or gone"

@@ -174,6 +174,9 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
         columns.pop()
         rows = [row[:-1] for row in rows]
     table(columns, rows)
+    back = [f"{line.returned} of line {line.line_id}" for line in reservation.lines if line.returned]
+    if back:
+        typer.echo(f"came back: {', '.join(back)}")
     if replayed:
         say("This request was answered before; nothing was done now.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,19 @@ from invengine.cli.movement_file import Kind, moment
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail, fail_usage
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invengine.v1.stock_service_pb2 import StateQuantity
+
 app = typer.Typer(help="Stock movements in, positions, history.", no_args_is_help=True)
 
 _PAGE = 1000
+
+State = Annotated[
+    str, typer.Option(help="Of units that cannot be sold: quarantine, damaged or another; default: units on hand.")
+]
+ToState = Annotated[str, typer.Option(help="Where a STATE_CHANGE takes them: on_hand, a state, or gone.")]
 
 stock_import.register(app)
 
@@ -33,6 +43,8 @@ async def post(
     source: Annotated[str, typer.Option(help="Who reports it.")] = "cli",
     event_id: Annotated[str, typer.Option(help="The source's own id: sent again, it changes nothing.")] = "",
     occurred_at: Annotated[str, typer.Option(metavar="ISO-8601", help="When it happened; default: now.")] = "",
+    state: State = "",
+    to_state: ToState = "",
     expected_revision: Annotated[
         int | None, typer.Option(min=0, help="Only if the position still has this revision; 0: if there is none yet.")
     ] = None,
@@ -61,6 +73,8 @@ async def post(
         reference=reference,
         expected_revision=expected_revision,
         channel=_channel_of(kind, session),
+        state=state,
+        to_state=to_state,
     )
     answer = await session.client.post_movements([movement], request_id=request_id)
     outcome = answer.outcomes[0]
@@ -73,6 +87,7 @@ async def post(
             ("result", "sku", "location", "on_hand", "reserved", "revision"),
             [(result, sku, location, outcome.on_hand, outcome.reserved, outcome.revision)],
         )
+        _show_states(outcome.states)
     if outcome.result in (results.RESULT_STALE, results.RESULT_REFUSED):
         fail(error_from_refusal(outcome.refusal), session.json)
 
@@ -107,9 +122,17 @@ async def show(
     if p.ring_fences:
         typer.echo()
         table(("ring_fence", "quantity"), [(fence.channel, fence.quantity) for fence in p.ring_fences])
+    _show_states(p.states)
     if p.incoming:
         typer.echo()
         show_receipts(p.incoming)
+
+
+def _show_states(states: Sequence[StateQuantity]) -> None:
+    """Print what is there and cannot be sold."""
+    if states:
+        typer.echo()
+        table(("state", "quantity"), [(one.state, one.quantity) for one in states])
 
 
 @command(app, "history")
@@ -137,7 +160,7 @@ async def history(
         show_json(as_json(answer))
         return
     table(
-        ("recorded", "location", "what", "who", "cause", "on_hand", "reserved", "why", "revision"),
+        ("recorded", "location", "what", "who", "cause", "on_hand", "reserved", "states", "why", "revision"),
         [
             (
                 instant(entry.record_time),
@@ -147,6 +170,7 @@ async def history(
                 entry.cause,
                 f"{entry.on_hand_before} -> {entry.on_hand_after}",
                 f"{entry.reserved_before} -> {entry.reserved_after}",
+                ", ".join(f"{one.state} {one.before} -> {one.after}" for one in entry.states),
                 " ".join(part for part in (entry.reason, entry.reference) if part),
                 entry.revision,
             )

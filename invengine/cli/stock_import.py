@@ -41,8 +41,8 @@ async def import_(
 ) -> None:
     """Post a CSV file of movements, counts unless --kind says otherwise; importing it again changes nothing.
 
-    Columns: sku, location, quantity; where wanted kind, occurred_at, reason, reference, event_id, channel. Bad rows
-    are named with their column; then nothing is posted, unless --skip-bad is given.
+    Columns: sku, location, quantity; where wanted kind, occurred_at, reason, reference, event_id, channel, state,
+    to_state. Bad rows are named with their column; then nothing is posted, unless --skip-bad is given.
 
     Example: invengine stock import counts.csv --kind COUNT --dry-run
     """

@@ -15,6 +15,7 @@ repeated with the same id until `retry_seconds` are over: repeating changes noth
 from invengine.client.calls import Client, Line, LineAmendment, LineRebinding, LineUnits
 from invengine.client.connection import DEFAULT_SERVER, new_request_id
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
+from invengine.client.return_calls import DisposalLine, ReturnLine, return_of
 from invengine.client.stock_calls import Movement, SnapshotRow, as_date
 from invengine.client.waiting import SyncClient, connect
 
@@ -22,11 +23,13 @@ __all__ = [
     "DEFAULT_SERVER",
     "CallFailed",
     "Client",
+    "DisposalLine",
     "Line",
     "LineAmendment",
     "LineRebinding",
     "LineUnits",
     "Movement",
+    "ReturnLine",
     "ServerUnreachable",
     "SnapshotRow",
     "SyncClient",
@@ -34,4 +37,5 @@ __all__ = [
     "connect",
     "error_from_refusal",
     "new_request_id",
+    "return_of",
 ]

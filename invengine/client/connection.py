@@ -21,6 +21,7 @@ from invengine.v1 import (
     network_service_pb2_grpc,
     promise_service_pb2_grpc,
     reservation_service_pb2_grpc,
+    return_service_pb2_grpc,
     stock_service_pb2_grpc,
 )
 
@@ -62,6 +63,7 @@ class Connection:
         self._stock = stock_service_pb2_grpc.StockServiceStub(self._wire)
         self._incoming = incoming_service_pb2_grpc.IncomingServiceStub(self._wire)
         self._promises = promise_service_pb2_grpc.PromiseServiceStub(self._wire)
+        self._returns = return_service_pb2_grpc.ReturnServiceStub(self._wire)
         self._network = network_service_pb2_grpc.NetworkServiceStub(self._wire)
         self._admin = admin_service_pb2_grpc.AdminServiceStub(self._wire)
 

@@ -26,6 +26,7 @@ from invengine.domain.network_parts import (
 )
 from invengine.domain.network_reader import read_document
 from invengine.domain.orders import Candidate, Fulfilment
+from invengine.domain.stock import BUILT_IN_STATES
 from invengine.errors import (
     ChannelDisabled,
     GroupNotUsable,
@@ -71,6 +72,8 @@ class Network:
         self.position_safety: Final[Mapping[tuple[str, str], Safety]] = MappingProxyType(rules.positions)
         self.location_safety: Final[Mapping[str, Safety]] = MappingProxyType(rules.locations)
         self.channel_safety: Final[Mapping[str, Safety]] = MappingProxyType(rules.channels)
+        self.states: Final = frozenset((*BUILT_IN_STATES, *parsed.states))
+        """States of units that are there and cannot be sold."""
         self._backorders: Final = compile_backorders(parsed.backorders)
         self._ruled_skus: Final = frozenset(rules.skus) | {sku for sku, _ in rules.positions}
         self.locations: Final[Mapping[str, Location]] = MappingProxyType(self._locations)
@@ -230,6 +233,7 @@ class Network:
                 "sku_location": positions,
             },
             "backorders": backorder_elements(self._backorders),
+            "states": sorted(self.states),
         }
 
     def _known(self, location: str) -> Location:
@@ -255,6 +259,7 @@ def diff(old: Network | None, new: Network) -> list[Change]:
         "channels": {},
         "safety_stock": {"sku": {}, "location": {}, "channel": {}, "sku_location": {}},
         "backorders": {"sku": {}, "sku_channel": {}},
+        "states": sorted(BUILT_IN_STATES),
     }
     return list(differences(old.elements() if old else nothing, new.elements()))
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from invengine.domain.identifiers import has_control_characters, identifier_problem
 from invengine.domain.network_yaml import shortened
-from invengine.domain.stock import UNITS_MAX
+from invengine.domain.stock import GONE, ON_HAND, UNITS_MAX
 
 SECONDS_MAX: Final = 3650 * 86_400
 DEFAULT_SECONDS: Final = 15 * 60
@@ -248,6 +248,13 @@ class BackorderRuleDocument(Model):
         return self.sku, self.channel or ""
 
 
+def state_problem(name: str) -> str:
+    """What is wrong with the name of a state of units that cannot be sold; empty when nothing is."""
+    if name in (ON_HAND, GONE):
+        return f"{name!r} is no state of units that are there and cannot be sold"
+    return identifier_problem(name)
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkDocument:
     """A document without faults."""
@@ -257,3 +264,4 @@ class NetworkDocument:
     channels: Mapping[str, ChannelDocument]
     safety_stock: tuple[SafetyRuleDocument, ...]
     backorders: tuple[BackorderRuleDocument, ...] = ()
+    states: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from invengine.domain.network_document import (
     TimeToLiveDocument,
     described,
     nothing_is_empty,
+    state_problem,
 )
 from invengine.domain.network_yaml import FAULTS_MAX, Node, fault_at, read_yaml, shortened
 from invengine.errors import NetworkFault, NetworkInvalid
@@ -27,9 +28,10 @@ LOCATIONS_MAX: Final = 10_000
 GROUPS_MAX: Final = 2_000
 CHANNELS_MAX: Final = 200
 RULES_MAX: Final = 60_000  # of each kind
+STATES_MAX: Final = 50
 Element = TypeVar("Element", bound=Model)
 Rule = TypeVar("Rule", SafetyRuleDocument, BackorderRuleDocument)
-_SECTIONS: Final = ("locations", "groups", "channels", "safety_stock", "backorders")
+_SECTIONS: Final = ("locations", "groups", "channels", "safety_stock", "backorders", "states")
 
 
 def read_document(document: str) -> NetworkDocument:
@@ -65,7 +67,7 @@ class _Reader:
         self._channel_groups()
         safety_stock = tuple(self._rules("safety_stock", SafetyRuleDocument))
         backorders = tuple(self._rules("backorders", BackorderRuleDocument))
-        return NetworkDocument(locations, groups, channels, safety_stock, backorders)
+        return NetworkDocument(locations, groups, channels, safety_stock, backorders, self._states())
 
     def _channel_groups(self) -> None:
         """Checks the groups of every channel, also of one with other faults."""
@@ -74,6 +76,28 @@ class _Reader:
             groups = raw.get("groups") if isinstance(raw, dict) else None
             if isinstance(groups, list):
                 self._references(("channels", name, "groups"), groups, "groups", "group")
+
+    def _states(self) -> tuple[str, ...]:
+        """Names of states, each of them once."""
+        names = self._raw.get("states")
+        names = [] if names is None else names
+        if not isinstance(names, list):
+            self._fault(("states",), f"a list of names is wanted, {described(names)} found")
+            return ()
+        if len(names) > STATES_MAX:
+            self._fault(("states",), f"{len(names)} names; at most {STATES_MAX} are taken")
+            return ()
+        seen: dict[str, None] = {}
+        for place, name in enumerate(names):
+            if not isinstance(name, str):
+                self._fault(("states", place), f"a name is wanted, {described(name)} found")
+            elif problem := state_problem(name):
+                self._fault(("states", place), problem)
+            elif name in seen:
+                self._fault(("states", place), f"state {name!r} is listed twice")
+            else:
+                seen[name] = None
+        return tuple(seen)
 
     def _enough(self) -> bool:
         return len(self.faults) >= FAULTS_MAX

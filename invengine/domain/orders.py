@@ -196,7 +196,7 @@ class Allocation:
 
 @_record
 class ReservationLine:
-    """One line of a reservation."""
+    """One line of a reservation. `returned` of its fulfilled units came back."""
 
     line_id: str
     sku: str
@@ -205,6 +205,7 @@ class ReservationLine:
     destination: Destination
     allocations: tuple[Allocation, ...]
     future: Future | None = None
+    returned: int = 0
 
     @property
     def standing(self) -> int:

@@ -29,16 +29,22 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class CountedSku:
-    """Units of one SKU that were there (or NOT_COUNTED), and the orders whose fulfilments are in that count already."""
+    """Units of one SKU that were there, on hand or in a state (or NOT_COUNTED), and the orders whose fulfilments are in
+    that count already.
+    """
 
     sku: str
     quantity: int
     order_refs: tuple[str, ...] = ()
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedOutcome:
-    """What became of one `CountedSku`: its position after it, and on_hand and reserved before it."""
+    """What became of one `CountedSku`: its position after it, and on_hand and reserved before it.
+
+    Where it names a state, on_hand are the units in that, and nothing is reserved.
+    """
 
     result: MovementResult
     on_hand: int

@@ -21,6 +21,19 @@ class MovementKind(StrEnum):
     COUNT = "COUNT"
     RETURN = "RETURN"
     RING_FENCE = "RING_FENCE"
+    STATE_CHANGE = "STATE_CHANGE"
+
+
+ON_HAND: Final = "on_hand"
+"""What callers call units that can be sold; where a state is stored or named in a record that is the empty text."""
+
+GONE: Final = "gone"
+"""Where a state change may take units to: they are not at the location any more."""
+
+QUARANTINE: Final = "quarantine"
+DAMAGED: Final = "damaged"
+BUILT_IN_STATES: Final = (DAMAGED, QUARANTINE)
+"""States of units that are there and not sellable; the network file may name more."""
 
 
 class MovementResult(StrEnum):
@@ -34,7 +47,11 @@ class MovementResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only."""
+    """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only.
+
+    `state` is that of the units, empty for those on hand; `to_state` is where a state change takes them: another state,
+    empty for on hand, or GONE.
+    """
 
     source: str
     event_id: str
@@ -47,17 +64,23 @@ class Movement:
     reference: str = ""
     expected_revision: int | None = None
     channel: str = ""
+    state: str = ""
+    to_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MovementOutcome:
-    """What became of a movement, and its position after it (as it is, when nothing changed; zeros if there is none)."""
+    """What became of a movement, and its position after it (as it is, when nothing changed; zeros if there is none).
+
+    `states` has the units in each state that the movement named, (state, units).
+    """
 
     result: MovementResult
     on_hand: int
     reserved: int
     revision: int
     refusal: InventoryError | None = None
+    states: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +95,27 @@ class Position:
     revision: int
     counted_at_ms: int = 0
     fences: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsellable:
+    """Units of a SKU at a location in one state: there, and not sellable. Once used it stays, also without units."""
+
+    sku: str
+    location: str
+    state: str
+    units: int
+    revision: int
+    counted_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What one change of a position did to the units in a state."""
+
+    state: str
+    before: int
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +135,7 @@ class LedgerEntry:
     reserved_before: int
     reserved_after: int
     revision: int
+    states: tuple[StateChange, ...] = ()
 
 
 def safety_units(on_hand: int, units: int, parts: int) -> int:

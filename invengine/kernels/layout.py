@@ -112,7 +112,7 @@ CREATED_NAME_AT: Final = 2  # first byte of the SKU's name in the buffer
 CREATED_NAME_LENGTH: Final = 3
 CREATED_COLUMNS: Final = 4
 
-# passed, int64 [n, PASSED_COLUMNS]: rows of incoming receipts, which are not for the columns
+# passed, int64 [n, PASSED_COLUMNS]: rows of receipts and of states, which are not for the columns
 PASSED_ENTRY: Final = 0  # which of the entries
 PASSED_START: Final = 1  # first byte of the row in the buffer
 PASSED_END: Final = 2  # one past its last byte

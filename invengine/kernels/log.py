@@ -54,13 +54,14 @@ _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _NAMES = "uint64[:, ::1], uint8[::1]"
 _P, _F, _H = ord("P"), ord("F"), ord("H")
-_I, _B, _R, _G = ord("I"), ord("B"), ord("R"), ord("G")
+_I, _B, _R, _G, _U, _T = ord("I"), ord("B"), ord("R"), ord("G"), ord("U"), ord("T")
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
 _FENCE_COLUMNS = 5
 _HOLD_COLUMNS = 8
 _INCOMING_COLUMNS = 10
 _PROMISE_COLUMNS = 11
-_RECORD_COLUMNS = 4  # of an R or G row, at least
+_STATE_COLUMNS = 7
+_RECORD_COLUMNS = 4  # of an R, G or T row, at least
 
 
 @njit(nogil=True)
@@ -76,7 +77,9 @@ def _is_whole(kind, tabs):
         return tabs == _INCOMING_COLUMNS
     if kind == _B:
         return tabs == _PROMISE_COLUMNS
-    return kind in (_R, _G) and tabs >= _RECORD_COLUMNS
+    if kind == _U:
+        return tabs == _STATE_COLUMNS
+    return kind in (_R, _G, _T) and tabs >= _RECORD_COLUMNS
 
 
 @njit(nogil=True)
@@ -144,7 +147,7 @@ def apply_rows(
       entries      int64 [n, 4]    partition, revision, first byte, one past the last byte; in the order of the log
       positions, skus, fences, holds, hold_slots, wheel, counters, created: as in layout.py
       slots, arena                 names of SKUs;    place_...  names of locations;    channel_...  of channels
-      passed       int64 [n, 3]    filled: where the I rows are, which are not for the columns
+      passed       int64 [n, 3]    filled: where the I and U rows are, which are not for the columns
 
     Numbers in the rows are absolute, so a row may come again; one that is older than its position changes nothing.
     """
@@ -165,7 +168,7 @@ def apply_rows(
             if not _is_whole(kind, tabs):
                 return MALFORMED
             if kind not in (_P, _H, _F):
-                if kind == _I:
+                if kind in (_I, _U):
                     note = counters[PASSED_COUNT]
                     if note == passed.shape[0]:
                         return FULL_PASSED

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from invengine.domain.incoming import Receipt
+from invengine.domain.stock import Unsellable
 from invengine.errors import Unavailable
 from invengine.replica.clock import StoreClock
 from invengine.replica.columns import Columns, LogMalformed
@@ -41,6 +42,9 @@ class Source(Protocol):
 
     def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
         """Every open receipt, in chunks; a backorder is one without a receipt_id whose `pegged` are its units."""
+
+    def snapshot_unsellable(self) -> AsyncIterator[list[Unsellable]]:
+        """Units in every state that was ever used, in chunks."""
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = ...) -> Sequence[Entry]:
         """Entries after these revisions, at most `count` a partition; waits up to `block_ms` when there are none."""
@@ -148,6 +152,8 @@ class Follower:
             state.apply_rows(holds)
         async for receipts in source.snapshot_incoming():
             state.incoming.load(receipts)
+        async for unsellable in source.snapshot_unsellable():
+            state.unsellable.load(unsellable)
         began = monotonic()
         wanted = await source.revisions()
         while not state.is_at(wanted):

@@ -7,16 +7,13 @@ from typing import Final
 
 from invengine.domain.incoming import Receipt
 from invengine.domain.stock import UNITS_MAX
+from invengine.replica.rows import RowMalformed, columns_of, number_in
 
 _COLUMNS: Final = 11  # of an I row, what stands behind its last TAB among them
 _DAYS_MAX: Final = 2_932_896  # the last day of the year 9999
 
 Key = tuple[str, str]
 """Location and receipt_id; without a receipt_id: what is backordered there."""
-
-
-class IncomingMalformed(Exception):
-    """A row is not what the store's formats say."""
 
 
 class Incoming:
@@ -62,24 +59,18 @@ class Incoming:
             self._keep(receipt)
 
     def apply(self, revision: int, row: bytes) -> None:
-        """Takes in an I row, without its line feed, of an entry of this revision. IncomingMalformed."""
-        try:
-            columns = row.decode().split("\t")
-        except UnicodeDecodeError:
-            raise IncomingMalformed from None
-        if len(columns) != _COLUMNS or columns[0] != "I" or columns[-1]:
-            raise IncomingMalformed
-        _, sku, location, receipt_id, day, quantity, pegged, *_ = columns
+        """Takes in an I row, without its line feed, of an entry of this revision. RowMalformed."""
+        _, sku, location, receipt_id, day, quantity, pegged, *_ = columns_of(row, "I", _COLUMNS)
         if not sku or not location:
-            raise IncomingMalformed
+            raise RowMalformed
         self._keep(
             Receipt(
                 sku,
                 location,
                 receipt_id,
-                _number(day, _DAYS_MAX),
-                _number(quantity, UNITS_MAX),
-                _number(pegged, UNITS_MAX),
+                number_in(day, _DAYS_MAX),
+                number_in(quantity, UNITS_MAX),
+                number_in(pegged, UNITS_MAX),
                 revision,
             )
         )
@@ -104,9 +95,3 @@ def _in_order(kept: Mapping[Key, Receipt]) -> list[Receipt]:
     found = [receipt for receipt in kept.values() if receipt.receipt_id]
     found.sort(key=lambda receipt: (receipt.expected_day, *_place(receipt)))
     return found
-
-
-def _number(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) > most:
-        raise IncomingMalformed
-    return int(text)

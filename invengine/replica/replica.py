@@ -15,6 +15,7 @@ from invengine.replica.columns import Columns, CreatedPosition, LogMalformed
 from invengine.replica.incoming import Incoming
 from invengine.replica.index import Channels, Locations
 from invengine.replica.state import Entry, State
+from invengine.replica.unsellable import UnsellableUnits
 
 _log = logging.getLogger(__name__)
 _NEVER: Final = float("-inf")
@@ -68,6 +69,11 @@ class Replica:
     def incoming(self) -> Incoming:
         """What is expected and backordered; another object after the replica was loaded anew."""
         return self.state.incoming
+
+    @property
+    def unsellable(self) -> UnsellableUnits:
+        """What is there and not sellable; another object after the replica was loaded anew."""
+        return self.state.unsellable
 
     @property
     def applied(self) -> list[int]:

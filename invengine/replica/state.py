@@ -1,4 +1,4 @@
-"""A state of the store: columns, what is expected, and the revision that each partition is at."""
+"""A state of the store: columns, what is expected, what cannot be sold, and the revision that each partition is at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 
 from invengine.kernels.layout import ENTRY_COLUMNS
 from invengine.replica.columns import Block, Columns, LogMalformed
-from invengine.replica.incoming import Incoming, IncomingMalformed
+from invengine.replica.incoming import Incoming
+from invengine.replica.rows import RowMalformed
+from invengine.replica.unsellable import UnsellableUnits
 
 
 class Entry(Protocol):
@@ -33,11 +35,12 @@ class Entry(Protocol):
 
 
 class State:
-    """Columns and incoming receipts with every entry of partition p up to applied[p], and none after it."""
+    """Columns, receipts and unsellable units with every entry of partition p up to applied[p], and none after it."""
 
     def __init__(self, columns: Columns, applied: Sequence[int]) -> None:
         self.columns = columns
         self.incoming = Incoming()
+        self.unsellable = UnsellableUnits()
         self.applied = list(applied)
         self.newest: list[Entry | None] = [None] * len(self.applied)
 
@@ -68,8 +71,9 @@ class State:
         spans[:, 3] = ends
         for place, row in self.columns.apply(b"".join([entry.rows for entry in entries]), spans):
             try:
-                self.incoming.apply(entries[place].revision, row)
-            except IncomingMalformed:
+                rest = self.incoming if row.startswith(b"I") else self.unsellable
+                rest.apply(entries[place].revision, row)
+            except RowMalformed:
                 raise LogMalformed(row) from None
 
     def is_at(self, revisions: Iterable[int]) -> bool:

@@ -121,6 +121,8 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
             taken.fence_channel = allocation.fence_channel
     if short:
         wire.short_quantity = short
+    if line.returned:
+        wire.returned = line.returned
     if line.future is not None:
         wire.allow_backorder = True
         if line.future.needed_by:
@@ -162,10 +164,15 @@ def movement_outcomes(
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,
+            states=_state_quantities(outcome.states),
         )
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
     return response
+
+
+def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+    return [stock_service_pb2.StateQuantity(state=state, quantity=units) for state, units in states]
 
 
 def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
@@ -184,6 +191,7 @@ def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.Ge
             ],
             backordered=position.backordered,
             incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
+            states=_state_quantities(position.states),
         ),
         consistency_token=position.consistency_token,
     )
@@ -257,4 +265,7 @@ def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
         reserved_before=entry.reserved_before,
         reserved_after=entry.reserved_after,
         revision=entry.revision,
+        states=[
+            stock_service_pb2.StateChange(state=one.state, before=one.before, after=one.after) for one in entry.states
+        ],
     )

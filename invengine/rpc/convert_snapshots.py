@@ -27,7 +27,7 @@ def applied_to_proto(applied: Applied) -> stock_service_pb2.ApplySnapshotRespons
         consistency_token=applied.consistency_token,
     )
     for row in applied.refused_rows:
-        response.refused_rows.add(row=row.place, sku=row.sku, refusal=refusal_to_proto(row.refusal))
+        response.refused_rows.add(row=row.place, sku=row.sku, state=row.state, refusal=refusal_to_proto(row.refusal))
     for short in applied.shortfall_positions:
         response.shortfall_positions.add(sku=short.sku, on_hand=short.on_hand, reserved=short.reserved)
     for units in applied.left_open:

@@ -20,6 +20,7 @@ from invengine.v1 import (
     network_service_pb2,
     promise_service_pb2,
     reservation_service_pb2,
+    return_service_pb2,
     stock_service_pb2,
 )
 
@@ -45,6 +46,7 @@ FILES: Final = (
     network_service_pb2,
     promise_service_pb2,
     reservation_service_pb2,
+    return_service_pb2,
     stock_service_pb2,
 )
 

@@ -32,6 +32,7 @@ from invengine.services.integrity_report import (
     Report,
     Violation,
 )
+from invengine.services.integrity_states import StatesCheck
 from invengine.services.integrity_units import open_units
 from invengine.services.replay import Replay
 from invengine.store.records import LogTrimmed, OpenAllocation, Unreadable, read_position
@@ -112,6 +113,7 @@ class _Check:
         self._report.unsettled = len(suspects) + await PromisesCheck(self._store, self._violation, self._replica).run(
             units
         )
+        self._report.unsettled += await StatesCheck(self._store, self._violation, self._replica).run()
         if self._report.unsettled:
             logger.warning("%d positions and promises changed too fast to be judged", self._report.unsettled)
         for partition in range(self._store.partitions):

@@ -47,7 +47,7 @@ class Violation:
 class Replayed:
     """How much a replay of the log judged; what moved all the time is not covered.
 
-    Reservations are live ones. Promises are receipts, backorders, holds and broken promises.
+    Reservations are live ones. Promises are receipts, backorders, holds, broken promises and units in states.
     """
 
     entries: int = 0
@@ -61,8 +61,8 @@ class Replayed:
 
 @dataclass(slots=True)
 class Report:
-    """What a check found. `unsettled` are positions, receipts and broken promises that never stood still long enough to
-    be judged. `replayed` is there when a replay was asked for.
+    """What a check found. `unsettled` are positions, receipts, states and broken promises that never stood still long
+    enough to be judged. `replayed` is there when a replay was asked for.
     """
 
     positions_checked: int = 0

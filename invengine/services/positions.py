@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class PositionNow:
     """A position as callers see it: expired holds do not count. `safety_stock` is what every channel must leave.
 
-    `ring_fences` are (channel, units), by channel; `incoming` the open receipts by day.
+    `ring_fences` are (channel, units), by channel; `incoming` the open receipts by day,
+    `states` (state, units) of what is there and cannot be sold, by state.
     """
 
     sku: str
@@ -40,6 +41,7 @@ class PositionNow:
     ring_fences: tuple[tuple[str, int], ...] = ()
     backordered: int = 0
     incoming: tuple[Receipt, ...] = ()
+    states: tuple[tuple[str, int], ...] = ()
 
 
 class Positions:
@@ -86,6 +88,7 @@ class Positions:
             tuple((channel, units + over) for channel, units, over in replica.columns.ring_fences(row)),
             backordered,
             receipts,
+            replica.unsellable.at(sku, location),
         )
 
     def _row(self, sku: str, location: str, *, expected: bool) -> list[int]:

@@ -25,6 +25,8 @@ HOLD_COLUMNS: Final = 9
 FENCE_COLUMNS: Final = 6
 INCOMING_COLUMNS: Final = 11
 BROKEN_COLUMNS: Final = 12
+STATE_COLUMNS: Final = 8
+RETURN_COLUMNS_LEAST: Final = 12
 RECORD_COLUMNS_LEAST: Final = 13
 HEAD_COLUMNS_LEAST: Final = 15
 TOKEN_COLUMN: Final = 11
@@ -79,6 +81,10 @@ class PartitionLog:
         """Leg -> `sku TAB location TAB units TAB expires_at TAB fenced TAB channel`; empty: it is none any more."""
         self.broken: dict[str, str] = {}
         """Leg -> the row as the store keeps it; empty: it is not broken any more."""
+        self.states: dict[str, str] = {}
+        """`SKU TAB location TAB state` -> text as the store keeps it."""
+        self.returns: dict[str, str] = {}
+        """Returns of which something waits for a decision, by id; empty: nothing does any more."""
         self._keeps_records = True
         self._faults: list[Fault] = []
 
@@ -86,7 +92,7 @@ class PartitionLog:
         """Forgets what is not judged: the log begins anew after `revision`, later than all that was replayed."""
         self.first, self.applied = revision + 1, revision
         self.positions = {sku: places for sku, places in self.positions.items() if places is None}
-        for memory in (self.records, self.heads, self.receipts, self.holds, self.broken):
+        for memory in (self.records, self.heads, self.receipts, self.holds, self.broken, self.states, self.returns):
             memory.clear()
 
     def covers(self, revision: int) -> bool:
@@ -131,6 +137,10 @@ class PartitionLog:
             self._apply_promise(self.holds, row[1], "\t".join(row[2:-1]), is_there=int(row[4]) > 0)
         elif kind == "I" and count == INCOMING_COLUMNS:
             self._apply_receipt(entry.revision, row)
+        elif kind == "U" and count == STATE_COLUMNS:
+            self._apply_state(entry.revision, row)
+        elif kind == "T" and count >= RETURN_COLUMNS_LEAST:
+            self._apply_promise(self.returns, row[1], "\t".join(row[2:-1]), is_there=row[2] == "OPEN")
         elif kind == "B" and count == BROKEN_COLUMNS:
             self._apply_promise(self.broken, row[1], "\t".join(row[2:-1]), is_there=bool(row[8]))
         else:
@@ -168,6 +178,24 @@ class PartitionLog:
         self._apply_promise(self.receipts, "\t".join(row[1:4]), text, is_there=bool(quantity or pegged))
         if pegged < 0 or (not receipt_id and quantity):
             self._fault(READABLE, (sku, location), f"revision {revision} says {text!r} of receipt {receipt_id!r}")
+
+    def _apply_state(self, revision: int, row: list[str]) -> None:
+        name, units, change, counted_at_ms = "\t".join(row[1:4]), *map(int, row[4:7])
+        place = row[1], row[2]
+        before = self.states.get(name) or ("0,0,0" if self.first == 1 else "")
+        known = int(before.partition(",")[0]) if before else units - change
+        if known != units - change:
+            said = f"revision {revision} changes units in {row[3]} from {units - change}"
+            what = f"{said}, the changes before it come to {known}"
+            self._fault(LOG_REPLAYS, place, what, known, units - change)
+        if units < 0 or self._has_no(place):
+            self._fault(LOG_REPLAYS, place, f"revision {revision} leaves {units} units in {row[3]} of no position")
+        self.states[name] = f"{units},{revision},{counted_at_ms}"
+
+    def _has_no(self, place: Place) -> bool:
+        """Whether there is no such position; one that is judged is not looked at any more."""
+        places = self.positions.get(place[0], {})
+        return places is not None and place[1] not in places
 
     def _apply_promise(self, memory: dict[str, str], name: str, text: str, *, is_there: bool) -> None:
         """What is gone is forgotten, unless it may have been there before this log begins."""

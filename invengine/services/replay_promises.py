@@ -1,4 +1,4 @@
-"""Receipts, backorders, holds and broken promises: what the replayed logs come to, compared with the store."""
+"""Receipts, backorders, holds, broken promises, states, open returns: what the replayed logs come to."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Tell = Callable[[Place, str], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of promise: how to read all that are stored, what a log remembers, when a name or text was last written
-    at least (0: not known), and how to tell a name.
+    """One kind of promise, or of units in states: how to read all that are stored, what a log remembers, when a name or
+    text was last written at least (0: not known), and how to tell a name.
     """
 
     word: str
@@ -53,6 +53,8 @@ class PromisesReplay:
             Kind("receipt", self._receipts, lambda log: log.receipts, _revision_of_receipt, _place_of_receipt),
             Kind("hold", self._holds, lambda log: log.holds, _revision_of_leg, _place_of_hold),
             Kind("broken promise", self._broken, lambda log: log.broken, _revision_of_leg, _place_of_broken),
+            Kind("return", self._returns, lambda log: log.returns, _revision_of_return, lambda *_: NOWHERE),
+            Kind("state", self._states, lambda log: log.states, _revision_of_state, _place_of_receipt),
         ):
             await self._judge(kind, replayed)
 
@@ -118,6 +120,21 @@ class PromisesReplay:
                 found.update({(partition, f"{sku}\t{name}"): text for name, text in stored.items()})
         return found
 
+    async def _states(self) -> dict[Name, str]:
+        found: dict[Name, str] = {}
+        async for chunk in self._store.snapshot_unsellable_texts():
+            for sku, stored in chunk:
+                partition = partition_of(sku, self._store.partitions)
+                found.update({(partition, f"{sku}\t{name}"): text for name, text in stored.items()})
+        return found
+
+    async def _returns(self) -> dict[Name, str]:
+        found: dict[Name, str] = {}
+        for home in range(self._store.partitions):
+            async for chunk in self._store.open_returns(home):
+                found.update({(home, return_id): text for return_id, text in chunk})
+        return found
+
     async def _holds(self) -> dict[Name, str]:
         found: dict[Name, str] = {}
         for home in range(self._store.partitions):
@@ -154,6 +171,16 @@ def _holds_of(reservation_id: str, text: str) -> dict[Name, str]:
 def _revision_of_receipt(_name: str, text: str) -> int:
     revision = text.rpartition(",")[2]
     return int(revision) if revision.isdecimal() else 0
+
+
+def _revision_of_state(_name: str, text: str) -> int:
+    numbers = text.split(",")
+    return int(numbers[1]) if len(numbers) == 3 and numbers[1].isdecimal() else 0
+
+
+def _revision_of_return(_name: str, text: str) -> int:
+    fields = text.split("\t", 2)
+    return int(fields[1]) if len(fields) == 3 and fields[1].isdecimal() else 0
 
 
 def _revision_of_leg(name: str, _text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from invengine.domain.partitions import encode_token
@@ -35,10 +35,11 @@ ORDER_CONTAINED: Final = "left before the count"
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that could not be applied: its place (-1: a position that is not listed), its SKU, why."""
+    """A row that could not be applied: its place (-1: a position that is not listed), SKU and state, why."""
 
     place: int
     sku: str
+    state: str
     refusal: InventoryError
 
 
@@ -120,7 +121,7 @@ class Application:
         return not self.snapshot.partial or self._staged.is_listed(sku)
 
     async def _count_listed(self) -> None:
-        rows = ((place, self._counted(sku, units)) for place, sku, units in self._staged.rows())
+        rows = ((place, self._counted(sku, units, state)) for place, sku, state, units in self._staged.rows())
         async for (place, row), outcome in self._applied(rows):
             self._count(place, row, outcome)
 
@@ -139,14 +140,15 @@ class Application:
         assert outcome.refusal is not None
         self._result.refused += 1
         if len(self._result.refused_rows) < TOLD_MAX:
-            self._result.refused_rows.append(RefusedRow(place, row.sku, outcome.refusal))
+            self._result.refused_rows.append(RefusedRow(place, row.sku, row.state, outcome.refusal))
 
     async def _count_the_rest(self) -> None:
         """Positions that are not listed had no units. A position that comes into being meanwhile is told so first."""
         await self._store.snapshots.note_full(self.snapshot)
         await catch_up(self._store, self._replica, CATCH_UP_SECONDS)
         names = self._replica.columns.skus_at(self._replica.locations.known(self.snapshot.location))
-        rows = ((-1, self._counted(sku, 0)) for sku in names if not self._staged.is_listed(sku))
+        shelves = chain(((sku, "") for sku in names), self._replica.unsellable.used_at(self.snapshot.location))
+        rows = ((-1, self._counted(sku, 0, state)) for sku, state in shelves if not self._staged.is_listed(sku, state))
         async for (place, row), outcome in self._applied(rows, NOT_LISTED):
             if outcome.result is MovementResult.APPLIED and outcome.on_hand < outcome.on_hand_before:
                 self._result.zeroed += 1
@@ -176,8 +178,8 @@ class Application:
                     if len(self._result.shortfall_positions) < TOLD_MAX:
                         self._result.shortfall_positions.append(Shortfall(sku, on_hand, reserved))
 
-    def _counted(self, sku: str, units: int) -> CountedSku:
-        return CountedSku(sku, units, self._orders.refs_of(sku))
+    def _counted(self, sku: str, units: int, state: str) -> CountedSku:
+        return CountedSku(sku, units, () if state else self._orders.refs_of(sku), state)
 
     async def _applied(
         self, rows: Iterator[tuple[int, CountedSku]], reason: str = ""

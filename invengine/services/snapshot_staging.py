@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from invengine.domain.partitions import partition_of
 from invengine.domain.snapshots import Snapshot
+from invengine.domain.stock import ON_HAND
 from invengine.errors import InvalidArgument, Overloaded
 from invengine.services import validation
 from invengine.services.stock import FUTURE_MS_MAX
@@ -27,18 +28,23 @@ ORDER_REFS_MAX: Final = 10_000
 ROWS_A_TURN: Final = 2_000
 """Looked at before others have their turn: some milliseconds."""
 
-_ON_HAND: Final = ("", "on_hand")
 _HASH_MASK: Final = 2**128 - 1
 
 
 class StagedRows:
-    """Rows of one partition: SKU -> units, and the places of the rows in the same order."""
+    """Rows of one partition: SKU, or `SKU TAB state` for units in a state -> units; and the places of the rows in the
+    same order.
+    """
 
     __slots__ = ("places", "units")
 
     def __init__(self) -> None:
         self.units: dict[str, int] = {}
         self.places = array("l")
+
+
+IsState = Callable[[str, str, str], bool]
+"""Whether units of a SKU at a location may be in a state."""
 
 
 class Staging:
@@ -76,7 +82,7 @@ class StagedSnapshot:
         """The location, empty before the first message."""
         return self._first.location if self._first is not None else ""
 
-    async def add(self, message: pb.ApplySnapshotRequest, now_ms: int) -> None:
+    async def add(self, message: pb.ApplySnapshotRequest, now_ms: int, is_state: IsState) -> None:
         """Takes a message in. InvalidArgument names a row by its place in the whole snapshot, from 0, and its field."""
         if self._first is None:
             self._check_header(message, now_ms)
@@ -95,7 +101,7 @@ class StagedSnapshot:
         validation.count_of("rows", len(message.rows), ROWS_OF_A_MESSAGE_MAX, least=0)
         for start in range(0, len(message.rows), ROWS_A_TURN):
             for row in message.rows[start : start + ROWS_A_TURN]:
-                self._add_row(row)
+                self._add_row(row, is_state)
             await asyncio.sleep(0)
 
     def finish(self) -> tuple[Snapshot, str]:
@@ -111,17 +117,18 @@ class StagedSnapshot:
         text = "\n".join((first.location, str(self._as_of_ms), str(first.partial), f"{self._hash:x}", *refs))
         return snapshot, blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def is_listed(self, sku: str) -> bool:
-        """Whether a row says how many sellable units of the SKU there were."""
-        return sku in self.partitions[partition_of(sku, self._staging.partitions)].units
+    def is_listed(self, sku: str, state: str = "") -> bool:
+        """Whether a row says how many units of the SKU there were, on hand or in a state."""
+        return _name(sku, state) in self.partitions[partition_of(sku, self._staging.partitions)].units
 
-    def rows(self) -> Iterator[tuple[int, str, int]]:
-        """Place, SKU and units of every row, those of one partition together: a call to the store then changes few."""
+    def rows(self) -> Iterator[tuple[int, str, str, int]]:
+        """Place, SKU, state and units of every row, those of one partition together: a call to the store then changes
+        few. The state is empty for units on hand.
+        """
         for partition in self.partitions:
-            yield from (
-                (place, sku, units)
-                for place, (sku, units) in zip(partition.places, partition.units.items(), strict=True)
-            )
+            for place, (name, units) in zip(partition.places, partition.units.items(), strict=True):
+                sku, _, state = name.partition("\t")
+                yield place, sku, state, units
 
     def _check_header(self, message: pb.ApplySnapshotRequest, now_ms: int) -> None:
         validation.required_id("source", message.source)
@@ -147,7 +154,7 @@ class StagedSnapshot:
         if message.HasField("as_of") and message.as_of != first.as_of:
             raise InvalidArgument("as_of", "differs from that of the first message")
 
-    def _add_row(self, row: pb.SnapshotRow) -> None:
+    def _add_row(self, row: pb.SnapshotRow, is_state: IsState) -> None:
         place = self.row_count
         if place == ROWS_MAX:
             raise InvalidArgument(
@@ -158,14 +165,20 @@ class StagedSnapshot:
         sku, quantity = row.sku, row.quantity
         if not validation.is_plain(sku):
             validation.required_id(f"rows[{place}].sku", sku)
-        if row.state not in _ON_HAND:
-            raise InvalidArgument(f"rows[{place}].state", f"{row.state!r} is not a state")
+        state = "" if row.state == ON_HAND else row.state
+        if state and not is_state(sku, self.location, state):
+            raise InvalidArgument(f"rows[{place}].state", f"{state!r} is not a state of the network")
         validation.units(f"rows[{place}].quantity", quantity, 0)
         rows = self.partitions[partition_of(sku, self._staging.partitions)]
-        if rows.units.setdefault(sku, quantity) != quantity or len(rows.units) == len(rows.places):
+        name = _name(sku, state)
+        if rows.units.setdefault(name, quantity) != quantity or len(rows.units) == len(rows.places):
             raise InvalidArgument(f"rows[{place}].sku", f"{sku} is listed twice")
         rows.places.append(place)
-        content = blake2b(f"{sku}\t{quantity}".encode(), digest_size=16).digest()
+        content = blake2b(f"{name}\t{quantity}".encode(), digest_size=16).digest()
         self._hash = (self._hash + int.from_bytes(content)) & _HASH_MASK  # a sum: in whatever order rows come
         self.row_count += 1
         self._staging.rows += 1
+
+
+def _name(sku: str, state: str) -> str:
+    return f"{sku}\t{state}" if state else sku

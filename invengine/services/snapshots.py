@@ -54,7 +54,7 @@ class Snapshots:
         staged = StagedSnapshot(self._staging)
         with staged:
             async for message in messages:
-                await staged.add(message, self._clock.now_ms())
+                await staged.add(message, self._clock.now_ms(), self._is_state)
                 if staged.location not in self._networks.required().locations:
                     raise UnknownLocation(staged.location)
             snapshot, fingerprint = staged.finish()
@@ -76,6 +76,10 @@ class Snapshots:
         for application in self._under_way.values():
             application.stop()
         await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _is_state(self, sku: str, location: str, state: str) -> bool:
+        """Whether it is one of the network; or one that left it while units are in it."""
+        return state in self._networks.required().states or self._replica.unsellable.units(sku, location, state) > 0
 
     async def _run(self, snapshot: Snapshot, staged: StagedSnapshot, fingerprint: str) -> Applied:
         application = Application(self._store, self._replica, self._clock, snapshot, staged)

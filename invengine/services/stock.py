@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import encode_token, partition_of
 from invengine.domain.stock import (
+    GONE,
+    ON_HAND,
     UNITS_MAX,
     LedgerEntry,
     Movement,
@@ -22,6 +24,7 @@ from invengine.errors import (
     StoreUnavailable,
     UnknownChannel,
     UnknownLocation,
+    UnknownState,
 )
 from invengine.services import own_writes, validation
 from invengine.services.days import today
@@ -49,6 +52,7 @@ KINDS: Final = (
     MovementKind.COUNT,
     MovementKind.RETURN,
     MovementKind.RING_FENCE,
+    MovementKind.STATE_CHANGE,
 )
 """By their numbers in the proto."""
 
@@ -59,6 +63,7 @@ _LEAST: Final = {
     MovementKind.COUNT: 0,
     MovementKind.RETURN: 1,
     MovementKind.RING_FENCE: -UNITS_MAX,
+    MovementKind.STATE_CHANGE: 1,
 }
 
 _OF_CHANNELS: Final = (MovementKind.SALE, MovementKind.RING_FENCE)
@@ -115,7 +120,29 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
         validation.optional_text("reference", message.reference),
         revision,
         channel,
+        *check_states(message, kind),
     )
+
+
+def check_states(message: pb.Movement, kind: MovementKind) -> tuple[str, str]:
+    """The state of a movement's units and where a state change takes them: empty for on hand, GONE where they go."""
+    state = validation.optional_text("state", message.state)
+    to_state = validation.optional_text("to_state", message.to_state)
+    if state == GONE:
+        raise InvalidArgument("state", f"is {GONE!r}: units that are gone are in no state")
+    state = "" if state == ON_HAND else state
+    if state and kind in _OF_CHANNELS:
+        raise InvalidArgument("state", f"does not go with {kind}")
+    if kind is not MovementKind.STATE_CHANGE:
+        if to_state:
+            raise InvalidArgument("to_state", f"does not go with {kind}")
+        return state, ""
+    if not to_state:
+        raise InvalidArgument("to_state", f"is required for a state change: {ON_HAND!r}, a state, or {GONE!r}")
+    to_state = "" if to_state == ON_HAND else to_state
+    if to_state == state:
+        raise InvalidArgument("to_state", "is the state that the units are in")
+    return state, to_state
 
 
 class Stock:
@@ -132,6 +159,7 @@ class Stock:
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
+        self._replica = replica
         self._clock = clock
         self._networks = networks
         self._metrics = metrics
@@ -159,7 +187,7 @@ class Stock:
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
         network = self._networks.required()
-        unknown = {place: why for place, movement in enumerate(movements) if (why := _unknown(movement, network))}
+        unknown = {place: why for place, movement in enumerate(movements) if (why := self._unknown(movement, network))}
         wanted = movements
         if unknown:
             wanted = [movement for place, movement in enumerate(movements) if place not in unknown]
@@ -208,21 +236,25 @@ class Stock:
             pairs = [(p, revisions[p]) for p in sorted(touched) if p in revisions]
         return encode_token(self._store.store_id, pairs)
 
+    def _unknown(self, movement: Movement, network: Network) -> InventoryError | None:
+        """Why a movement cannot be of this network. Units in a state that left the network can still be moved."""
+        if movement.location not in network.locations:
+            return UnknownLocation(movement.location)
+        if movement.channel and movement.channel not in network.channels:
+            return UnknownChannel(movement.channel)
+        for state in (movement.state, movement.to_state):
+            if state not in ("", GONE) and state not in network.states:
+                there = self._replica.unsellable.units(movement.sku, movement.location, state)
+                if not there or state == movement.to_state:
+                    return UnknownState(state)
+        return None
+
     def _count(self, outcomes: Sequence[MovementOutcome]) -> None:
         for outcome in outcomes:
             if outcome.refusal is not None:
                 self._metrics.count_refusals((outcome.refusal.reason,))
             elif outcome.result is MovementResult.REPEATED:
                 self._metrics.replays.inc()
-
-
-def _unknown(movement: Movement, network: Network) -> InventoryError | None:
-    """Why a movement cannot be of this network."""
-    if movement.location not in network.locations:
-        return UnknownLocation(movement.location)
-    if movement.channel and movement.channel not in network.channels:
-        return UnknownChannel(movement.channel)
-    return None
 
 
 def _refused(refusal: InventoryError) -> MovementOutcome:

@@ -10,7 +10,7 @@ import msgpack
 from invengine import errors
 from invengine.domain.incoming import BrokenPromise, IncomingChange, IncomingOutcome, Receipt
 from invengine.domain.orders import ReservationAnswer, ReservationChange, ReserveRequest
-from invengine.domain.stock import Movement, MovementOutcome, MovementResult
+from invengine.domain.stock import GONE, Movement, MovementOutcome, MovementResult
 from invengine.store.records import read_broken, read_reservation
 
 Answer = bytes | list[int | bytes]
@@ -118,10 +118,14 @@ _CHANGE_REFUSALS: dict[int | bytes, Callable[[ReservationChange, list[int | byte
 def moved(movement: Movement, answer: Answer) -> MovementOutcome:
     """What became of a movement."""
     assert isinstance(answer, list)
-    word, on_hand, reserved_units, revision, *facts = answer
+    word, on_hand, reserved_units, revision, in_state, in_to_state, *facts = answer
     refusal = _MOVEMENT_REFUSALS[facts[0]](movement, [_number(fact) for fact in facts[1:]]) if facts else None
+    states: tuple[tuple[str, int], ...] = ()
+    if movement.state or movement.to_state:
+        named = (movement.state, _number(in_state)), (movement.to_state, _number(in_to_state))
+        states = tuple((state, units) for state, units in named if state not in ("", GONE))
     return MovementOutcome(
-        MovementResult(_text(word)), _number(on_hand), _number(reserved_units), _number(revision), refusal
+        MovementResult(_text(word)), _number(on_hand), _number(reserved_units), _number(revision), refusal, states
     )
 
 

@@ -24,6 +24,17 @@ class Inspection(Reads):
             hashes = await self._calls.read(*(("HGETALL", name) for name in names))
             yield [(keys.sku_of_incoming(name), _text(stored)) for name, stored in zip(names, hashes, strict=True)]
 
+    async def unsellable_texts(self, sku: str) -> dict[str, str]:
+        """`location TAB state` -> `units,revision,counted_at_ms` of a SKU; see lua/README.md."""
+        (stored,) = await self._calls.read(("HGETALL", keys.unsellable(self._of(sku), sku)))
+        return _text(stored)
+
+    async def snapshot_unsellable_texts(self) -> AsyncIterator[list[tuple[str, dict[str, str]]]]:
+        """The same of all SKUs, in chunks. A SKU may come twice."""
+        async for names in hash_keys(self._calls, self.partitions, keys.UNSELLABLE_PATTERN):
+            hashes = await self._calls.read(*(("HGETALL", name) for name in names))
+            yield [(keys.sku_of_unsellable(name), _text(stored)) for name, stored in zip(names, hashes, strict=True)]
+
     async def waiting_texts(self, partition: int) -> dict[str, str]:
         """SKU -> units backordered, as a partition counts them."""
         (stored,) = await self._calls.read(("HGETALL", keys.waiting(partition)))

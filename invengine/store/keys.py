@@ -11,6 +11,7 @@ NETWORK_CHANNEL: Final = b"invengine:network"
 
 STOCK_PATTERN: Final = b"{p*}:stock:*"
 INCOMING_PATTERN: Final = b"{p*}:incoming:*"
+UNSELLABLE_PATTERN: Final = b"{p*}:unsellable:*"
 
 
 def barrier(key: str | bytes) -> str:
@@ -59,6 +60,16 @@ def sku_of_incoming(key: bytes) -> str:
     return key.split(b":incoming:", 1)[1].decode()
 
 
+def unsellable(partition: int, sku: str) -> str:
+    """Units of a SKU that are there and not sellable, by location and state."""
+    return f"{{p{partition}}}:unsellable:{sku}"
+
+
+def sku_of_unsellable(key: bytes) -> str:
+    """The SKU whose states this key holds."""
+    return key.split(b":unsellable:", 1)[1].decode()
+
+
 def waiting(partition: int) -> str:
     """Units backordered, by SKU."""
     return f"{{p{partition}}}:waiting"
@@ -102,6 +113,26 @@ def closed_heads(partition: int, period: int) -> str:
 def operations(partition: int) -> str:
     """Changes under way of the reservations whose heads are here."""
     return f"{{p{partition}}}:operations"
+
+
+def returns(partition: int) -> str:
+    """Returns of which something waits for a decision."""
+    return f"{{p{partition}}}:returns"
+
+
+def closed_returns(partition: int, period: int) -> str:
+    """Returns closed in a period."""
+    return f"{{p{partition}}}:closed_returns:{period}"
+
+
+def return_steps(partition: int) -> str:
+    """Steps of returns that are under way."""
+    return f"{{p{partition}}}:return_steps"
+
+
+def returns_with(partition: int, kind: str, reference: str) -> str:
+    """Ids of the returns `of` a reservation or `for` an order."""
+    return f"{{p{partition}}}:returns_{kind}:{reference}"
 
 
 def _tag(key: str | bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 FRAGMENTS: Final = (
     "base",
     "stock",
+    "unsellable",
     "records",
     "receipts",
     "expiry",
@@ -16,7 +17,6 @@ FRAGMENTS: Final = (
     "movements",
     "snapshots",
     "incoming",
-    "keeping",
     "taking",
     "reserve",
     "changes",
@@ -27,6 +27,8 @@ FRAGMENTS: Final = (
     "steps",
     "heads",
     "operations",
+    "returns",
+    "keeping",
 )
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 

@@ -87,8 +87,8 @@ class LocationSnapshots:
         partition = partition_of(rows[0].sku, self._partitions)
         items: list[object] = []
         for row in rows:
-            checked((row.sku, *row.order_refs))
-            items += (row.sku, row.quantity, row.order_refs)
+            checked((row.sku, row.state, *row.order_refs))
+            items += (row.sku, row.state, row.quantity, row.order_refs)
         return [partition], self._message(snapshot, reason, partition, 0, items)
 
     def _message(self, snapshot: Snapshot, reason: str, partition: int, is_full: int, items: list[object]) -> bytes:

@@ -153,6 +153,8 @@ class Packer:
                     movement.reason,
                     movement.reference,
                     movement.channel,
+                    movement.state,
+                    movement.to_state,
                 )
             )
             items += (
@@ -164,6 +166,8 @@ class Packer:
                 movement.occurred_at_ms,
                 -1 if movement.expected_revision is None else movement.expected_revision,
                 movement.channel,
+                movement.state,
+                movement.to_state,
             )
         message = self._message(touched, items, event_partitions, events, reasons)
         return list(touched.keys() | set(event_partitions)), message

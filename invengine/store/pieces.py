@@ -25,7 +25,7 @@ from invengine.store import keys
 from invengine.store.attempts import Attempts
 from invengine.store.calls import Calls
 from invengine.store.expiring import Expiring
-from invengine.store.heads import Head, lines_in, read_head, whole_reservation
+from invengine.store.heads import SHARED_FIELDS, Head, lines_in, read_head, whole_reservation
 from invengine.store.operations import Operations
 from invengine.store.reads import Reads
 from invengine.store.records import Unreadable, Written
@@ -111,6 +111,25 @@ class Pieces:
             if len(pieces) < len(head.partitions) and (again is None or not head.is_live):
                 return None  # past retention, and partly forgotten
             return whole_reservation(head, pieces)
+        raise Unreadable(f"reservation {reservation_id} changes faster than it can be read")
+
+    async def settled_tokens(self, reservation_id: str) -> dict[int, str]:
+        """By partition the tokens of its pieces, of changes that no head can take back any more; empty where it is
+        not known. A change under way is brought to its end first.
+        """
+        home = partition_of(reservation_id, self._reads.partitions)
+        for _ in range(READS_MAX):
+            head = await self.head(home, reservation_id)
+            if head is None:
+                return {}
+            if head.operation:
+                async with self._batch() as batch:
+                    await self._go_on(batch, home, reservation_id)
+                continue
+            pieces = await self._pieces_of(head)
+            again = await self.head(home, reservation_id)
+            if again is None or again.text == head.text:
+                return {partition: text.split("\t")[SHARED_FIELDS] for partition, text in pieces.items()}
         raise Unreadable(f"reservation {reservation_id} changes faster than it can be read")
 
     async def head(self, home: int, reservation_id: str) -> Head | None:

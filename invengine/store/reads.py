@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import LedgerEntry, Position
+from invengine.domain.stock import LedgerEntry, Position, StateChange
 from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.heads import Head
@@ -118,12 +118,12 @@ class Reads:
             (chunk,) = await self._calls.read(("XREVRANGE", keys.log(partition), newest, "-", "COUNT", LEDGER_CHUNK))
             for entry_id, fields in chunk:
                 entry = log_entry(partition, entry_id, fields)
-                lines = [line for line in entry.rows.split(b"\n") if line.startswith(needle)]
+                lines = _changes_in(entry.rows, needle)
                 last = row - 1 if before and entry.revision == revision else len(lines)
                 for place in range(min(last, len(lines)), 0, -1):
                     if len(entries) == limit:
                         return entries, entry.revision * ROWS_PER_ENTRY + place + 1
-                    entries.append(_ledger_entry(entry, lines[place - 1]))
+                    entries.append(_ledger_entry(entry, *lines[place - 1]))
             if len(chunk) < LEDGER_CHUNK:
                 return entries, 0
             newest = f"({chunk[-1][0].decode()}"
@@ -277,7 +277,26 @@ def milliseconds(time: Any) -> int:
     return int(time[0]) * 1000 + int(time[1]) // 1000
 
 
-def _ledger_entry(entry: LogEntry, line: bytes) -> LedgerEntry:
+def _changes_in(rows: bytes, needle: bytes) -> list[tuple[bytes, list[bytes]]]:
+    """The P rows that begin with `needle`, each with the U rows that stand behind it."""
+    found: list[tuple[bytes, list[bytes]]] = []
+    is_wanted = False
+    for line in rows.split(b"\n"):
+        if line.startswith(b"P\t"):
+            is_wanted = line.startswith(needle)
+            if is_wanted:
+                found.append((line, []))
+        elif is_wanted and line.startswith(b"U\t"):
+            found[-1][1].append(line)
+    return found
+
+
+def _state_change(line: bytes) -> StateChange:
+    _, _, _, state, units, change, _, _ = line.decode().split("\t")
+    return StateChange(state, int(units) - int(change), int(units))
+
+
+def _ledger_entry(entry: LogEntry, line: bytes, states: list[bytes]) -> LedgerEntry:
     columns = line.decode().split("\t")
     _, _, location, on_hand, reserved, _, units, set_aside, kind, actor, cause, reason, reference, occurred_at_ms, _ = (
         columns
@@ -296,4 +315,5 @@ def _ledger_entry(entry: LogEntry, line: bytes) -> LedgerEntry:
         reserved_before=int(reserved) - int(set_aside),
         reserved_after=int(reserved),
         revision=entry.revision,
+        states=tuple(map(_state_change, states)),
     )

@@ -16,7 +16,7 @@ from invengine.domain.orders import (
     ReservationLine,
     ReservationState,
 )
-from invengine.domain.stock import Position
+from invengine.domain.stock import Position, Unsellable
 
 OutcomeT = TypeVar("OutcomeT")
 
@@ -127,6 +127,16 @@ def read_incoming(sku: str, name: str, text: str) -> Receipt:
     return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
 
 
+def read_unsellable(sku: str, name: str, text: str) -> Unsellable:
+    """The units in a state that a field of the unsellable hash says. Unreadable."""
+    try:
+        location, state = name.split("\t")
+        units, revision, counted_at_ms = map(int, text.split(","))
+    except ValueError as error:
+        raise Unreadable(f"not units of {sku} in a state at {name!r}: {text!r}") from error
+    return Unsellable(sku, location, state, units, revision, counted_at_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What an allocation is, as its last field says; the words are those of `domain.orders.Allocation`."""
@@ -174,6 +184,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
+            future, _, returned = future.partition("<")
             lines.append(
                 ReservationLine(
                     line_id,
@@ -183,6 +194,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
                     Future(int(future)) if future else None,
+                    int(returned or 0),
                 )
             )
         return Reservation(

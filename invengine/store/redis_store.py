@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
@@ -16,6 +16,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.returns import DisposalRequest, Return, ReturnAnswer, ReturnRequest
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
@@ -26,8 +27,11 @@ from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
-from invengine.store.schedule import Schedule
+from invengine.store.return_text import read_return
+from invengine.store.returned import ReturnReads
+from invengine.store.returning import Returning
 from invengine.store.startup import StoreIdentity, open_calls
+from invengine.store.tally import Tally
 from invengine.store.topology import Topology
 
 __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
@@ -41,18 +45,15 @@ LINES_PER_CALL = 500
 CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
 SWEEP_LIMIT = 500
+RETURN_STEP_SECONDS = 3
+"""A step of a return that began longer ago is nobody's any more: whoever finds it goes on with it."""
+
 DEFAULT_SETTINGS = StoreSettings()
 
-# what the last answer of a call may be instead of one to an item: see lua/README.md
-_SWEEP_FIRST = b"SWEEP_FIRST"
-_COVER_FIRST = b"COVER_FIRST"
-_SEND_AGAIN = b"SEND_AGAIN"
-_APPLIED = b"APPLIED"
-_BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_change_incoming
 _PREFIX = "invengine_"
 
 
-class RedisStore(Schedule):
+class RedisStore(ReturnReads):
     """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
@@ -148,7 +149,7 @@ class RedisStore(Schedule):
         if self._pieces is not None:
             return await self._pieces.expire_due(partition, limit)
         touched, message = self._packer.sweep(partition, limit)
-        tally: _Tally[str] = _Tally()
+        tally: Tally[str] = Tally()
         more, *expired = tally.note(await self._call("invengine_expire", touched, message))
         await self._cover(tally)
         tally.outcomes.extend(reservation_id.decode() for reservation_id in expired)
@@ -157,16 +158,26 @@ class RedisStore(Schedule):
     async def finish_unfinished(self, partition: int) -> Written[str]:
         """Bring to an end what servers that are gone began and left at a partition; the reservations.
 
-        There is such only where a reservation takes several steps.
+        There are reservations of several steps only where one call sees one partition; returns always have several.
         """
-        return Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
+        written = Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
+        tally: Tally[str] = Tally()
+        oldest = await self.now_ms() - RETURN_STEP_SECONDS * 1000
+        async for chunk in self.scan_hash(keys.return_steps(partition)):
+            for name, entry in chunk:
+                if int(entry.split(b"\t", 2)[1]) <= oldest:
+                    text, again = await self.stored_return(name.decode())
+                    if again == entry:
+                        await self._returning(tally).go_on_with(name.decode(), entry, text)
+        written.entries.extend(tally.entries)
+        return written
 
     async def forget_old(self, partition: int) -> int:
         """Drop what is past retention from a partition; how many closed reservations that were."""
         forgotten, more = 0, 1
         while more:
             touched, message = self._packer.sweep(partition, self._first_period)
-            more, count = _Tally[None]().note(await self._call("invengine_forget", touched, message))
+            more, count = Tally[None]().note(await self._call("invengine_forget", touched, message))
             forgotten += count
         return forgotten
 
@@ -182,6 +193,28 @@ class RedisStore(Schedule):
         return await self._write(
             "invengine_change_incoming", changes, _movements_that_fit, self._packer.incoming, answers.rescheduled
         )
+
+    async def receive_returns(self, requests: Sequence[ReturnRequest]) -> Written[ReturnAnswer | InventoryError]:
+        """Units that left come back, each return on its own, in order."""
+        return await self._each_return(requests, lambda returning, request: returning.receive(request))
+
+    async def dispose_returns(self, requests: Sequence[DisposalRequest]) -> Written[ReturnAnswer | InventoryError]:
+        """It is decided about units that came back and cannot be sold, each request on its own, in order."""
+        return await self._each_return(requests, lambda returning, request: returning.dispose(request))
+
+    async def return_answered_before(
+        self, request: ReturnRequest | DisposalRequest, refusal: InventoryError
+    ) -> ReturnAnswer | InventoryError:
+        """What a request about a return was answered before; the refusal where it was not. Changes nothing."""
+        return await self._returning(Tally()).answered_before(request, refusal)
+
+    async def find_return(self, return_id: str) -> Return | None:
+        """A return as it is, a step of it under way brought to its end first."""
+        text, entry = await self.stored_return(return_id)
+        if entry is not None:
+            await self._returning(Tally()).go_on_with(return_id, entry, text)
+            text, _ = await self.stored_return(return_id)
+        return read_return(return_id, text) if text is not None else None
 
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
         """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
@@ -204,6 +237,33 @@ class RedisStore(Schedule):
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _placings_that_fit, self._packer.place, answers.changed)
+
+    async def _each_return(
+        self,
+        requests: Sequence[ItemT],
+        one: Callable[[Returning, ItemT], Awaitable[ReturnAnswer | InventoryError]],
+    ) -> Written[ReturnAnswer | InventoryError]:
+        tally: Tally[ReturnAnswer | InventoryError] = Tally()
+        for request in requests:
+            logged = len(tally.entries)
+            try:
+                tally.outcomes.append(await one(self._returning(tally), request))
+            except (Unavailable, Exhausted) as error:
+                is_known = len(tally.entries) == logged
+                tally.outcomes.append(error if is_known else OutcomeUnknown(str(error)))
+            except OutcomeUnknown as error:
+                tally.outcomes.append(error)
+        return tally.written()
+
+    def _returning(self, tally: Tally[Any]) -> Returning:
+        """The verbs of returns; what their calls log is noted in the tally."""
+
+        async def ask(function: str, partitions: Sequence[int], message: bytes) -> list[Any]:
+            answered = tally.note(await self._call(function, partitions, message))
+            await self._cover(tally)
+            return answered
+
+        return Returning(ask, self, self._pieces, self._packer.head)
 
     async def _by_partition(
         self,
@@ -250,7 +310,7 @@ class RedisStore(Schedule):
 
         While Redis works on one part of the batch, the answers before it are read and the next part is packed.
         """
-        tally: _Tally[OutcomeT] = _Tally()
+        tally: Tally[OutcomeT] = Tally()
         start, end = 0, fitting(items, 0)
         message = pack(items[:end])
         while start < len(items):
@@ -284,73 +344,18 @@ class RedisStore(Schedule):
         reply: bytes = await self._calls.write(function, [keys.log(n) for n in touched], message)
         return reply
 
-    async def _cover(self, tally: _Tally[OutcomeT]) -> None:
+    async def _cover(self, tally: Tally[OutcomeT]) -> None:
         function = "invengine_cover" if self._pieces is None else "invengine_cover_of_one"
         while tally.uncovered:
             touched, message = self._packer.cover(*tally.uncovered.pop(0))
             tally.note(await self._call(function, touched, message))
 
-    async def _sweep(self, tally: _Tally[OutcomeT], partition: int) -> None:
+    async def _sweep(self, tally: Tally[OutcomeT], partition: int) -> None:
         more = True
         while more:
             swept, more = await self.expire_due(partition)
             tally.entries.extend(swept.entries)
             tally.revisions.update(swept.revisions)
-
-
-class _Tally(Generic[OutcomeT]):
-    """Adds up the replies of one batch."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[OutcomeT] = []
-        self.revisions: dict[int, int] = {}
-        self.entries: list[LogEntry] = []
-        self.now_ms = 0
-        self.unread: list[tuple[Any, Answer]] = []  # items and their answers, of the newest reply
-        self.sweep_first: int | None = None  # the partition to sweep before the item after those can be decided
-        self.uncovered: list[tuple[int, str, str]] = []  # partition, SKU, location: free units that backorders wait for
-        self._of_steps: list[int | bytes] = []  # what earlier steps of the next item broke
-
-    def note(self, reply: bytes) -> list[Any]:
-        """Note what a reply says of partitions and of positions to cover; its answers to the items."""
-        self.now_ms, partitions, answers_to_items = answers.read_reply(reply)
-        for partition, revision, rows in partitions:
-            self.revisions[partition] = revision
-            if rows:
-                self.entries.append(LogEntry(partition, revision, self.now_ms, rows))
-        if _word_of(answers_to_items) == _COVER_FIRST:
-            _, *places = answers_to_items.pop()
-            for partition, sku, location in zip(*(places[n::3] for n in range(3)), strict=True):
-                self.uncovered.append((partition, sku.decode(), location.decode()))
-        return answers_to_items
-
-    def add(self, part: Sequence[Any], reply: bytes) -> None:
-        """Note a reply to the first items of a part, whose answers are read later."""
-        found = self.note(reply)
-        self.sweep_first = None
-        if _word_of(found[:1]) == _APPLIED and self._of_steps:
-            found[0][_BROKEN_FROM:_BROKEN_FROM] = self._of_steps
-            self._of_steps = []
-        if _word_of(found) == _SWEEP_FIRST:
-            self.sweep_first = found.pop()[1]
-        elif _word_of(found) == _SEND_AGAIN:
-            self._of_steps += found.pop()[1:]
-        self.unread = list(zip(part, found))  # noqa: B905  # the items not got to are sent again
-
-    def read(self, outcome: Callable[[Any, Answer], OutcomeT]) -> None:
-        """Turn the answers that were noted last into outcomes."""
-        self.outcomes.extend(outcome(item, answer) for item, answer in self.unread)
-        self.unread = []
-
-    def written(self) -> Written[OutcomeT]:
-        """The answer to the whole batch."""
-        return Written(self.outcomes, self.revisions, self.entries, self.now_ms)
-
-
-def _word_of(answered: list[Any]) -> bytes | None:
-    """The word of the last answer, where it is one."""
-    last = answered[-1] if answered else None
-    return last[0] if isinstance(last, list) else None
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:

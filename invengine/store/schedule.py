@@ -1,14 +1,15 @@
-"""What is expected, what is promised of it, which promises broke."""
+"""What is expected, what is promised of it, which promises broke; and what is there and not sellable."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
+from invengine.domain.stock import Unsellable
 from invengine.errors import InvalidArgument
 from invengine.store import keys
 from invengine.store.listing import Listing
-from invengine.store.records import open_allocations, read_broken, read_incoming
+from invengine.store.records import open_allocations, read_broken, read_incoming, read_unsellable
 from invengine.store.snapshot import hash_keys
 from invengine.store.startup import as_dict
 
@@ -40,6 +41,16 @@ class Schedule(Listing):
                 for name, stored in zip(names, hashes, strict=True)
                 for field, text in as_dict(stored).items()
             ]
+
+    async def unsellable(self, sku: str) -> list[Unsellable]:
+        """Units of a SKU in states, by location and state; those that have none (any more) too."""
+        found = [read_unsellable(sku, name, text) for name, text in (await self.unsellable_texts(sku)).items()]
+        return sorted(found, key=lambda one: (one.location, one.state))
+
+    async def snapshot_unsellable(self) -> AsyncIterator[list[Unsellable]]:
+        """Units in states of all SKUs, in chunks. A SKU may come twice: note revisions() before, then read the log."""
+        async for chunk in self.snapshot_unsellable_texts():
+            yield [read_unsellable(sku, name, text) for sku, stored in chunk for name, text in stored.items()]
 
     async def broken_promises(
         self, *, sku: str = "", location: str = "", receipt_id: str = "", after: str = "", limit: int

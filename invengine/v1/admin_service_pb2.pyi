@@ -157,7 +157,7 @@ class CheckIntegrityResponse(_message.Message):
     violations_count: _builtins.int
     """All violations, also those left out below."""
     not_judged: _builtins.int
-    """Positions, receipts and broken promises that changed too fast to be judged."""
+    """Positions, receipts, states and broken promises that changed too fast to be judged."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___IntegrityViolation]:
         """The first of them."""
@@ -210,7 +210,7 @@ class ReplaySummary(_message.Message):
     reservations_not_covered: _builtins.int
     """Live reservations that it could not judge."""
     promises_covered: _builtins.int
-    """Receipts, backorders, holds and broken promises that were judged by it."""
+    """Receipts, backorders, holds, broken promises and units in states that were judged by it."""
     promises_not_covered: _builtins.int
     """Those that it could not judge."""
     def __init__(

@@ -135,6 +135,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The stock is there, but in more places than `max_parcels` allows; the refusal says how many parcels it would take.
     FAILED_PRECONDITION.
     """
+    ERROR_REASON_UNKNOWN_STATE: _ErrorReason.ValueType  # 39
+    """The network has no such state, and no units of the position are in it. NOT_FOUND."""
+    ERROR_REASON_RETURN_NOT_FOUND: _ErrorReason.ValueType  # 43
+    """No such return, or it is forgotten, or the return has no such line. NOT_FOUND."""
+    ERROR_REASON_RETURN_EXISTS: _ErrorReason.ValueType  # 44
+    """The return_id belongs to another return. ALREADY_EXISTS."""
+    ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: _ErrorReason.ValueType  # 45
+    """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -221,6 +229,14 @@ ERROR_REASON_TOO_MANY_PARCELS: ErrorReason.ValueType  # 38
 """The stock is there, but in more places than `max_parcels` allows; the refusal says how many parcels it would take.
 FAILED_PRECONDITION.
 """
+ERROR_REASON_UNKNOWN_STATE: ErrorReason.ValueType  # 39
+"""The network has no such state, and no units of the position are in it. NOT_FOUND."""
+ERROR_REASON_RETURN_NOT_FOUND: ErrorReason.ValueType  # 43
+"""No such return, or it is forgotten, or the return has no such line. NOT_FOUND."""
+ERROR_REASON_RETURN_EXISTS: ErrorReason.ValueType  # 44
+"""The return_id belongs to another return. ALREADY_EXISTS."""
+ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: ErrorReason.ValueType  # 45
+"""More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

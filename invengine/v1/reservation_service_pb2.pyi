@@ -137,6 +137,7 @@ class ReservationLine(_message.Message):
     ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
     NEEDED_BY_FIELD_NUMBER: _builtins.int
     NEXT_DATE_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """As in the request."""
     sku: _builtins.str
@@ -149,6 +150,8 @@ class ReservationLine(_message.Message):
     """How the customer gets them."""
     allow_backorder: _builtins.bool
     """The line may wait for stock that is not there yet, as in the request."""
+    returned: _builtins.int
+    """Of the units that left, those that came back: see ReturnService."""
     @_builtins.property
     def destination(self) -> _common_pb2.Destination:
         """Where they go, as in the request."""
@@ -178,10 +181,11 @@ class ReservationLine(_message.Message):
         allow_backorder: _builtins.bool = ...,
         needed_by: _common_pb2.Date | None = ...,
         next_date: _common_pb2.Date | None = ...,
+        returned: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by", "next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "short_quantity", b"short_quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "returned", b"returned", "short_quantity", b"short_quantity", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

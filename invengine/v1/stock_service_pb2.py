@@ -28,7 +28,7 @@ from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
 from invengine.v1 import incoming_service_pb2 as invengine_dot_v1_dot_incoming__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/stock_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a#invengine/v1/incoming_service.proto\"\xae\x03\n\x08Movement\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.invengine.v1.Movement.Kind\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x10\n\x08quantity\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\treference\x18\t \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x63hannel\x18\x0b \x01(\t\"\x88\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_RECEIPT\x10\x01\x12\r\n\tKIND_SALE\x10\x02\x12\x13\n\x0fKIND_ADJUSTMENT\x10\x03\x12\x0e\n\nKIND_COUNT\x10\x04\x12\x0f\n\x0bKIND_RETURN\x10\x05\x12\x13\n\x0fKIND_RING_FENCE\x10\x06\x42\x14\n\x12_expected_revision\"U\n\x14PostMovementsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\tmovements\x18\x02 \x03(\x0b\x32\x16.invengine.v1.Movement\"\x8f\x03\n\x15PostMovementsResponse\x12=\n\x08outcomes\x18\x01 \x03(\x0b\x32+.invengine.v1.PostMovementsResponse.Outcome\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x1a\x9b\x02\n\x07Outcome\x12\x42\n\x06result\x18\x01 \x01(\x0e\x32\x32.invengine.v1.PostMovementsResponse.Outcome.Result\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.invengine.v1.Refusal\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x10\n\x08revision\x18\x05 \x01(\x03\"o\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_APPLIED\x10\x01\x12\x13\n\x0fRESULT_REPEATED\x10\x02\x12\x10\n\x0cRESULT_STALE\x10\x03\x12\x12\n\x0eRESULT_REFUSED\x10\x04\"\x89\x02\n\x14\x41pplySnapshotRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12\x1b\n\x13\x63ontains_order_refs\x18\x06 \x03(\t\x12\'\n\x04rows\x18\x07 \x03(\x0b\x32\x19.invengine.v1.SnapshotRow\x12\x16\n\trow_count\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\t \x01(\tB\x0c\n\n_row_count\";\n\x0bSnapshotRow\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\r\n\x05state\x18\x03 \x01(\t\"\xe6\x05\n\x15\x41pplySnapshotResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\x12\x0f\n\x07ignored\x18\x02 \x01(\x03\x12\x0e\n\x06zeroed\x18\x03 \x01(\x03\x12\x12\n\nshortfalls\x18\x04 \x01(\x03\x12\x10\n\x08repeated\x18\x05 \x01(\x03\x12\x0f\n\x07refused\x18\x06 \x01(\x03\x12\x11\n\tfulfilled\x18\x07 \x01(\x03\x12\x44\n\x0crefused_rows\x18\x08 \x03(\x0b\x32..invengine.v1.ApplySnapshotResponse.RefusedRow\x12J\n\x13shortfall_positions\x18\t \x03(\x0b\x32-.invengine.v1.ApplySnapshotResponse.Shortfall\x12@\n\tleft_open\x18\n \x03(\x0b\x32-.invengine.v1.ApplySnapshotResponse.OpenUnits\x12\x16\n\x0eunknown_orders\x18\x0b \x01(\x03\x12\x1a\n\x12unknown_order_refs\x18\x0c \x03(\t\x12\x13\n\x0bsnapshot_id\x18\r \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x0e \x01(\t\x1a]\n\nRefusedRow\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12&\n\x07refusal\x18\x04 \x01(\x0b\x32\x15.invengine.v1.Refusal\x1a;\n\tShortfall\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x1a}\n\tOpenUnits\x12\x11\n\torder_ref\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0b\n\x03sku\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12&\n\x07refusal\x18\x05 \x01(\x0b\x32\x15.invengine.v1.Refusal\"c\n\x12GetPositionRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12.\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xf3\x01\n\x08Position\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x14\n\x0csafety_stock\x18\x05 \x01(\x03\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12\x11\n\tshortfall\x18\x07 \x01(\x03\x12,\n\x0bring_fences\x18\x08 \x03(\x0b\x32\x17.invengine.v1.RingFence\x12\x13\n\x0b\x62\x61\x63kordered\x18\t \x01(\x03\x12\'\n\x08incoming\x18\n \x03(\x0b\x32\x15.invengine.v1.Receipt\".\n\tRingFence\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x88\x01\n\x13GetPositionResponse\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.invengine.v1.Position\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12,\n\tstaleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x14ListMovementsRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xc2\x02\n\x0bLedgerEntry\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eon_hand_before\x18\t \x01(\x03\x12\x15\n\ron_hand_after\x18\n \x01(\x03\x12\x17\n\x0freserved_before\x18\x0b \x01(\x03\x12\x16\n\x0ereserved_after\x18\x0c \x01(\x03\x12\x10\n\x08revision\x18\r \x01(\x03\"w\n\x15ListMovementsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.invengine.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t2\xf2\x02\n\x0cStockService\x12X\n\rPostMovements\x12\".invengine.v1.PostMovementsRequest\x1a#.invengine.v1.PostMovementsResponse\x12Z\n\rApplySnapshot\x12\".invengine.v1.ApplySnapshotRequest\x1a#.invengine.v1.ApplySnapshotResponse(\x01\x12R\n\x0bGetPosition\x12 .invengine.v1.GetPositionRequest\x1a!.invengine.v1.GetPositionResponse\x12X\n\rListMovements\x12\".invengine.v1.ListMovementsRequest\x1a#.invengine.v1.ListMovementsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/stock_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a#invengine/v1/incoming_service.proto\"\xe6\x03\n\x08Movement\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.invengine.v1.Movement.Kind\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x10\n\x08quantity\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\treference\x18\t \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x63hannel\x18\x0b \x01(\t\x12\r\n\x05state\x18\x0c \x01(\t\x12\x10\n\x08to_state\x18\r \x01(\t\"\x9f\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_RECEIPT\x10\x01\x12\r\n\tKIND_SALE\x10\x02\x12\x13\n\x0fKIND_ADJUSTMENT\x10\x03\x12\x0e\n\nKIND_COUNT\x10\x04\x12\x0f\n\x0bKIND_RETURN\x10\x05\x12\x13\n\x0fKIND_RING_FENCE\x10\x06\x12\x15\n\x11KIND_STATE_CHANGE\x10\x07\x42\x14\n\x12_expected_revision\"U\n\x14PostMovementsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\tmovements\x18\x02 \x03(\x0b\x32\x16.invengine.v1.Movement\"\xbc\x03\n\x15PostMovementsResponse\x12=\n\x08outcomes\x18\x01 \x03(\x0b\x32+.invengine.v1.PostMovementsResponse.Outcome\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x1a\xc8\x02\n\x07Outcome\x12\x42\n\x06result\x18\x01 \x01(\x0e\x32\x32.invengine.v1.PostMovementsResponse.Outcome.Result\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x15.invengine.v1.Refusal\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12+\n\x06states\x18\x06 \x03(\x0b\x32\x1b.invengine.v1.StateQuantity\"o\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_APPLIED\x10\x01\x12\x13\n\x0fRESULT_REPEATED\x10\x02\x12\x10\n\x0cRESULT_STALE\x10\x03\x12\x12\n\x0eRESULT_REFUSED\x10\x04\"\x89\x02\n\x14\x41pplySnapshotRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07partial\x18\x05 \x01(\x08\x12\x1b\n\x13\x63ontains_order_refs\x18\x06 \x03(\t\x12\'\n\x04rows\x18\x07 \x03(\x0b\x32\x19.invengine.v1.SnapshotRow\x12\x16\n\trow_count\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\t \x01(\tB\x0c\n\n_row_count\";\n\x0bSnapshotRow\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\r\n\x05state\x18\x03 \x01(\t\"\xe6\x05\n\x15\x41pplySnapshotResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\x12\x0f\n\x07ignored\x18\x02 \x01(\x03\x12\x0e\n\x06zeroed\x18\x03 \x01(\x03\x12\x12\n\nshortfalls\x18\x04 \x01(\x03\x12\x10\n\x08repeated\x18\x05 \x01(\x03\x12\x0f\n\x07refused\x18\x06 \x01(\x03\x12\x11\n\tfulfilled\x18\x07 \x01(\x03\x12\x44\n\x0crefused_rows\x18\x08 \x03(\x0b\x32..invengine.v1.ApplySnapshotResponse.RefusedRow\x12J\n\x13shortfall_positions\x18\t \x03(\x0b\x32-.invengine.v1.ApplySnapshotResponse.Shortfall\x12@\n\tleft_open\x18\n \x03(\x0b\x32-.invengine.v1.ApplySnapshotResponse.OpenUnits\x12\x16\n\x0eunknown_orders\x18\x0b \x01(\x03\x12\x1a\n\x12unknown_order_refs\x18\x0c \x03(\t\x12\x13\n\x0bsnapshot_id\x18\r \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x0e \x01(\t\x1a]\n\nRefusedRow\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12&\n\x07refusal\x18\x04 \x01(\x0b\x32\x15.invengine.v1.Refusal\x1a;\n\tShortfall\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x1a}\n\tOpenUnits\x12\x11\n\torder_ref\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\x12\x0b\n\x03sku\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12&\n\x07refusal\x18\x05 \x01(\x0b\x32\x15.invengine.v1.Refusal\"c\n\x12GetPositionRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12.\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32\x19.invengine.v1.Consistency\"\xa0\x02\n\x08Position\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x14\n\x0csafety_stock\x18\x05 \x01(\x03\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12\x11\n\tshortfall\x18\x07 \x01(\x03\x12,\n\x0bring_fences\x18\x08 \x03(\x0b\x32\x17.invengine.v1.RingFence\x12\x13\n\x0b\x62\x61\x63kordered\x18\t \x01(\x03\x12\'\n\x08incoming\x18\n \x03(\x0b\x32\x15.invengine.v1.Receipt\x12+\n\x06states\x18\x0b \x03(\x0b\x32\x1b.invengine.v1.StateQuantity\"0\n\rStateQuantity\x12\r\n\x05state\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\".\n\tRingFence\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x88\x01\n\x13GetPositionResponse\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.invengine.v1.Position\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12,\n\tstaleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x14ListMovementsRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xed\x02\n\x0bLedgerEntry\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12/\n\x0boccurred_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eon_hand_before\x18\t \x01(\x03\x12\x15\n\ron_hand_after\x18\n \x01(\x03\x12\x17\n\x0freserved_before\x18\x0b \x01(\x03\x12\x16\n\x0ereserved_after\x18\x0c \x01(\x03\x12\x10\n\x08revision\x18\r \x01(\x03\x12)\n\x06states\x18\x0e \x03(\x0b\x32\x19.invengine.v1.StateChange\";\n\x0bStateChange\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x03\"w\n\x15ListMovementsResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.invengine.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t2\xf2\x02\n\x0cStockService\x12X\n\rPostMovements\x12\".invengine.v1.PostMovementsRequest\x1a#.invengine.v1.PostMovementsResponse\x12Z\n\rApplySnapshot\x12\".invengine.v1.ApplySnapshotRequest\x1a#.invengine.v1.ApplySnapshotResponse(\x01\x12R\n\x0bGetPosition\x12 .invengine.v1.GetPositionRequest\x1a!.invengine.v1.GetPositionResponse\x12X\n\rListMovements\x12\".invengine.v1.ListMovementsRequest\x1a#.invengine.v1.ListMovementsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,43 +36,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.stock_service_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MOVEMENT']._serialized_start=180
-  _globals['_MOVEMENT']._serialized_end=610
-  _globals['_MOVEMENT_KIND']._serialized_start=452
-  _globals['_MOVEMENT_KIND']._serialized_end=588
-  _globals['_POSTMOVEMENTSREQUEST']._serialized_start=612
-  _globals['_POSTMOVEMENTSREQUEST']._serialized_end=697
-  _globals['_POSTMOVEMENTSRESPONSE']._serialized_start=700
-  _globals['_POSTMOVEMENTSRESPONSE']._serialized_end=1099
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_start=816
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_end=1099
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_start=988
-  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_end=1099
-  _globals['_APPLYSNAPSHOTREQUEST']._serialized_start=1102
-  _globals['_APPLYSNAPSHOTREQUEST']._serialized_end=1367
-  _globals['_SNAPSHOTROW']._serialized_start=1369
-  _globals['_SNAPSHOTROW']._serialized_end=1428
-  _globals['_APPLYSNAPSHOTRESPONSE']._serialized_start=1431
-  _globals['_APPLYSNAPSHOTRESPONSE']._serialized_end=2173
-  _globals['_APPLYSNAPSHOTRESPONSE_REFUSEDROW']._serialized_start=1892
-  _globals['_APPLYSNAPSHOTRESPONSE_REFUSEDROW']._serialized_end=1985
-  _globals['_APPLYSNAPSHOTRESPONSE_SHORTFALL']._serialized_start=1987
-  _globals['_APPLYSNAPSHOTRESPONSE_SHORTFALL']._serialized_end=2046
-  _globals['_APPLYSNAPSHOTRESPONSE_OPENUNITS']._serialized_start=2048
-  _globals['_APPLYSNAPSHOTRESPONSE_OPENUNITS']._serialized_end=2173
-  _globals['_GETPOSITIONREQUEST']._serialized_start=2175
-  _globals['_GETPOSITIONREQUEST']._serialized_end=2274
-  _globals['_POSITION']._serialized_start=2277
-  _globals['_POSITION']._serialized_end=2520
-  _globals['_RINGFENCE']._serialized_start=2522
-  _globals['_RINGFENCE']._serialized_end=2568
-  _globals['_GETPOSITIONRESPONSE']._serialized_start=2571
-  _globals['_GETPOSITIONRESPONSE']._serialized_end=2707
-  _globals['_LISTMOVEMENTSREQUEST']._serialized_start=2709
-  _globals['_LISTMOVEMENTSREQUEST']._serialized_end=2801
-  _globals['_LEDGERENTRY']._serialized_start=2804
-  _globals['_LEDGERENTRY']._serialized_end=3126
-  _globals['_LISTMOVEMENTSRESPONSE']._serialized_start=3128
-  _globals['_LISTMOVEMENTSRESPONSE']._serialized_end=3247
-  _globals['_STOCKSERVICE']._serialized_start=3250
-  _globals['_STOCKSERVICE']._serialized_end=3620
+  _globals['_MOVEMENT']._serialized_end=666
+  _globals['_MOVEMENT_KIND']._serialized_start=485
+  _globals['_MOVEMENT_KIND']._serialized_end=644
+  _globals['_POSTMOVEMENTSREQUEST']._serialized_start=668
+  _globals['_POSTMOVEMENTSREQUEST']._serialized_end=753
+  _globals['_POSTMOVEMENTSRESPONSE']._serialized_start=756
+  _globals['_POSTMOVEMENTSRESPONSE']._serialized_end=1200
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_start=872
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME']._serialized_end=1200
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_start=1089
+  _globals['_POSTMOVEMENTSRESPONSE_OUTCOME_RESULT']._serialized_end=1200
+  _globals['_APPLYSNAPSHOTREQUEST']._serialized_start=1203
+  _globals['_APPLYSNAPSHOTREQUEST']._serialized_end=1468
+  _globals['_SNAPSHOTROW']._serialized_start=1470
+  _globals['_SNAPSHOTROW']._serialized_end=1529
+  _globals['_APPLYSNAPSHOTRESPONSE']._serialized_start=1532
+  _globals['_APPLYSNAPSHOTRESPONSE']._serialized_end=2274
+  _globals['_APPLYSNAPSHOTRESPONSE_REFUSEDROW']._serialized_start=1993
+  _globals['_APPLYSNAPSHOTRESPONSE_REFUSEDROW']._serialized_end=2086
+  _globals['_APPLYSNAPSHOTRESPONSE_SHORTFALL']._serialized_start=2088
+  _globals['_APPLYSNAPSHOTRESPONSE_SHORTFALL']._serialized_end=2147
+  _globals['_APPLYSNAPSHOTRESPONSE_OPENUNITS']._serialized_start=2149
+  _globals['_APPLYSNAPSHOTRESPONSE_OPENUNITS']._serialized_end=2274
+  _globals['_GETPOSITIONREQUEST']._serialized_start=2276
+  _globals['_GETPOSITIONREQUEST']._serialized_end=2375
+  _globals['_POSITION']._serialized_start=2378
+  _globals['_POSITION']._serialized_end=2666
+  _globals['_STATEQUANTITY']._serialized_start=2668
+  _globals['_STATEQUANTITY']._serialized_end=2716
+  _globals['_RINGFENCE']._serialized_start=2718
+  _globals['_RINGFENCE']._serialized_end=2764
+  _globals['_GETPOSITIONRESPONSE']._serialized_start=2767
+  _globals['_GETPOSITIONRESPONSE']._serialized_end=2903
+  _globals['_LISTMOVEMENTSREQUEST']._serialized_start=2905
+  _globals['_LISTMOVEMENTSREQUEST']._serialized_end=2997
+  _globals['_LEDGERENTRY']._serialized_start=3000
+  _globals['_LEDGERENTRY']._serialized_end=3365
+  _globals['_STATECHANGE']._serialized_start=3367
+  _globals['_STATECHANGE']._serialized_end=3426
+  _globals['_LISTMOVEMENTSRESPONSE']._serialized_start=3428
+  _globals['_LISTMOVEMENTSRESPONSE']._serialized_end=3547
+  _globals['_STOCKSERVICE']._serialized_start=3550
+  _globals['_STOCKSERVICE']._serialized_end=3920
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class Movement(_message.Message):
         """The ring-fence of `channel` grows by `quantity` units of the common pool, or with a negative quantity gives units
         back to it. on_hand stays. More than the pool has, or than the ring-fence holds: INSUFFICIENT_STOCK.
         """
+        KIND_STATE_CHANGE: Movement._Kind.ValueType  # 7
+        """`quantity` units leave `state` for `to_state` in one step. Out of on_hand they are units that are neither reserved nor
+        ring-fenced, as for a sale; into on_hand they cover backorders first, as any units that come in. More than there are:
+        INSUFFICIENT_STOCK. Where the last count of one of the two already contains it, only the other changes.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """The kinds of movement."""
@@ -79,6 +84,11 @@ class Movement(_message.Message):
     """The ring-fence of `channel` grows by `quantity` units of the common pool, or with a negative quantity gives units
     back to it. on_hand stays. More than the pool has, or than the ring-fence holds: INSUFFICIENT_STOCK.
     """
+    KIND_STATE_CHANGE: Movement.Kind.ValueType  # 7
+    """`quantity` units leave `state` for `to_state` in one step. Out of on_hand they are units that are neither reserved nor
+    ring-fenced, as for a sale; into on_hand they cover backorders first, as any units that come in. More than there are:
+    INSUFFICIENT_STOCK. Where the last count of one of the two already contains it, only the other changes.
+    """
 
     SOURCE_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
@@ -91,6 +101,8 @@ class Movement(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Required. Who reports it: a till, an ERP, a warehouse system. 1 to 64 bytes."""
     event_id: _builtins.str
@@ -111,6 +123,13 @@ class Movement(_message.Message):
     """Only if the position still has this revision (0: only if it does not exist yet), else REFUSED: REVISION_MISMATCH."""
     channel: _builtins.str
     """The channel: required for a ring-fence, allowed for a sale."""
+    state: _builtins.str
+    """The units that a receipt, adjustment, count, return or state change is about: empty or "on_hand" for those that can be
+    sold, else units that are there and cannot be, in this state: "quarantine", "damaged" or one of the network file. A
+    count of a state says nothing of the others. Not for a sale or a ring-fence. REFUSED: UNKNOWN_STATE.
+    """
+    to_state: _builtins.str
+    """For a state change, required: "on_hand", another state, or "gone" for units that are not at the location any more."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, to the millisecond (finer parts are cut off); left out: now. At most 5 minutes in the future."""
@@ -129,10 +148,12 @@ class Movement(_message.Message):
         reference: _builtins.str = ...,
         expected_revision: _builtins.int | None = ...,
         channel: _builtins.str = ...,
+        state: _builtins.str = ...,
+        to_state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "event_id", b"event_id", "expected_revision", b"expected_revision", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "sku", b"sku", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "event_id", b"event_id", "expected_revision", b"expected_revision", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "sku", b"sku", "source", b"source", "state", b"state", "to_state", b"to_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
@@ -216,6 +237,7 @@ class PostMovementsResponse(_message.Message):
         ON_HAND_FIELD_NUMBER: _builtins.int
         RESERVED_FIELD_NUMBER: _builtins.int
         REVISION_FIELD_NUMBER: _builtins.int
+        STATES_FIELD_NUMBER: _builtins.int
         result: Global___PostMovementsResponse.Outcome.Result.ValueType
         """What became of it."""
         on_hand: _builtins.int
@@ -228,6 +250,10 @@ class PostMovementsResponse(_message.Message):
         def refusal(self) -> _common_pb2.Refusal:
             """Why, for STALE and REFUSED."""
 
+        @_builtins.property
+        def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateQuantity]:
+            """Units in the states that the movement named, after it."""
+
         def __init__(
             self,
             *,
@@ -236,10 +262,11 @@ class PostMovementsResponse(_message.Message):
             on_hand: _builtins.int = ...,
             reserved: _builtins.int = ...,
             revision: _builtins.int = ...,
+            states: _abc.Iterable[Global___StateQuantity] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["on_hand", b"on_hand", "refusal", b"refusal", "reserved", b"reserved", "result", b"result", "revision", b"revision"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["on_hand", b"on_hand", "refusal", b"refusal", "reserved", b"reserved", "result", b"result", "revision", b"revision", "states", b"states"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,8 +316,8 @@ class ApplySnapshotRequest(_message.Message):
     location: _builtins.str
     """Required. The location that it is of."""
     partial: _builtins.bool
-    """Left out: a full snapshot. Every position of the location that it does not list had 0 units of what is not listed at
-    `as_of`; what moved later stays on top. A partial one says nothing of what it does not list.
+    """Left out: a full snapshot. What it does not list was not there at `as_of`, sellable units and units in states alike;
+    what moved later stays on top. A partial one says nothing of what it does not list.
     """
     row_count: _builtins.int
     """How many rows the whole snapshot has. A stream that ends with fewer or more is refused: INVALID_ARGUMENT. In any
@@ -350,7 +377,9 @@ class SnapshotRow(_message.Message):
     quantity: _builtins.int
     """Units, 0 to 2^53-1."""
     state: _builtins.str
-    """Empty or "on_hand": sellable units."""
+    """Empty or "on_hand": sellable units; else units that are there and cannot be sold, in this state: "quarantine", "damaged"
+    or one of the network file.
+    """
     def __init__(
         self,
         *,
@@ -491,7 +520,7 @@ class ApplySnapshotResponse(_message.Message):
     ignored: _builtins.int
     """Rows that changed nothing since a count of the position is newer, or since the snapshot is older than counts may be."""
     zeroed: _builtins.int
-    """Positions that are not listed and lost units by it."""
+    """Positions, and states of positions, that are not listed and lost units by it."""
     shortfalls: _builtins.int
     """Positions of the location that have more reserved than there is, and had not before."""
     repeated: _builtins.int
@@ -596,6 +625,7 @@ class Position(_message.Message):
     RING_FENCES_FIELD_NUMBER: _builtins.int
     BACKORDERED_FIELD_NUMBER: _builtins.int
     INCOMING_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """The SKU."""
     location: _builtins.str
@@ -620,6 +650,10 @@ class Position(_message.Message):
     def incoming(self) -> _containers.RepeatedCompositeFieldContainer[_incoming_service_pb2.Receipt]:
         """What is expected here, by day."""
 
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateQuantity]:
+        """Units that are here and cannot be sold, by state; states without units are left out."""
+
     def __init__(
         self,
         *,
@@ -633,14 +667,41 @@ class Position(_message.Message):
         ring_fences: _abc.Iterable[Global___RingFence] | None = ...,
         backordered: _builtins.int = ...,
         incoming: _abc.Iterable[_incoming_service_pb2.Receipt] | None = ...,
+        states: _abc.Iterable[Global___StateQuantity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "incoming", b"incoming", "location", b"location", "on_hand", b"on_hand", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "incoming", b"incoming", "location", b"location", "on_hand", b"on_hand", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "sku", b"sku", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Position: _TypeAlias = Position  # noqa: Y015
+
+@_typing.final
+class StateQuantity(_message.Message):
+    """Units of a position that are there and cannot be sold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """The state."""
+    quantity: _builtins.int
+    """Units in it."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quantity", b"quantity", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateQuantity: _TypeAlias = StateQuantity  # noqa: Y015
 
 @_typing.final
 class RingFence(_message.Message):
@@ -755,11 +816,12 @@ class LedgerEntry(_message.Message):
     RESERVED_BEFORE_FIELD_NUMBER: _builtins.int
     RESERVED_AFTER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     kind: _builtins.str
-    """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE), a reservation step
-    (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), RECEIVE (of incoming units) or COVER (backordered units
+    """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE, STATE_CHANGE), a
+    reservation step (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), RECEIVE (of incoming units) or COVER (backordered units
     became reserved ones).
     """
     actor: _builtins.str
@@ -788,6 +850,10 @@ class LedgerEntry(_message.Message):
     def record_time(self) -> _timestamp_pb2.Timestamp:
         """When the engine recorded it."""
 
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateChange]:
+        """What it did to units that cannot be sold."""
+
     def __init__(
         self,
         *,
@@ -804,14 +870,45 @@ class LedgerEntry(_message.Message):
         reserved_before: _builtins.int = ...,
         reserved_after: _builtins.int = ...,
         revision: _builtins.int = ...,
+        states: _abc.Iterable[Global___StateChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
+
+@_typing.final
+class StateChange(_message.Message):
+    """What a change of a position did to the units in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """The state."""
+    before: _builtins.int
+    """Units in it before."""
+    after: _builtins.int
+    """Units in it after."""
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        before: _builtins.int = ...,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateChange: _TypeAlias = StateChange  # noqa: Y015
 
 @_typing.final
 class ListMovementsResponse(_message.Message):

@@ -40,6 +40,7 @@ def test_the_commands_are_these() -> None:
         *(f"stock {name}" for name in ("import", "post", "show", "history")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
+        *(f"return {name}" for name in ("receive", "dispose", "show", "list")),
         *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),
     }
 

@@ -61,7 +61,7 @@ def test_bad_rows_are_named_and_nothing_is_posted(invengine: CommandLine, tmp_pa
     assert refused.stderr.splitlines() == [
         "row 2, column quantity: 'x' is not a whole number of units",
         "row 3, column sku: an id has no space at its ends",
-        "row 4, column kind: 'GIFT' is none of RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE",
+        "row 4, column kind: 'GIFT' is none of RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE, STATE_CHANGE",
         "row 5, column reason: an adjustment needs a reason",
         "row 6: 2 columns, the header has 5",
         "row 7, column quantity: 0 is outside 1 to 9007199254740991",

@@ -302,7 +302,12 @@ def test_a_fault_names_its_line_its_path_and_itself(document: str, path: str, pr
             "has the same scope as the rule in line 3",
         ),
         ("groups: {}\n", 1, "document", "locations are missing"),
-        ("- A\n", 1, "document", "locations, groups, channels, safety_stock and backorders are wanted, a list found"),
+        (
+            "- A\n",
+            1,
+            "document",
+            "locations, groups, channels, safety_stock, backorders and states are wanted, a list found",
+        ),
         ("# nothing\n", 0, "document", "is empty"),
         ("locations: {A: {}}\n---\nlocations: {}\n", 2, "document", "a second document begins here"),
         ("locations:\n\tA: {}\n", 2, "document", "not YAML: while scanning for the next token found"),
@@ -366,7 +371,7 @@ def nested_aliases(levels: int) -> str:
         ("{a: " * 100_000, "nested deeper than 12 levels"),
         (
             "a, " * 10 + "[" + "x," * 450_000 + "]",
-            "locations, groups, channels, safety_stock and backorders are wanted",
+            "locations, groups, channels, safety_stock, backorders and states are wanted",
         ),
         ("[" + "x," * 450_000 + "]", "more than 400000 values, aliases unfolded"),
         ("locations: {A: {fulfilments: [" + "x," * 300_000 + "]}}", "has more fields or list items than any element"),

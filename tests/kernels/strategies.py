@@ -53,7 +53,7 @@ channels = st.sampled_from(CHANNELS)
 
 
 @st.composite
-def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIR") -> str:
+def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
     """One row of the log. A leg belongs to one position for ever, as in the store."""
     kind = draw(st.sampled_from(kinds))
     if kind == "P":
@@ -70,12 +70,15 @@ def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIR") -> str:
         return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
     if kind == "I":
         return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\tSET\terp\te1\t\n"
+    if kind == "U":
+        return f"U\t{draw(skus)}\t{draw(locations)}\tdamaged\t{draw(units)}\t1\t0\t\n"
     return draw(
         st.sampled_from(
             (
                 "R\tr1\t\tHELD\tweb\t1\t2\t\n",
                 "R\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n",
                 "G\tr1\tHELD\tCONFIRMED\tweb\t\t\t\n",
+                "T\tback 1\tOPEN\t7\ttill\tAMS1\t\t\n",
                 "B\t65537\t3\tr1\tl1\tLAMP\tAMS1\tPO-1\tSLIPPED\t20000\t1700000000000\t\n",
             )
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from invengine.domain.incoming import Receipt
 from invengine.domain.partitions import partition_of
+from invengine.domain.stock import Unsellable
 from invengine.errors import StoreUnavailable
 
 PARTITIONS = 4
@@ -54,6 +55,7 @@ class FakeStore:
         self.holds: dict[tuple[int, int], tuple[str, str, int, int]] = {}
         self.fences: dict[tuple[str, str], dict[str, int]] = {}
         self.receipts: dict[tuple[str, str, str], Receipt] = {}
+        self.unsellable: dict[tuple[str, str, str], Unsellable] = {}
         self.away = False
         self.disruptions = 0
         self.during_snapshot: Callable[[], object] = lambda: None
@@ -99,6 +101,16 @@ class FakeStore:
         self._written.set()
         return entry
 
+    def put_aside(self, sku: str, location: str, state: str, units: int) -> Entry:
+        """Units in a state as they are from now on; those on hand stay."""
+        before = self.unsellable.get((sku, location, state))
+        change = units - (before.units if before else 0)
+        on_hand, reserved, _ = self.stock.get(sku, {}).get(location, (0, 0, 0))
+        row = f"U\t{sku}\t{location}\t{state}\t{units}\t{change}\t0\t\n"
+        entry = self.write(sku, location, on_hand, reserved, row)
+        self.unsellable[sku, location, state] = Unsellable(sku, location, state, units, entry.revision)
+        return entry
+
     def damage(self, entry: Entry) -> None:
         """The rows of the newest entry are no rows."""
         self.logs[entry.partition][-1] = replace(entry, rows=b"nonsense")
@@ -138,6 +150,11 @@ class FakeStore:
     async def snapshot_incoming(self) -> AsyncIterator[list[Receipt]]:
         for receipt in list(self.receipts.values()):
             yield [receipt]
+            self.during_snapshot()
+
+    async def snapshot_unsellable(self) -> AsyncIterator[list[Unsellable]]:
+        for one in list(self.unsellable.values()):
+            yield [one]
             self.during_snapshot()
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> Sequence[Entry]:

@@ -24,6 +24,7 @@ from invengine.v1 import (
     promise_service_pb2_grpc,
     reservation_service_pb2,
     reservation_service_pb2_grpc,
+    return_service_pb2_grpc,
     stock_service_pb2,
     stock_service_pb2_grpc,
 )
@@ -55,6 +56,7 @@ class Stubs:
         self.promises = promise_service_pb2_grpc.PromiseServiceStub(channel)
         self.network = network_service_pb2_grpc.NetworkServiceStub(channel)
         self.reservations = reservation_service_pb2_grpc.ReservationServiceStub(channel)
+        self.returns = return_service_pb2_grpc.ReturnServiceStub(channel)
         self.stock = stock_service_pb2_grpc.StockServiceStub(channel)
 
     async def apply_network(self, document: str = NETWORK, request_id: str = "network") -> None:

@@ -22,6 +22,7 @@ from invengine.v1 import (
     stock_service_pb2,
 )
 from invengine.v1 import reservation_service_pb2 as pb
+from tests.rpc import bad_returns
 from tests.rpc.engines import Stubs, create, engine, refused
 
 UNITS_MAX = 2**53 - 1
@@ -182,7 +183,7 @@ def of_stock() -> list[tuple[str, str, Message]]:
         second("reason", reason=text)
     for instant in INSTANTS:
         second("occurred_at", occurred_at=instant)
-    for number in (0, 7, -1):
+    for number in (0, 8, -1):
         second("kind", kind=number)
     for text in BAD_IDS:
         second("channel", kind=2, channel=text)
@@ -310,6 +311,7 @@ CASES = [
     *of_placements(),
     *of_stock(),
     *of_incoming(),
+    *bad_returns.cases(BAD_IDS, INSTANTS),
     *of_the_rest(),
 ]
 
@@ -329,6 +331,7 @@ async def test_bad_input_is_refused_with_its_field_and_changes_nothing(stocked: 
         stubs.reservations,
         stubs.stock,
         stubs.incoming,
+        stubs.returns,
         stubs.promises,
         stubs.admin,
         stubs.availability,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from invengine.domain.orders import Candidate
-from invengine.domain.stock import Position, safety_units
+from invengine.domain.stock import Position, Unsellable, safety_units
 from invengine.store.records import LogEntry
 from tests.store.model.stock import NOTHING, Place, Source
 
@@ -53,7 +53,9 @@ class Auditor:
         self.receipts: dict[Source, tuple[int, int, int, int]] = {}  # day, quantity, pegged, revision
         self.holds: dict[tuple[int, str], str] = {}  # partition and leg -> its row
         self.broken: dict[tuple[int, str], str] = {}  # partition and leg -> the rest of its row
+        self.states: dict[tuple[str, str, str], Unsellable] = {}  # SKU, location, state
         self.records: dict[str, str] = {}
+        self.returns: dict[str, str] = {}
         self.rows_of_sku: dict[str, int] = {}
 
     def follow(self, entries: Iterable[LogEntry], floors: Floors | None = None, *, arrivals: bool = True) -> None:
@@ -98,6 +100,20 @@ class Auditor:
         self.receipts[sku, location, receipt_id] = numbers
         if not any(numbers[1:3]):
             del self.receipts[sku, location, receipt_id]
+
+    def _apply_u(self, entry: LogEntry, columns: list[str]) -> None:
+        sku, location, state, units, change, counted_at_ms = columns
+        before = self.states.get((sku, location, state), Unsellable(sku, location, state, 0, 0))
+        assert int(units) == before.units + int(change) >= 0
+        assert int(counted_at_ms) >= before.counted_at_ms
+        assert self.positions[sku, location].revision == entry.revision, "units in a state without their position"
+        numbers = int(units), entry.revision, int(counted_at_ms)
+        self.states[sku, location, state] = Unsellable(sku, location, state, *numbers)
+
+    def _apply_t(self, entry: LogEntry, columns: list[str]) -> None:
+        return_id, *text = columns
+        assert text[1] == str(entry.revision)
+        self.returns[return_id] = "\t".join(text)
 
     def _apply_h(self, entry: LogEntry, columns: list[str]) -> None:
         leg, _sku, _location, units, expires_at, fenced, channel = columns
@@ -148,6 +164,9 @@ def _judge(change: Change, floors: Floors, *, arrivals: bool) -> None:
         sold = -change.units - sum(change.out_of_fences.values())
         assert after.on_hand >= after.reserved, change
         assert sold == 0 or min(sold, change.pool + 1) > 0, change
+    elif change.kind == "STATE_CHANGE" and change.units < 0:
+        assert change.pool >= 0, change
+        assert not change.out_of_fences, change
     elif change.kind == "RING_FENCE":
         assert change.units == change.set_aside == 0
         assert sum(change.out_of_fences.values()) > 0 or change.pool >= 0, change

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import Position
-from invengine.store.records import open_allocations, read_position
+from invengine.domain.stock import Position, Unsellable
+from invengine.store.records import open_allocations, read_position, read_unsellable
 from tests.store.model.stock import Place, Source
 
 
@@ -22,6 +22,7 @@ class Stored:
 
     positions: dict[Place, Position] = field(default_factory=dict)
     receipts: dict[Source, Receipt] = field(default_factory=dict)
+    unsellable: list[Unsellable] = field(default_factory=list)
     revisions: list[int] = field(default_factory=list)
     records: dict[str, str] = field(default_factory=dict)
     """Of live reservations, by id; where they are in pieces, one piece of each."""
@@ -54,6 +55,7 @@ async def read_stored(client: Redis, partitions: int, skus: Iterable[str]) -> St
     for sku, tag in homes:
         pipeline.hgetall(f"{tag}:stock:{sku}")
         pipeline.hgetall(f"{tag}:incoming:{sku}")
+        pipeline.hgetall(f"{tag}:unsellable:{sku}")
     for partition in range(partitions):
         for name in ("reservations", "broken", "waiting"):
             pipeline.hgetall(f"{{p{partition}}}:{name}")
@@ -63,6 +65,7 @@ async def read_stored(client: Redis, partitions: int, skus: Iterable[str]) -> St
     for sku, _ in homes:
         stored.positions |= {(sku, place): read_position(value.encode()) for place, value in _text(next(answers))}
         stored.receipts |= {(sku, *_two(name)): _receipt(sku, name, value) for name, value in _text(next(answers))}
+        stored.unsellable += [read_unsellable(sku, name, value) for name, value in _text(next(answers))]
     for partition in range(partitions):
         stored.pieces += _text(next(answers))
         stored.broken_rows |= {(partition, leg): value for leg, value in _text(next(answers))}

@@ -24,7 +24,7 @@ from invengine.services.replay import Replay
 from invengine.store import keys
 from invengine.store.redis_store import Atomicity
 from tests.redis_servers import KINDS, RunningRedis
-from tests.store.test_store_model import PARTITIONS, UNREVISED, StoreMachine
+from tests.store.test_store_model import PARTITIONS, RETURNING, UNREVISED, StoreMachine
 from tests.store.worlds import World, opened
 
 EXAMPLES, STEPS_EACH = 30, 50
@@ -106,6 +106,8 @@ class PiecesMachine(StoreMachine):
         return item
 
     def ids(self, verb: str, data: st.DataObject) -> dict[str, str]:
+        if verb in RETURNING:
+            return super().ids(verb, data)
         name = "event_id" if verb == "post_movements" else "request_id"
         return super().ids(verb, data) | {name: f"i{self.count}"}
 

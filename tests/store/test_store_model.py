@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
-from invengine.domain.orders import Candidate, ReservationState
-from invengine.domain.stock import Movement, MovementKind
+from invengine.domain.orders import Candidate, Reservation, ReservationState
+from invengine.domain.stock import Movement, MovementKind, Unsellable
 from invengine.store.records import Written
 from tests import strategies
 from tests.redis_servers import RunningRedis
@@ -37,7 +38,9 @@ STEPS = (
     *("post_movements",) * 3,
     *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "snapshot", "time") * 2,
     *("extend", "expire_due"),
+    *("receive_returns", "dispose_returns") * 2,
 )
+RETURNING = ("receive_returns", "dispose_returns")
 UNREVISED = {"expected_revision": None}
 
 
@@ -197,6 +200,16 @@ class StoreMachine(RuleBasedStateMachine):
             return replace(change, sku=sku, location=location, receipt_id=receipt_id, occurred_at_ms=at)
         if verb == "reserve":
             return data.draw(strategies.reserve_requests(today))
+        if verb == "receive_returns":
+            back = data.draw(strategies.return_requests())
+            known = [name for name, one in self.model.reservations.items() if fulfilled_units(one)]
+            named = data.draw(strategies.rarely(st.just(""), st.sampled_from(known), 4)) if known else ""
+            return replace(back, reservation_id=named, occurred_at_ms=now_ms + back.occurred_at_ms)
+        if verb == "dispose_returns":
+            opened = [one for one in self.model.returns.values() if one.is_open]
+            one = data.draw(st.sampled_from(opened)) if opened else None
+            lines = tuple((line.line_id, line.state) for line in one.lines if line.open) if one else ()
+            return replace(data.draw(strategies.disposal_requests(lines)), return_id=one.return_id if one else "none")
         change = data.draw(strategies.reservation_changes(today, verb))
         return replace(change, left_at_ms=now_ms + change.left_at_ms) if change.left_at_ms else change
 
@@ -209,6 +222,8 @@ class StoreMachine(RuleBasedStateMachine):
             return f"i{data.draw(st.integers(1, self.count))}"
 
         new = f"i{self.count}"
+        if verb in RETURNING:  # these remember their requests elsewhere than reservations do
+            return {"request_id": f"r{self.count}"} | ({"return_id": one(new)} if verb == "receive_returns" else {})
         if verb == "post_movements":
             return {"event_id": one(new)}
         if verb == "change_incoming":
@@ -230,6 +245,7 @@ class StoreMachine(RuleBasedStateMachine):
         stored = self.run(read_stored(self.world.client, PARTITIONS, SKUS))
         assert self.comparable(self.model.positions) == self.comparable(stored.positions)
         assert self.comparable(self.model.incoming()) == self.comparable(stored.receipts)
+        assert by_shelf(self.model.unsellable(), self.told) == by_shelf(stored.unsellable, self.told)
         broken = [replace(promise, expected_day=0) for promise in self.model.broken_promises()]
         assert sorted(broken, key=repr) == sorted(stored.broken.values(), key=repr)
         if self.is_one_group:
@@ -267,6 +283,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.told(plain(reservation)) == self.told(await self.store.reservation(name))
         listed, end = await self.store.list_reservations(limit=1000)
         assert (set(self.model.reservations), "") == ({reservation.reservation_id for reservation in listed}, end)
+        for name, returned in self.model.returns.items():
+            assert self.told(returned) == self.told(await self.store.find_return(name))
         states = await self.store.states()
         assert dict(Counter(r.state.value for r in self.model.reservations.values())) == {
             s: n for s, n in states.items() if n
@@ -278,7 +296,7 @@ class StoreMachine(RuleBasedStateMachine):
             await self.check_log(stored)
 
     async def check_incoming(self) -> None:
-        """Receipts and backorders as the store answers them, by SKU and as a whole."""
+        """Receipts, backorders and units in states as the store answers them, by SKU and as a whole."""
         snapshot = [receipt async for chunk in self.store.snapshot_incoming() for receipt in chunk]
         whole = list(self.model.incoming().values())
         assert sorted(map(self.told, whole), key=repr) == sorted(map(self.told, snapshot), key=repr)
@@ -289,6 +307,12 @@ class StoreMachine(RuleBasedStateMachine):
                 map(self.told, listed), key=repr
             )
             assert {r.location: r.pegged for r in mine if not r.receipt_id} == await self.store.backordered(sku)
+
+        snapshot = [one async for chunk in self.store.snapshot_unsellable() for one in chunk]
+        assert by_shelf(self.model.unsellable(), self.told) == by_shelf(snapshot, self.told)
+        for sku in SKUS:
+            mine = [one for one in self.model.unsellable() if one.sku == sku]
+            assert by_shelf(mine, self.told) == by_shelf(await self.store.unsellable(sku), self.told)
 
     async def check_log(self, stored: Stored) -> None:
         """The log read from its beginning says what the calls answered, and that is what is stored."""
@@ -302,6 +326,10 @@ class StoreMachine(RuleBasedStateMachine):
         }
         assert numbers == replayed.receipts
         assert stored.broken_rows == replayed.broken
+        assert {(one.sku, one.location, one.state): one for one in stored.unsellable} == replayed.states
+        opened = {name for name, one in self.model.returns.items() if one.is_open}
+        assert opened == {name for name, text in replayed.returns.items() if text.startswith("OPEN\t")}
+        assert set(self.model.returns) == set(replayed.returns)
         assert stored.records == {name: text for name, text in replayed.records.items() if name in stored.records}
         assert set(self.model.reservations) == set(replayed.records)
         for name, text in replayed.records.items():
@@ -310,6 +338,16 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(replayed.holds.values()) == sorted("".join(snapshot).splitlines(keepends=True))
         for sku, count in replayed.rows_of_sku.items():
             assert count == len((await self.store.ledger(sku, limit=10_000))[0])
+
+
+def fulfilled_units(reservation: Reservation) -> int:
+    """Units of a reservation that left."""
+    return sum(leg.fulfilled for line in reservation.lines for leg in line.allocations)
+
+
+def by_shelf(found: Iterable[Unsellable], told: Callable[[Any], Any]) -> dict[tuple[str, str, str], Any]:
+    """Units in states in a form that compares by value, by where they are."""
+    return {(one.sku, one.location, one.state): told(one) for one in found}
 
 
 def _floors(items: list[Any]) -> dict[tuple[str, str, str], list[Candidate]]:

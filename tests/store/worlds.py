@@ -132,7 +132,8 @@ def told(outcome: Any) -> Any:
     if isinstance(outcome, InventoryError):
         return type(outcome).__name__, vars(outcome)
     if isinstance(getattr(outcome, "refusal", None), InventoryError):
-        return outcome.result, outcome.on_hand, outcome.reserved, outcome.revision, told(outcome.refusal)
+        numbers = outcome.on_hand, outcome.reserved, outcome.revision, outcome.states
+        return outcome.result, *numbers, told(outcome.refusal)
     return outcome
 
 

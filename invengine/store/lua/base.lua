@@ -1,9 +1,9 @@
 #!lua name=invengine
--- Version 6. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 7. Raise it with every change: the loader never puts an older library over a newer one.
 --
--- The fragments of this folder are one library, in this order: base, stock, records, receipts, expiry, cover,
--- movements, snapshots, incoming, keeping, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads,
--- operations.
+-- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
+-- cover, movements, snapshots, incoming, taking, reserve, changes, moving, amend, pieces, prepared, steps, heads,
+-- operations, returns, keeping.
 -- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
 -- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
 -- because Redis rolls nothing back.
@@ -229,10 +229,7 @@ local function look_up(partitions, fields, suffixes)
   return found
 end
 
-local write_positions -- set by stock.lua
-local write_records -- set by records.lua
-local write_receipts -- set by receipts.lua
-local write_expiry -- set by expiry.lua
+local writers = {} -- what writes the tables of each fragment; added by stock, unsellable, records, receipts and expiry
 
 local set_fields, append
 
@@ -281,11 +278,10 @@ end
 --            last outcome is COVER_FIRST, partition, sku, location, ... where backorders wait for units that are free:
 --            have them covered (invengine_cover) before anything else
 function finish(outcomes, home)
-  write_positions()
-  write_records()
-  write_receipts()
+  for i = 1, #writers do
+    writers[i]()
+  end
   write_hashes()
-  write_expiry()
   for state, by in pairs(state_changes) do
     if by ~= 0 then
       call('HINCRBY', tags[home] .. 'states', state, text_of(by))

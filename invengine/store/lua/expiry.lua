@@ -161,7 +161,7 @@ function expire_for(partitions)
   return nil
 end
 
-write_expiry = function()
+writers[#writers + 1] = function()
   for second, by_partition in pairs(buckets) do
     for partition, entries in pairs(by_partition) do
       local tag = tags[partition]

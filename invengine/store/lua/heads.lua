@@ -5,7 +5,7 @@
 -- while pieces are asked, '+' before it when it is sure to be carried out, '!' when it is taken back.
 
 local heads = {} -- the functions of this fragment; by_id: of this call, id -> head, or false
-local OPERATION, HEAD_LINE_COUNT, HEAD_LINES = 9, 11, 12 -- places in a head
+heads.OPERATION, heads.HEAD_LINE_COUNT, heads.HEAD_LINES = 9, 11, 12 -- places in a head
 
 do
 local CART_REF, ATTEMPT = 8, 10
@@ -33,7 +33,7 @@ function heads.read(home, items)
         for field in gmatch(texts[i] .. '\t', '([^\t]*)\t') do
           head[#head + 1] = field
         end
-        if #head < HEAD_LINES - 1 then
+        if #head < heads.HEAD_LINES - 1 then
           broken('not a head at ' .. ids[i], texts[i])
         end
         head.was_state = head[STATE]
@@ -97,7 +97,7 @@ end
 
 -- Puts a field where only the calls of this fragment look, and of it only those of the operation under way.
 function heads.set_operation(head, operation)
-  head[OPERATION] = operation
+  head[heads.OPERATION] = operation
   if operation == '' then
     hash_drops[#hash_drops + 1] = { tags[head.home] .. 'operations', head.id }
   end
@@ -178,7 +178,7 @@ local function judge_item(item, home)
     return { 'EXPIRE', 0 }
   elseif item[3] < 2 or head[STATE] ~= 'HELD' then
     return { 'KEEP', 0 }
-  elseif head[OPERATION] ~= '' then
+  elseif head[heads.OPERATION] ~= '' then
     return { 'BUSY' }
   elseif whole(head[EXPIRES_AT]) > now_s then
     return { 'KEEP', whole(head[EXPIRES_AT]) }
@@ -186,7 +186,7 @@ local function judge_item(item, home)
   head[STATE] = 'EXPIRED'
   heads.changed(head, true)
   local outcome, seen = { 'EXPIRE', 1 }, {}
-  for line = HEAD_LINES, #head, 2 do
+  for line = heads.HEAD_LINES, #head, 2 do
     if not seen[head[line + 1]] then
       seen[head[line + 1]] = true
       outcome[#outcome + 1] = whole(head[line + 1])

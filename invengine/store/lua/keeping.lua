@@ -48,7 +48,8 @@ local function forget_closed(tag, key, is_head)
   return count, #records / 2, call('EXISTS', key) == 0
 end
 
--- Drops what is past retention from a partition: whole periods of events and requests, closed reservations by and by.
+-- Drops what is past retention from a partition: whole periods of events and requests, closed reservations and returns by
+-- and by.
 --   keys   1 {pN}:log
 --   args   1 message: { ..., { partition }, partition, the first period that the store can have }
 --   reply  outcomes { 1 when there is more to do else 0, reservations forgotten }
@@ -65,8 +66,9 @@ local function forget(_, args)
     call('UNLINK', tag .. 'undone:' .. name, tag .. 'aborted:' .. name)
     local count, entries, is_done = forget_closed(tag, tag .. 'closed:' .. name, false)
     local heads, head_entries, heads_are_done = forget_closed(tag, tag .. 'closed_heads:' .. name, true)
-    forgotten, steps = forgotten + count + heads, steps + 1 + entries + head_entries
-    if is_done and heads_are_done then
+    local returns, returns_are_done = returning.forget(tag, tag .. 'closed_returns:' .. name, FORGET_MAX)
+    forgotten, steps = forgotten + count + heads, steps + 1 + entries + head_entries + returns
+    if is_done and heads_are_done and returns_are_done then
       call('SET', tag .. 'forgotten', name)
       next_period = next_period + 1
     end

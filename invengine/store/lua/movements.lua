@@ -1,14 +1,19 @@
--- Stock coming in, going out, being counted.
+-- Stock coming in, going out, changing its state, being counted.
 
-local counting = {} -- what snapshots.lua uses of this
+local moves = {} -- of these functions, those that snapshots and returns use too
 
 do -- Lua allows 200 local names at once: what only this uses ends with it
 local TRAIL_CHUNK = 500 -- entries of a trail read at once
+local MOVEMENT_SIZE = 10 -- partition, sku, location, kind, quantity, occurred_at_ms, expected revision or -1, channel,
+-- state or '' for units on hand, and where a state change goes: a state, '' for units on hand, 'gone'
+local GONE = 'gone'
+moves.GONE = GONE
 
--- Calls visit(units, order_ref, occurred_at, edit) for each change of on_hand at a position that happened after an
--- instant, by its trail; edit(other) says that it happened at another time.
+-- Calls visit(units, order_ref, occurred_at, edit) for each change of a shelf that happened after an instant, by the trail
+-- of its SKU; edit(other) says that it happened at another time.
 -- The trail is in the order of recording, so the search from its end is over where nothing can be late enough.
-local function each_moved_since(p, instant, visit)
+--   shelf  '' for units on hand, else a state
+local function each_moved_since(p, shelf, instant, visit)
   local key, location = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p]
   local function look(entry, entries, place)
     local recorded_at, occurred_at, where, units, more = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)(.*)$')
@@ -19,7 +24,7 @@ local function each_moved_since(p, instant, visit)
     if not units or not state then
       broken('not an entry of a trail', entry)
     end
-    if where == location and state == '' and number(occurred_at) > instant then
+    if where == location and state == shelf and number(occurred_at) > instant then
       visit(number(units), order_ref, number(occurred_at), function(other)
         entries[place] = concat({ recorded_at, text_of(other), where, units }, '\t') .. more
       end)
@@ -51,10 +56,10 @@ local function each_moved_since(p, instant, visit)
   end
 end
 
--- Units that moved at a position after an instant: what a count of that instant must keep on top.
-local function moved_since(p, instant)
+-- Units that moved on a shelf after an instant: what a count of that instant must keep on top.
+local function moved_since(p, shelf, instant)
   local moved = 0
-  each_moved_since(p, instant, function(units)
+  each_moved_since(p, shelf, instant, function(units)
     moved = moved + units
   end)
   return moved
@@ -63,9 +68,9 @@ end
 -- Has fulfilments of orders that are recorded as later than an instant count as of it: who counted then found them gone.
 --   orders   order_ref -> true
 --   returns  units that go back on hand: those that the position's last count did not contain, and does by this
-function counting.settle_orders(p, instant, orders)
+function moves.settle_orders(p, instant, orders)
   local counted_at, back = whole(counted_text[p]), 0
-  each_moved_since(p, instant, function(units, order_ref, occurred_at, edit)
+  each_moved_since(p, '', instant, function(units, order_ref, occurred_at, edit)
     if orders[order_ref] then
       edit(instant)
       if counted_at >= instant and occurred_at > counted_at then
@@ -85,144 +90,242 @@ local function position_for(sku, location, partition)
   return new_position(sku, location, partition), false
 end
 
-counting.position_for = position_for
+-- What a movement is about: { p, exists, kind, quantity, occurred_at, channel, state of unsellable.lua or nil for units
+-- on hand; of a state change also where it goes: `to` likewise, or `is_gone` }. Its decision is put beside it: `after`
+-- and `to_after` are the units that the two have then, nil where it leaves them as they are.
 
--- Decides how a ring-fence grows out of the pool, or with a negative quantity shrinks.
---   returns  nil and the new on_hand, or the word of the refusal and its numbers
-local function decide_fence(p, channel, quantity)
-  local fences = fences_of[p]
-  local there = quantity < 0 and (fences and fences[channel] or 0) or math.max(0, pool_of(p))
-  if math.abs(quantity) > there then
-    return { 'INSUFFICIENT_STOCK', math.abs(quantity), there }
+-- Units of one of the two, and when they were counted.
+local function shelf_of(m, state)
+  if state then
+    return state.units, whole(state.counted)
   end
-  return nil, on_hand[p]
+  return on_hand[m.p], whole(counted_text[m.p])
 end
 
--- Decides a movement of any other kind but a count.
---   returns  the same
-local function decide_change(p, kind, quantity, occurred_at, channel)
-  if kind == 'RING_FENCE' then
-    return decide_fence(p, channel, quantity)
+-- When a movement is contained in a count of one of the two: the time of the count.
+local function counted_later(m, state)
+  local _, counted_at = shelf_of(m, state)
+  return counted_at > 0 and m.occurred_at <= counted_at and counted_at or nil
+end
+
+-- Decides how a ring-fence grows out of the pool, or with a negative quantity shrinks. Returns the refusal or nil.
+local function decide_fence(m)
+  local fences = fences_of[m.p]
+  local there = m.quantity < 0 and (fences and fences[m.channel] or 0) or math.max(0, pool_of(m.p))
+  if math.abs(m.quantity) > there then
+    return { 'INSUFFICIENT_STOCK', math.abs(m.quantity), there }
   end
-  local counted_at = whole(counted_text[p])
-  if counted_at > 0 and occurred_at <= counted_at then
-    return { 'COVERED_BY_COUNT', counted_at }
+end
+
+-- Decides units that come to a shelf or leave it. Returns the units there then; or nil and the refusal.
+local function decide_units(m, state, units)
+  local there = shelf_of(m, state)
+  if there + units < 0 then
+    return nil, { 'INSUFFICIENT_STOCK', -units, there }
+  elseif there + units > UNITS_MAX then
+    return nil, { 'QUANTITY_OUT_OF_RANGE', there, units }
   end
-  local units = kind == 'SALE' and -quantity or quantity
-  local after = on_hand[p] + units
-  if kind == 'SALE' then
-    local reach = math.max(0, math.min(on_hand[p] - reserved[p], reach_of(p, channel, true)))
-    if quantity > reach then
-      return { 'INSUFFICIENT_STOCK', quantity, reach }
+  return there + units
+end
+
+-- Decides how units get from one shelf to another: a count that contains the movement has its shelf right already.
+local function decide_state_change(m)
+  local from_counted, to_counted = counted_later(m, m.state), not m.is_gone and counted_later(m, m.to)
+  if from_counted and (m.is_gone or to_counted) then
+    return { 'COVERED_BY_COUNT', from_counted }
+  end
+  local after, to_after, refusal
+  if not from_counted then
+    local free = m.state and m.state.units or math.max(0, pool_of(m.p)) -- neither reserved nor ring-fenced, like a sale
+    if m.quantity > free then
+      return { 'INSUFFICIENT_STOCK', m.quantity, free }
+    end
+    after = decide_units(m, m.state, -m.quantity)
+  end
+  if not m.is_gone and not to_counted then
+    to_after, refusal = decide_units(m, m.to, m.quantity)
+    if refusal then
+      return refusal
     end
   end
-  if after < 0 then
-    return { 'INSUFFICIENT_STOCK', -units, on_hand[p] }
-  elseif after > UNITS_MAX then
-    return { 'QUANTITY_OUT_OF_RANGE', on_hand[p], units }
-  end
-  return nil, after
+  m.after, m.to_after = after, to_after
 end
 
--- Decides a count: on_hand was `quantity` at `occurred_at`, and what moved since is kept on top.
-local function decide_count(p, exists, quantity, occurred_at)
-  local counted_at = whole(counted_text[p])
-  if counted_at > 0 and occurred_at < counted_at then
+-- Decides a movement of any other kind but a count. Returns the refusal or nil.
+function moves.decide(m)
+  if m.kind == 'RING_FENCE' then
+    return decide_fence(m)
+  elseif m.kind == 'STATE_CHANGE' then
+    return decide_state_change(m)
+  end
+  local counted_at = counted_later(m, m.state)
+  if counted_at then
+    return { 'COVERED_BY_COUNT', counted_at }
+  end
+  if m.kind == 'SALE' then
+    local reach = math.max(0, math.min(on_hand[m.p] - reserved[m.p], reach_of(m.p, m.channel, true)))
+    if m.quantity > reach then
+      return { 'INSUFFICIENT_STOCK', m.quantity, reach }
+    end
+  end
+  local refusal
+  m.after, refusal = decide_units(m, m.state, m.kind == 'SALE' and -m.quantity or m.quantity)
+  return refusal
+end
+
+-- Decides a count: there were `quantity` units at `occurred_at`, and what moved since is kept on top.
+function moves.decide_count(m)
+  local _, counted_at = shelf_of(m, m.state)
+  local is_known = m.exists
+  if m.state then
+    is_known = m.state.is_known
+  end
+  if counted_at > 0 and m.occurred_at < counted_at then
     return { 'OLDER_COUNT', counted_at }
-  elseif exists and occurred_at < now_ms - count_window_ms then
+  elseif is_known and m.occurred_at < now_ms - count_window_ms then
     return { 'COUNT_TOO_OLD', now_ms - count_window_ms }
   end
-  local moved = exists and moved_since(p, occurred_at) or 0
-  local after = quantity + moved
+  local moved = is_known and moved_since(m.p, m.state and m.state.name or '', m.occurred_at) or 0
+  local after = m.quantity + moved
   if after < 0 or after > UNITS_MAX then
-    return { 'QUANTITY_OUT_OF_RANGE', quantity, moved }
+    return { 'QUANTITY_OUT_OF_RANGE', m.quantity, moved }
   end
-  return nil, after
+  m.after = after
 end
 
-counting.decide_count = decide_count
-
-local function outcome_of(word, p, refusal)
-  local outcome = { word, on_hand[p], reserved[p], whole(revised[p]) }
+local function outcome_of(word, m, refusal)
+  local p = m.p
+  local outcome = {
+    word, on_hand[p], reserved[p], whole(revised[p]), m.state and m.state.units or 0, m.to and m.to.units or 0,
+  }
   if refusal then
     for i = 1, #refusal do
-      outcome[4 + i] = refusal[i]
+      outcome[6 + i] = refusal[i]
     end
   end
   return outcome
 end
 
-local MOVEMENT_SIZE = 8 -- partition, sku, location, kind, quantity, occurred_at_ms, expected revision or -1, channel
-
 -- Changes the ring-fence of a movement's channel: a sale takes from it first. Returns its row, or ''.
-local function fence_moved(p, kind, quantity, channel)
-  if kind == 'RING_FENCE' and quantity ~= 0 then
-    change_fence(p, channel, quantity)
-  elseif kind ~= 'SALE' or take_from_fence(p, channel, quantity) == 0 then
+local function fence_moved(m)
+  if m.kind == 'RING_FENCE' and m.quantity ~= 0 then
+    change_fence(m.p, m.channel, m.quantity)
+  elseif m.kind ~= 'SALE' or take_from_fence(m.p, m.channel, m.quantity) == 0 then
     return ''
   end
-  return fence_row(p, channel)
+  return fence_row(m.p, m.channel)
+end
+
+-- Lets a shelf have so many units. Returns by how many on_hand changed, and the row of a state or ''.
+local function put(m, state, after)
+  local units = after - shelf_of(m, state)
+  local is_count = m.kind == 'COUNT'
+  if not is_count then
+    remember_in_trail(m.p, units, m.occurred_at, state and state.name)
+  end
+  if state then
+    return 0, unsellable.change(state, after, is_count and m.occurred_at or nil)
+  end
+  if is_count then
+    counted_text[m.p] = text_of(m.occurred_at)
+  end
+  set_on_hand(m.p, after)
+  return units, ''
+end
+
+-- A movement, as told above, of a kind that is not bound to a channel.
+function moves.new(kind, partition, sku, location, quantity, occurred_at, state, to)
+  local p, exists = position_for(sku, location, partition)
+  return {
+    p = p, exists = exists, kind = kind, quantity = quantity, occurred_at = occurred_at, is_gone = to == GONE,
+    state = state ~= '' and unsellable.find(sku, location, partition, state) or nil,
+    to = to ~= '' and to ~= GONE and unsellable.find(sku, location, partition, to) or nil,
+  }
+end
+
+-- Reads an item into one.
+local function movement_at(items, at)
+  local kind = items[at + 3]
+  local is_signed = kind == 'ADJUSTMENT' or kind == 'RING_FENCE'
+  local quantity = given(items[at + 4], is_signed and -UNITS_MAX or 0)
+  local m = moves.new(
+    kind, items[at], items[at + 1], items[at + 2], quantity, given(items[at + 5], 0), items[at + 8], items[at + 9]
+  )
+  m.channel = items[at + 7]
+  return m
+end
+
+-- Decides a movement; where units on hand are short, once nothing that is due stands in the way any more.
+--   returns  the refusal or nil, the partition to sweep first or nil
+local function decide(m, partition)
+  if m.kind == 'COUNT' then
+    return moves.decide_count(m)
+  end
+  local refusal = moves.decide(m)
+  local takes_free = m.kind == 'SALE' or m.kind == 'RING_FENCE' or (m.kind == 'STATE_CHANGE' and not m.state)
+  if m.exists and takes_free and refusal and refusal[1] == 'INSUFFICIENT_STOCK' then
+    local answer = expire_for({ partition })
+    if answer == true then
+      refusal = moves.decide(m)
+      answer = refusal and expire_for({ partition })
+    end
+    if answer then
+      return nil, answer
+    end
+  end
+  return refusal
+end
+
+-- Applies a decided movement to the tables. What became free by it is still to be covered.
+function moves.carry_out(m, actor_and_cause, reason_and_reference)
+  local p, partition = m.p, partition_of[m.p]
+  local rows, units, to_units, row_of_state, row_of_to = rows_in(partition), 0, 0, '', ''
+  if not m.exists then
+    places_in(sku_of[p])[location_of[p]] = p
+    stock_key(sku_of[p], partition)
+  end
+  note_pool(p)
+  if m.after then
+    units, row_of_state = put(m, m.state, m.after)
+  end
+  if m.to_after then
+    to_units, row_of_to = put(m, m.to, m.to_after)
+  end
+  local row_of_fence = fence_moved(m)
+  touch(p)
+  rows[#rows + 1] = position_row(p, units + to_units, 0, m.kind, actor_and_cause, reason_and_reference, text_of(m.occurred_at))
+    .. row_of_fence .. row_of_state .. row_of_to
 end
 
 -- Decides a movement and applies it to the tables.
 --   returns  its outcome, whether to remember the event, the partition to sweep first or nil
 local function move(items, at, event, reason_and_reference)
-  local partition, sku, location, kind = items[at], items[at + 1], items[at + 2], items[at + 3]
-  local occurred_at, expected = given(items[at + 5], 0), items[at + 6]
-  local is_signed, channel = kind == 'ADJUSTMENT' or kind == 'RING_FENCE', items[at + 7]
-  local quantity = given(items[at + 4], is_signed and -UNITS_MAX or 0)
-  local p, exists = position_for(sku, location, partition)
+  local partition, expected, m = items[at], items[at + 6], movement_at(items, at)
+  local p = m.p
   if expected >= 0 and text_of(expected) ~= revised[p] then
-    return outcome_of('REFUSED', p, { 'REVISION_MISMATCH', whole(revised[p]) })
+    return outcome_of('REFUSED', m, { 'REVISION_MISMATCH', whole(revised[p]) })
   end
-  local refusal, after
-  if kind == 'COUNT' then
-    refusal, after = decide_count(p, exists, quantity, occurred_at)
-  else
-    refusal, after = decide_change(p, kind, quantity, occurred_at, channel)
-    local may_sweep = exists and (kind == 'SALE' or kind == 'RING_FENCE')
-    if may_sweep and refusal and refusal[1] == 'INSUFFICIENT_STOCK' then
-      local answer = expire_for({ partition })
-      if answer == true then
-        refusal, after = decide_change(p, kind, quantity, occurred_at, channel)
-        answer = refusal and expire_for({ partition })
-      end
-      if answer then
-        return nil, false, answer
-      end
-    end
-  end
-  if refusal then
+  local refusal, sweep = decide(m, partition)
+  if sweep then
+    return nil, false, sweep
+  elseif refusal then
     local is_stale = refusal[1] == 'OLDER_COUNT' or refusal[1] == 'COVERED_BY_COUNT'
-    return outcome_of(is_stale and 'STALE' or 'REFUSED', p, refusal), is_stale
+    return outcome_of(is_stale and 'STALE' or 'REFUSED', m, refusal), is_stale
   end
-  local rows, units = rows_in(partition), after - on_hand[p]
-  if not exists then
-    places_in(sku)[location] = p
-    stock_key(sku, partition)
-  end
-  if kind == 'COUNT' then
-    counted_text[p] = text_of(occurred_at)
-  elseif kind ~= 'RING_FENCE' then
-    remember_in_trail(p, units, occurred_at)
-  end
-  note_pool(p)
-  set_on_hand(p, after)
-  local row_of_fence = fence_moved(p, kind, quantity, channel)
-  touch(p)
-  rows[#rows + 1] = position_row(p, units, 0, kind, event, reason_and_reference, text_of(occurred_at)) .. row_of_fence
+  moves.carry_out(m, event, reason_and_reference)
   cover_raised()
-  return outcome_of('APPLIED', p), true
+  return outcome_of('APPLIED', m), true
 end
 
 -- Applies movements in their order, each on its own.
 --   keys   {pN}:log of every partition of a SKU or an event
 --   args   1 message: { ..., { partition of a SKU, ... }, items, { item's event partition, ... }, { event, ... },
 --          { reason TAB reference, ... } }; an event is source TAB event_id; items are flat, MOVEMENT_SIZE fields each
---   reply  per movement, as far as this call went: { result, on_hand, reserved, revision, then for STALE and REFUSED:
+--   reply  per movement, as far as this call went: { result, on_hand, reserved, revision, units in the state that it names
+--          or 0, units in the state that it goes to or 0, then for STALE and REFUSED:
 --          OLDER_COUNT, counted_at | COVERED_BY_COUNT, counted_at | COUNT_TOO_OLD, oldest |
 --          REVISION_MISMATCH, revision | INSUFFICIENT_STOCK, wanted, available |
---          QUANTITY_OUT_OF_RANGE, on_hand, quantity }, or
+--          QUANTITY_OUT_OF_RANGE, units there, quantity }, or
 --          { SWEEP_FIRST, partition }: sweep it, then send this one and those after it again
 local function post_movements(_, args)
   local message = begin_call(args)
@@ -237,7 +340,7 @@ local function post_movements(_, args)
     end
     local event, at = events[i], (i - 1) * MOVEMENT_SIZE + 1
     if stored[i] or seen[event] then
-      outcomes[i] = outcome_of('REPEATED', (position_for(items[at + 1], items[at + 2], items[at])))
+      outcomes[i] = outcome_of('REPEATED', movement_at(items, at))
     else
       local outcome, is_final, sweep = move(items, at, event, reasons[i])
       if sweep then

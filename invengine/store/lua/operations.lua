@@ -18,7 +18,7 @@ local function begin_item(item, home, stored)
   local earlier = earlier_answer(item[2], item[3], stored)
   if earlier then
     return earlier
-  elseif head and head[OPERATION] ~= '' then
+  elseif head and head[heads.OPERATION] ~= '' then
     local text = head.operation or call('HGET', tags[home] .. 'operations', id)
     local expires_at, nonce, content = match(text, '^%d+\t(%d+)\t%d+\t([^\t]*)\t(.*)$')
     local word = nonce == item[7] and 'BEGUN' or 'BUSY'
@@ -31,7 +31,7 @@ local function begin_item(item, home, stored)
   rows_in(home)
   local expires_at = seconds > 0 and math.ceil(now_ms / 1000) + seconds or 0
   heads.set_operation(head, revision_texts[home])
-  head.operation = concat({ head[OPERATION], text_of(expires_at), now_text, item[7], item[8] }, '\t')
+  head.operation = concat({ head[heads.OPERATION], text_of(expires_at), now_text, item[7], item[8] }, '\t')
   write_field(home, 'operations', id, head.operation)
   heads.changed(head, false)
   return { 'BEGUN', concat(head, '\t'), expires_at, item[8] }
@@ -72,13 +72,13 @@ local function complete(head, item)
     end
     set_reference(head, CUSTOMER_REF, 'customer:', result[5])
     set_reference(head, ORDER_REF, 'order:', result[6])
-    for i = #head, HEAD_LINES, -1 do
+    for i = #head, heads.HEAD_LINES, -1 do
       head[i] = nil
     end
     for i = 1, #result[7] do
-      head[HEAD_LINES - 1 + i] = result[7][i]
+      head[heads.HEAD_LINES - 1 + i] = result[7][i]
     end
-    head[HEAD_LINE_COUNT] = text_of(#result[7] / 2)
+    head[heads.HEAD_LINE_COUNT] = text_of(#result[7] / 2)
   end
   heads.set_operation(head, '')
   heads.changed(head, result[1] == 0)
@@ -89,7 +89,7 @@ end
 
 local function end_item(item, stored)
   local head, number_text, word = heads.by_id[item[1]], text_of(item[2]), item[3]
-  local sign, now = match(head and head[OPERATION] or '', '^([+!]?)(%d*)$')
+  local sign, now = match(head and head[heads.OPERATION] or '', '^([+!]?)(%d*)$')
   if now ~= number_text then -- others have ended it
     local earlier = earlier_answer(item[4], item[5], stored)
     if earlier and earlier[1] == 'REPEATED' then
@@ -108,7 +108,7 @@ local function end_item(item, stored)
     return { 'PREPARED' }
   end
   local wanted = (word == 'UNDO' and '!' or '+') .. number_text
-  if head[OPERATION] ~= wanted then
+  if head[heads.OPERATION] ~= wanted then
     heads.set_operation(head, wanted)
     heads.changed(head, false)
   end

@@ -4,9 +4,9 @@
 -- elsewhere. A piece's `token` is the attempt that took it ('a' and hex digits), later the number of the newest
 -- operation that was applied to it. Numbers of a reservation's operations rise.
 
-local pieces = {} -- the functions of this fragment and the two after it
-local prepared -- of this call: id -> { operation, what is prepared for it }, or false; see prepared.lua
-local marked -- of this call: marks of operations that are never applied any more -> true
+local pieces = {} -- the functions of this fragment and the two after it; and of this call:
+--   pieces.prepared  id -> { operation, what is prepared for it }, or false; see prepared.lua
+--   pieces.marked    marks of operations that are never applied any more -> true
 
 do -- Lua allows 200 local names at once: what only these use ends with them
 local CHECK_SECONDS = 10 -- after that somebody asks whether a new piece was committed
@@ -17,7 +17,7 @@ function pieces.begin(args)
   local message = begin_call(args)
   begin_expiry(0)
   reserving.begin()
-  prepared, marked = {}, {}
+  pieces.prepared, pieces.marked = {}, {}
   return message, message[5]
 end
 

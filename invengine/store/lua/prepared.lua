@@ -10,7 +10,7 @@ function pieces.undone_mark(id, operation)
 end
 
 function pieces.mark_undone(partition, id, operation)
-  marked[pieces.undone_mark(id, operation)] = true
+  pieces.marked[pieces.undone_mark(id, operation)] = true
   write_field(partition, 'undone:' .. period, pieces.undone_mark(id, operation), '1')
 end
 
@@ -30,24 +30,24 @@ local function class_of(source)
 end
 
 function pieces.keep_prepared(record, operation, kept)
-  prepared[record.id] = { operation, kept }
+  pieces.prepared[record.id] = { operation, kept }
   write_field(record.home, 'prepared', record.id, text_of(operation) .. '\t' .. pack(kept))
 end
 
 -- What is prepared for an operation; nil where nothing is.
 function pieces.prepared_for(record, operation)
-  local known = prepared[record.id]
+  local known = pieces.prepared[record.id]
   if known == nil then
     local text = call('HGET', tags[record.home] .. 'prepared', record.id)
     local number_text, at = match(text or '', '^(%d+)\t()')
     known = number_text and { whole(number_text), message_of(sub(text, at)) } or false
-    prepared[record.id] = known
+    pieces.prepared[record.id] = known
   end
   return known and known[1] == operation and known[2] or nil
 end
 
 function pieces.drop_prepared(record)
-  prepared[record.id] = false
+  pieces.prepared[record.id] = false
   hash_drops[#hash_drops + 1] = { tags[record.home] .. 'prepared', record.id }
 end
 

@@ -9,7 +9,7 @@ local function begin_call(args)
   local message = begin(args)
   begin_stock()
   begin_records()
-  answered_requests, book = {}, nil
+  answered_requests, book, unsellable.kept = {}, nil, nil
   return message
 end
 
@@ -322,7 +322,7 @@ local function write_queue(queue)
   append(queue.key, added)
 end
 
-write_receipts = function()
+writers[#writers + 1] = function()
   if not book then
     return
   end

@@ -122,7 +122,7 @@ local function record_changed(record)
   return text
 end
 
-write_records = function()
+writers[#writers + 1] = function()
   for i = 1, #changed_records do
     local record = changed_records[i]
     local state = record[STATE]
@@ -130,6 +130,9 @@ write_records = function()
       write_field(record.home, 'reservations', record.id, record.text)
     else
       hash_drops[#hash_drops + 1] = { tags[record.home] .. 'reservations', record.id }
+      if record.was_state ~= 'HELD' and record.was_state ~= 'CONFIRMED' then -- a closed one that changed begins its time anew
+        hash_drops[#hash_drops + 1] = { tags[record.home] .. closed_before, record.id }
+      end
       if not record.is_dropped then
         write_field(record.home, closed_now, record.id, record.text)
       end

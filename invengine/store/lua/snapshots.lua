@@ -1,51 +1,55 @@
 -- Snapshots: what a location had at an instant. Each row is a count as of then.
 
 do
+-- Units that were not in the last count of a position after all go back on hand.
+local function put_back(p, snapshot, units)
+  local rows = rows_in(snapshot.partition)
+  note_pool(p)
+  set_on_hand(p, on_hand[p] + units)
+  touch(p)
+  local as_of = text_of(snapshot.as_of)
+  rows[#rows + 1] = position_row(p, units, 0, 'COUNT', snapshot.event, snapshot.reason .. '\t', as_of)
+end
+
 -- Applies a row: a count, or (quantity below 0) nothing but that orders were gone when the position was counted.
 --   orders   { order_ref, ... }: fulfilments of these that are recorded as later than as_of happened then
 --   returns  its outcome
-local function apply_row(snapshot, sku, quantity, orders)
-  local p, exists = counting.position_for(sku, snapshot.location, snapshot.partition)
-  local on_hand_before, reserved_before, refusal = on_hand[p], reserved[p], nil
-  local after, gone = on_hand_before, {}
+local function apply_row(snapshot, sku, state, quantity, orders)
+  local units_counted = math.max(quantity, 0)
+  local m = moves.new('COUNT', snapshot.partition, sku, snapshot.location, units_counted, snapshot.as_of, state, '')
+  local p, gone, back, refusal = m.p, {}, 0, nil
+  local before, reserved_before = m.state and m.state.units or on_hand[p], m.state and 0 or reserved[p]
   for i = 1, #orders do
     gone[orders[i]] = true
   end
-  if exists and #orders > 0 and snapshot.as_of >= now_ms - count_window_ms then -- before that the trail has gaps
-    after = after + counting.settle_orders(p, snapshot.as_of, gone)
+  if m.exists and not m.state and #orders > 0 and snapshot.as_of >= now_ms - count_window_ms then -- before that the trail has gaps
+    back = moves.settle_orders(p, snapshot.as_of, gone)
   end
-  local is_count = quantity >= 0
-  if is_count then
-    local counted
-    refusal, counted = counting.decide_count(p, exists, quantity, snapshot.as_of)
-    is_count, after = not refusal, counted or after
+  if quantity >= 0 then
+    refusal = moves.decide_count(m)
   end
-  local is_same = after == on_hand_before
+  local is_count, is_same = quantity >= 0 and not refusal, back == 0
   if is_count then
-    is_same = is_same and exists and whole(counted_text[p]) == snapshot.as_of
+    local is_known, counted = m.exists, counted_text[p]
+    if m.state then
+      is_known, counted = m.state.is_known, m.state.counted
+    end
+    is_same = is_known and m.after == before and whole(counted) == snapshot.as_of
   end
   if not is_same then
-    local rows = rows_in(snapshot.partition)
-    if not exists then
-      places_in(sku)[snapshot.location] = p
-      stock_key(sku, snapshot.partition)
-    end
     if is_count then
-      counted_text[p] = text_of(snapshot.as_of)
+      moves.carry_out(m, snapshot.event, snapshot.reason .. '\t')
+    else
+      put_back(p, snapshot, back)
     end
-    note_pool(p)
-    set_on_hand(p, after)
-    touch(p)
-    rows[#rows + 1] = position_row(
-      p, after - on_hand_before, 0, 'COUNT', snapshot.event, snapshot.reason .. '\t', text_of(snapshot.as_of)
-    )
     cover_raised()
   end
-  local word = not is_same and 'APPLIED' or 'REPEATED'
+  local word = is_same and 'REPEATED' or 'APPLIED'
   if refusal then
     word = refusal[1] == 'OLDER_COUNT' and 'STALE' or 'REFUSED'
   end
-  local outcome = { word, on_hand[p], reserved[p], whole(revised[p]), on_hand_before, reserved_before }
+  local after, reserved_after = m.state and m.state.units or on_hand[p], m.state and 0 or reserved[p]
+  local outcome = { word, after, reserved_after, whole(revised[p]), before, reserved_before }
   for i = 1, refusal and #refusal or 0 do
     outcome[6 + i] = refusal[i]
   end
@@ -57,9 +61,10 @@ end
 --   keys   {pN}:log of the partition
 --   args   1 message: { ..., { partition }, partition, location, as_of_ms, source TAB snapshot_id, reason, 1 when the
 --          snapshot is full and its rows are applied: what has no position yet had no units then, else 0, items };
---          items are flat: sku, units or -1, { order_ref, ... }
---   reply  per item, as far as this call went: { APPLIED | REPEATED | STALE | REFUSED, on_hand, reserved, revision, on_hand
---          before, reserved before, then for STALE and REFUSED: OLDER_COUNT, counted_at | COUNT_TOO_OLD, oldest |
+--          items are flat: sku, state or '' for units on hand, units or -1, { order_ref, ... }
+--   reply  per item, as far as this call went: { APPLIED | REPEATED | STALE | REFUSED, units on hand or in the state,
+--          reserved (of a state 0), revision, units before, reserved before, then for STALE and REFUSED: OLDER_COUNT,
+--          counted_at | COUNT_TOO_OLD, oldest |
 --          QUANTITY_OUT_OF_RANGE, quantity, moved }
 local function apply_snapshot(_, args)
   local message = begin_call(args)
@@ -73,12 +78,12 @@ local function apply_snapshot(_, args)
     end
   end
   local items, outcomes = message[11], {}
-  for i = 1, #items / 3 do
+  for i = 1, #items / 4 do
     if work > WORK_MAX then
       break
     end
-    local at = (i - 1) * 3
-    outcomes[i] = apply_row(snapshot, items[at + 1], given(items[at + 2], -1), items[at + 3])
+    local at = (i - 1) * 4
+    outcomes[i] = apply_row(snapshot, items[at + 1], items[at + 2], given(items[at + 3], -1), items[at + 4])
   end
   return finish(outcomes, snapshot.partition)
 end

@@ -115,7 +115,7 @@ local function run_pieces(message, partition)
       outcome = { 'STALE' }
     elseif mode == 'undo' then
       outcome = pieces.undo(record, item)
-    elseif undone[i] or marked[marks[i]] then
+    elseif undone[i] or pieces.marked[marks[i]] then
       outcome = { 'UNDONE' }
     elseif token == item[2] and mode ~= 'close' then
       outcome = { 'APPLIED', concat(record, '\t'), 0 }

@@ -33,14 +33,18 @@ local function stock_key(sku, partition)
   return key
 end
 
--- A position that there is none of yet. A full snapshot of its location says that it had no units then.
+-- When units of what is not stored yet were counted, as a text: a full snapshot of its location says that there were none.
+local function counted_as_none(location, partition)
+  return call('HGET', tags[partition] .. 'counted', location) or '0'
+end
+
 local function new_position(sku, location, partition)
   local p = position_count + 1
   position_count = p
   sku_of[p], location_of[p], partition_of[p] = sku, location, partition
   on_hand[p], reserved[p], reserved_before[p] = 0, 0, 0
   on_hand_text[p], reserved_text[p], revised[p] = '0', '0', '0'
-  counted_text[p] = call('HGET', tags[partition] .. 'counted', location) or '0'
+  counted_text[p] = counted_as_none(location, partition)
   return p
 end
 
@@ -212,8 +216,7 @@ local function position_row(p, units, set_aside, kind, actor_and_cause, reason_a
     .. actor_and_cause .. '\t' .. reason_and_reference .. '\t' .. occurred_at .. '\t\n'
 end
 
--- Remembers a change of on_hand that a later count may have to keep on top.
---   state      '' or nil: units on hand
+-- Remembers a change of on_hand, or of the units in a state, that a later count may have to keep on top.
 --   order_ref  of a fulfilment: the order, since a snapshot may say that it contains it; '' or nil for none
 local function remember_in_trail(p, units, occurred_at, state, order_ref)
   if occurred_at > now_ms - count_window_ms then
@@ -227,7 +230,7 @@ local function remember_in_trail(p, units, occurred_at, state, order_ref)
     local entry = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
     if (order_ref or '') ~= '' then
       entry = entry .. '\t' .. (state or '') .. '\t' .. order_ref
-    elseif (state or '') ~= '' then
+    elseif state then
       entry = entry .. '\t' .. state
     end
     entries[#entries + 1] = entry
@@ -265,7 +268,7 @@ local function position_text(p)
   return text
 end
 
-write_positions = function()
+writers[#writers + 1] = function()
   local i, p = 1, changed_positions[1]
   while p do
     local sku, values = sku_of[p], { location_of[p], position_text(p) }

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from tests.store.model.amendments import Amendments
 from tests.store.model.incoming import Incoming
+from tests.store.model.returns import Returns
 from tests.store.model.snapshots import Snapshots
 from tests.store.model.state import LIVE
 
 __all__ = ["LIVE", "Model"]
 
 
-class Model(Snapshots, Amendments, Incoming):
+class Model(Snapshots, Returns, Amendments, Incoming):
     """State and rules of a store."""

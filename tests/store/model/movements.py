@@ -1,11 +1,13 @@
-"""Stock coming in, going out, being counted, being fenced."""
+"""Stock coming in, going out, changing its state, being counted, being fenced."""
 
 from __future__ import annotations
 
 from invengine import errors
-from invengine.domain.stock import UNITS_MAX, Movement, MovementKind, MovementOutcome, MovementResult
+from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind, MovementOutcome, MovementResult
 from tests.store.model.state import Moved, State
 from tests.store.model.stock import Buyer, Place
+
+SIGNS = {MovementKind.SALE: -1}
 
 
 class Movements(State):
@@ -34,34 +36,85 @@ class Movements(State):
     def _outcome(
         self, result: MovementResult, movement: Movement, refusal: errors.InventoryError | None = None
     ) -> MovementOutcome:
-        position = self.stock.at((movement.sku, movement.location))
-        return MovementOutcome(result, position.on_hand, position.reserved, position.revision, refusal)
+        place = movement.sku, movement.location
+        position = self.stock.at(place)
+        named = [state for state in (movement.state, movement.to_state) if state not in ("", GONE)]
+        states = tuple((state, self.stock.in_state(place, state).units) for state in named)
+        return MovementOutcome(result, position.on_hand, position.reserved, position.revision, refusal, states)
 
     def _apply(self, movement: Movement) -> None:
-        place, quantity, at = (movement.sku, movement.location), movement.quantity, movement.occurred_at_ms
+        place, at = (movement.sku, movement.location), movement.occurred_at_ms
         before = self.stock.at(place)
         if movement.expected_revision is not None and movement.expected_revision != before.revision:
             raise errors.RevisionMismatch(movement.expected_revision, before.revision)
         if movement.kind is MovementKind.RING_FENCE:
             self._fence(movement)
-            return
-        if movement.kind is MovementKind.COUNT:
-            self.stock.set(place, on_hand=self.counted(place, quantity, at), counted_at_ms=at)
-            return
-        if before.counted_at_ms and at <= before.counted_at_ms:
-            raise errors.CoveredByCount(*place, before.counted_at_ms)
-        if movement.kind is MovementKind.SALE:
-            self._refuse_beyond(lambda: self.stock.can_take(place, Buyer(movement.channel)), movement, quantity)
-            fenced = min(quantity, self.stock.fence(place, movement.channel))
-            self.stock.change_fence(place, movement.channel, -fenced)
-            quantity = -quantity
-        before = self.stock.at(place)
-        if before.on_hand + quantity < 0:
-            raise errors.InsufficientStock((errors.ShortLine("", *place, -quantity, before.on_hand),))
-        if before.on_hand + quantity > UNITS_MAX:
-            raise errors.QuantityOutOfRange(*place, before.on_hand, quantity)
-        self.stock.set(place, on_hand=before.on_hand + quantity)
-        self.trail.append(Moved(place, at, quantity))
+        elif movement.kind is MovementKind.COUNT:
+            self._put(
+                place, movement.state, self.counted(place, movement.state, movement.quantity, at), counted_at_ms=at
+            )
+        elif movement.kind is MovementKind.STATE_CHANGE:
+            self._change_state(movement)
+        else:
+            if self._count_contains(place, movement.state, at):
+                raise errors.CoveredByCount(*place, self._counted_at(place, movement.state))
+            if movement.kind is MovementKind.SALE:
+                self._sell(movement)
+            self._move(place, movement.state, SIGNS.get(movement.kind, 1) * movement.quantity, at)
+
+    # A shelf: units on hand where the state is empty, else units in that state
+
+    def _units(self, place: Place, state: str) -> int:
+        return self.stock.in_state(place, state).units if state else self.stock.at(place).on_hand
+
+    def _counted_at(self, place: Place, state: str) -> int:
+        return self.stock.in_state(place, state).counted_at_ms if state else self.stock.at(place).counted_at_ms
+
+    def _count_contains(self, place: Place, state: str, at: int) -> bool:
+        """Whether the last count of the shelf contains what happened at that time."""
+        counted_at = self._counted_at(place, state)
+        return counted_at > 0 and at <= counted_at
+
+    def _put(self, place: Place, state: str, units: int, **more) -> None:
+        if state:
+            self.stock.set_state(place, state, units=units, **more)
+        else:
+            self.stock.set(place, on_hand=units, **more)
+
+    def _move(self, place: Place, state: str, quantity: int, at: int) -> None:
+        self._refuse_out_of_range(place, state, quantity)
+        self._put(place, state, self._units(place, state) + quantity)
+        self.trail.append(Moved(place, at, quantity, state))
+
+    def _refuse_out_of_range(self, place: Place, state: str, quantity: int) -> None:
+        there = self._units(place, state)
+        if there + quantity < 0:
+            raise errors.InsufficientStock((errors.ShortLine("", *place, -quantity, there),))
+        if there + quantity > UNITS_MAX:
+            raise errors.QuantityOutOfRange(*place, there, quantity)
+
+    # Kinds
+
+    def _change_state(self, movement: Movement) -> None:
+        """From one shelf to another. A shelf whose last count contains it already stays as it is."""
+        place, at, quantity = (movement.sku, movement.location), movement.occurred_at_ms, movement.quantity
+        shelves = [(movement.state, -quantity), *([] if movement.to_state == GONE else [(movement.to_state, quantity)])]
+        changed = [(shelf, units) for shelf, units in shelves if not self._count_contains(place, shelf, at)]
+        if not changed:
+            raise errors.CoveredByCount(*place, self._counted_at(place, movement.state))
+        if changed[0] == ("", -quantity):  # neither reserved nor fenced units, like a sale
+            self._refuse_beyond(lambda: max(0, self.stock.pool(place)), movement, quantity)
+        for shelf, units in changed:
+            self._refuse_out_of_range(place, shelf, units)
+        for shelf, units in changed:
+            self._move(place, shelf, units, at)
+
+    def _sell(self, movement: Movement) -> None:
+        """Takes the ring-fence of the channel first; the units themselves are moved as any."""
+        place, quantity = (movement.sku, movement.location), movement.quantity
+        self._refuse_beyond(lambda: self.stock.can_take(place, Buyer(movement.channel)), movement, quantity)
+        fenced = min(quantity, self.stock.fence(place, movement.channel))
+        self.stock.change_fence(place, movement.channel, -fenced)
 
     def _fence(self, movement: Movement) -> None:
         """Units of the pool into the ring-fence of a channel, or with a negative quantity back."""
@@ -80,14 +133,19 @@ class Movements(State):
         if wanted > available():
             raise errors.InsufficientStock((errors.ShortLine("", *place, wanted, available()),))
 
-    def counted(self, place: Place, quantity: int, at: int) -> int:
-        """on_hand by a count: what was counted, and what moved since on top."""
-        counted_at_ms = self.stock.at(place).counted_at_ms
-        if counted_at_ms and at < counted_at_ms:
-            raise errors.OlderCount(*place, counted_at_ms)
-        if place in self.stock.positions and at < self.now_ms - self.count_window_ms:
+    def counted(self, place: Place, state: str, quantity: int, at: int) -> int:
+        """Units of a shelf by a count: what was counted, and what moved since on top."""
+        is_known = (*place, state, "") in self.stock.states if state else place in self.stock.positions
+        counted_at = self._counted_at(place, state)
+        if counted_at and at < counted_at:
+            raise errors.OlderCount(*place, counted_at)
+        if is_known and at < self.now_ms - self.count_window_ms:
             raise errors.CountTooOld(*place, at, self.now_ms - self.count_window_ms)
-        moved = sum(entry.units for entry in self.trail if entry.place == place and entry.occurred_at_ms > at)
+        moved = sum(
+            entry.units
+            for entry in self.trail
+            if (entry.place, entry.state) == (place, state) and entry.occurred_at_ms > at
+        )
         if not 0 <= quantity + moved <= UNITS_MAX:
             raise errors.QuantityOutOfRange(*place, quantity, moved)
         return quantity + moved

@@ -191,7 +191,7 @@ class Reservations(State):
                 self.stock.set(place, on_hand=before.on_hand - leaving, reserved=before.reserved - count)
                 if leaving:
                     left_at_ms = change.left_at_ms or self.now_ms
-                    self.trail.append(Moved(place, left_at_ms, -leaving, reservation.order_ref))
+                    self.trail.append(Moved(place, left_at_ms, -leaving, order_ref=reservation.order_ref))
                 return replace(fenced_less(leg, min(count, leg.fenced)), fulfilled=leg.fulfilled + count)
 
             return self._given_up(reservation, fulfilled) if units else reservation

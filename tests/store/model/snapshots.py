@@ -26,28 +26,31 @@ class Snapshots(Movements):
     def _apply_row(self, snapshot: Snapshot, row: CountedSku) -> CountedOutcome:
         place, as_of_ms = (row.sku, snapshot.location), snapshot.as_of_ms
         self.begin_item()
-        before, refusal = self.stock.at(place), None
-        is_known = place in self.stock.positions
-        changes = {"on_hand": before.on_hand}
-        if is_known and as_of_ms >= self.now_ms - self.count_window_ms:
-            changes["on_hand"] += self._gone_by(place, as_of_ms, row.order_refs)
+        before, reserved, refusal = self._units(place, row.state), self._reserved(place, row.state), None
+        is_known = (*place, row.state, "") in self.stock.states if row.state else place in self.stock.positions
+        units, result = before, MovementResult.REPEATED
+        if place in self.stock.positions and as_of_ms >= self.now_ms - self.count_window_ms:
+            units += self._gone_by(place, as_of_ms, row.order_refs) if not row.state else 0
+        changes = {}
         if row.quantity != NOT_COUNTED:
             try:
-                changes = {"on_hand": self.counted(place, row.quantity, as_of_ms), "counted_at_ms": as_of_ms}
+                units = self.counted(place, row.state, row.quantity, as_of_ms)
+                if not is_known or self._counted_at(place, row.state) != as_of_ms:
+                    changes = {"counted_at_ms": as_of_ms}
             except errors.InventoryError as error:
                 refusal = error
-        is_same = all(getattr(before, name) == value for name, value in changes.items())
-        result = MovementResult.REPEATED
-        if not is_same or (not is_known and "counted_at_ms" in changes):
-            self.stock.set(place, **changes)
+        if units != before or changes:
+            self._put(place, row.state, units, **changes)
             self.end_item()
             result = MovementResult.APPLIED
         if refusal:
             result = MovementResult.STALE if isinstance(refusal, errors.Stale) else MovementResult.REFUSED
-        after = self.stock.at(place)
-        return CountedOutcome(
-            result, after.on_hand, after.reserved, after.revision, before.on_hand, before.reserved, refusal
-        )
+        after, revision = self._units(place, row.state), self.stock.at(place).revision
+        reserved_after = self._reserved(place, row.state)
+        return CountedOutcome(result, after, reserved_after, revision, before, reserved, refusal)
+
+    def _reserved(self, place: Place, state: str) -> int:
+        return 0 if state else self.stock.at(place).reserved
 
     def _gone_by(self, place: Place, as_of_ms: int, order_refs: tuple[str, ...]) -> int:
         """Has what left for these orders later count as gone by then; units that a later count had without it."""

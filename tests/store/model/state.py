@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import Reservation, ReservationLine, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import Position
+from invengine.domain.returns import Return
+from invengine.domain.stock import Position, Unsellable
 from tests.store.model.stock import Leg, Place, Source, Stock
 
 LIVE = (ReservationState.HELD, ReservationState.CONFIRMED)
@@ -25,11 +26,12 @@ class Broken:
 
 @dataclass(frozen=True)
 class Moved:
-    """A change of on_hand: where, when, by how many units, for which order if it is a fulfilment."""
+    """A change of on_hand or of the units in a state: where, when, by how many; the order, if one was fulfilled."""
 
     place: Place
     occurred_at_ms: int
     units: int
+    state: str = ""
     order_ref: str = ""
 
 
@@ -51,10 +53,12 @@ class State:
         """By serial of the leg."""
         self.answers: dict[tuple[str, str], tuple[str, Reservation]] = {}
         """Channel and request_id -> fingerprint and what was answered."""
+        self.returns: dict[str, Return] = {}
+        self.return_answers: dict[tuple[str, str], tuple[str, Return]] = {}
         self.events: set[tuple[str, str]] = set()
         """Source and event_id."""
         self.trail: list[Moved] = []
-        """Changes of on_hand."""
+        """Changes of on_hand and of units in states."""
         self.revisions: dict[int, int] = {}
         """Of the partitions that ever changed."""
         self.changed: set[int] = set()
@@ -72,6 +76,10 @@ class State:
     def positions(self) -> dict[Place, Position]:
         """All positions."""
         return self.stock.positions
+
+    def unsellable(self) -> list[Unsellable]:
+        """Units in states, also of states that have none any more."""
+        return list(self.stock.states.values())
 
     def incoming(self) -> dict[Source, Receipt]:
         """Open receipts, and backorders as receipts without id."""
@@ -119,6 +127,8 @@ class State:
             revision = self.revise(self.of(touched[0]))
             if len(touched) == 2:
                 self.stock.positions[touched] = replace(self.stock.positions[touched], revision=revision)
+            elif len(touched) == 4:
+                self.stock.states[touched] = replace(self.stock.states[touched], revision=revision)
             elif touched in self.stock.receipts:
                 self.stock.receipts[touched] = replace(self.stock.receipts[touched], revision=revision)
         self.stock.touched.clear()

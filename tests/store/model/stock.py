@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 
 from invengine.domain.incoming import Receipt
 from invengine.domain.orders import Allocation, Reservation
-from invengine.domain.stock import Position
+from invengine.domain.stock import Position, Unsellable
 
 Place = tuple[str, str]
 """SKU and location."""
+
+Shelf = tuple[str, str, str, str]
+"""SKU, location, state and an empty text: units that are there and not sellable."""
 
 Source = tuple[str, str, str]
 """SKU, location, receipt_id; without a receipt_id the units backordered at the position."""
@@ -50,14 +53,15 @@ class Stock:
     def __init__(self) -> None:
         self.positions: dict[Place, Position] = {}
         self.receipts: dict[Source, Receipt] = {}
-        self.touched: dict[Place | Source, None] = {}  # in the order of their first change
+        self.states: dict[Shelf, Unsellable] = {}
+        self.touched: dict[Place | Source | Shelf, None] = {}  # in the order of their first change
         self.counted: dict[str, int] = {}
         """Location -> instant of its newest full snapshot."""
 
     def copy(self) -> Stock:
         """Another one with the same units, to try things on."""
         other = Stock()
-        other.positions, other.receipts = dict(self.positions), dict(self.receipts)
+        other.positions, other.receipts, other.states = dict(self.positions), dict(self.receipts), dict(self.states)
         other.counted = self.counted
         return other
 
@@ -108,6 +112,19 @@ class Stock:
         """Changes a position."""
         self.positions[place] = replace(self.at(place), **changes)
         self.touched[place] = None
+
+    # There and not sellable
+
+    def in_state(self, place: Place, state: str) -> Unsellable:
+        """The units in a state at a position; none, as of the newest full snapshot, where there never were any."""
+        none = Unsellable(*place, state, 0, 0, self.counted.get(place[1], 0))
+        return self.states.get((*place, state, ""), none)
+
+    def set_state(self, place: Place, state: str, **changes) -> None:
+        """Changes the units in a state; the position counts as changed too."""
+        self.states[*place, state, ""] = replace(self.in_state(place, state), **changes)
+        self.touched[*place, state, ""] = None
+        self.set(place)
 
     # Expected
 
