@@ -16,11 +16,13 @@ from invengine.cli.session import RequestId, Session, command, fail, fail_usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from invengine.v1.stock_service_pb2 import StateQuantity
+    from invengine.cli.render import Cell
+    from invengine.v1.stock_service_pb2 import LedgerEntry, StateQuantity
 
 app = typer.Typer(help="Stock movements in, positions, history.", no_args_is_help=True)
 
 _PAGE = 1000
+_STATES_COLUMN = 7  # of a history
 
 State = Annotated[
     str, typer.Option(help="Of units that cannot be sold: quarantine, damaged or another; default: units on hand.")
@@ -159,23 +161,30 @@ async def history(
     if session.json:
         show_json(as_json(answer))
         return
-    table(
-        ("recorded", "location", "what", "who", "cause", "on_hand", "reserved", "states", "why", "revision"),
-        [
-            (
-                instant(entry.record_time),
-                entry.location,
-                entry.kind,
-                entry.actor,
-                entry.cause,
-                f"{entry.on_hand_before} -> {entry.on_hand_after}",
-                f"{entry.reserved_before} -> {entry.reserved_after}",
-                ", ".join(f"{one.state} {one.before} -> {one.after}" for one in entry.states),
-                " ".join(part for part in (entry.reason, entry.reference) if part),
-                entry.revision,
-            )
-            for entry in answer.entries
-        ],
-    )
+    _show_history(answer.entries)
     if answer.next_page_token:
         say("There is more: raise --most.")
+
+
+def _show_history(entries: Sequence[LedgerEntry]) -> None:
+    """Print entries of the ledger; a column of states only where there are any."""
+    columns = ["recorded", "location", "what", "who", "cause", "on_hand", "reserved", "why", "revision"]
+    rows: list[list[Cell]] = [
+        [
+            instant(entry.record_time),
+            entry.location,
+            entry.kind,
+            entry.actor,
+            entry.cause,
+            f"{entry.on_hand_before} -> {entry.on_hand_after}",
+            f"{entry.reserved_before} -> {entry.reserved_after}",
+            " ".join(part for part in (entry.reason, entry.reference) if part),
+            entry.revision,
+        ]
+        for entry in entries
+    ]
+    if any(entry.states for entry in entries):
+        columns.insert(_STATES_COLUMN, "states")
+        for row, entry in zip(rows, entries, strict=True):
+            row.insert(_STATES_COLUMN, ", ".join(f"{one.state} {one.before} -> {one.after}" for one in entry.states))
+    table(columns, rows)

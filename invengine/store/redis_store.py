@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from redis.asyncio import Redis
 
@@ -16,7 +16,6 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
-from invengine.domain.returns import DisposalRequest, Return, ReturnAnswer, ReturnRequest
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
@@ -27,9 +26,7 @@ from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
-from invengine.store.return_text import read_return
-from invengine.store.returned import ReturnReads
-from invengine.store.returning import Returning
+from invengine.store.return_writes import ReturnWrites
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.tally import Tally
 from invengine.store.topology import Topology
@@ -45,15 +42,12 @@ LINES_PER_CALL = 500
 CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
 SWEEP_LIMIT = 500
-RETURN_STEP_SECONDS = 3
-"""A step of a return that began longer ago is nobody's any more: whoever finds it goes on with it."""
-
 DEFAULT_SETTINGS = StoreSettings()
 
 _PREFIX = "invengine_"
 
 
-class RedisStore(ReturnReads):
+class RedisStore(ReturnWrites):
     """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
@@ -161,15 +155,7 @@ class RedisStore(ReturnReads):
         There are reservations of several steps only where one call sees one partition; returns always have several.
         """
         written = Written([]) if self._pieces is None else await self._pieces.finish_unfinished(partition)
-        tally: Tally[str] = Tally()
-        oldest = await self.now_ms() - RETURN_STEP_SECONDS * 1000
-        async for chunk in self.scan_hash(keys.return_steps(partition)):
-            for name, entry in chunk:
-                if int(entry.split(b"\t", 2)[1]) <= oldest:
-                    text, again = await self.stored_return(name.decode())
-                    if again == entry:
-                        await self._returning(tally).go_on_with(name.decode(), entry, text)
-        written.entries.extend(tally.entries)
+        written.entries.extend((await self.finish_returns(partition)).entries)
         return written
 
     async def forget_old(self, partition: int) -> int:
@@ -194,28 +180,6 @@ class RedisStore(ReturnReads):
             "invengine_change_incoming", changes, _movements_that_fit, self._packer.incoming, answers.rescheduled
         )
 
-    async def receive_returns(self, requests: Sequence[ReturnRequest]) -> Written[ReturnAnswer | InventoryError]:
-        """Units that left come back, each return on its own, in order."""
-        return await self._each_return(requests, lambda returning, request: returning.receive(request))
-
-    async def dispose_returns(self, requests: Sequence[DisposalRequest]) -> Written[ReturnAnswer | InventoryError]:
-        """It is decided about units that came back and cannot be sold, each request on its own, in order."""
-        return await self._each_return(requests, lambda returning, request: returning.dispose(request))
-
-    async def return_answered_before(
-        self, request: ReturnRequest | DisposalRequest, refusal: InventoryError
-    ) -> ReturnAnswer | InventoryError:
-        """What a request about a return was answered before; the refusal where it was not. Changes nothing."""
-        return await self._returning(Tally()).answered_before(request, refusal)
-
-    async def find_return(self, return_id: str) -> Return | None:
-        """A return as it is, a step of it under way brought to its end first."""
-        text, entry = await self.stored_return(return_id)
-        if entry is not None:
-            await self._returning(Tally()).go_on_with(return_id, entry, text)
-            text, _ = await self.stored_return(return_id)
-        return read_return(return_id, text) if text is not None else None
-
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
         """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
         expected = "" if expected_revision is None else str(expected_revision)
@@ -237,33 +201,6 @@ class RedisStore(ReturnReads):
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _placings_that_fit, self._packer.place, answers.changed)
-
-    async def _each_return(
-        self,
-        requests: Sequence[ItemT],
-        one: Callable[[Returning, ItemT], Awaitable[ReturnAnswer | InventoryError]],
-    ) -> Written[ReturnAnswer | InventoryError]:
-        tally: Tally[ReturnAnswer | InventoryError] = Tally()
-        for request in requests:
-            logged = len(tally.entries)
-            try:
-                tally.outcomes.append(await one(self._returning(tally), request))
-            except (Unavailable, Exhausted) as error:
-                is_known = len(tally.entries) == logged
-                tally.outcomes.append(error if is_known else OutcomeUnknown(str(error)))
-            except OutcomeUnknown as error:
-                tally.outcomes.append(error)
-        return tally.written()
-
-    def _returning(self, tally: Tally[Any]) -> Returning:
-        """The verbs of returns; what their calls log is noted in the tally."""
-
-        async def ask(function: str, partitions: Sequence[int], message: bytes) -> list[Any]:
-            answered = tally.note(await self._call(function, partitions, message))
-            await self._cover(tally)
-            return answered
-
-        return Returning(ask, self, self._pieces, self._packer.head)
 
     async def _by_partition(
         self,

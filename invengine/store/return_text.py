@@ -93,8 +93,21 @@ class Step:
         return content
 
 
+def began_ms(entry: bytes) -> int:
+    """When a step began, by what is kept of it while it is under way; 0 where that is damaged."""
+    parts = entry.split(b"\t", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
+
+
 def read_step(content: bytes) -> Step:
-    """The step that a content says."""
+    """The step that a content says. Unreadable."""
+    try:
+        return _read_step(content)
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise Unreadable(f"not a step of a return: {content!r}") from error
+
+
+def _read_step(content: bytes) -> Step:
     name, fields, candidates = msgpack.unpackb(content)
     lines = fields.pop("lines")
     if name == DisposalRequest.__name__:

@@ -27,7 +27,7 @@ from invengine.domain.returns import (
 )
 from invengine.store.payload import checked
 from invengine.store.return_plans import Part, UnderWay, Undone, location_of, parts_of, refusal_of, with_parts
-from invengine.store.return_text import Step, read_return, read_step, sources_in, write_return
+from invengine.store.return_text import Step, began_ms, read_return, read_step, sources_in, write_return
 
 if TYPE_CHECKING:
     from invengine.store.pieces import Pieces
@@ -73,9 +73,9 @@ class Returning:
 
     async def go_on_with(self, return_id: str, entry: bytes, text: str | None) -> None:
         """Bring a step that is under way to its end."""
-        nonce, began_at_ms, content = entry.split(b"\t", 2)
+        nonce, _, content = (*entry.split(b"\t", 2), b"", b"")[:3]
         before = read_return(return_id, text) if text else None
-        await self._go_on(UnderWay(return_id, nonce.decode(), int(began_at_ms), read_step(content), before))
+        await self._go_on(UnderWay(return_id, nonce.decode(), began_ms(entry), read_step(content), before))
 
     async def _do(
         self, request: ReturnRequest | DisposalRequest, step: Step | None, refusal: errors.InventoryError | None = None

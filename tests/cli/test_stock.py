@@ -21,6 +21,7 @@ def test_the_same_event_changes_nothing_twice(invengine: CommandLine) -> None:
         "onHand": 4,
         "reserved": 0,
         "revision": 0,
+        "states": [],
     }
 
 
@@ -117,3 +118,26 @@ def test_what_cannot_be_sent_ends_with_2(invengine: CommandLine) -> None:
     assert "reason" in nameless.stderr
     unknown = invengine.run("stock", "post", "RECEIPT", "st-x", "MARS", "1", exit_code=3)
     assert "invengine network show" in unknown.stderr
+
+
+def test_units_in_states_are_posted_and_shown(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "RECEIPT", "st-u", "WH1", "5")
+    posted = invengine.run("stock", "post", "receipt", "st-u", "WH1", "4", "--state", "quarantine")
+    assert [line.split() for line in posted.stdout.splitlines()][1:] == [
+        ["APPLIED", "st-u", "WH1", "5", "0", posted.stdout.splitlines()[1].split()[-1]],
+        [],
+        ["state", "quantity"],
+        ["quarantine", "4"],
+    ]
+    change = ("stock", "post", "STATE_CHANGE", "st-u", "WH1")
+    invengine.run(*change, "3", "--state", "quarantine", "--to-state", "on_hand")
+    refused = invengine.run(*change, "2", "--state", "quarantine", "--to-state", "gone", exit_code=4)
+    assert refused.stderr.startswith("2 st-u wanted at WH1, 1 available")
+    shown = [line.split() for line in invengine.run("stock", "show", "st-u", "WH1").stdout.splitlines()]
+    assert (shown[1][2], shown[4]) == ("8", ["quarantine", "1"])
+    history = invengine.run("stock", "history", "st-u").stdout.splitlines()
+    assert "states" in history[0]
+    assert "quarantine 4 -> 1" in history[1]
+    unknown = invengine.run("stock", "post", "RECEIPT", "st-u", "WH1", "1", "--state", "lost", exit_code=3)
+    assert "invengine network show" in unknown.stderr
+    invengine.run(*change, "1", "--state", "quarantine", exit_code=2)

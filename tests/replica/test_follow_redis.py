@@ -103,6 +103,8 @@ class Writer:
                 * (pick.choice((1, 1, -1)) if kind in (MovementKind.ADJUSTMENT, RING_FENCE) else 1),
                 reason="because",
                 channel=pick.choice(CHANNELS) if kind in (MovementKind.SALE, RING_FENCE) else "",
+                state=pick.choice(("", "quarantine")) if kind not in (MovementKind.SALE, RING_FENCE) else "",
+                to_state=pick.choice(("damaged", "gone")) if kind is MovementKind.STATE_CHANGE else "",
             )
             for _ in range(pick.randrange(1, 5))
         ]
@@ -249,6 +251,8 @@ async def assert_equal(world: World, *replicas: Replica) -> Seen:
             row[:3]: row[3:] for row in replica.columns.all_ring_fences()
         }
         assert receipts == {sku: replica.incoming.receipts(sku) for sku in SKUS}
+        states = [one for sku in SKUS for one in await store.unsellable(sku)]
+        assert sorted(states, key=repr) == sorted(replica.unsellable.all(), key=repr)
         assert backordered == replica.incoming.all_backordered()
     return Seen(len(fences), len(over), sum(map(len, receipts.values())), len(backordered))
 

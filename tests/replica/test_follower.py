@@ -331,3 +331,29 @@ async def test_a_reload_survives_a_store_that_is_away(world: World) -> None:
         await world.until(lambda: world.store.disruptions > 2)
         world.store.away = False
         await world.until_equal()
+
+
+async def test_units_in_states_are_loaded_and_followed() -> None:
+    """Those that the snapshot had, and what the log says of them after it."""
+    world = World()
+    world.store.write("LAMP", "AMS1", 10)
+    world.store.put_aside("LAMP", "AMS1", "quarantine", 3)
+    world.store.during_snapshot = once(lambda: world.store.put_aside("LAMP", "AMS1", "damaged", 2))
+    await world.follower.load()
+    assert world.replica.unsellable.at("LAMP", "AMS1") == (("damaged", 2), ("quarantine", 3))
+    async with world.following():
+        world.store.put_aside("LAMP", "AMS1", "quarantine", 0)
+        world.store.put_aside("LAMP", "BER1", "damaged", 1)
+        await world.until(lambda: world.replica.unsellable.units("LAMP", "BER1", "damaged") == 1)
+    assert world.replica.unsellable.at("LAMP", "AMS1") == (("damaged", 2),)
+    assert {(one.location, one.state): one.units for one in world.replica.unsellable.all()} == {
+        ("AMS1", "damaged"): 2,
+        ("AMS1", "quarantine"): 0,
+        ("BER1", "damaged"): 1,
+    }
+
+
+def once(act: Callable[[], object]) -> Callable[[], object]:
+    """Calls `act` the first time only."""
+    left = [act]
+    return lambda: left.pop()() if left else None

@@ -263,3 +263,35 @@ def test_a_loaded_state_gets_the_rules() -> None:
     loaded.load([("LAMP", {b"AMS1": b"1,0,3,0"})], PARTITIONS)
     of.become(State(loaded, [3] * PARTITIONS))
     assert safety(of) == {("LAMP", "AMS1"): (5, 0)}
+
+
+def state_row(state: str, units: str, sku: str = "LAMP", counted_at_ms: str = "0") -> str:
+    return f"U\t{sku}\tAMS1\t{state}\t{units}\t1\t{counted_at_ms}\t\n"
+
+
+def test_units_in_states_are_what_the_newest_row_says() -> None:
+    of = replica()
+    of.apply([entry(1, position_row("LAMP", "AMS1", 1, 0) + state_row("damaged", "4") + state_row("lost", "1"))])
+    of.apply([entry(2, position_row("LAMP", "AMS1", 1, 0) + state_row("damaged", "9"))])
+    assert of.unsellable.at("LAMP", "AMS1") == (("damaged", 9), ("lost", 1))
+    assert of.unsellable.units("LAMP", "BER1", "damaged") == 0
+    of.state.apply_rows([entry(1, state_row("damaged", "4"))])  # an older one, told again
+    assert of.unsellable.units("LAMP", "AMS1", "damaged") == 9
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        state_row("damaged", "x"),
+        state_row("damaged", "-1"),
+        state_row("damaged", "9007199254740992"),
+        state_row("", "1"),
+        state_row("damaged", "1", sku=""),
+        state_row("damaged", "1", counted_at_ms="soon"),
+        "U\tLAMP\tAMS1\tdamaged\t1\t1\t\n",
+    ],
+)
+def test_a_malformed_row_of_a_state_stops_the_replica(row: str) -> None:
+    of = replica()
+    of.apply([entry(1, position_row("LAMP", "AMS1", 1, 0)), entry(2, row)])
+    assert of.fault is not None

@@ -103,9 +103,13 @@ class Trader:
             channel = self._random.choice(CHANNELS) if kind in (MovementKind.SALE, MovementKind.RING_FENCE) else ""
             place = self._random.choice(SKUS), self._random.choice(LOCATIONS)
             occurred_at = now_ms - self._random.randint(0, 500)
-            movements.append(
-                Movement(self._name, self._id(), occurred_at, kind, *place, quantity, reason="r", channel=channel)
-            )
+            state, to_state = self._random.choice(["", "quarantine", "damaged"]), ""
+            if kind is MovementKind.STATE_CHANGE:
+                to_state = self._random.choice([other for other in ("", "damaged", "gone") if other != state])
+            elif channel:
+                state = ""
+            said = {"reason": "r", "channel": channel, "state": state, "to_state": to_state}
+            movements.append(Movement(self._name, self._id(), occurred_at, kind, *place, quantity, **said))
         written = await self._store.post_movements(movements)
         self.applied += sum(outcome.result is MovementResult.APPLIED for outcome in written.outcomes)
 
@@ -202,11 +206,13 @@ async def live_in(store: RedisStore) -> int:
 
 
 async def promises_of(store: RedisStore) -> int:
-    """Receipts, backorders, holds and broken promises."""
+    """Receipts, backorders, holds, broken promises, units in states and open returns."""
     incoming = [len(chunk) async for chunk in store.snapshot_incoming()]
     holds = [entry.rows.count(b"\n") async for chunk in store.snapshot_holds() for entry in chunk]
     broken, _ = await store.broken_promises(limit=1000)
-    return sum(incoming) + sum(holds) + len(broken)
+    states = [len(chunk) async for chunk in store.snapshot_unsellable()]
+    returns = [len(chunk) for home in range(PARTITIONS) async for chunk in store.open_returns(home)]
+    return sum(incoming) + sum(holds) + len(broken) + sum(states) + sum(returns)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -345,6 +351,19 @@ async def lost_broken(redis: Redis) -> None:
     assert await redis.delete(keys.broken(SOFA))
 
 
+async def other_state(redis: Redis) -> None:
+    await change_field(redis, keys.unsellable(SOFA, "SOFA"), "AMS1\tquarantine", "3,", "4,")
+
+
+async def lost_state(redis: Redis) -> None:
+    assert await redis.delete(keys.unsellable(SOFA, "SOFA"))
+
+
+async def other_return(redis: Redis) -> None:
+    home = partition_of("back", PARTITIONS)
+    await change_field(redis, keys.returns(home), "back", "quarantine", "damaged")
+
+
 async def other_hold(redis: Redis) -> None:
     home = partition_of("fenced", PARTITIONS)
     await change_field(redis, keys.reservations(home), "fenced", "#1 web", "#1 app")
@@ -360,6 +379,9 @@ async def other_hold(redis: Redis) -> None:
         (lost_backorders, "receipt SOFA AMS1  is"),
         (lost_broken, "by the log and not stored"),
         (other_hold, "hold "),
+        (other_state, "state SOFA AMS1 quarantine is '4,"),
+        (lost_state, "state SOFA AMS1 quarantine is '3,"),
+        (other_return, "return back is"),
     ],
 )
 async def test_a_promise_that_was_tampered_with_is_found(

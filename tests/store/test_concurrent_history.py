@@ -59,6 +59,10 @@ WEIGHTS = (40, 13, 4, 10, 10, 8, 3, 8, 6, 3, 8)
 SETTINGS = StoreSettings()
 
 
+WAYS = [("", "quarantine"), ("quarantine", ""), ("quarantine", "damaged"), ("damaged", "gone")]
+"""From where to where a state change takes units."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One call that a client made, and the answer."""
@@ -111,7 +115,11 @@ class Client:
             units = draw.randint(1, 4) * (draw.choice([-1, 1]) if is_signed else 1)
             sku, location = draw.choice(SKUS), draw.choice(LOCATIONS)
             channel = draw.choice(CHANNELS) if kind in (MovementKind.SALE, MovementKind.RING_FENCE) else ""
-            return Movement(self.name, request_id, 1_000, kind, sku, location, units, "found or lost", channel=channel)
+            way = draw.choice(WAYS) if kind is MovementKind.STATE_CHANGE else ("", "")
+            if not channel and way == ("", ""):
+                way = draw.choice(["", "", "quarantine"]), ""
+            said = {"channel": channel, "state": way[0], "to_state": way[1]}
+            return Movement(self.name, request_id, 1_000, kind, sku, location, units, "found or lost", **said)
         if verb == "change_incoming":
             kind, place = draw.choice(list(IncomingKind)), (draw.choice(SKUS), draw.choice(LOCATIONS))
             day, closes = TODAY + draw.randint(-1, 4), draw.random() < 0.1

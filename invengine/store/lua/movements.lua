@@ -130,6 +130,9 @@ end
 
 -- Decides how units get from one shelf to another: a count that contains the movement has its shelf right already.
 local function decide_state_change(m)
+  if not m.is_gone and m.state == m.to then
+    broken('a state change that stays where it is', m.state and m.state.name or 'on hand')
+  end
   local from_counted, to_counted = counted_later(m, m.state), not m.is_gone and counted_later(m, m.to)
   if from_counted and (m.is_gone or to_counted) then
     return { 'COVERED_BY_COUNT', from_counted }

@@ -144,12 +144,11 @@ class Amendments(Reservations):
                 legs.append(replace(left, quantity=leg.quantity - units))
             after.append(replace(line, allocations=tuple(leg for leg in legs if leg.quantity)))
         buyer = Buyer(change.channel, change.borrows)
-        taken = tuple(
-            self.with_takes(
-                line, takes.get(line.line_id, []), reservation.reservation_id, buyer, reservation.expires_at
-            )
-            for line in after
-        )
+        of_line = {line.line_id: line for line in after}
+        for line_id, its in takes.items():  # in the order of the change: who is promised first stands first in a queue
+            line = of_line[line_id]
+            of_line[line_id] = self.with_takes(line, its, reservation.reservation_id, buyer, reservation.expires_at)
+        taken = tuple(of_line[line.line_id] for line in lines)
         changed = replace(reservation, lines=taken)
         return reservation if changed == reservation else self.closed_if_done(changed)
 
