@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What a location had at an instant.", no_args_is_help=True)
 
 _LISTED: Final = 20
+_PLACE: Final = re.compile(r"rows\[(\d+)\]\.(\w+)")
 
 
 @command(app, "apply", timeout_seconds=600.0, retry_seconds=60.0)
@@ -45,6 +47,8 @@ async def apply(
 
     Example: invengine snapshot apply stock.csv --location AMS1 --as-of 2026-01-31T22:00:00Z --source erp
     """
+    from invengine.errors import InvalidArgument
+
     try:
         instant = moment(as_of)
     except ValueError:
@@ -56,8 +60,8 @@ async def apply(
         order_refs = read_order_refs(contains_orders) if contains_orders else []
     except FileUnreadable as error:
         fail_usage(str(error))
-    bad = [str(entry) for entry in read if isinstance(entry, BadRow)]
-    rows: list[SnapshotRow] = [entry for entry in read if not isinstance(entry, BadRow)]
+    bad = [str(entry) for _, entry in read if isinstance(entry, BadRow)]
+    rows: list[SnapshotRow] = [entry for _, entry in read if not isinstance(entry, BadRow)]
     _list(bad)
     if bad:
         say(f"Nothing was sent: {len(bad)} bad row{'' if len(bad) == 1 else 's'}.")
@@ -70,15 +74,21 @@ async def apply(
             table(tuple(told), [tuple(told.values())])
         say("Nothing was sent: this was a dry run.")
         return
-    answer = await session.client.apply_snapshot(
-        location,
-        rows,
-        as_of=instant,
-        source=source,
-        snapshot_id=snapshot_id,
-        contains_order_refs=order_refs,
-        partial=partial,
-    )
+    try:
+        answer = await session.client.apply_snapshot(
+            location,
+            rows,
+            as_of=instant,
+            source=source,
+            snapshot_id=snapshot_id,
+            contains_order_refs=order_refs,
+            partial=partial,
+        )
+    except InvalidArgument as error:
+        place = _PLACE.fullmatch(error.field)
+        if place is None:
+            raise
+        raise InvalidArgument(f"row {read[int(place[1])][0]}, column {place[2]}", error.problem) from None
     _show(session, answer)
     if answer.refused or any(units.HasField("refusal") for units in answer.left_open):
         raise typer.Exit(ExitCode.REFUSED)

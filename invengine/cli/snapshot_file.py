@@ -18,8 +18,8 @@ _REQUIRED: Final = ("sku", "quantity")
 _OPTIONAL: Final = ("state",)
 
 
-def read_rows(path: Path) -> Iterator[SnapshotRow | BadRow]:
-    """Every data row, or what is wrong with it. FileUnreadable."""
+def read_rows(path: Path) -> Iterator[tuple[int, SnapshotRow | BadRow]]:
+    """Every data row with its number, or what is wrong with it. FileUnreadable."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
             yield from _parsed(path, csv.reader(text, strict=True))
@@ -39,7 +39,7 @@ def read_order_refs(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def _parsed(path: Path, reader: Iterator[list[str]]) -> Iterator[SnapshotRow | BadRow]:
+def _parsed(path: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, SnapshotRow | BadRow]]:
     columns = next(reader, [])
     missing = [name for name in _REQUIRED if name not in columns]
     unknown = [name for name in columns if name not in _REQUIRED + _OPTIONAL]
@@ -53,9 +53,9 @@ def _parsed(path: Path, reader: Iterator[list[str]]) -> Iterator[SnapshotRow | B
         if not values:  # an empty line
             continue
         if len(values) != len(columns):
-            yield BadRow(f"row {row}: {len(values)} columns, the header has {len(columns)}")
+            yield row, BadRow(f"row {row}: {len(values)} columns, the header has {len(columns)}")
             continue
-        yield _row(row, dict(zip(columns, values, strict=True)), seen)
+        yield row, _row(row, dict(zip(columns, values, strict=True)), seen)
 
 
 def _row(row: int, values: dict[str, str], seen: dict[tuple[str, str], int]) -> SnapshotRow | BadRow:

@@ -69,6 +69,17 @@ def test_orders_that_it_contains_are_fulfilled(invengine: CommandLine, tmp_path:
     assert state == "STATE_FULFILLED"
 
 
+def test_states_are_counted_too(invengine: CommandLine, tmp_path: Path) -> None:
+    file = write(tmp_path, "sku,quantity,state\nsn-t,3,damaged\nsn-t,2,\n")
+    told = invengine.json("snapshot", "apply", file, *OF, "--as-of", ago(hours=1), "--partial", "--snapshot-id", "t1")
+    assert told["applied"] == 2
+    position = invengine.json("stock", "show", "sn-t", "ST1", "--fresh", "latest")["position"]
+    assert (position["onHand"], position["states"]) == (2, [{"state": "damaged", "quantity": 3}])
+    unknown = write(tmp_path, "sku,quantity,state\n\nsn-t,3,damaged\nsn-t,3,wet\n", "wet.csv")
+    refused = invengine.run("snapshot", "apply", unknown, *OF, "--as-of", ago(hours=1), exit_code=2)
+    assert refused.stderr == "Row 4, column state: 'wet' is not a state of the network\n"
+
+
 def test_a_partial_one_leaves_the_rest(invengine: CommandLine, tmp_path: Path) -> None:
     receive(invengine, "sn-p", 3)
     receive(invengine, "sn-q", 4)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from invengine.v1 import admin_service_pb2, common_pb2, reservation_service_pb2, stock_service_pb2
-from tests.feeds.worlds import OPENING, PLACES, Counted, History, Moved, Order, Place, Snapped, Told
+from tests.feeds.worlds import OPENING, PLACES, SHELVES, Counted, History, Moved, Order, Place, Snapped, Told
 from tests.rpc.engines import Stubs, client, engine, taken_apart
 
 LOCATIONS_MAX = 2_000
@@ -96,7 +96,7 @@ class Feed:
     # In the engine's words
 
     def sku(self, sku: str) -> str:
-        return f"{sku}{self.number}"
+        return f"{sku.partition('/')[0]}{self.number}"
 
     def location(self, location: str) -> str:
         return f"L{2 * (self.number % (LOCATIONS_MAX // 2)) + 'XY'.index(location)}"
@@ -117,6 +117,7 @@ class Feed:
             location=self.location(fact.place[1]),
             quantity=fact.units if signed else abs(fact.units),
             reason="told",
+            state=fact.place[0].partition("/")[2],
         )
 
     def parts(self, snapshot: Snapped) -> Iterator[Any]:
@@ -129,7 +130,9 @@ class Feed:
             contains_order_refs=[self.ref(ref) for ref in snapshot.order_refs],
         )
         for sku, quantity in snapshot.rows:
-            row = stock_service_pb2.SnapshotRow(sku=self.sku(sku), quantity=quantity)
+            row = stock_service_pb2.SnapshotRow(
+                sku=self.sku(sku), quantity=quantity, state=sku.partition("/")[2] or "on_hand"
+            )
             yield stock_service_pb2.ApplySnapshotRequest(rows=[row])
 
     def ref(self, ref: str) -> str:
@@ -252,7 +255,7 @@ class Feed:
     # What it came to
 
     async def position(self, place: Place) -> tuple[int, int]:
-        """on_hand and reserved, zeros where there is no position."""
+        """on_hand and reserved, or units in a state and 0; zeros where there is no position."""
         request = stock_service_pb2.GetPositionRequest(sku=self.sku(place[0]), location=self.location(place[1]))
         request.consistency.CopyFrom(common_pb2.Consistency(fully_consistent=True))
         try:
@@ -261,6 +264,8 @@ class Feed:
             if taken_apart(error).reason not in ("UNKNOWN_SKU", "POSITION_NOT_FOUND"):
                 raise
             return 0, 0
+        if state := place[0].partition("/")[2]:
+            return sum(one.quantity for one in found.states if one.state == state), 0
         return found.on_hand, found.reserved
 
     async def ledger(self, place: Place) -> list[Any]:
@@ -285,8 +290,8 @@ class Feed:
     async def check(self) -> None:
         """Everything is as the history says, whatever the deliveries were like."""
         history = self.history
-        expected = {place: (history.on_hand(place), history.reserved(place)) for place in PLACES}
-        assert expected == {place: await self.position(place) for place in PLACES}
+        expected = {place: (history.on_hand(place), history.reserved(place)) for place in SHELVES}
+        assert expected == {place: await self.position(place) for place in SHELVES}
         for place in PLACES:
             on_hand = reserved = 0
             for entry in await self.ledger(place):

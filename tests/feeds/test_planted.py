@@ -18,13 +18,11 @@ from tests.redis_servers import RunningRedis
 
 EXAMPLES_MAX = 300
 OF_THE_LIBRARY = {
-    "what moved after a count is kept twice": (
-        "moved_since(p, occurred_at) or 0",
-        "2 * moved_since(p, occurred_at) or 0",
-    ),
-    "what moved after a count is lost": ("moved_since(p, occurred_at) or 0", "0 or 0"),
-    "an older count wins": ("if counted_at > 0 and occurred_at < counted_at then", "if false then"),
-    "a count gets what it contains": ("if counted_at > 0 and occurred_at <= counted_at then", "if false then"),
+    "what moved after a count is kept twice": ("m.quantity + moved\n", "m.quantity + 2 * moved\n"),
+    "what moved after a count is lost": ("m.quantity + moved\n", "m.quantity\n"),
+    "what moved in a state is kept on top of what is on hand": ("state == shelf and number", "number"),
+    "an older count wins": ("if counted_at > 0 and m.occurred_at < counted_at then", "if false then"),
+    "a count gets what it contains": ("return counted_at > 0 and m.occurred_at <= counted_at and", "return false and"),
     "an event is applied each time it comes": ("if stored[i] or seen[event] then", "if false then"),
     "an order that is contained stays on top": ("if orders[order_ref] then", "if false then"),
     "a newer count does not learn what left before it": ("back = back - units", "back = back"),

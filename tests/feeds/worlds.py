@@ -12,11 +12,15 @@ from math import inf
 from hypothesis import strategies as st
 
 SKUS = ("A", "B", "C")
+STATES = ("A/damaged", "B/quarantine")
 LOCATIONS = ("X", "Y")
 Place = tuple[str, str]
-"""SKU and location."""
+"""SKU and location; units that cannot be sold are told from others as `SKU/state`."""
 
 PLACES = tuple((sku, location) for location in LOCATIONS for sku in SKUS)
+SHELVES = tuple((sku, location) for location in LOCATIONS for sku in (*SKUS, *STATES))
+"""With those of units that cannot be sold."""
+
 OPENING = -1
 """The instant before everything, when the first stock came."""
 
@@ -137,12 +141,14 @@ def histories(draw: st.DrawFn, orders: tuple[int, int] = (2, 6)) -> History:
     """A history in which everything that happened was possible."""
     opening = tuple(
         Moved(f"open {sku} {location}", "RECEIPT", (sku, location), draw(st.integers(4, 12)), OPENING)
-        for sku, location in PLACES
+        for sku, location in SHELVES
         if draw(st.booleans())
     )
     made = _orders(draw, opening, draw(st.integers(*orders)))
     kinds = draw(st.lists(st.sampled_from(_KINDS), min_size=12, max_size=30))
-    frames = tuple(_frame(draw, f"s{n}", 10 * n, made) for n, kind in enumerate(kinds) if kind == "SNAPSHOT")
+    frames = tuple(
+        _frame(draw, f"s{n}", 10 * n, made, (*SKUS, *STATES)) for n, kind in enumerate(kinds) if kind == "SNAPSHOT"
+    )
     skeleton = History(opening, made, frames)
     by_instant = {frame.at: frame for frame in frames}
     there: Counter[Place] = Counter({move.place: move.units for move in opening})
@@ -156,10 +162,10 @@ def histories(draw: st.DrawFn, orders: tuple[int, int] = (2, 6)) -> History:
                 for sku, _ in frame.rows
             )
             whole = Snapped(frame.snapshot_id, frame.location, rows, at, frame.partial, frame.order_refs)
-            there.update({place: whole.units(place) - there[place] for place in PLACES if whole.speaks_of(place)})
+            there.update({place: whole.units(place) - there[place] for place in SHELVES if whole.speaks_of(place)})
             told.append(whole)
             continue
-        place = draw(st.sampled_from(PLACES))
+        place = draw(st.sampled_from(SHELVES))
         needed = skeleton.needed_after(place, at)
         if kind == "COUNT":
             told.append(Counted(f"e{n}", place, needed + draw(st.integers(0, 20)), at))
@@ -169,7 +175,9 @@ def histories(draw: st.DrawFn, orders: tuple[int, int] = (2, 6)) -> History:
         is_possible = there[place] - units >= needed
         if kind == "SALE" or (kind == "ADJUSTMENT" and draw(st.integers(0, 3))):
             units = -units if is_possible else units
-        word = "RECEIPT" if kind == "SALE" and not is_possible else kind
+        word = kind
+        if kind == "SALE" and (not is_possible or place not in PLACES):
+            word = "ADJUSTMENT" if is_possible else "RECEIPT"
         if told and not isinstance(told[-1], Moved) and draw(st.integers(0, 3)) == 0:
             at = told[-1].at
         if told and told[-1].at == at and _contains(told[-1], place):
@@ -211,9 +219,9 @@ def _contains(count: Told, place: Place) -> bool:
 
 
 def _orders(draw: st.DrawFn, opening: tuple[Moved, ...], count: int) -> tuple[Order, ...]:
-    left = {move.place: move.units for move in opening}
+    left = {move.place: move.units for move in opening if move.place in PLACES}
     orders: list[Order] = []
-    for n in range(count if opening else 0):
+    for n in range(count if left else 0):
         lines = []
         for place in draw(st.lists(st.sampled_from(sorted(left)), min_size=1, max_size=3, unique=True)):
             units = min(draw(st.integers(1, 4)), left[place])
@@ -226,11 +234,13 @@ def _orders(draw: st.DrawFn, opening: tuple[Moved, ...], count: int) -> tuple[Or
     return tuple(orders)
 
 
-def _frame(draw: st.DrawFn, snapshot_id: str, at: int, orders: tuple[Order, ...]) -> Snapped:
+def _frame(
+    draw: st.DrawFn, snapshot_id: str, at: int, orders: tuple[Order, ...], names: tuple[str, ...] = SKUS
+) -> Snapped:
     """A snapshot without its numbers. A full one lists what orders still need that it does not contain."""
     location, partial = draw(st.sampled_from(LOCATIONS)), draw(st.integers(0, 2)) == 0
     refs = tuple(order.ref for order in orders if order.fate != "release" and draw(st.booleans()))
-    skus = set(draw(st.lists(st.sampled_from(SKUS), max_size=3, unique=True)))
+    skus = set(draw(st.lists(st.sampled_from(names), max_size=3, unique=True)))
     if not partial:
         skus |= {sku for order in orders if order.ref not in refs for (sku, its), _ in order.lines if its == location}
     return Snapped(snapshot_id, location, tuple((sku, 0) for sku in sorted(skus)), at, partial, refs)

@@ -98,6 +98,14 @@ async def units(stubs: Stubs, sku: str, location: str = "DC") -> tuple[int, int]
     return position.on_hand, position.reserved
 
 
+async def states(stubs: Stubs, sku: str, location: str = "DC") -> dict[str, int]:
+    """Units in states, by Redis."""
+    request = stock_service_pb2.GetPositionRequest(sku=sku, location=location)
+    request.consistency.fully_consistent = True
+    position = (await stubs.stock.GetPosition(request)).position
+    return {one.state: one.quantity for one in position.states}
+
+
 async def violations(stubs: Stubs) -> list[Any]:
     """What `check --replay` finds."""
     from invengine.v1 import admin_service_pb2

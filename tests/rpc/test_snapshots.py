@@ -21,6 +21,7 @@ from tests.rpc.snapshots import (
     parts,
     snapshot,
     state_of,
+    states,
     units,
     violations,
 )
@@ -75,6 +76,45 @@ async def test_what_comes_late_and_had_no_position_is_in_the_snapshot_already(st
     assert (later.result, later.on_hand) == (1, 3)
     older = await move(stubs, "CHAIR", 9, start - 20 * MINUTE, "COUNT")
     assert older.result == stock_service_pb2.PostMovementsResponse.Outcome.RESULT_STALE
+
+
+async def test_units_in_states_are_counted_each_by_itself(stubs: Stubs) -> None:
+    start = now_ms()
+    for state, quantity in (("", 10), ("damaged", 4), ("quarantine", 6)):
+        await move(stubs, "LAMP", quantity, start - 30 * MINUTE, state=state, event_id=f"old{state}")
+    await move(stubs, "LAMP", 1, start - 5 * MINUTE, state="damaged")
+    await move(stubs, "SOFA", 2, start - 30 * MINUTE, state="damaged")
+    rows = [("LAMP", 8, "on_hand"), ("LAMP", 3, "damaged"), ("RUG", 2, "quarantine")]
+    answer = await snapshot(stubs, start - 10 * MINUTE, rows)
+    assert (answer.applied, answer.zeroed, answer.shortfalls) == (3, 2, 0)  # LAMP in quarantine, damaged SOFA
+    assert (await units(stubs, "LAMP"), await states(stubs, "LAMP")) == ((8, 0), {"damaged": 4})
+    assert (await states(stubs, "SOFA"), await states(stubs, "RUG")) == ({}, {"quarantine": 2})
+    again = await snapshot(stubs, start - 10 * MINUTE, rows)
+    assert (again.applied, again.repeated, again.zeroed) == (0, 3, 0)
+    late = await move(stubs, "SOFA", 5, start - 20 * MINUTE, state="quarantine")
+    assert late.result == stock_service_pb2.PostMovementsResponse.Outcome.RESULT_STALE
+    assert await violations(stubs) == []
+
+
+async def test_a_partial_snapshot_of_a_state_leaves_the_others(stubs: Stubs) -> None:
+    start = now_ms()
+    for state in ("", "damaged", "quarantine"):
+        await move(stubs, "LAMP", 5, start - 30 * MINUTE, state=state, event_id=f"old{state}")
+    await order(stubs, "o-1")
+    rows = [("LAMP", 1, "damaged")]
+    answer = await snapshot(stubs, start - 10 * MINUTE, rows, partial=True, contains_order_refs=["o-1"])
+    assert (answer.applied, answer.fulfilled) == (1, 0)  # of sellable units it says nothing
+    assert await units(stubs, "LAMP") == (5, 2)
+    assert await states(stubs, "LAMP") == {"damaged": 1, "quarantine": 5}
+
+
+async def test_a_row_of_a_state_that_cannot_be_is_told_with_its_state(stubs: Stubs) -> None:
+    start = now_ms()
+    await move(stubs, "LAMP", 5, start - 30 * MINUTE, state="damaged")
+    await move(stubs, "LAMP", -4, start - 5 * MINUTE, "ADJUSTMENT", state="damaged")
+    answer = await snapshot(stubs, start - 10 * MINUTE, [("LAMP", 2, "damaged")], partial=True)
+    (row,) = answer.refused_rows
+    assert (row.row, row.sku, row.state, row.refusal.metadata["quantity"]) == (0, "LAMP", "damaged", "-4")
 
 
 async def test_a_partial_snapshot_says_nothing_of_what_it_does_not_list(stubs: Stubs) -> None:
@@ -194,6 +234,8 @@ BAD = [
     ({}, [ROW, ("SOFA", 1, "on_hand"), ("RUG", 1), ("SOFA", 1)], "rows[3].sku"),
     ({}, [ROW, ROW], "rows[1].sku"),
     ({}, [ROW, ("SOFA", 1, "nowhere")], "rows[1].state"),
+    ({}, [ROW, ("SOFA", 1, "gone")], "rows[1].state"),
+    ({}, [ROW, ("SOFA", 1, "damaged"), ("SOFA", 2, "damaged")], "rows[2].sku"),
 ]
 
 

@@ -122,6 +122,30 @@ async def test_a_later_count_learns_what_left_before_it(world: World) -> None:
     assert [(e.kind, e.on_hand_before, e.on_hand_after) for e in entries[:2]] == [("COUNT", 4, 7), ("COUNT", 7, 4)]
 
 
+async def test_a_state_is_counted_by_itself(world: World) -> None:
+    """Orders and shortfalls are none of its business; one that was never used is none at a full snapshot."""
+    now = world.clock.now_ms
+    receipt = Movement("wms", "e1", now - 50 * MINUTE, MovementKind.RECEIPT, "LAMP", "AMS1", 5, state="damaged")
+    later = Movement("wms", "e2", now - 5 * MINUTE, MovementKind.RECEIPT, "LAMP", "AMS1", 2, state="damaged")
+    await world.store.post_movements([receipt, later])
+    row = CountedSku("LAMP", 4, ("o-1",), state="damaged")
+    (first,) = await apply(world, now - 10 * MINUTE, row)
+    assert (first.result, first.on_hand, first.on_hand_before, first.makes_shortfall) == (
+        MovementResult.APPLIED,
+        6,
+        7,
+        False,
+    )
+    assert [(await apply(world, now - 10 * MINUTE, row))[0].result] == [MovementResult.REPEATED]
+    (older,) = await apply(world, now - 20 * MINUTE, row)
+    assert (older.result, older.on_hand) == (MovementResult.STALE, 6)
+    position = await world.store.position("LAMP", "AMS1")
+    assert (position.on_hand, position.counted_at_ms) == (0, 0)
+    await world.store.snapshots.note_full(snapshot(now - 10 * MINUTE))
+    new = Movement("wms", "e3", now - 30 * MINUTE, MovementKind.RECEIPT, "LAMP", "AMS1", 5, state="quarantine")
+    assert (await world.store.post_movements([new])).outcomes[0].result is MovementResult.STALE
+
+
 async def test_units_that_were_not_counted_only_settle_orders(world: World) -> None:
     now = world.clock.now_ms
     await move(world, 10, now - 50 * MINUTE)
