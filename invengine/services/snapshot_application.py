@@ -171,7 +171,8 @@ class Application:
         self._replica.advance(self._clock.now_ms())
         columns, place = self._replica.columns, self._replica.locations.known(self.snapshot.location)
         for sku in sorted(self._may_be_short):
-            for row in columns.rows(columns.find_sku(sku)).tolist():
+            number = columns.find_sku(sku)
+            for row in columns.rows(number).tolist() if number >= 0 else ():
                 on_hand, reserved = row[ON_HAND], row[RESERVED] - row[EXPIRED]
                 if row[LOCATION] == place and reserved > on_hand:
                     self._result.shortfalls += 1

@@ -41,6 +41,7 @@ RESERVATIONS_PER_CALL = 100
 LINES_PER_CALL = 500
 CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
+ORDER_REFS_PER_CALL = 2_000
 SWEEP_LIMIT = 500
 DEFAULT_SETTINGS = StoreSettings()
 
@@ -322,4 +323,12 @@ def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
 
 
 def _movements_that_fit(movements: Sequence[Movement | IncomingChange | CountedSku], start: int) -> int:
-    return min(start + MOVEMENTS_PER_CALL, len(movements))
+    end, refs = min(start + MOVEMENTS_PER_CALL, len(movements)), 0
+    if isinstance(movements[0], CountedSku):
+        for place in range(start, end):
+            row = movements[place]
+            assert isinstance(row, CountedSku)
+            refs += len(row.order_refs)
+            if refs > ORDER_REFS_PER_CALL and place > start:
+                return place
+    return end
