@@ -266,7 +266,7 @@ def placing_head_of(change: ReservationChange) -> tuple[str, str, int, int, str]
 
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
-    instant_or_seconds, text = change.left_at_ms or change.time_to_live_seconds, change.order_ref or change.reason
+    instant_or_seconds, text = -change.left_at_ms or change.time_to_live_seconds, change.order_ref or change.reason
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, text))
     expected = -1 if change.expected_revision is None else change.expected_revision
     return change.fingerprint, change.channel, expected, instant_or_seconds, text

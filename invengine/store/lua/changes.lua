@@ -5,7 +5,8 @@ local CHANGE_SIZE = 6 -- fields of an item before its lines
 
 -- One item: the fields of the message from `at` on.
 --   1 fingerprint   2 channel   3 expected revision, -1 for any
---   4 time to live (extend); instant in ms when the units left, 0 for now (fulfil)   5 order_ref (confirm); reason (fulfil)
+--   4 time to live (extend); minus the instant in ms at which the units left, when it was not now (fulfil)
+--   5 order_ref (confirm); with such an instant the reason (fulfil)
 --   6 line count, then per line: line_id, location or '', units or 0 for all that are open; one table per line where
 --   amend.lua says so
 
@@ -309,7 +310,7 @@ local function fulfil_record(record, items, at)
   if not units_are_reserved(record) then
     return { 'INTERNAL' }
   end
-  local short, leaving, left_at = { 'INSUFFICIENT_STOCK' }, {}, given(items[at + 3], 0)
+  local short, leaving, left_at = { 'INSUFFICIENT_STOCK' }, {}, math.max(0, -items[at + 3])
   for i = 1, #plan do
     local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
     local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
@@ -326,7 +327,8 @@ local function fulfil_record(record, items, at)
     return short
   end
   for i = 1, #plan do
-    send_off(record, plan[i][1], plan[i][2], plan[i][3], items[at + 1] .. '\t' .. record.id, left_at, items[at + 4])
+    local cause, reason = items[at + 1] .. '\t' .. record.id, left_at > 0 and items[at + 4] or ''
+    send_off(record, plan[i][1], plan[i][2], plan[i][3], cause, left_at, reason)
   end
   close_if_done(record)
   return nil, #plan == 0
