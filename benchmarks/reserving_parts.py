@@ -16,7 +16,7 @@ from invengine.domain.network import Network
 from invengine.domain.orders import ReservationAnswer
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
-from invengine.rpc import convert
+from invengine.rpc.reservation_bytes import batch_response
 from invengine.services.reservation_ids import ReservationIds
 from invengine.services.reservation_requests import check_create, resolve
 from invengine.services.sourcing import Sourcing
@@ -36,7 +36,7 @@ def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> 
     """
     network = Network.parse(engine.network_document(locations), 1)
     sourcing = Sourcing(Replica(1, bytes(8)), StoreClock())
-    ids = ReservationIds(Settings.model_fields["partitions"].default, near_stock=True)
+    ids = ReservationIds(Settings.load().partitions, near_stock=True)
     found: list[tuple[str, float]] = []
 
     def step(name: str, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
@@ -61,8 +61,7 @@ def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> 
 
     outcomes, seconds = uvloop.run(reserve())
     found.append(("pack, exchange, read the store's answer", seconds))
-    answers = step("fill the answer", convert.batch_outcomes, outcomes)
-    step("encode", lambda answer: answer.SerializeToString(), answers)
+    step("write the answer", lambda made: batch_response(made, "token"), outcomes)
     reserved = sum(map(len, outcomes))
     return [(name, 1e6 * spent / reserved) for name, spent in found[1:]], reserved
 

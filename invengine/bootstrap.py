@@ -31,9 +31,12 @@ from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.explanations import Explanations
 from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
+from invengine.services.ledgers import Ledgers
 from invengine.services.networks import Networks
+from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
@@ -145,7 +148,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics_address = await _start_metrics(settings, metrics, server, stack)
     topology = await _open_topology(settings, background, stack)
     store = await RedisStore.open(topology, partitions=settings.partitions, settings=_store_settings(settings))
-    clock = StoreClock()
+    clock = StoreClock(on_step=lambda _: metrics.clock_steps.inc())
+    metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
+    store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
     networks = Networks(store)
     networks.add_listener(replica.set_network)
@@ -184,7 +189,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
             ),
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
-                Availability(replica, store, clock, networks, metrics)
+                Availability(replica, store, clock, networks, metrics),
+                Explanations(replica, store, clock, networks),
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
@@ -192,7 +198,11 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
             "invengine.v1.StockService": servicers.StockServicer(
-                stock, Positions(store, replica, clock, networks), snapshots
+                stock,
+                Positions(store, replica, clock, networks),
+                PositionPages(store, replica, clock, networks),
+                Ledgers(store, networks),
+                snapshots,
             ),
         },
         server.streams,

@@ -188,6 +188,16 @@ class Metrics:
             registry=registry,
         )
         self.reservations = {str(state): states.labels(str(state)) for state in ReservationState}
+        self.clock_steps = Counter(
+            "invengine_store_clock_steps_total",
+            "Times that the clock of Redis was set by more than a minute.",
+            registry=registry,
+        )
+        self.clock_ahead = Gauge(
+            "invengine_store_clock_ahead_seconds",
+            "How far the clock of Redis is ahead of the time that holds are judged by.",
+            registry=registry,
+        )
         self.expired = Counter(
             "invengine_reservations_expired_total", "Holds that this server's sweeper tidied.", registry=registry
         )

@@ -16,6 +16,11 @@ from invengine.redis_url import RedisUrl
 
 PREFIX = "INVENGINE_"
 CLIENT_VARIABLES = frozenset({"INVENGINE_SERVER", "INVENGINE_CHANNEL"})  # of the command line, not of the server
+PARTITIONS = 64
+PARTITIONS_OF_OWN_REDIS = 16
+"""Only a Cluster spreads partitions over machines. One Redis has no use for many, and every call costs by the
+partitions that it touches: with 16 a reservation of a batch takes about a third less of Redis than with 64.
+"""
 UNIX_SOCKET_BYTES = 103  # 104 with the ending zero on macOS, 108 on Linux
 
 
@@ -87,7 +92,12 @@ class Settings(BaseSettings):
     )
     replicas: int = Field(1, ge=1, le=100, description="Replicas that must have a write, where it is replicated")
     replica_seconds: float = Field(1.0, gt=0, le=60, description="How long one attempt waits for these replicas")
-    partitions: int = Field(64, ge=1, le=1024, description="Partitions of a store that is made; an older one keeps its")
+    partitions: int = Field(
+        default_factory=lambda data: PARTITIONS if data.get("redis_url") else PARTITIONS_OF_OWN_REDIS,
+        ge=1,
+        le=1024,
+        description="Partitions of a store that is made; an older one keeps its",
+    )
 
     listen: Annotated[tuple[Listen, ...], NoDecode] = Field(
         ("127.0.0.1:50051",), description="HOST:PORT or unix:PATH of the gRPC API; several with commas"
@@ -121,9 +131,8 @@ class Settings(BaseSettings):
         try:
             return cls(**given)  # type: ignore[arg-type]  # pydantic checks them
         except ValidationError as invalid:
-            raise SettingsInvalid(
-                "\n".join(_sentence(fault["loc"], fault["msg"]) for fault in invalid.errors())
-            ) from None
+            faults = [fault for fault in invalid.errors() if fault["type"] != "default_factory_not_called"]
+            raise SettingsInvalid("\n".join(_sentence(fault["loc"], fault["msg"]) for fault in faults)) from None
 
     @classmethod
     def unknown_variables(cls, environment: Mapping[str, str]) -> list[str]:

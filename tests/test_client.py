@@ -82,6 +82,32 @@ async def test_stock_and_availability(web: Client) -> None:
 
 
 @pytest.mark.asyncio
+async def test_numbers_are_explained_listed_and_exported(web: Client) -> None:
+    await web.post_movements([receipt(f"c-x{n}", place, n + 1) for n in range(3) for place in ("WH1", "ST2")])
+    (position,) = (await web.explain_availability("c-x2", locations=["ST2"])).positions
+    assert [(term.name, term.quantity) for term in position.terms] == [
+        ("on_hand", 3),
+        ("reserved", 0),
+        ("safety_stock", -1),
+    ]
+    pages = [page async for page in web.position_pages(sku_prefix="c-x", location="WH1")]
+    assert sorted((p.sku, p.on_hand) for page in pages for p in page.positions) == [
+        ("c-x0", 1),
+        ("c-x1", 2),
+        ("c-x2", 3),
+    ]
+    parts = [part async for part in web.movement_pages(sku_prefix="c-x")]
+    assert sorted((e.sku, e.location) for part in parts for e in part.entries) == [
+        (f"c-x{n}", place) for n in range(3) for place in ("ST2", "WH1")
+    ]
+    await web.post_movements([receipt("c-x0", "WH1", 5)])
+    after = [part async for part in web.movement_pages(after_token=parts[-1].consistency_token)]
+    assert [e.on_hand_after for part in after for e in part.entries] == [6]
+    ledger = await web.list_movements("c-x0", kinds=["RECEIPT"], actor="test", page_size=1)
+    assert [e.on_hand_after for e in ledger.entries] == [6]
+
+
+@pytest.mark.asyncio
 async def test_a_stream_is_refused_with_a_class(web: Client) -> None:
     answers = [answer async for answer in web.stream_availability(["c-a"], channel="nobody")]
     assert isinstance(error_from_refusal(answers[0].refusal), errors.UnknownChannel)

@@ -32,7 +32,7 @@ def test_without_any_variable_the_engine_is_private_and_durable() -> None:
     assert settings.redis_url == ""
     assert settings.redis_server is None
     assert settings.durability == "always"
-    assert settings.partitions == 64
+    assert settings.partitions == 16
     assert settings.listen == ("127.0.0.1:50051",)
     assert settings.metrics_listen == "127.0.0.1:9464"
     assert settings.message_bytes_max == 4 * 1024 * 1024
@@ -58,6 +58,11 @@ def test_what_a_command_gives_goes_before_the_environment(monkeypatch: pytest.Mo
     monkeypatch.setenv("INVENGINE_PARTITIONS", "16")
     assert Settings.load().partitions == 16
     assert Settings.load(partitions=8).partitions == 8
+
+
+def test_a_redis_that_may_be_a_cluster_gets_more_partitions() -> None:
+    assert Settings.load(redis_url="redis+cluster://stock:6379").partitions == 64
+    assert Settings.load(redis_url="redis://stock:6379", partitions=8).partitions == 8
 
 
 @pytest.mark.parametrize(

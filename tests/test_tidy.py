@@ -67,6 +67,7 @@ LIBRARIES = {
     "pydantic_settings": {"settings"},
     "prometheus_client": {"metrics", "rpc", "bootstrap"},
     "typer": {"cli"},
+    "pyarrow": {"cli"},
     "rich": {"cli"},
     "uvloop": {"bootstrap", "cli"},
 }

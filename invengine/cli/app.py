@@ -10,6 +10,9 @@ from invengine.cli import (
     admin,
     availability,
     demo,
+    explain,
+    export,
+    history,
     incoming,
     load,
     network,
@@ -56,6 +59,9 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 availability.register(app)
+explain.register(app)
+history.register(app, stock.app)
+app.add_typer(export.app, name="export")
 reservations.register(app)
 promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")

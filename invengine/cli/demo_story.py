@@ -187,7 +187,7 @@ class Story:
     async def _explain(self, sku: str) -> None:
         tell = self._teller
         tell.step("Why are the numbers what they are? The ledger says who changed what.")
-        tell.command(f"stock history {sku} --most 8")
+        tell.command(f"history {sku} --limit 8")
         answer = await self._client.list_movements(sku, page_size=8)
         tell.table(
             ("location", "what", "who", "on_hand", "reserved", "why"),

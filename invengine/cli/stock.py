@@ -10,19 +10,15 @@ from invengine.cli import stock_import
 from invengine.cli.availability import Fresh, consistency_of
 from invengine.cli.incoming import show_receipts
 from invengine.cli.movement_file import Kind, moment
-from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.render import as_json, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail, fail_usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from invengine.cli.render import Cell
-    from invengine.v1.stock_service_pb2 import LedgerEntry, StateQuantity
+    from invengine.v1.stock_service_pb2 import StateQuantity
 
 app = typer.Typer(help="Stock movements in, positions, history.", no_args_is_help=True)
-
-_PAGE = 1000
-_STATES_COLUMN = 7  # of a history
 
 State = Annotated[
     str, typer.Option(help="Of units that cannot be sold: quarantine, damaged or another; default: units on hand.")
@@ -135,56 +131,3 @@ def _show_states(states: Sequence[StateQuantity]) -> None:
     if states:
         typer.echo()
         table(("state", "quantity"), [(one.state, one.quantity) for one in states])
-
-
-@command(app, "history")
-async def history(
-    session: Session,
-    sku: Annotated[str, typer.Argument()],
-    location: Annotated[str, typer.Option(help="Only of this location.")] = "",
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many entries.")] = 100,
-) -> None:
-    """Print what changed a SKU, newest first: who, when, why, before and after.
-
-    Example: invengine stock history LAMP --location AMS1
-    """
-    answer = await session.client.list_movements(sku, location=location, page_size=min(most, _PAGE))
-    while answer.next_page_token and len(answer.entries) < most:
-        page = await session.client.list_movements(
-            sku,
-            location=location,
-            page_size=min(most - len(answer.entries), _PAGE),
-            page_token=answer.next_page_token,
-        )
-        answer.entries.extend(page.entries)
-        answer.next_page_token = page.next_page_token
-    if session.json:
-        show_json(as_json(answer))
-        return
-    _show_history(answer.entries)
-    if answer.next_page_token:
-        say("There is more: raise --most.")
-
-
-def _show_history(entries: Sequence[LedgerEntry]) -> None:
-    """Print entries of the ledger; a column of states only where there are any."""
-    columns = ["recorded", "location", "what", "who", "cause", "on_hand", "reserved", "why", "revision"]
-    rows: list[list[Cell]] = [
-        [
-            instant(entry.record_time),
-            entry.location,
-            entry.kind,
-            entry.actor,
-            entry.cause,
-            f"{entry.on_hand_before} -> {entry.on_hand_after}",
-            f"{entry.reserved_before} -> {entry.reserved_after}",
-            " ".join(part for part in (entry.reason, entry.reference) if part),
-            entry.revision,
-        ]
-        for entry in entries
-    ]
-    if any(entry.states for entry in entries):
-        columns.insert(_STATES_COLUMN, "states")
-        for row, entry in zip(rows, entries, strict=True):
-            row.insert(_STATES_COLUMN, ", ".join(f"{one.state} {one.before} -> {one.after}" for one in entry.states))
-    table(columns, rows)

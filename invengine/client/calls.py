@@ -93,6 +93,16 @@ class Client(StockCalls, ReturnCalls):
         )
         return await self._call(self._availability.GetAvailability, request)
 
+    async def explain_availability(
+        self, sku: str, *, ignore_reservation_id: str = "", reservations_max: int = 0, **query: Unpack[Query]
+    ) -> availability_service_pb2.ExplainAvailabilityResponse:
+        """Every term and rule behind what the channel can take of one SKU, and the reservations that hold the rest."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.ExplainAvailabilityRequest(
+            sku=sku, ignore_reservation_id=ignore_reservation_id, reservations_max=reservations_max, **query
+        )
+        return await self._call(self._availability.ExplainAvailability, request)
+
     async def batch_get_availability(
         self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]
     ) -> availability_service_pb2.BatchGetAvailabilityResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Final, TypedDict, Unpack
 
@@ -15,6 +15,7 @@ Movement = stock_service_pb2.Movement
 SnapshotRow = stock_service_pb2.SnapshotRow
 
 SNAPSHOT_ROWS_PER_MESSAGE: Final = 5_000
+_EXPORT_PAGE: Final = 2000
 
 
 class IncomingChange(TypedDict, total=False):
@@ -23,6 +24,18 @@ class IncomingChange(TypedDict, total=False):
     source: str
     request_id: str
     expected_revision: int | None
+
+
+class LedgerFilter(TypedDict, total=False):
+    """Which part of a ledger; the fields of ListMovementsRequest."""
+
+    location: str
+    page_size: int
+    page_token: str
+    since: timestamp_pb2.Timestamp | None
+    until: timestamp_pb2.Timestamp | None
+    kinds: Sequence[str]
+    actor: str
 
 
 def as_date(day: date) -> common_pb2.Date:
@@ -95,14 +108,86 @@ class StockCalls(Connection):
         request = stock_service_pb2.GetPositionRequest(sku=sku, location=location, consistency=consistency)
         return await self._call(self._stock.GetPosition, request)
 
-    async def list_movements(
-        self, sku: str, *, location: str = "", page_size: int = 0, page_token: str = ""
-    ) -> stock_service_pb2.ListMovementsResponse:
-        """A page of the ledger of a SKU, newest first."""
-        request = stock_service_pb2.ListMovementsRequest(
-            sku=sku, location=location, page_size=page_size, page_token=page_token
-        )
+    async def list_movements(self, sku: str, **which: Unpack[LedgerFilter]) -> stock_service_pb2.ListMovementsResponse:
+        """A page of the ledger of a SKU, newest first; all filters that are set must match."""
+        request = stock_service_pb2.ListMovementsRequest(sku=sku, **which)
         return await self._call(self._stock.ListMovements, request)
+
+    async def list_positions(
+        self,
+        *,
+        sku_prefix: str = "",
+        location: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        consistency: common_pb2.Consistency | None = None,
+    ) -> stock_service_pb2.ListPositionsResponse:
+        """A page of all positions; all filters that are set must match."""
+        request = stock_service_pb2.ListPositionsRequest(
+            sku_prefix=sku_prefix,
+            location=location,
+            page_size=page_size,
+            page_token=page_token,
+            consistency=consistency,
+        )
+        return await self._call(self._stock.ListPositions, request)
+
+    async def export_movements(
+        self,
+        *,
+        after_token: str = "",
+        until_token: str = "",
+        page_size: int = 0,
+        sku_prefix: str = "",
+        location: str = "",
+    ) -> stock_service_pb2.ExportMovementsResponse:
+        """The next part of the ledger of all SKUs: hand its tokens in for the next one, until it is `done`."""
+        request = stock_service_pb2.ExportMovementsRequest(
+            after_token=after_token,
+            until_token=until_token,
+            page_size=page_size,
+            sku_prefix=sku_prefix,
+            location=location,
+        )
+        return await self._call(self._stock.ExportMovements, request)
+
+    async def position_pages(
+        self, *, sku_prefix: str = "", location: str = "", consistency: common_pb2.Consistency | None = None
+    ) -> AsyncIterator[stock_service_pb2.ListPositionsResponse]:
+        """All positions, page by page; an outage between two pages is waited for like any other."""
+        token = ""
+        while True:
+            page = await self.list_positions(
+                sku_prefix=sku_prefix,
+                location=location,
+                page_size=_EXPORT_PAGE,
+                page_token=token,
+                consistency=consistency,
+            )
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def movement_pages(
+        self, *, after_token: str = "", sku_prefix: str = "", location: str = ""
+    ) -> AsyncIterator[stock_service_pb2.ExportMovementsResponse]:
+        """The ledger of all SKUs up to now, part by part. The `consistency_token` of the last part that was used, as
+        `after_token`, goes on from there: then, or any day later.
+        """
+        until_token = ""
+        while True:
+            part = await self.export_movements(
+                after_token=after_token,
+                until_token=until_token,
+                page_size=_EXPORT_PAGE,
+                sku_prefix=sku_prefix,
+                location=location,
+            )
+            yield part
+            if part.done:
+                return
+            after_token, until_token = part.consistency_token, part.until_token
 
     # What is expected
 

@@ -63,6 +63,7 @@ class SyncClient:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
     get_availability = _waiting(Client.get_availability)
+    explain_availability = _waiting(Client.explain_availability)
     batch_get_availability = _waiting(Client.batch_get_availability)
     reserve = _waiting(Client.reserve)
     reserve_many = _waiting(Client.reserve_many)
@@ -79,6 +80,8 @@ class SyncClient:
     apply_snapshot = _waiting(Client.apply_snapshot)
     get_position = _waiting(Client.get_position)
     list_movements = _waiting(Client.list_movements)
+    list_positions = _waiting(Client.list_positions)
+    export_movements = _waiting(Client.export_movements)
     set_incoming = _waiting(Client.set_incoming)
     slip_incoming = _waiting(Client.slip_incoming)
     cancel_incoming = _waiting(Client.cancel_incoming)

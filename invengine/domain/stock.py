@@ -36,6 +36,21 @@ BUILT_IN_STATES: Final = (DAMAGED, QUARANTINE)
 """States of units that are there and not sellable; the network file may name more."""
 
 
+RESERVATION_STEPS: Final = (
+    "RESERVE",
+    "RELEASE",
+    "FULFIL",
+    "AMEND",
+    "REBIND",
+    "HAND_OVER",
+    "EXPIRE",
+)
+"""What reservations do to a position, as the ledger calls it."""
+
+LEDGER_KINDS: Final = frozenset({*MovementKind, *RESERVATION_STEPS, "RECEIVE", "COVER"})
+"""All words that a ledger entry may have as its kind."""
+
+
 class MovementResult(StrEnum):
     """What became of a movement."""
 
@@ -120,7 +135,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One change of one position, from the log."""
+    """One change of one position, from the log. `place`: which of the SKU's changes of that revision it is, from 1."""
 
     location: str
     kind: str
@@ -135,7 +150,32 @@ class LedgerEntry:
     reserved_before: int
     reserved_after: int
     revision: int
+    sku: str = ""
+    place: int = 0
     states: tuple[StateChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFilter:
+    """Which changes of a SKU are wanted; what is empty or 0 narrows nothing. Recorded from `since` on, before `until`.
+
+    The ledger is in the order of recording, so a listing ends at the first change that is older than `since`.
+    """
+
+    location: str = ""
+    since_ms: int = 0
+    until_ms: int = 0
+    kinds: frozenset[str] = frozenset()
+    actor: str = ""
+
+    def matches(self, entry: LedgerEntry) -> bool:
+        """Whether a change that is not older than `since` is wanted."""
+        return (
+            (not self.location or entry.location == self.location)
+            and (not self.until_ms or entry.recorded_at_ms < self.until_ms)
+            and (not self.kinds or entry.kind in self.kinds)
+            and (not self.actor or entry.actor == self.actor)
+        )
 
 
 def safety_units(on_hand: int, units: int, parts: int) -> int:

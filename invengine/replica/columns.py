@@ -53,6 +53,7 @@ from invengine.kernels.layout import (
     NEW_LOCATION,
     OFFSET,
     ON_HAND,
+    PARTITION,
     PASSED_COLUMNS,
     PASSED_COUNT,
     PASSED_END,
@@ -214,6 +215,16 @@ class Columns:
     def find_sku(self, sku: str) -> int:
         """The number of a SKU, or -1."""
         return self.index.find(sku.encode())
+
+    def names_in(self, partition: int, first: int, end: int) -> list[str]:
+        """The SKUs of a partition whose slots in the index are from `first` to before `end`. Slots stay until the index
+        is made wider, which makes it another array.
+        """
+        slots = self.index.slots[first:end]
+        tails = slots[slots[:, 3] != 0, 3]
+        numbers = (tails & np.uint64(0xFFFFFFFF)).astype(np.int64) - 1
+        wanted = self.skus[numbers, PARTITION] == partition
+        return self.index.names_at(np.flatnonzero(slots[:, 3] != 0)[wanted] + first)
 
     def rows(self, sku: int) -> Block:
         """The positions of a SKU, int64 [n, 8]: a view, good until the next change."""

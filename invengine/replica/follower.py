@@ -29,7 +29,7 @@ class Source(Protocol):
     """What the follower asks of the store."""
 
     async def now_ms(self) -> int:
-        """The store's clock."""
+        """Redis's clock."""
 
     async def revisions(self) -> list[int]:
         """The newest revision of every partition."""
@@ -216,9 +216,9 @@ class Follower:
             raise
 
     async def _read_clock(self) -> None:
-        sent = monotonic()
-        store_ms = await self._source.now_ms()
-        self._clock.observe(store_ms, sent, monotonic())
+        sent = self._clock.local()
+        redis_ms = await self._source.now_ms()
+        self._clock.observe(redis_ms, sent, self._clock.local())
 
     async def _pause(self, seconds: float) -> None:
         try:

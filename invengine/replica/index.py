@@ -44,6 +44,17 @@ class NameIndex:
             longer[:arena_used] = self.arena[:arena_used]
             self.arena = longer
 
+    def names_at(self, places: npt.NDArray[np.int64]) -> list[str]:
+        """The names in these slots."""
+        found = self.slots[places]
+        lengths = found[:, 3] >> np.uint64(32)
+        found[:, 3] = (lengths << np.uint64(32)) | np.arange(1, len(places) + 1, dtype=np.uint64)
+        spans = np.zeros((len(places), 2), np.int64)
+        out = np.empty(int(lengths.sum()), np.uint8)
+        kernels.list_names(found, self.arena, spans, out)
+        text = out.tobytes()
+        return [text[at : at + length].decode() for at, length in spans.tolist()]
+
     def names(self, count: int, numbers: npt.NDArray[np.int64] | None = None) -> Iterator[bytes]:
         """All `count` names, by number, or those of some numbers. Walks the whole index: not for requests."""
         spans = np.zeros((count, 2), np.int64)

@@ -137,20 +137,18 @@ def _fill_promise(message: reservation_service_pb2.Allocation, allocation: Alloc
         message.due_date.CopyFrom(date_of(allocation.due_day))
 
 
-def batch_outcomes(
-    outcomes: Iterable[ReservationAnswer | InventoryError],
-) -> reservation_service_pb2.BatchCreateReservationsResponse:
-    """One outcome per request of a batch; the token is the caller's to set."""
-    response = reservation_service_pb2.BatchCreateReservationsResponse()
-    for outcome in outcomes:
-        wire = response.outcomes.add()
-        if isinstance(outcome, InventoryError):
-            wire.refusal.CopyFrom(refusal_to_proto(outcome))
-        else:
-            _fill_answer(wire.reservation, outcome)
-            if outcome.replayed:
-                wire.replayed = True
-    return response
+def outcome_to_proto(
+    outcome: ReservationAnswer | InventoryError,
+) -> reservation_service_pb2.BatchCreateReservationsResponse.Outcome:
+    """What became of one request of a batch."""
+    wire = reservation_service_pb2.BatchCreateReservationsResponse.Outcome()
+    if isinstance(outcome, InventoryError):
+        wire.refusal.CopyFrom(refusal_to_proto(outcome))
+    else:
+        _fill_answer(wire.reservation, outcome)
+        if outcome.replayed:
+            wire.replayed = True
+    return wire
 
 
 def movement_outcomes(
@@ -178,25 +176,29 @@ def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service
 def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.GetPositionResponse:
     """One position with the state that it names; `today` says which receipts are overdue."""
     response = stock_service_pb2.GetPositionResponse(
-        position=stock_service_pb2.Position(
-            sku=position.sku,
-            location=position.location,
-            on_hand=position.on_hand,
-            reserved=position.reserved,
-            safety_stock=position.safety_stock,
-            revision=position.revision,
-            shortfall=max(0, position.reserved - position.on_hand),
-            ring_fences=[
-                stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
-            ],
-            backordered=position.backordered,
-            incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
-            states=_state_quantities(position.states),
-        ),
-        consistency_token=position.consistency_token,
+        position=position_alone(position, today), consistency_token=position.consistency_token
     )
     response.staleness.FromMilliseconds(position.staleness_ms)
     return response
+
+
+def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Position:
+    """One position."""
+    return stock_service_pb2.Position(
+        sku=position.sku,
+        location=position.location,
+        on_hand=position.on_hand,
+        reserved=position.reserved,
+        safety_stock=position.safety_stock,
+        revision=position.revision,
+        shortfall=max(0, position.reserved - position.on_hand),
+        ring_fences=[
+            stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
+        ],
+        backordered=position.backordered,
+        incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
+        states=_state_quantities(position.states),
+    )
 
 
 def applied_to_proto(applied: Applied, consistency_token: str) -> network_service_pb2.ApplyNetworkResponse:
@@ -268,4 +270,6 @@ def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
         states=[
             stock_service_pb2.StateChange(state=one.state, before=one.before, after=one.after) for one in entry.states
         ],
+        sku=entry.sku,
+        place=entry.place,
     )

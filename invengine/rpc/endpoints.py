@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Unary = Callable[[Any, Context], Awaitable[Message]]
-"""A method that takes and gives messages."""
+Unary = Callable[[Any, Context], Awaitable[Message | bytes]]
+"""A method that takes a message, and gives one or the bytes of one."""
 
 RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 """A method that takes and gives the bytes of messages."""
@@ -90,7 +90,8 @@ def unary(
             message = decode(request)
         except DecodeError:
             raise MalformedMessage(method) from None
-        return (await handler(message, context)).SerializeToString()
+        answer = await handler(message, context)
+        return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
     return raw_unary(method, raw, series, metrics)
 

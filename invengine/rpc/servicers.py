@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert, convert_snapshots
+from invengine.rpc import convert, convert_pages, convert_snapshots
+from invengine.rpc.convert_explanation import explained_to_proto
 from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
 from invengine.rpc.errors import refusal_to_proto
+from invengine.rpc.reservation_bytes import batch_response
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
+    from invengine.services.explanations import Explanations
     from invengine.services.integrity import Integrity
+    from invengine.services.ledgers import Ledgers
     from invengine.services.networks import Networks
+    from invengine.services.position_pages import PositionPages
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
     from invengine.services.snapshots import Snapshots
@@ -66,8 +71,9 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability) -> None:
+    def __init__(self, availability: Availability, explanations: Explanations) -> None:
         self._availability = availability
+        self._explanations = explanations
 
     @takes_bytes
     async def GetAvailability(self, request: bytes, context: Context) -> bytes:
@@ -82,6 +88,12 @@ class AvailabilityServicer:
     def StreamAvailability(self, _: Context) -> StreamStep:
         """Small queries, answered in order."""
         return self._availability.open_stream(lambda refusal: refusal_to_proto(refusal).SerializeToString())
+
+    async def ExplainAvailability(
+        self, request: availability_service_pb2.ExplainAvailabilityRequest, context: Context
+    ) -> availability_service_pb2.ExplainAvailabilityResponse:
+        """Every term and rule behind one SKU's numbers."""
+        return explained_to_proto(await self._explanations.explain(request, context.time_remaining()))
 
 
 class ReservationServicer:
@@ -99,12 +111,10 @@ class ReservationServicer:
 
     async def BatchCreateReservations(
         self, request: reservation_service_pb2.BatchCreateReservationsRequest, _: Context
-    ) -> reservation_service_pb2.BatchCreateReservationsResponse:
+    ) -> bytes:
         """Takes stock for many reservations, one outcome each."""
         outcomes, token = await self._reservations.create_many(request.requests)
-        response = convert.batch_outcomes(outcomes)
-        response.consistency_token = token
-        return response
+        return batch_response(outcomes, token)
 
     async def GetReservation(
         self, request: reservation_service_pb2.GetReservationRequest, _: Context
@@ -181,9 +191,13 @@ class ReservationServicer:
 class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, stock: Stock, positions: Positions, snapshots: Snapshots) -> None:
+    def __init__(
+        self, stock: Stock, positions: Positions, pages: PositionPages, ledgers: Ledgers, snapshots: Snapshots
+    ) -> None:
         self._stock = stock
         self._positions = positions
+        self._pages = pages
+        self._ledgers = ledgers
         self._snapshots = snapshots
 
     async def PostMovements(
@@ -210,12 +224,21 @@ class StockServicer:
         self, request: stock_service_pb2.ListMovementsRequest, _: Context
     ) -> stock_service_pb2.ListMovementsResponse:
         """A page of a SKU's ledger."""
-        entries, next_page_token, token = await self._stock.ledger(request)
-        return stock_service_pb2.ListMovementsResponse(
-            entries=[convert.ledger_entry_to_proto(entry) for entry in entries],
-            next_page_token=next_page_token,
-            consistency_token=token,
-        )
+        return convert_pages.ledger_page(await self._ledgers.page(request))
+
+    async def ListPositions(
+        self, request: stock_service_pb2.ListPositionsRequest, context: Context
+    ) -> stock_service_pb2.ListPositionsResponse:
+        """A page of all positions."""
+        page = await self._pages.page(request, context.time_remaining())
+        return convert_pages.position_page(page, self._stock.today())
+
+    async def ExportMovements(
+        self, request: stock_service_pb2.ExportMovementsRequest, _: Context
+    ) -> stock_service_pb2.ExportMovementsResponse:
+        """A part of the ledger of all SKUs."""
+        page = await self._ledgers.export(request)
+        return convert_pages.export_page(page, self._ledgers.token(page.reached), self._ledgers.token(page.until))
 
 
 class NetworkServicer:

@@ -34,8 +34,10 @@ CHANGES_PER_CALL: Final = 50
 _ORDER_COLUMNS: Final = 4
 
 
-def check_incoming(message: Request, kind: IncomingKind, now_ms: int) -> IncomingChange:
-    """The change, if it obeys the contract; InvalidArgument names the field that does not."""
+def check_incoming(message: Request, kind: IncomingKind, now_ms: int, latest_ms: int) -> IncomingChange:
+    """The change, if it obeys the contract; InvalidArgument names the field that does not. Units without a time of
+    their own arrived at `now_ms`; what arrived later than `latest_ms` is still to come.
+    """
     request_id = validation.required_id("request_id", message.request_id)
     source = validation.required_id("source", message.source)
     receipt_id = validation.required_id("receipt_id", message.receipt_id)
@@ -56,7 +58,8 @@ def check_incoming(message: Request, kind: IncomingKind, now_ms: int) -> Incomin
                 raise InvalidArgument("quantity", "is 0, which goes with closes only")
             occurred_at_ms = now_ms
             if message.HasField("occurred_at"):  # type: ignore[arg-type]
-                occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, now_ms + FUTURE_MS_MAX)  # type: ignore[union-attr]
+                latest = latest_ms + FUTURE_MS_MAX
+                occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, latest)  # type: ignore[union-attr]
     revision = None
     if message.HasField("expected_revision"):
         revision = validation.expected_revision("expected_revision", message.expected_revision)
@@ -155,7 +158,7 @@ class Incoming:
         await self._queue.close()
 
     async def _change(self, message: Request, kind: IncomingKind) -> tuple[IncomingOutcome, str]:
-        change = check_incoming(message, kind, self._clock.now_ms())
+        change = check_incoming(message, kind, self._clock.now_ms(), self._clock.latest_ms())
         if change.location not in self._networks.required().locations and kind in _ADDS:
             raise UnknownLocation(change.location)
         answered = await self._queue.submit((change,))

@@ -75,7 +75,7 @@ class NextDates:
             return answer
         days = self._days([missing for _, missing in wanted], request.channel, borrows=request.borrows)
         found = [(line_id, day) for (line_id, _), day in zip(wanted, days, strict=True) if day]
-        return replace(answer, next_days=tuple(found))
+        return answer.dated(tuple(found))
 
     def _dated(
         self,

@@ -14,7 +14,10 @@ from invengine.services import validation
 from invengine.services.freshness import be_fresh
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from invengine.domain.incoming import Receipt
+    from invengine.domain.network import Network
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
@@ -44,6 +47,28 @@ class PositionNow:
     states: tuple[tuple[str, int], ...] = ()
 
 
+def position_now(
+    replica: Replica, network: Network, sku: str, location: str, *, row: Sequence[int], receipts: tuple[Receipt, ...]
+) -> PositionNow:
+    """The position of a row of the replica's columns, with the receipts that are expected there."""
+    on_hand = row[ON_HAND]
+    units, parts = larger(network.location_safety.get(location, NO_SAFETY), network.sku_location_safety(sku, location))
+    return PositionNow(
+        sku,
+        location,
+        on_hand,
+        row[RESERVED] - row[EXPIRED],
+        safety_units(on_hand, units, parts),
+        row[REVISION],
+        replica.token_of(partition_of(sku, replica.partitions)),
+        replica.staleness_ms(),
+        tuple((channel, units + over) for channel, units, over in replica.columns.ring_fences(row)),
+        replica.incoming.backordered(sku, location),
+        receipts,
+        replica.unsellable.at(sku, location),
+    )
+
+
 class Positions:
     """The use case of GetPosition."""
 
@@ -70,26 +95,9 @@ class Positions:
         replica.advance(self._clock.now_ms())
         incoming = replica.incoming
         receipts = tuple(receipt for receipt in incoming.receipts(sku) if receipt.location == location)
-        backordered = incoming.backordered(sku, location)
-        row = self._row(sku, location, expected=bool(receipts or backordered))
-        on_hand = row[ON_HAND]
-        units, parts = larger(
-            network.location_safety.get(location, NO_SAFETY), network.sku_location_safety(sku, location)
-        )
-        return PositionNow(
-            sku,
-            location,
-            on_hand,
-            row[RESERVED] - row[EXPIRED],
-            safety_units(on_hand, units, parts),
-            row[REVISION],
-            replica.token_of(home),
-            replica.staleness_ms(),
-            tuple((channel, units + over) for channel, units, over in replica.columns.ring_fences(row)),
-            backordered,
-            receipts,
-            replica.unsellable.at(sku, location),
-        )
+        expected = bool(receipts or incoming.backordered(sku, location))
+        row = self._row(sku, location, expected=expected)
+        return position_now(replica, network, sku, location, row=row, receipts=receipts)
 
     def _row(self, sku: str, location: str, *, expected: bool) -> list[int]:
         columns = self._replica.state.columns

@@ -1,4 +1,4 @@
-"""Stock: movements in, positions as they are, and the ledger of how they came to that."""
+"""Stock: movements in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from invengine.domain.stock import (
     GONE,
     ON_HAND,
     UNITS_MAX,
-    LedgerEntry,
     Movement,
     MovementKind,
     MovementOutcome,
@@ -73,8 +72,10 @@ _SIGNED: Final = {
 }
 
 
-def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int) -> Movement:
-    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement."""
+def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: int, latest_ms: int) -> Movement:
+    """The movement, if it obeys the contract; InvalidArgument names the field inside the movement. One without a time
+    of its own happened at `now_ms`; what happened later than `latest_ms` is still to come.
+    """
     source = validation.required_id("source", message.source)
     event_id = message.event_id
     if event_id:
@@ -85,7 +86,7 @@ def check_movement(message: pb.Movement, place: int, request_id: str, now_ms: in
         raise InvalidArgument("event_id", "is required where request_id is not given")
     occurred_at_ms = now_ms
     if message.HasField("occurred_at"):
-        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, now_ms + FUTURE_MS_MAX)
+        occurred_at_ms = validation.milliseconds("occurred_at", message.occurred_at, latest_ms + FUTURE_MS_MAX)
     number = message.kind
     kind = KINDS[number] if 0 <= number < len(KINDS) else None
     if kind is None:
@@ -146,7 +147,7 @@ def check_states(message: pb.Movement, kind: MovementKind) -> tuple[str, str]:
 
 
 class Stock:
-    """The use cases of StockService that write, and the ledger."""
+    """The use case of PostMovements."""
 
     def __init__(
         self,
@@ -179,11 +180,11 @@ class Stock:
         """
         validation.optional_text("request_id", request_id)
         validation.count_of("movements", len(messages), MOVEMENTS_MAX)
-        now_ms = self._clock.now_ms()
+        now_ms, latest_ms = self._clock.now_ms(), self._clock.latest_ms()
         movements = []
         for place, message in enumerate(messages):
             try:
-                movements.append(check_movement(message, place, request_id, now_ms))
+                movements.append(check_movement(message, place, request_id, now_ms, latest_ms))
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
         network = self._networks.required()
@@ -203,21 +204,6 @@ class Stock:
             outcomes = [_refused(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))]
         self._count(outcomes)
         return outcomes, self._token(wanted, revisions)
-
-    async def ledger(self, message: pb.ListMovementsRequest) -> tuple[list[LedgerEntry], str, str]:
-        """A page of a SKU's changes, newest first, the token of the next page, and the consistency token."""
-        sku = validation.required_id("sku", message.sku)
-        location = validation.optional_text("location", message.location)
-        size = validation.page_size("page_size", message.page_size)
-        bound = ("movements", sku, location)
-        cursor = validation.cursor_of("page_token", message.page_token, bound)
-        if not (cursor.isdecimal() or not cursor):
-            raise InvalidArgument("page_token", "is not a page token")
-        entries, below = await self._store.ledger(sku, location, before=int(cursor or 0), limit=size)
-        home = partition_of(sku, self._store.partitions)
-        newest = [(home, entries[0].revision)] if entries else []
-        token = encode_token(self._store.store_id, newest)
-        return entries, validation.page_token(bound, str(below) if below else ""), token
 
     def today(self) -> int:
         """The day that counts as today, since 1970: the UTC day of the store's clock."""

@@ -105,11 +105,17 @@ def milliseconds(field: str, instant: Timestamp, latest_ms: int) -> int:
     return moment
 
 
-def page_size(field: str, size: int) -> int:
-    """How many elements a page has: 0 means 100, more than 1,000 become 1,000."""
+def optional_prefix(field: str, text: str) -> str:
+    """The beginning of an id, which may end with a space."""
+    optional_text(field, text.rstrip(" "))
+    return text
+
+
+def page_size(field: str, size: int, usual: int = PAGE_SIZE_DEFAULT, most: int = PAGE_SIZE_MAX) -> int:
+    """How many elements a page has: 0 means as usual (100), more than `most` (1,000) become so many."""
     if size < 0:
-        raise InvalidArgument(field, f"is {size}; 0 to {PAGE_SIZE_MAX} are allowed")
-    return min(size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        raise InvalidArgument(field, f"is {size}; 0 to {most} are allowed")
+    return min(size or usual, most)
 
 
 def expected_revision(field: str, revision: int) -> int:

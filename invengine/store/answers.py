@@ -9,7 +9,7 @@ import msgpack
 
 from invengine import errors
 from invengine.domain.incoming import BrokenPromise, IncomingChange, IncomingOutcome, Receipt
-from invengine.domain.orders import ReservationAnswer, ReservationChange, ReserveRequest
+from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReserveRequest
 from invengine.domain.stock import GONE, Movement, MovementOutcome, MovementResult
 from invengine.store.records import read_broken, read_reservation
 
@@ -21,6 +21,10 @@ def read_reply(reply: bytes) -> tuple[int, list[tuple[int, int, bytes]], list[An
     """now_ms, (partition, revision, rows) of each partition, the answers to the items."""
     now_ms, partitions, answers = msgpack.unpackb(reply, raw=True)
     return now_ms, partitions, answers
+
+
+def _read(reservation_id: str, record: bytes) -> Reservation:
+    return read_reservation(reservation_id, record.decode())
 
 
 def _text(fact: int | bytes) -> str:
@@ -36,7 +40,7 @@ def _number(fact: int | bytes) -> int:
 def reserved(request: ReserveRequest, answer: Answer) -> ReservationAnswer | errors.InventoryError:
     """What became of a request to reserve."""
     if isinstance(answer, bytes):
-        return ReservationAnswer(read_reservation(request.reservation_id, answer.decode()))
+        return ReservationAnswer(unread=(request.reservation_id, answer), read=_read)
     word, *facts = answer
     match word:
         case b"INSUFFICIENT_STOCK":
@@ -58,8 +62,9 @@ def _repeated(
     request_id: str, word: int | bytes, facts: list[int | bytes]
 ) -> ReservationAnswer | errors.InventoryError:
     if word == b"REPEATED":
-        reservation_id, record = _text(facts[0]).split("\t", 1)
-        return ReservationAnswer(read_reservation(reservation_id, record), replayed=True)
+        assert isinstance(facts[0], bytes)
+        reservation_id, record = facts[0].split(b"\t", 1)
+        return ReservationAnswer(unread=(reservation_id.decode(), record), replayed=True, read=_read)
     assert word == b"REQUEST_MISMATCH", word
     return errors.RequestMismatch(request_id)
 
@@ -68,7 +73,7 @@ def changed(change: ReservationChange, answer: Answer) -> ReservationAnswer | er
     """What became of a change of a reservation."""
     reservation_id = change.reservation_id
     if isinstance(answer, bytes):
-        return ReservationAnswer(read_reservation(reservation_id, answer.decode()))
+        return ReservationAnswer(unread=(reservation_id, answer), read=_read)
     word, *facts = answer
     refusal = _CHANGE_REFUSALS.get(word)
     return refusal(change, facts) if refusal else _repeated(change.request_id, word, facts)

@@ -53,6 +53,7 @@ class _Unit:
     key: str | bytes | None
     read: Callable[[list[Any]], Any]
     node: Node | None = None
+    stamp: Callable[[Command], Command] | None = None  # each command as it is when it goes out
     asked: Node | None = field(default=None)  # the node that an ASK named, for the next attempt only
 
 
@@ -66,12 +67,14 @@ class Calls:
         self._retry_seconds = retry_seconds
         self._library = library
         self._replication = replication
+        self.clock: Callable[[], int] = _unknown
+        """The store's time as functions take it: see `begin` in lua/base.lua."""
 
     async def write(self, function: str, keys_of_call: Sequence[str | bytes], *arguments: str | bytes) -> Any:
         """The reply of a function. StoreUnavailable, StoreFull, OutcomeUnknown."""
         declared = self.topology.declared(list(keys_of_call))
         call: Command = ("FCALL", function, len(declared), *declared, *arguments)
-        return await self._write([call], declared[0], promised=function not in TIDYING)
+        return await self._write([call], declared[0], promised=function not in TIDYING, stamp=self._stamped)
 
     async def read(self, *commands: Command, block_seconds: float = 0.0) -> list[Any]:
         """The replies of commands that change nothing, in order, in one round trip per server. StoreUnavailable.
@@ -137,10 +140,17 @@ class Calls:
         replies = await self._write([_MULTI, *commands, ("EXEC",)], key, promised=True)
         return list(replies)
 
-    async def _write(self, commands: list[Command], key: str | bytes, *, promised: bool) -> Any:
+    async def _write(
+        self,
+        commands: list[Command],
+        key: str | bytes,
+        *,
+        promised: bool,
+        stamp: Callable[[Command], Command] | None = None,
+    ) -> Any:
         wanted = self._replication.replicas if promised else 0
         if not wanted:
-            unit = _Unit(commands, key, _last)
+            unit = _Unit(commands, key, _last, stamp=stamp)
             return (await self._repeated([unit], True))[0]
         # WAIT speaks of what this connection wrote. A call that repeats another one may write nothing, and what it
         # answers may have been written over another connection, or by another server: WAIT alone would confirm that at
@@ -149,8 +159,14 @@ class Calls:
         # one place only while a slot is moved: a SET would run at either node, and the move would find the key twice.
         milliseconds = max(1, round(self._replication.seconds * 1000))
         barrier: Command = ("COPY", keys.barrier_source(key), keys.barrier(key), "REPLACE")
-        unit = _Unit([*commands, barrier, ("WAIT", wanted, milliseconds)], key, _ReadReplicated(wanted))
+        behind: list[Command] = [barrier, ("WAIT", wanted, milliseconds)]
+        unit = _Unit([*commands, *behind], key, _ReadReplicated(wanted), stamp=stamp)
         return (await self._repeated([unit], True, self._replication.seconds))[0]
+
+    def _stamped(self, command: Command) -> Command:
+        """A call of a function with the time at which it goes out: one that is repeated later says a later one."""
+        now = self.clock() if command[0] == "FCALL" else 0
+        return (*command, now) if now else command
 
     async def _load_library(self, node: Node) -> None:
         listing = _Unit((("FUNCTION", "LIST", "LIBRARYNAME", self._library.name, "WITHCODE"),), None, _only, node)
@@ -250,10 +266,11 @@ async def _exchanged(
     ends: list[tuple[int, int, int]] = []
     for place in places:
         unit, start = units[place], len(commands)
+        stamped = unit.commands if unit.stamp is None else [unit.stamp(command) for command in unit.commands]
         if unit.asked is None:
-            commands.extend(unit.commands)
+            commands.extend(stamped)
         else:
-            for command in unit.commands:
+            for command in stamped:
                 commands.extend((command,) if _key_of(command) is None else (_ASKING, command))
         ends.append((place, start, len(commands)))
     try:
@@ -271,6 +288,11 @@ async def _exchanged(
         except (ResponseError, NotReplicated) as error:
             failed.append((place, node, error))
     return failed
+
+
+def _unknown() -> int:
+    """The time of a store that nobody estimates."""
+    return 0
 
 
 def _only(replies: list[Any]) -> Any:

@@ -9,14 +9,14 @@ from typing import Final
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.errors import InvalidArgument
 from invengine.store import keys
-from invengine.store.inspection import Inspection
+from invengine.store.behind import Behind
 from invengine.store.records import read_reservation
 
 ORDERS_AT_ONCE: Final = 10
 READS_AT_ONCE: Final = 50
 
 
-class Listing(Inspection):
+class Listing(Behind):
     """Adds paging over reservations. The order is by partition, then by id, so pages stay stable under writes."""
 
     async def list_reservations(
@@ -39,7 +39,7 @@ class Listing(Inspection):
             (kind, ref) for kind, ref in (("customer", customer_ref), ("order", order_ref), ("cart", cart_ref)) if ref
         ]
         first, last_id = _place(after, self.partitions)
-        now_ms = await self.now_ms()
+        now_ms = await self.trusted_ms()
         found: list[Reservation] = []
         for home in range(first, self.partitions):
             records = await (self._with_references(home, sets, now_ms) if sets else self._all_of(home, now_ms))

@@ -26,7 +26,8 @@ _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
 def checked(texts: Iterable[str]) -> None:
     """Refuse control characters: TAB and LF end the columns of what is stored. Services name the field before."""
-    if _FORBIDDEN.search("".join(texts)):
+    text = "".join(texts)
+    if not text.isprintable() and _FORBIDDEN.search(text):  # the first look is the quick one
         raise errors.InvalidArgument("text", "must not hold control characters")
 
 
@@ -47,22 +48,26 @@ class Packer:
 
     def reserve(self, requests: Sequence[ReserveRequest]) -> tuple[list[int], bytes]:
         """The partitions of a batch of reservations, and its message."""
-        of = self._of
+        count = self._partitions
         lists = CandidateLists()
         items: list[object] = []
+        texts: list[str] = []
         request_partitions, request_names, homes, ids = [], [], [], []
-        touched: dict[int, None] = {}
+        touched: set[int] = set()
         for request in requests:
-            name = f"{request.channel}\t{request.request_id}"
-            home = of(request.reservation_id)
-            touched[home] = None
-            request_partitions.append(of(name))
+            channel, request_id, reservation_id = request.channel, request.request_id, request.reservation_id
+            name = f"{channel}\t{request_id}"
+            home = crc32(reservation_id.encode()) % count
+            touched.add(home)
+            request_partitions.append(crc32(name.encode()) % count)
             request_names.append(name)
             homes.append(home)
-            ids.append(request.reservation_id)
+            ids.append(reservation_id)
             customer, order, cart = request.customer_ref, request.order_ref, request.cart_ref
-            channel, reservation_id = request.channel, request.reservation_id
-            sets = [f"{kind}:{ref}" for kind, ref in (("customer", customer), ("order", order), ("cart", cart)) if ref]
+            sets: list[str] = []
+            if customer or order or cart:
+                refs = ("customer", customer), ("order", order), ("cart", cart)
+                sets = [f"{kind}:{ref}" for kind, ref in refs if ref]
             items += (
                 request.fingerprint,
                 request.time_to_live_seconds,
@@ -75,16 +80,16 @@ class Packer:
                 len(request.lines),
                 *sets,
             )
-            texts = [request.request_id, request.fingerprint, reservation_id, channel, customer, order, cart]
+            texts += (request_id, request.fingerprint, reservation_id, channel, customer, order, cart)
             for line in request.lines:
                 sku, to = line.sku, line.destination
-                partition = of(sku)
-                touched[partition] = None
+                partition = crc32(sku.encode()) % count
+                touched.add(partition)
                 texts += (line.line_id, sku, to.country, to.postal_code, to.location)
                 items += line_item(line, partition, lists)
-            checked(texts)
+        checked(texts)
         message = self._message(touched, lists.columns, items, request_partitions, request_names, homes, ids)
-        return list(touched.keys() | set(request_partitions)), message
+        return list(touched.union(request_partitions)), message
 
     def change(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of changes as far as they are known, and its message."""

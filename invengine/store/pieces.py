@@ -80,7 +80,7 @@ class Pieces:
         """Bring to an end what was begun at the heads of a partition and left; the reservations."""
         async with self._batch() as batch:
             found = []
-            now_ms = await self._reads.now_ms()
+            now_ms = await self._reads.trusted_ms()
             async for chunk in self._reads.scan_hash(keys.operations(partition)):
                 for name, content in chunk:
                     if _began_ms(content) <= now_ms - OPERATION_SECONDS * 1000:
@@ -136,7 +136,7 @@ class Pieces:
         """The head of a reservation, live or closed within retention."""
         (text,) = await self._calls.read(("HGET", keys.heads(home), reservation_id))
         if text is None:
-            periods = self._reads.periods(await self._reads.now_ms())
+            periods = self._reads.periods(await self._reads.trusted_ms())
             closed = await self._calls.read(
                 *(("HGET", keys.closed_heads(home, period), reservation_id) for period in periods)
             )
@@ -151,7 +151,7 @@ class Pieces:
         async for chunk in self._reads.live_heads(partition):
             for reservation_id, text in chunk:
                 found += await self._faults_of_head(partition, read_head(reservation_id, text))
-        oldest = await self._reads.now_ms() - UNCOMMITTED_SECONDS_MAX * 1000
+        oldest = await self._reads.trusted_ms() - UNCOMMITTED_SECONDS_MAX * 1000
         async for chunk in self._reads.live_records(partition):
             for reservation_id, text in chunk:
                 if int(text.split("\t", 3)[2]) < oldest:
@@ -187,7 +187,7 @@ class Pieces:
 
     async def _pieces_of(self, head: Head) -> dict[int, str]:
         # live ones first: a piece that closes between two reads is then seen closed, not nowhere
-        periods = self._reads.periods(await self._reads.now_ms())
+        periods = self._reads.periods(await self._reads.trusted_ms())
         places = [
             [keys.reservations(partition), *(keys.closed(partition, period) for period in periods)]
             for partition in head.partitions

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import LedgerEntry, Position, StateChange
+from invengine.domain.stock import Position
 from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.heads import Head
@@ -27,13 +27,6 @@ from invengine.store.startup import StoreIdentity, as_dict
 POLL_SECONDS = 0.002
 POLL_SECONDS_MAX = 0.025
 """Between two looks at the logs of a Cluster: the first pause, and the longest."""
-
-LEDGER_CHUNK = 200
-LEDGER_ENTRIES_MAX = 20_000
-"""Entries that one page of a ledger looks at: a SKU that seldom moves must not make one call read a whole log."""
-
-ROWS_PER_ENTRY = 65_536
-"""A place in a ledger is revision x this + place in the entry, from 1."""
 
 
 class ReservationReader(Protocol):
@@ -64,6 +57,16 @@ class Reads:
     async def now_ms(self) -> int:
         """Redis's clock; in a Cluster that of the node which serves the store's own key."""
         return milliseconds((await self._calls.read(("TIME",)))[0])
+
+    def go_by(self, clock: Callable[[], int]) -> None:
+        """Judge by this estimate of the store's time from now on, and have the functions do so: milliseconds, 0 where
+        it is not known, less than 0 where it goes before Redis's clock however near that is.
+        """
+        self._calls.clock = clock
+
+    async def trusted_ms(self) -> int:
+        """The store's time: the estimate, where there is one, else Redis's clock."""
+        return abs(self._calls.clock()) or await self.now_ms()
 
     async def revisions(self) -> list[int]:
         """The newest revision of every partition, in one round trip per server."""
@@ -99,35 +102,12 @@ class Reads:
         """The record with this id at a partition, live or closed within retention: a reservation or a piece of one."""
         text, time = await self._calls.read(("HGET", keys.reservations(home), reservation_id), ("TIME",))
         if text is None:
+            now_ms = abs(self._calls.clock()) or milliseconds(time)
             found = await self._calls.read(
-                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(milliseconds(time)))
+                *(("HGET", keys.closed(home, period), reservation_id) for period in self.periods(now_ms))
             )
             text = next(filter(None, found), None)
         return read_reservation(reservation_id, text.decode()) if text else None
-
-    async def ledger(
-        self, sku: str, location: str = "", before: int = 0, limit: int = 100
-    ) -> tuple[list[LedgerEntry], int]:
-        """Changes of a SKU, newest first, and the place to continue `before`; 0 at the end. A page may be empty."""
-        partition = self._of(sku)
-        needle = f"P\t{sku}\t{location}\t".encode() if location else f"P\t{sku}\t".encode()
-        entries: list[LedgerEntry] = []
-        revision, row = divmod(before, ROWS_PER_ENTRY)
-        newest = f"{revision}-0" if before else "+"
-        for _ in range(0, LEDGER_ENTRIES_MAX, LEDGER_CHUNK):
-            (chunk,) = await self._calls.read(("XREVRANGE", keys.log(partition), newest, "-", "COUNT", LEDGER_CHUNK))
-            for entry_id, fields in chunk:
-                entry = log_entry(partition, entry_id, fields)
-                lines = _changes_in(entry.rows, needle)
-                last = row - 1 if before and entry.revision == revision else len(lines)
-                for place in range(min(last, len(lines)), 0, -1):
-                    if len(entries) == limit:
-                        return entries, entry.revision * ROWS_PER_ENTRY + place + 1
-                    entries.append(_ledger_entry(entry, *lines[place - 1]))
-            if len(chunk) < LEDGER_CHUNK:
-                return entries, 0
-            newest = f"({chunk[-1][0].decode()}"
-        return entries, int(chunk[-1][0].split(b"-")[0]) * ROWS_PER_ENTRY + 1
 
     async def read_log(self, after: Sequence[int], block_ms: int, count: int = 1000) -> list[LogEntry]:
         """Entries after these revisions, of all partitions, at most `count` of each; waits `block_ms` for the first.
@@ -275,45 +255,3 @@ def _unwrapped(entries: Any) -> Any:
 def milliseconds(time: Any) -> int:
     """The answer of TIME, in milliseconds."""
     return int(time[0]) * 1000 + int(time[1]) // 1000
-
-
-def _changes_in(rows: bytes, needle: bytes) -> list[tuple[bytes, list[bytes]]]:
-    """The P rows that begin with `needle`, each with the U rows that stand behind it."""
-    found: list[tuple[bytes, list[bytes]]] = []
-    is_wanted = False
-    for line in rows.split(b"\n"):
-        if line.startswith(b"P\t"):
-            is_wanted = line.startswith(needle)
-            if is_wanted:
-                found.append((line, []))
-        elif is_wanted and line.startswith(b"U\t"):
-            found[-1][1].append(line)
-    return found
-
-
-def _state_change(line: bytes) -> StateChange:
-    _, _, _, state, units, change, _, _ = line.decode().split("\t")
-    return StateChange(state, int(units) - int(change), int(units))
-
-
-def _ledger_entry(entry: LogEntry, line: bytes, states: list[bytes]) -> LedgerEntry:
-    columns = line.decode().split("\t")
-    _, _, location, on_hand, reserved, _, units, set_aside, kind, actor, cause, reason, reference, occurred_at_ms, _ = (
-        columns
-    )
-    return LedgerEntry(
-        location=location,
-        kind=kind,
-        actor=actor,
-        cause=cause,
-        reason=reason,
-        reference=reference,
-        occurred_at_ms=int(occurred_at_ms),
-        recorded_at_ms=entry.recorded_at_ms,
-        on_hand_before=int(on_hand) - int(units),
-        on_hand_after=int(on_hand),
-        reserved_before=int(reserved) - int(set_aside),
-        reserved_after=int(reserved),
-        revision=entry.revision,
-        states=tuple(map(_state_change, states)),
-    )

@@ -37,7 +37,7 @@ ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
 SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange, CountedSku)
 
-RESERVATIONS_PER_CALL = 100
+RESERVATIONS_PER_CALL = 200
 LINES_PER_CALL = 500
 CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250

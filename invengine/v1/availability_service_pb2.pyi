@@ -7,9 +7,13 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from invengine.v1 import common_pb2 as _common_pb2
+from invengine.v1 import incoming_service_pb2 as _incoming_service_pb2
+from invengine.v1 import reservation_service_pb2 as _reservation_service_pb2
+from invengine.v1 import stock_service_pb2 as _stock_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -490,3 +494,397 @@ class StreamAvailabilityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamAvailabilityResponse: _TypeAlias = StreamAvailabilityResponse  # noqa: Y015
+
+@_typing.final
+class ExplainAvailabilityRequest(_message.Message):
+    """Asks why one SKU is as available as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    FULFILMENT_FIELD_NUMBER: _builtins.int
+    IGNORE_RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_MAX_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """Required. 1 to 64 bytes."""
+    channel: _builtins.str
+    """Required. The channel that asks; it sees the locations of its groups."""
+    group: _builtins.str
+    """Only the members of this group. Not together with `locations`."""
+    fulfilment: _common_pb2.Fulfilment.ValueType
+    """Only locations that can fulfil this way."""
+    ignore_reservation_id: _builtins.str
+    """A live reservation whose units count as free. Unknown or closed ones have no effect."""
+    reservations_max: _builtins.int
+    """At most so many reservations are listed for each position, 1 to 100; 0 means 20."""
+    @_builtins.property
+    def locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these locations, at most 1,000; each is explained, also where the SKU never was. Not together with `group`."""
+
+    @_builtins.property
+    def consistency(self) -> _common_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        locations: _abc.Iterable[_builtins.str] | None = ...,
+        group: _builtins.str = ...,
+        fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+        ignore_reservation_id: _builtins.str = ...,
+        consistency: _common_pb2.Consistency | None = ...,
+        reservations_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "consistency", b"consistency", "fulfilment", b"fulfilment", "group", b"group", "ignore_reservation_id", b"ignore_reservation_id", "locations", b"locations", "reservations_max", b"reservations_max", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAvailabilityRequest: _TypeAlias = ExplainAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class ExplanationTerm(_message.Message):
+    """One step of a sum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is: `on_hand`, `reserved`, `expired_holds`, `ignored_reservation`, `safety_stock`, `ring_fences`, `location`,
+    `not_below_zero`. More may come; whatever they are called, the quantities of all terms add up.
+    """
+    quantity: _builtins.int
+    """Units, signed."""
+    rule: _builtins.str
+    """What makes it so many, as a sentence."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        rule: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "quantity", b"quantity", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplanationTerm: _TypeAlias = ExplanationTerm  # noqa: Y015
+
+@_typing.final
+class SafetyRule(_message.Message):
+    """A rule of the network file that keeps units back at a position."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    KEEPS_FIELD_NUMBER: _builtins.int
+    WINS_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """The SKU that the rule names, or empty."""
+    location: _builtins.str
+    """The location that the rule names, or empty."""
+    channel: _builtins.str
+    """The channel that the rule names, or empty."""
+    units: _builtins.int
+    """Units that it keeps back at least."""
+    share: _builtins.int
+    """Ten-thousandths of on_hand that it keeps back at least, rounded up to whole units: 1250 is 12.5 %."""
+    keeps: _builtins.int
+    """What that comes to here: the larger of the two."""
+    wins: _builtins.bool
+    """Whether this is the rule that counts: of all that match the one that keeps most."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        units: _builtins.int = ...,
+        share: _builtins.int = ...,
+        keeps: _builtins.int = ...,
+        wins: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "keeps", b"keeps", "location", b"location", "share", b"share", "sku", b"sku", "units", b"units", "wins", b"wins"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyRule: _TypeAlias = SafetyRule  # noqa: Y015
+
+@_typing.final
+class ReservedUnits(_message.Message):
+    """Units of a position that a line of a reservation holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
+    FENCE_CHANNEL_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    """Whose."""
+    channel: _builtins.str
+    """The channel of the reservation."""
+    state: _reservation_service_pb2.Reservation.State.ValueType
+    """HELD or CONFIRMED; EXPIRED for a hold that is over and not tidied yet."""
+    line_id: _builtins.str
+    """Which line."""
+    quantity: _builtins.int
+    """Units that are open."""
+    counts: _builtins.bool
+    """Whether they count as reserved: not those of a hold that is over, nor those of the reservation to ignore."""
+    fenced: _builtins.int
+    """Of these, units that came out of a ring-fence."""
+    fence_channel: _builtins.str
+    """The channel of that ring-fence."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When a hold stops counting."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the reservation was made."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        state: _reservation_service_pb2.Reservation.State.ValueType = ...,
+        line_id: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        counts: _builtins.bool = ...,
+        fenced: _builtins.int = ...,
+        fence_channel: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "counts", b"counts", "create_time", b"create_time", "expire_time", b"expire_time", "fence_channel", b"fence_channel", "fenced", b"fenced", "line_id", b"line_id", "quantity", b"quantity", "reservation_id", b"reservation_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservedUnits: _TypeAlias = ReservedUnits  # noqa: Y015
+
+@_typing.final
+class PositionExplanation(_message.Message):
+    """One position, with everything behind its number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    USABLE_FIELD_NUMBER: _builtins.int
+    USABLE_RULE_FIELD_NUMBER: _builtins.int
+    ON_HAND_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    SHORTFALL_FIELD_NUMBER: _builtins.int
+    SAFETY_STOCK_FIELD_NUMBER: _builtins.int
+    SAFETY_RULES_FIELD_NUMBER: _builtins.int
+    RING_FENCES_FIELD_NUMBER: _builtins.int
+    OWN_FENCE_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    BORROWS_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
+    UNLISTED_LINES_FIELD_NUMBER: _builtins.int
+    UNLISTED_QUANTITY_FIELD_NUMBER: _builtins.int
+    INCOMING_FIELD_NUMBER: _builtins.int
+    BACKORDERED_FIELD_NUMBER: _builtins.int
+    BACKORDERED_MAX_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    LAST_CHANGE_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """The location."""
+    available: _builtins.int
+    """Units that the channel can take now: the sum of `terms`."""
+    usable: _builtins.bool
+    """Whether the channel can use the location for what is asked."""
+    usable_rule: _builtins.str
+    """By which rule it can, or cannot."""
+    on_hand: _builtins.int
+    """Sellable units physically there."""
+    reserved: _builtins.int
+    """Of these, units set aside by live reservations, the one to ignore included; expired holds do not count."""
+    shortfall: _builtins.int
+    """Units reserved beyond on_hand."""
+    safety_stock: _builtins.int
+    """Units that no channel may sell: what the rule that wins keeps back."""
+    own_fence: _builtins.int
+    """Units of the ring-fence of the channel that asks."""
+    pool: _builtins.int
+    """Units that are neither reserved nor fenced; negative where more is fenced than there is."""
+    borrows: _builtins.bool
+    """Whether the channel may take from the pool; else from its own ring-fence only."""
+    unlisted_lines: _builtins.int
+    """Lines that were found and are not listed."""
+    unlisted_quantity: _builtins.int
+    """Units reserved by what is not listed."""
+    backordered: _builtins.int
+    """Units promised that no receipt is known for."""
+    backordered_max: _builtins.int
+    """How many units may be backordered here when this channel asks; 0 without a rule."""
+    revision: _builtins.int
+    """The revision of the position; 0 where the SKU never was."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplanationTerm]:
+        """The sum, in order."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___AvailabilityReason.ValueType]:
+        """As in GetAvailability."""
+
+    @_builtins.property
+    def safety_rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___SafetyRule]:
+        """All rules that match, the most specific first."""
+
+    @_builtins.property
+    def ring_fences(self) -> _containers.RepeatedCompositeFieldContainer[_stock_service_pb2.RingFence]:
+        """All ring-fences, by channel; units of holds that are over and of the reservation to ignore are back in them."""
+
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservedUnits]:
+        """Lines that hold units here: those that count first, the newest reservation first."""
+
+    @_builtins.property
+    def incoming(self) -> _containers.RepeatedCompositeFieldContainer[_incoming_service_pb2.Receipt]:
+        """What is expected here, by day; those of a day that is over are overdue."""
+
+    @_builtins.property
+    def last_change(self) -> _stock_service_pb2.LedgerEntry:
+        """The change that gave it that revision; not set when the log has it no longer."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        available: _builtins.int = ...,
+        terms: _abc.Iterable[Global___ExplanationTerm] | None = ...,
+        reasons: _abc.Iterable[Global___AvailabilityReason.ValueType] | None = ...,
+        usable: _builtins.bool = ...,
+        usable_rule: _builtins.str = ...,
+        on_hand: _builtins.int = ...,
+        reserved: _builtins.int = ...,
+        shortfall: _builtins.int = ...,
+        safety_stock: _builtins.int = ...,
+        safety_rules: _abc.Iterable[Global___SafetyRule] | None = ...,
+        ring_fences: _abc.Iterable[_stock_service_pb2.RingFence] | None = ...,
+        own_fence: _builtins.int = ...,
+        pool: _builtins.int = ...,
+        borrows: _builtins.bool = ...,
+        reservations: _abc.Iterable[Global___ReservedUnits] | None = ...,
+        unlisted_lines: _builtins.int = ...,
+        unlisted_quantity: _builtins.int = ...,
+        incoming: _abc.Iterable[_incoming_service_pb2.Receipt] | None = ...,
+        backordered: _builtins.int = ...,
+        backordered_max: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        last_change: _stock_service_pb2.LedgerEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_change", b"last_change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PositionExplanation: _TypeAlias = PositionExplanation  # noqa: Y015
+
+@_typing.final
+class ExplainAvailabilityResponse(_message.Message):
+    """One SKU, explained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    LOW_STOCK_THRESHOLD_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    POSITIONS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    AVAILABLE_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    JUDGE_TIME_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    NETWORK_REVISION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    STALENESS_FIELD_NUMBER: _builtins.int
+    available: _builtins.int
+    """The sum over all positions asked about, `left_out` ones included. The same as GetAvailability says."""
+    level: Global___Level.ValueType
+    """How well that is."""
+    low_stock_threshold: _builtins.int
+    """Up to so many units the level is LOW."""
+    positions_left_out: _builtins.int
+    """How many more there are."""
+    available_left_out: _builtins.int
+    """Units available at these."""
+    settled: _builtins.bool
+    """Whether positions and reservations are of one moment. False when units moved too fast: then `reservations` may be
+    a little newer or older than the numbers.
+    """
+    complete: _builtins.bool
+    """Whether all reservations were found. False when there are too many to look through, and what made them has left the
+    log: then `unlisted_quantity` has units whose reservations nobody named.
+    """
+    network_revision: _builtins.int
+    """The revision of the network file whose rules these are."""
+    consistency_token: _builtins.str
+    """Names the state that was read."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PositionExplanation]:
+        """By location, at most 200: those that exist, those where units are expected, and those that were named."""
+
+    @_builtins.property
+    def judge_time(self) -> _timestamp_pb2.Timestamp:
+        """The instant, by the store's clock, at which holds were judged."""
+
+    @_builtins.property
+    def staleness(self) -> _duration_pb2.Duration:
+        """The answer may miss changes of at most this age."""
+
+    def __init__(
+        self,
+        *,
+        available: _builtins.int = ...,
+        level: Global___Level.ValueType = ...,
+        low_stock_threshold: _builtins.int = ...,
+        positions: _abc.Iterable[Global___PositionExplanation] | None = ...,
+        positions_left_out: _builtins.int = ...,
+        available_left_out: _builtins.int = ...,
+        judge_time: _timestamp_pb2.Timestamp | None = ...,
+        settled: _builtins.bool = ...,
+        complete: _builtins.bool = ...,
+        network_revision: _builtins.int = ...,
+        consistency_token: _builtins.str = ...,
+        staleness: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["judge_time", b"judge_time", "staleness", b"staleness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_left_out", b"available_left_out", "complete", b"complete", "consistency_token", b"consistency_token", "judge_time", b"judge_time", "level", b"level", "low_stock_threshold", b"low_stock_threshold", "network_revision", b"network_revision", "positions", b"positions", "positions_left_out", b"positions_left_out", "settled", b"settled", "staleness", b"staleness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAvailabilityResponse: _TypeAlias = ExplainAvailabilityResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class AvailabilityServiceStub:
                 request_serializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.FromString,
                 _registered_method=True)
+        self.ExplainAvailability = channel.unary_unary(
+                '/invengine.v1.AvailabilityService/ExplainAvailability',
+                request_serializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityResponse.FromString,
+                _registered_method=True)
 
 
 class AvailabilityServiceServicer:
@@ -77,6 +82,14 @@ class AvailabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainAvailability(self, request, context):
+        """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+        the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AvailabilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_AvailabilityServiceServicer_to_server(servicer, server):
                     servicer.StreamAvailability,
                     request_deserializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.SerializeToString,
+            ),
+            'ExplainAvailability': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAvailability,
+                    request_deserializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class AvailabilityService:
             '/invengine.v1.AvailabilityService/StreamAvailability',
             invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.SerializeToString,
             invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAvailability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AvailabilityService/ExplainAvailability',
+            invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.SerializeToString,
+            invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class AvailabilityServiceStub:
     """Many SKUs in columns. One outcome per SKU: an unknown SKU is a status, not an error."""
     StreamAvailability: _grpc.StreamStreamMultiCallable[_availability_service_pb2.StreamAvailabilityRequest, _availability_service_pb2.StreamAvailabilityResponse]
     """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+    ExplainAvailability: _grpc.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]
+    """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+    the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+    """
 
 @_typing.type_check_only
 class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
@@ -51,6 +55,10 @@ class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
     """Many SKUs in columns. One outcome per SKU: an unknown SKU is a status, not an error."""
     StreamAvailability: _aio.StreamStreamMultiCallable[_availability_service_pb2.StreamAvailabilityRequest, _availability_service_pb2.StreamAvailabilityResponse]  # type: ignore[assignment]
     """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+    ExplainAvailability: _aio.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]  # type: ignore[assignment]
+    """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+    the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+    """
 
 class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers how many units a channel can take now. Answers come from the server's replica of the live stock."""
@@ -78,5 +86,15 @@ class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_availability_service_pb2.StreamAvailabilityResponse], _abc.AsyncIterator[_availability_service_pb2.StreamAvailabilityResponse]]:
         """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+
+    @_abc_1.abstractmethod
+    def ExplainAvailability(
+        self,
+        request: _availability_service_pb2.ExplainAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_availability_service_pb2.ExplainAvailabilityResponse, _abc.Awaitable[_availability_service_pb2.ExplainAvailabilityResponse]]:
+        """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
+        the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+        """
 
 def add_AvailabilityServiceServicer_to_server(servicer: AvailabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

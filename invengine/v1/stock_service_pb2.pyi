@@ -773,6 +773,10 @@ class ListMovementsRequest(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """Required."""
     location: _builtins.str
@@ -781,6 +785,20 @@ class ListMovementsRequest(_message.Message):
     """At most so many, 1 to 1,000; 0 means 100."""
     page_token: _builtins.str
     """From the last answer; the other fields must be the same as then."""
+    actor: _builtins.str
+    """Only of this actor."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Only what was recorded at this instant or later: the list ends at the first entry that was recorded before it."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Only what was recorded before this instant."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these kinds, as `LedgerEntry.kind` says them; at most 20. Empty: all."""
+
     def __init__(
         self,
         *,
@@ -788,10 +806,14 @@ class ListMovementsRequest(_message.Message):
         location: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "page_size", b"page_size", "page_token", b"page_token", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kinds", b"kinds", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "sku", b"sku", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -817,6 +839,8 @@ class LedgerEntry(_message.Message):
     RESERVED_AFTER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     kind: _builtins.str
@@ -842,6 +866,10 @@ class LedgerEntry(_message.Message):
     """reserved after."""
     revision: _builtins.int
     """The revision that this change gave the position."""
+    sku: _builtins.str
+    """The SKU."""
+    place: _builtins.int
+    """Its place among the changes of the SKU at that revision, from 1. SKU, revision and place name an entry for ever."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -871,10 +899,12 @@ class LedgerEntry(_message.Message):
         reserved_after: _builtins.int = ...,
         revision: _builtins.int = ...,
         states: _abc.Iterable[Global___StateChange] | None = ...,
+        sku: _builtins.str = ...,
+        place: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "place", b"place", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision", "sku", b"sku", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -916,16 +946,46 @@ class ListMovementsResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class TimeZonesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    TIME_ZONES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Hand this in for the next page; empty: there is none."""
+    """Hand this in for the next page; empty: there is none. A page may be empty and yet have a next one."""
     consistency_token: _builtins.str
     """Names the state that was read."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]:
         """Newest first."""
+
+    @_builtins.property
+    def start(self) -> Global___LedgerStart:
+        """Where the ledger begins."""
+
+    @_builtins.property
+    def time_zones(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """IANA time zones of the locations of the entries, as the network file has them now."""
 
     def __init__(
         self,
@@ -933,11 +993,233 @@ class ListMovementsResponse(_message.Message):
         entries: _abc.Iterable[Global___LedgerEntry] | None = ...,
         next_page_token: _builtins.str = ...,
         consistency_token: _builtins.str = ...,
+        start: Global___LedgerStart | None = ...,
+        time_zones: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "entries", b"entries", "next_page_token", b"next_page_token", "start", b"start", "time_zones", b"time_zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMovementsResponse: _TypeAlias = ListMovementsResponse  # noqa: Y015
+
+@_typing.final
+class LedgerStart(_message.Message):
+    """Where the ledger of a SKU begins: the log keeps a number of entries, older ones are trimmed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The oldest revision that is kept of the SKU's partition; 1: nothing was trimmed. 0: nothing was ever written there."""
+    @_builtins.property
+    def record_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was recorded."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        record_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerStart: _TypeAlias = LedgerStart  # noqa: Y015
+
+@_typing.final
+class ListPositionsRequest(_message.Message):
+    """Asks for a page of positions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_PREFIX_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    sku_prefix: _builtins.str
+    """Only SKUs that begin with this, up to 64 bytes; empty: all."""
+    location: _builtins.str
+    """Only at this location; empty: all."""
+    page_size: _builtins.int
+    """At most so many, 1 to 2,000; 0 means 1,000. A page may have fewer and yet have a next one."""
+    page_token: _builtins.str
+    """From the last answer; the filters must be the same as then."""
+    @_builtins.property
+    def consistency(self) -> _common_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        sku_prefix: _builtins.str = ...,
+        location: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        consistency: _common_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "sku_prefix", b"sku_prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPositionsResponse(_message.Message):
+    """A page of positions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    STALENESS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand this in for the next page; empty: there is none."""
+    consistency_token: _builtins.str
+    """Names the state of the partitions that the page shows."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """Those that exist."""
+
+    @_builtins.property
+    def staleness(self) -> _duration_pb2.Duration:
+        """The answer may miss changes of at most this age."""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___Position] | None = ...,
+        next_page_token: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        staleness: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "next_page_token", b"next_page_token", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsResponse: _TypeAlias = ListPositionsResponse  # noqa: Y015
+
+@_typing.final
+class ExportMovementsRequest(_message.Message):
+    """Asks for the next part of the ledger of all SKUs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_TOKEN_FIELD_NUMBER: _builtins.int
+    UNTIL_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    SKU_PREFIX_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    after_token: _builtins.str
+    """Only changes after the state that this token names: the `consistency_token` of an earlier answer. Empty: all that
+    the log has.
+    """
+    until_token: _builtins.str
+    """Up to the state that this token names: from the first answer, for the pages that follow. Empty: the state as it is."""
+    page_size: _builtins.int
+    """About so many entries, 1 to 2,000; 0 means 1,000. A page ends where a revision ends, so it may have more."""
+    sku_prefix: _builtins.str
+    """Only SKUs that begin with this; empty: all."""
+    location: _builtins.str
+    """Only of this location; empty: all."""
+    def __init__(
+        self,
+        *,
+        after_token: _builtins.str = ...,
+        until_token: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        sku_prefix: _builtins.str = ...,
+        location: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_token", b"after_token", "location", b"location", "page_size", b"page_size", "sku_prefix", b"sku_prefix", "until_token", b"until_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMovementsRequest: _TypeAlias = ExportMovementsRequest  # noqa: Y015
+
+@_typing.final
+class LedgerGap(_message.Message):
+    """Changes that the log has no longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    NEXT_REVISION_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """The partition."""
+    after_revision: _builtins.int
+    """The last revision before the gap."""
+    next_revision: _builtins.int
+    """The first revision behind it."""
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        after_revision: _builtins.int = ...,
+        next_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "next_revision", b"next_revision", "partition", b"partition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerGap: _TypeAlias = LedgerGap  # noqa: Y015
+
+@_typing.final
+class ExportMovementsResponse(_message.Message):
+    """A part of the ledger of all SKUs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    UNTIL_TOKEN_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    consistency_token: _builtins.str
+    """Names the state that is reached: every change up to it was handed out, or is in a gap. Hand it in as `after_token`."""
+    until_token: _builtins.str
+    """Names the state at which this export ends: hand it in for the next page."""
+    done: _builtins.bool
+    """Whether that is reached. A page may be empty before it is."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]:
+        """In the order of their partitions, then as they were recorded."""
+
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerGap]:
+        """What was trimmed before it could be handed out. From an empty `after_token` on these are where the ledger begins;
+        after a token they are changes that were missed.
+        """
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___LedgerEntry] | None = ...,
+        consistency_token: _builtins.str = ...,
+        until_token: _builtins.str = ...,
+        done: _builtins.bool = ...,
+        gaps: _abc.Iterable[Global___LedgerGap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "done", b"done", "entries", b"entries", "gaps", b"gaps", "until_token", b"until_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMovementsResponse: _TypeAlias = ExportMovementsResponse  # noqa: Y015

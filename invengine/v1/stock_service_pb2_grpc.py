@@ -55,6 +55,16 @@ class StockServiceStub:
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.ListMovementsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListMovementsResponse.FromString,
                 _registered_method=True)
+        self.ListPositions = channel.unary_unary(
+                '/invengine.v1.StockService/ListPositions',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.ListPositionsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListPositionsResponse.FromString,
+                _registered_method=True)
+        self.ExportMovements = channel.unary_unary(
+                '/invengine.v1.StockService/ExportMovements',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.ExportMovementsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ExportMovementsResponse.FromString,
+                _registered_method=True)
 
 
 class StockServiceServicer:
@@ -93,6 +103,22 @@ class StockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPositions(self, request, context):
+        """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+        position that is there from the first page to the last is listed exactly once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportMovements(self, request, context):
+        """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+        `until_token`, none after it. What came later is had by asking again after that token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StockServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -115,6 +141,16 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.ListMovements,
                     request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListMovementsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_stock__service__pb2.ListMovementsResponse.SerializeToString,
+            ),
+            'ListPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPositions,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListPositionsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.ListPositionsResponse.SerializeToString,
+            ),
+            'ExportMovements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportMovements,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ExportMovementsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.ExportMovementsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -226,6 +262,60 @@ class StockService:
             '/invengine.v1.StockService/ListMovements',
             invengine_dot_v1_dot_stock__service__pb2.ListMovementsRequest.SerializeToString,
             invengine_dot_v1_dot_stock__service__pb2.ListMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.StockService/ListPositions',
+            invengine_dot_v1_dot_stock__service__pb2.ListPositionsRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.ListPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportMovements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.StockService/ExportMovements',
+            invengine_dot_v1_dot_stock__service__pb2.ExportMovementsRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.ExportMovementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

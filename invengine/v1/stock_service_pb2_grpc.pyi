@@ -47,6 +47,14 @@ class StockServiceStub:
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]
     """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
+    ListPositions: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListPositionsRequest, _stock_service_pb2.ListPositionsResponse]
+    """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+    position that is there from the first page to the last is listed exactly once.
+    """
+    ExportMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ExportMovementsRequest, _stock_service_pb2.ExportMovementsResponse]
+    """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+    `until_token`, none after it. What came later is had by asking again after that token.
+    """
 
 @_typing.type_check_only
 class StockServiceAsyncStub(StockServiceStub):
@@ -67,6 +75,14 @@ class StockServiceAsyncStub(StockServiceStub):
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]  # type: ignore[assignment]
     """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
+    ListPositions: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListPositionsRequest, _stock_service_pb2.ListPositionsResponse]  # type: ignore[assignment]
+    """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+    position that is there from the first page to the last is listed exactly once.
+    """
+    ExportMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ExportMovementsRequest, _stock_service_pb2.ExportMovementsResponse]  # type: ignore[assignment]
+    """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+    `until_token`, none after it. What came later is had by asking again after that token.
+    """
 
 class StockServiceServicer(metaclass=_abc_1.ABCMeta):
     """Records stock movements and answers what a position holds and how it came to that."""
@@ -108,5 +124,25 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_service_pb2.ListMovementsResponse, _abc.Awaitable[_stock_service_pb2.ListMovementsResponse]]:
         """The ledger of a SKU, newest first, in pages: who changed what, when, why, before and after."""
+
+    @_abc_1.abstractmethod
+    def ListPositions(
+        self,
+        request: _stock_service_pb2.ListPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ListPositionsResponse, _abc.Awaitable[_stock_service_pb2.ListPositionsResponse]]:
+        """All positions, in pages: by partition, then SKU, then location. What a page has of a partition is of one moment; a
+        position that is there from the first page to the last is listed exactly once.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportMovements(
+        self,
+        request: _stock_service_pb2.ExportMovementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ExportMovementsResponse, _abc.Awaitable[_stock_service_pb2.ExportMovementsResponse]]:
+        """The ledger of all SKUs, oldest first within each partition, in pages, up to a definite state: every change up to
+        `until_token`, none after it. What came later is had by asking again after that token.
+        """
 
 def add_StockServiceServicer_to_server(servicer: StockServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

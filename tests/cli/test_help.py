@@ -34,7 +34,8 @@ def example_of(entry: Any) -> str:
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        *("serve", "demo", "load", "check", "availability", "reserve"),
+        *("serve", "demo", "load", "check", "availability", "reserve", "explain", "history"),
+        *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         "snapshot apply",
         *(f"stock {name}" for name in ("import", "post", "show", "history")),

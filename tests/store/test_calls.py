@@ -113,6 +113,16 @@ async def test_lost_connection_is_repeated_and_done_once(proxy: Proxy, open_stor
     assert (outcome.result, outcome.on_hand) == ("REPEATED", 9)
 
 
+async def test_a_repeated_call_says_the_time_at_which_it_is_sent_again(proxy: Proxy, open_store) -> None:
+    """The time that the first attempt said may be minutes old by then."""
+    store = await open_store()
+    times = iter((-1_000_000_000_000, -2_000_000_000_000))
+    store.go_by(lambda: next(times))
+    proxy.cut_requests = 1
+    written = await store.reserve([request(4)])
+    assert written.now_ms == 2_000_000_000_000
+
+
 async def test_outcome_is_unknown_when_no_answer_came_in_time(proxy: Proxy, open_store) -> None:
     store = await open_store(retry_seconds=0.1)
     wanted = request(4)

@@ -9,6 +9,8 @@ import pytest
 from invengine import errors
 from invengine.domain.orders import ReservationState
 from invengine.domain.partitions import partition_of
+from invengine.domain.stock import LedgerFilter
+from invengine.store import keys
 from invengine.store.records import LogTrimmed, StoreSettings, Unreadable
 from tests.store.making import change, line, movement, request
 from tests.store.worlds import World
@@ -76,7 +78,7 @@ async def test_ledger_of_one_location(world: World) -> None:
 async def test_ledger_of_a_sku_that_seldom_moves_is_found_page_by_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("invengine.store.reads.LEDGER_ENTRIES_MAX", 400)
+    monkeypatch.setattr("invengine.store.ledger.LEDGER_ENTRIES_MAX", 400)
     sku = next(f"S{n}" for n in range(99) if partition_of(f"S{n}", 4) == partition_of("LAMP", 4))
     await stocked(world)
     for _ in range(500):
@@ -241,3 +243,76 @@ async def test_damaged_values_are_told_as_such(world: World) -> None:
         await world.store.reservation("A")
     with pytest.raises(Unreadable):
         _ = [chunk async for chunk in world.store.snapshot_holds()]
+
+
+async def test_ledger_is_narrowed_by_time_kind_and_actor(world: World) -> None:
+    begin = world.clock.now_ms
+    for seconds, (kind, quantity) in enumerate([("RECEIPT", 9), ("SALE", 1), ("ADJUSTMENT", -2), ("SALE", 3)]):
+        await world.clock.set(begin + 1000 * seconds)
+        await world.store.post_movements([movement(kind, quantity, world.clock.now_ms)])
+    await world.store.reserve([request(1, reservation_id="A")])
+
+    async def told(limit: int = 100, **which: object) -> list[int]:
+        entries, before = await world.store.ledger("LAMP", limit=limit, which=LedgerFilter(**which))
+        while before:
+            more, before = await world.store.ledger("LAMP", before=before, limit=limit, which=LedgerFilter(**which))
+            assert len(more) <= limit
+            entries += more
+        return [entry.revision for entry in entries]
+
+    for limit in (1, 100):
+        assert await told(limit) == [5, 4, 3, 2, 1]
+        assert await told(limit, since_ms=begin + 1000) == [5, 4, 3, 2]
+        assert await told(limit, until_ms=begin + 1000) == [1]
+        assert await told(limit, since_ms=begin + 1, until_ms=begin + 2001) == [3, 2]
+        assert await told(limit, kinds=frozenset({"SALE", "RECEIPT"})) == [4, 2, 1]
+        assert await told(limit, actor="web") == [5]
+        assert await told(limit, actor="web", kinds=frozenset({"SALE"})) == []
+        assert await told(limit, location="BER1") == []
+
+
+async def test_entries_are_named_by_sku_revision_and_place(world: World) -> None:
+    now_ms = world.clock.now_ms
+    sku = next(f"S{n}" for n in range(99) if partition_of(f"S{n}", 4) == partition_of("LAMP", 4))
+    await world.store.post_movements(
+        [
+            movement("RECEIPT", 1, now_ms),
+            movement("RECEIPT", 2, now_ms, sku=sku),
+            movement("RECEIPT", 3, now_ms, location="BER1"),
+            movement("RECEIPT", 4, now_ms),
+        ]
+    )
+    entries, _ = await world.store.ledger("LAMP")
+    assert [(e.sku, e.location, e.on_hand_after, e.revision, e.place) for e in entries] == [
+        ("LAMP", "AMS1", 5, 1, 3),
+        ("LAMP", "BER1", 3, 1, 2),
+        ("LAMP", "AMS1", 1, 1, 1),
+    ]
+    assert [(e.location, e.place) for e in (await world.store.ledger("LAMP", "AMS1"))[0]] == [("AMS1", 3), ("AMS1", 1)]
+    page, before = await world.store.ledger("LAMP", "AMS1", limit=1)
+    assert [e.place for e in (await world.store.ledger("LAMP", "AMS1", before=before))[0]] == [1]
+    assert len(page) == 1
+
+
+async def test_the_ledger_says_where_it_begins(world: World) -> None:
+    assert await world.store.ledger_start("LAMP") == (0, 0)
+    for _ in range(5):
+        await stocked(world)
+    assert await world.store.ledger_start("LAMP") == (1, world.clock.now_ms)
+    await world.client.xtrim(keys.log(partition_of("LAMP", 4)), maxlen=2, approximate=False)
+    assert await world.store.ledger_start("LAMP") == (4, world.clock.now_ms)
+    assert [e.on_hand_before for e in (await world.store.ledger("LAMP"))[0]] == [400, 300]
+
+
+async def test_the_last_change_of_a_position_is_that_of_its_revision(world: World) -> None:
+    now_ms = world.clock.now_ms
+    await world.store.post_movements([movement("RECEIPT", 5, now_ms, location="BER1", event_id="old")])
+    await world.store.post_movements([movement("RECEIPT", n, now_ms, event_id=f"E{n}") for n in (1, 2)])
+    changes = await world.store.last_changes("LAMP", {"AMS1": 2, "BER1": 1, "PAR1": 0})
+    assert {place: (entry.cause, entry.on_hand_after) for place, entry in changes.items()} == {
+        "AMS1": ("E2", 3),
+        "BER1": ("old", 5),
+    }
+    await world.client.xtrim(keys.log(partition_of("LAMP", 4)), maxlen=1, approximate=False)
+    assert set(await world.store.last_changes("LAMP", {"AMS1": 2, "BER1": 1})) == {"AMS1"}
+    assert await world.store.last_changes("LAMP", {}) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -122,6 +123,33 @@ async def test_larger_of_the_two_safety_rules_counts(world: World) -> None:
     )
     assert taken(by_units) == [[("AMS1", 70)]]
     assert by_parts.short_lines[0].available == 10
+
+
+@pytest.mark.parametrize("order_ref", ["", "O"])
+async def test_the_usual_item_is_recorded_as_any_other(world: World, order_ref: str) -> None:
+    """A line that the pool of its first candidate covers is decided in one go. One with a second line, which here gets
+    nothing, is not: the same rows come out, but for that line, ids and numbers that only differ by being later.
+    """
+    await stocked(world, AMS1=9)
+    first = line(2, "AMS1", "BER1")
+    lines = {"R1": [first], "R2": [first, line(1, sku="LAMP", line_id="2", named_location="PAR1")]}
+    lines["R2"][1] = replace(lines["R2"][1], candidates=(Candidate("PAR1"),))
+    said = []
+    for reservation_id, wanted in lines.items():
+        made = request(*wanted, reservation_id=reservation_id, best_effort=True, order_ref=order_ref)
+        (outcome,) = (written := await world.store.reserve([made])).outcomes
+        rows = [row.split("\t") for entry in written.entries for row in entry.rows.decode().splitlines()]
+        said.append((replace(outcome.reservation, reservation_id="", lines=()), outcome.reservation.lines[0], rows))
+    (usual, usual_line, usual_rows), (other, other_line, other_rows) = said
+    assert usual_line == other_line
+    assert replace(usual, revision=0) == replace(other, revision=0)
+    kinds = sorted(row[0] for row in usual_rows)
+    assert kinds == sorted(row[0] for row in other_rows) == ["H", "P", "R"]
+    rows_of = [{row[0]: row for row in rows} for rows in (usual_rows, other_rows)]
+    for kind, later in (("P", (4, 10)), ("H", (1,))):  # reserved and the reservation; the leg
+        one, two = (["" if n in later else text for n, text in enumerate(rows[kind])] for rows in rows_of)
+        assert one == two
+    assert [rows["P"][4] for rows in rows_of] == ["2", "4"]
 
 
 async def test_numbers_near_2_to_the_53_stay_exact(world: World) -> None:

@@ -292,6 +292,7 @@ class StoreMachine(RuleBasedStateMachine):
         promises, end = await self.store.broken_promises(limit=1000)
         assert (self.model.broken_promises(), "") == (sorted(promises, key=repr), end)
         await self.check_incoming()
+        await self.check_behind()
         if self.is_one_group:
             await self.check_log(stored)
 
@@ -313,6 +314,21 @@ class StoreMachine(RuleBasedStateMachine):
         for sku in SKUS:
             mine = [one for one in self.model.unsellable() if one.sku == sku]
             assert by_shelf(mine, self.told) == by_shelf(await self.store.unsellable(sku), self.told)
+
+    async def check_behind(self) -> None:
+        """What is behind reserved units, found in the log and, without the log, in the records."""
+        for sku in SKUS:
+            expected = sorted(
+                (name, line.line_id, its.location, its.open, its.fenced)
+                for name, reservation in self.model.reservations.items()
+                for line in (reservation.lines if reservation.state in LIVE else ())
+                for its in (line.allocations if line.sku == sku else ())
+                if its.open and its.is_on_hand
+            )
+            reserved = {place: its.reserved for place, its in (await self.store.positions(sku)).items()}
+            found, complete = await self.store.behind(sku, reserved)
+            told = sorted((one.reservation_id, one.line_id, one.location, one.units, one.fenced) for one in found)
+            assert (expected, True) == (told, complete)
 
     async def check_log(self, stored: Stored) -> None:
         """The log read from its beginning says what the calls answered, and that is what is stored."""

@@ -15,10 +15,12 @@ local byte, call, concat, find, floor, format, gmatch, match, message_of, number
 
 local UNITS_MAX = 9007199254740991 -- 2^53-1: doubles are exact up to here
 local AHEAD_MS = 600000 -- a movement is at most so far ahead of this clock; the services allow half of it
+local STEP_MS = 60000 -- a difference of Redis's clock and the caller's estimate of it that is larger means that it was set
 local WORK_MAX = 600 -- positions and records handled before the rest of a batch is left to the next call: 10 ms
 
 -- The state of the running call. Nothing here outlives it: `begin` replaces all of it.
-local now_ms, now_s, now_text -- taken once per call
+local now_ms, now_s, now_text -- the store's time, taken once per call
+local latest_ms -- the same, or Redis's clock where that one is ahead
 local retention, log_length_max, count_window_ms -- as the message says; seconds, entries (text), milliseconds
 local period, period_before -- texts, see README
 local requests_now, requests_before, closed_now, closed_before -- suffixes of keys
@@ -92,13 +94,34 @@ local function clock()
   return time[1] * 1000 + floor(time[2] / 1000)
 end
 
+-- The store's time: Redis's clock, unless the estimate says that it was set.
+--   estimate  text of the milliseconds that the caller expects, or nil; with a minus it goes before Redis's clock in any
+--             case: the callers are leading the store's time to a clock that was set
+--   returns   the store's time, Redis's clock
+local function store_time(estimate)
+  local of_redis = clock()
+  if not estimate then
+    return of_redis, of_redis
+  end
+  local expected = number(estimate)
+  if not expected or expected % 1 ~= 0 then
+    broken('not a time', estimate)
+  elseif expected < 0 then
+    return -expected, of_redis
+  elseif of_redis - expected > STEP_MS or expected - of_redis > STEP_MS then
+    return expected, of_redis
+  end
+  return of_redis, of_redis
+end
+
 local begin, of_pieces
 
 do -- Lua allows 200 local names at once: what only these use ends with them
 local next_piece -- of the call that comes
 
 -- Starts a call: unpacks its message and reads the revisions of the partitions that it names.
---   message  { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
+--   args  1 the message { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
+--         2 the caller's estimate of the time, see store_time; may be missing
 function begin(args)
   piece, next_piece = next_piece, nil
   if not call then
@@ -106,7 +129,9 @@ function begin(args)
   end
   local message = message_of(args[1])
   retention, log_length_max, count_window_ms = message[1], text_of(message[2]), message[3]
-  now_ms = clock()
+  local of_redis
+  now_ms, of_redis = store_time(args[2])
+  latest_ms = math.max(now_ms, of_redis)
   now_s, now_text = floor(now_ms / 1000), format('%.0f', now_ms)
   local current = floor(now_s / retention)
   period, period_before = text_of(current), text_of(current - 1)

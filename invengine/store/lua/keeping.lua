@@ -3,7 +3,7 @@
 do -- Lua allows 200 local names at once: what only this uses ends with it
 -- Stores the network document. One equal to the stored one changes nothing, so a repeat is safe.
 --   keys   1 invengine:network
---   args   1 the document   2 the revision that the caller saw, or ''
+--   args   1 the document   2 the revision that the caller saw, or ''   3 the caller's estimate of the time
 --   reply  { APPLIED or SAME or REVISION_MISMATCH, revision as text }
 local function apply_network(keys, args)
   if not call then
@@ -17,7 +17,7 @@ local function apply_network(keys, args)
     return { 'REVISION_MISMATCH', text_of(revision) }
   end
   local next_revision = text_of(revision + 1)
-  call('HSET', keys[1], 'document', args[1], 'revision', next_revision, 'applied_at_ms', text_of(clock()))
+  call('HSET', keys[1], 'document', args[1], 'revision', next_revision, 'applied_at_ms', text_of((store_time(args[3]))))
   call('PUBLISH', 'invengine:network', next_revision)
   return { 'APPLIED', next_revision }
 end

@@ -128,6 +128,37 @@ local function record_item(items, at, line_count, home, id, head, tail, cause, e
   return text
 end
 
+-- The usual item: one line, which the pool of its first candidate covers. Decided and recorded in one go, with the same
+-- rows and the same record as by the functions above, in fewer steps. Returns the text of the record; nil where the item
+-- is another one, and then nothing has happened.
+local function reserve_usual(items, at, lists, home, id, head, tail, cause, expires_at)
+  local partition, sku, wanted, split, list = items[at], items[at + 1], items[at + 2], items[at + 4], lists[items[at + 5]]
+  local location = list[1][1]
+  if not location or (split ~= 0 and split ~= 1) then
+    return nil
+  end
+  local p = find_position(sku, location, partition)
+  if not p or fences_of[p] or taking.free_at(p, list[2][1], list[3][1]) < given(wanted, 1) then
+    return nil
+  end
+  local home_rows, rows, units, after = rows_in(home), rows_in(partition), text_of(wanted), reserved[p] + wanted
+  local leg, after_text = new_leg(partition), text_of(after)
+  reserved[p], reserved_before[p], reserved_text[p] = after, after, after_text
+  touch(p)
+  look_at(partition, expires_at, text_of(home) .. '\t' .. id)
+  rows[#rows + 1] = 'P\t' .. sku .. '\t' .. location .. '\t' .. on_hand_text[p] .. '\t' .. after_text .. '\t'
+    .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\nH\t' .. leg .. '\t' .. sku .. '\t' .. location
+    .. '\t' .. units .. '\t' .. expires_at .. '\t0\t\t\n'
+  local text = head .. now_text .. '\t' .. expires_at .. '\t' .. revision_texts[home] .. tail .. items[at + 3]
+    .. '1\t' .. location .. '\t' .. leg .. '\t' .. units .. '\t0\t0\t'
+  local n = #home_rows
+  home_rows[n + 1], home_rows[n + 2], home_rows[n + 3], home_rows[n + 4] = 'R\t', id, '\t\t', text
+  home_rows[n + 5] = '\t\n'
+  write_field(home, 'reservations', id, text)
+  held_count = held_count + 1
+  return text
+end
+
 -- Begins a call that reserves.
 function reserving.begin()
   taking.begin()
@@ -135,6 +166,16 @@ function reserving.begin()
 end
 
 reserving.decide_item, reserving.record_item, reserving.LINE_SIZE = decide_item, record_item, LINE_SIZE
+
+-- The text of the second when so many seconds to live are over.
+local function second_in(seconds)
+  local second = second_of[seconds]
+  if not second then
+    second = text_of(math.ceil(now_ms / 1000) + given(seconds, 1))
+    second_of[seconds] = second
+  end
+  return second
+end
 
 local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
 
@@ -169,25 +210,27 @@ local function reserve(_, args)
     if not outcome and (taken_ids[i] or made[id]) then
       outcome = { 'RESERVATION_EXISTS' }
     end
+    local text
     if not outcome then
-      local sweep, ways = nil, items[at + 2]
+      local home, ways, expires_at = homes[i], items[at + 2], second_in(items[at + 1])
       taker, taker_borrows = items[at + 6], ways < 2
-      outcome, sweep = decide_item(items, lines, line_count, ways % 2 == 1, lists)
-      if sweep then
-        outcomes[i] = { 'SWEEP_FIRST', sweep }
-        break
+      if line_count == 1 and taker_borrows then
+        text = reserve_usual(items, lines, lists, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
+      end
+      if not text then
+        local sweep
+        outcome, sweep = decide_item(items, lines, line_count, ways % 2 == 1, lists)
+        if sweep then
+          outcomes[i] = { 'SWEEP_FIRST', sweep }
+          break
+        elseif not outcome then
+          text = record_item(items, lines, line_count, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
+        end
       end
     end
-    if not outcome then
+    if text then
       local home = homes[i]
-      local seconds = items[at + 1]
-      local expires_at = second_of[seconds]
-      if not expires_at then
-        expires_at = text_of(math.ceil(now_ms / 1000) + given(seconds, 1))
-        second_of[seconds] = expires_at
-      end
-      outcome = record_item(items, lines, line_count, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
-      made[id] = true
+      outcome, made[id] = text, true
       remember_request(request_partitions[i], requests[i], fingerprint, id, outcome)
       for set = at + ITEM_SIZE, lines - 1 do
         set_changes[#set_changes + 1] = { 'SADD', tags[home] .. items[set], id }

@@ -141,6 +141,11 @@ local function split_fences(text)
   end
 end
 
+-- Whether digits have a zero before them that does not count.
+local function begins_with_zero(text)
+  return byte(text) == 48 and #text > 1
+end
+
 -- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range;
 -- then the ring-fences.
 local function read_position(sku, location, partition, text)
@@ -151,7 +156,8 @@ local function read_position(sku, location, partition, text)
     units_text, set_aside_text, revision, counted_at = match(numbers or '', '^(%d+),(%d+),(%d+),(%d+)$')
   end
   local units, set_aside = number(units_text), number(set_aside_text)
-  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or find(numbers, '%f[%d]0%d') then
+  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or begins_with_zero(units_text)
+    or begins_with_zero(set_aside_text) or begins_with_zero(revision) or begins_with_zero(counted_at) then
     broken('not a position at ' .. sku .. ' ' .. location, text)
   end
   local p = position_count + 1
@@ -227,7 +233,8 @@ local function remember_in_trail(p, units, occurred_at, state, order_ref)
       trails[key] = entries
       trails[#trails + 1] = { key, entries }
     end
-    local entry = now_text .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    local recorded_at = text_of(latest_ms)
+    local entry = recorded_at .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
     if (order_ref or '') ~= '' then
       entry = entry .. '\t' .. (state or '') .. '\t' .. order_ref
     elseif state then

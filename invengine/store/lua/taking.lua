@@ -59,6 +59,8 @@ local function free_at(p, keep, part)
   return free
 end
 
+taking.free_at = free_at
+
 -- Takes the units of one line as far as they are on hand: whole from the first candidate that has them all, or in parts
 -- when it may be split. Returns how many are missing, and how many there were (0, nil when nothing is missing).
 --   list  { locations, units to keep, ten-thousandths of on_hand to keep }, see domain.stock.safety_units

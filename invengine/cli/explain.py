@@ -1,0 +1,145 @@
+"""Why can this channel take just so many? The sum of every position, term by term, with the rules behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from invengine.cli.availability import Fresh, Fulfilment, FulfilmentOption, consistency_of
+from invengine.cli.incoming import show_receipts
+from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from invengine.v1 import availability_service_pb2 as pb
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the top of the tree."""
+    command(app, "explain")(explain)
+
+
+async def explain(
+    session: Session,
+    sku: Annotated[str, typer.Argument()],
+    *,
+    location: Annotated[list[str] | None, typer.Option("--location", help="Only this location; may repeat.")] = None,
+    group: Annotated[str, typer.Option(help="Only the locations of this group.")] = "",
+    fulfilment: Fulfilment = FulfilmentOption.ANY,
+    ignore_reservation: Annotated[
+        str, typer.Option(metavar="ID", help="Units of this live reservation count as free.")
+    ] = "",
+    reservations: Annotated[
+        int, typer.Option("--reservations", min=1, max=100, help="List at most so many at each location.")
+    ] = 20,
+    fresh: Fresh = "",
+) -> None:
+    """Say why a channel can take just so many units: every term of the sum, every rule, who holds the rest.
+
+    Example: invengine explain LAMP --location AMS1 --channel web
+    """
+    channel = session.needs_channel()
+    answer = await session.client.explain_availability(
+        sku,
+        channel=channel,
+        locations=location or (),
+        group=group,
+        fulfilment=fulfilment.to_proto(),
+        ignore_reservation_id=ignore_reservation,
+        reservations_max=reservations,
+        consistency=consistency_of(fresh),
+    )
+    if session.json:
+        show_json(as_json(answer))
+        return
+    for position in answer.positions:
+        _show_position(position, channel)
+    _show_total(answer, sku, channel)
+
+
+def _show_total(answer: pb.ExplainAvailabilityResponse, sku: str, channel: str) -> None:
+    from invengine.v1 import availability_service_pb2
+
+    level = word(availability_service_pb2.Level.Name(answer.level), "LEVEL_")
+    typer.echo(f"{channel} can take {answer.available} {sku}: {level} (LOW up to {answer.low_stock_threshold})")
+    if answer.positions_left_out:
+        more = f"{answer.available_left_out} of them at {answer.positions_left_out} locations that are not shown"
+        say(f"{more}: name them with --location or --group.")
+    if not answer.settled:
+        say("Units moved meanwhile: the reservations may be newer or older than the numbers.")
+    if not answer.complete:
+        say("Not all reservations could be named: the log has forgotten them, and there are too many to look through.")
+
+
+def _show_position(position: pb.PositionExplanation, channel: str) -> None:
+    typer.echo(f"{position.location}: {position.usable_rule}")
+    typer.echo()
+    rows = [(term.name, f"{term.quantity:+}", term.rule) for term in position.terms]
+    table(("term", "quantity", "rule"), [*rows, ("available", f"= {position.available}", f"what {channel} can take")])
+    typer.echo()
+    if position.safety_rules:
+        table(
+            ("safety_rule", "units", "percent", "keeps", "counts"),
+            [
+                (_scope(rule), rule.units, rule.share / 100, rule.keeps, "yes" if rule.wins else "")
+                for rule in position.safety_rules
+            ],
+        )
+        typer.echo()
+    if position.ring_fences:
+        rows_of_fences = [(fence.channel, fence.quantity) for fence in position.ring_fences]
+        table(("ring_fence", "quantity"), [*rows_of_fences, ("(for nobody)", position.pool)])
+        typer.echo()
+    _show_reservations(position)
+    if position.incoming:
+        show_receipts(position.incoming)
+        typer.echo()
+    if position.backordered or position.backordered_max:
+        typer.echo(f"backordered: {position.backordered}, allowed: {position.backordered_max}")
+    if position.shortfall:
+        typer.echo(f"shortfall: {position.shortfall} units are reserved that are not there")
+    typer.echo(f"last change: {_last_change(position)}")
+    typer.echo()
+
+
+def _show_reservations(position: pb.PositionExplanation) -> None:
+    from invengine.v1.reservation_service_pb2 import Reservation
+
+    if position.reservations:
+        table(
+            ("reservation", "line", "channel", "state", "quantity", "counts", "expires", "ring_fence"),
+            [
+                (
+                    held.reservation_id,
+                    held.line_id,
+                    held.channel,
+                    word(Reservation.State.Name(held.state), "STATE_"),
+                    held.quantity,
+                    "yes" if held.counts else "no",
+                    instant(held.expire_time),
+                    f"{held.fenced} of {held.fence_channel}" if held.fenced else "",
+                )
+                for held in position.reservations
+            ],
+        )
+    if position.unlisted_quantity:
+        lines = f"{position.unlisted_lines} lines" if position.unlisted_lines else "reservations that were not found"
+        typer.echo(f"and {position.unlisted_quantity} more units by {lines}")
+    if position.reservations or position.unlisted_quantity:
+        typer.echo()
+
+
+def _scope(rule: pb.SafetyRule) -> str:
+    named = (("sku", rule.sku), ("location", rule.location), ("channel", rule.channel))
+    return ", ".join(f"{what} {name}" for what, name in named if name)
+
+
+def _last_change(position: pb.PositionExplanation) -> str:
+    if not position.revision:
+        return "none, the SKU never was here"
+    if not position.HasField("last_change"):
+        return f"revision {position.revision}; the log has it no longer"
+    change = position.last_change
+    who = f"{change.kind} by {change.actor} ({change.cause})"
+    return f"revision {position.revision}, {instant(change.record_time)}, {who}"
