@@ -28,8 +28,8 @@ OF_THE_LIBRARY = {
     "a newer count does not learn what left before it": ("back = back - units", "back = back"),
     "what left before a count lowers it": ("return counted_at > 0 and left_at <= counted_at", "return false"),
     "a full snapshot says nothing of what is new": (
-        "call('HGET', tags[partition] .. 'counted', location) or '0'",
-        "'0'",
+        "counted_text[p] = call('HGET', tags[partition] .. 'counted', location) or '0'",
+        "counted_text[p] = '0'",
     ),
 }
 

@@ -31,13 +31,13 @@ local function each_moved_since(p, shelf, instant, visit)
     end
     return number(recorded_at)
   end
-  local pending, edits = trails[key] or {}, trail_edits[key]
+  local pending, edits = trails[key] or {}, trails.edits[key]
   for i = 1, #pending do
     look(pending[i], pending, i)
   end
   if not edits then
     edits = {}
-    trail_edits[key] = edits
+    trails.edits[key] = edits
   end
   local last = -1
   while true do

@@ -9,8 +9,8 @@ local revised, counted_text -- texts of its revision and counted_at_ms, '0' when
 local is_changed, changed_positions -- p -> true, and these p in order
 local places_of -- sku -> location -> p, or false where the SKU has no stock
 local stock_keys -- sku -> its key
-local trails -- a list of { key, { entry, ... } } to append, and the lists by key
-local trail_edits -- key -> place from the end (-1: the last stored one) -> an entry as it is from now on
+local trails -- a list of { key, { entry, ... } } to append, and the lists by key; and in `edits` by key: place from the
+-- end (-1: the last stored one) -> an entry as it is from now on
 local fences_of, fenced -- p -> channel -> units in its ring-fence, and their sum; nil where there never was one
 local raised, pool_before -- positions whose pool the running item may have raised, in order, and what it was before
 
@@ -20,7 +20,7 @@ local function begin_stock()
   on_hand, reserved, reserved_before, on_hand_text, reserved_text = {}, {}, {}, {}, {}
   revised, counted_text = {}, {}
   is_changed, changed_positions = {}, {}
-  places_of, stock_keys, trails, trail_edits = {}, {}, {}, {}
+  places_of, stock_keys, trails = {}, {}, { edits = {} }
   fences_of, fenced, raised, pool_before = {}, {}, {}, {}
 end
 
@@ -33,18 +33,14 @@ local function stock_key(sku, partition)
   return key
 end
 
--- When units of what is not stored yet were counted, as a text: a full snapshot of its location says that there were none.
-local function counted_as_none(location, partition)
-  return call('HGET', tags[partition] .. 'counted', location) or '0'
-end
-
+-- A position that there is none of yet. A full snapshot of its location says that it had no units then.
 local function new_position(sku, location, partition)
   local p = position_count + 1
   position_count = p
   sku_of[p], location_of[p], partition_of[p] = sku, location, partition
   on_hand[p], reserved[p], reserved_before[p] = 0, 0, 0
   on_hand_text[p], reserved_text[p], revised[p] = '0', '0', '0'
-  counted_text[p] = counted_as_none(location, partition)
+  counted_text[p] = call('HGET', tags[partition] .. 'counted', location) or '0'
   return p
 end
 
@@ -290,7 +286,7 @@ writers[#writers + 1] = function()
     end
     set_fields(key, values)
   end
-  for key, edits in pairs(trail_edits) do -- before anything is appended: places are from the end
+  for key, edits in pairs(trails.edits) do -- before anything is appended: places are from the end
     for place, entry in pairs(edits) do
       call('LSET', key, text_of(place), entry)
     end

@@ -32,7 +32,7 @@ function unsellable.find(sku, location, partition, name)
     if text then
       read_state(state, text)
     else
-      state.counted = counted_as_none(location, partition)
+      state.counted = call('HGET', tags[partition] .. 'counted', location) or '0' -- as a position that is new
     end
     kept.states[id] = state
     work = work + 1
