@@ -122,3 +122,105 @@ CREATE FUNCTION reserve_many(
   )
   SELECT count(*) FROM made
 $$;
+
+-- Movements of feeds: an event counts once, by (source, event_id); it changes the position, which it makes where there is
+-- none, and stands in the ledger. A sale of more than is free is refused and not remembered.
+CREATE TABLE events (
+  source   text COLLATE "C" NOT NULL,
+  event_id text COLLATE "C" NOT NULL,
+  revision bigint NOT NULL,
+  PRIMARY KEY (source, event_id)
+);
+
+CREATE TABLE movement_ledger (
+  recorded_at   timestamptz NOT NULL,
+  occurred_at   timestamptz NOT NULL,
+  sku           text COLLATE "C" NOT NULL,
+  location      text COLLATE "C" NOT NULL,
+  revision      bigint NOT NULL,
+  kind          text COLLATE "C" NOT NULL,
+  units         bigint NOT NULL,
+  on_hand_after bigint NOT NULL,
+  source        text COLLATE "C" NOT NULL,
+  event_id      text COLLATE "C" NOT NULL
+);
+CREATE INDEX ON movement_ledger USING brin (recorded_at);
+
+-- Applies one movement. Answers the position's revision after it, as before for a repeat, or NULL when it is refused.
+CREATE FUNCTION post_movement(
+  by_source text, event text, happened_at timestamptz, kind text, of_sku text, at_location text, units bigint
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  after  bigint;
+  number bigint;
+BEGIN
+  SELECT revision INTO number FROM events WHERE source = by_source AND event_id = event;
+  IF FOUND THEN
+    RETURN number;
+  END IF;
+  INSERT INTO positions AS held (sku, location, on_hand, revision) SELECT of_sku, at_location, units, 1 WHERE units >= 0
+    ON CONFLICT (sku, location) DO UPDATE SET on_hand = held.on_hand + units, revision = held.revision + 1
+    RETURNING on_hand, revision INTO after, number;
+  IF units < 0 THEN
+    UPDATE positions SET on_hand = on_hand + units, revision = revision + 1
+      WHERE sku = of_sku AND location = at_location AND on_hand - reserved + units >= 0
+      RETURNING on_hand, revision INTO after, number;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+  END IF;
+  INSERT INTO events VALUES (by_source, event, number) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN -- the same event in another call at the same time, which goes first
+    RAISE EXCEPTION 'REPEATED' USING ERRCODE = 'serialization_failure';
+  END IF;
+  INSERT INTO movement_ledger
+    VALUES (now(), happened_at, of_sku, at_location, number, kind, units, after, by_source, event);
+  RETURN number;
+END $$;
+
+-- Applies many movements in one transaction, each in its place: several of one position one after the other. Answers
+-- how many were applied. Positions are locked in the order of their keys. A batch in which a position would run short
+-- is done movement by movement instead.
+CREATE FUNCTION post_movements(
+  by_source text, events_in text[], happened_at timestamptz, skus text[], locations text[], units_in bigint[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  applied bigint;
+  short   bigint;
+BEGIN
+  WITH asked AS MATERIALIZED (
+    SELECT event_id, sku, location, units,
+        sum(units) OVER earlier AS change, row_number() OVER earlier AS nth
+      FROM unnest(events_in, skus, locations, units_in) WITH ORDINALITY AS item (event_id, sku, location, units, place)
+      WHERE NOT EXISTS (SELECT FROM events e WHERE e.source = by_source AND e.event_id = item.event_id)
+      WINDOW earlier AS (PARTITION BY sku, location ORDER BY place)
+  ), lowest AS (
+    SELECT sku, location, min(change) AS least, max(nth) AS count, sum(units) AS units
+      FROM asked GROUP BY sku, location
+  ), locked AS MATERIALIZED (
+    SELECT sku, location, on_hand, reserved, revision FROM positions
+      WHERE (sku, location) IN (SELECT sku, location FROM asked)
+      ORDER BY sku, location FOR NO KEY UPDATE
+  ), upserted AS (
+    INSERT INTO positions AS held (sku, location, on_hand, revision)
+      SELECT sku, location, units, count FROM lowest ORDER BY sku, location
+      ON CONFLICT (sku, location) DO UPDATE
+        SET on_hand = held.on_hand + EXCLUDED.on_hand, revision = held.revision + EXCLUDED.revision
+  ), remembered AS (
+    INSERT INTO events
+      SELECT by_source, event_id, coalesce(revision, 0) + nth FROM asked LEFT JOIN locked USING (sku, location)
+  ), logged AS (
+    INSERT INTO movement_ledger
+      SELECT now(), happened_at, sku, location, coalesce(revision, 0) + nth,
+          CASE WHEN units < 0 THEN 'SALE' ELSE 'RECEIPT' END, units, coalesce(on_hand, 0) + change, by_source, event_id
+        FROM asked LEFT JOIN locked USING (sku, location)
+  )
+  SELECT (SELECT count(*) FROM asked),
+      (SELECT count(*) FROM lowest LEFT JOIN locked USING (sku, location)
+        WHERE least < 0 AND coalesce(on_hand - reserved, 0) + least < 0)
+    INTO applied, short;
+  IF short > 0 THEN
+    RAISE EXCEPTION 'INSUFFICIENT_STOCK in the batch: post it movement by movement';
+  END IF;
+  RETURN applied;
+END $$;

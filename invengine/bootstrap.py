@@ -32,6 +32,7 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.explanations import Explanations
+from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.ledgers import Ledgers
@@ -44,6 +45,7 @@ from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
+from invengine.services.watching import Watching
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.embedded_folder import EmbeddedError
@@ -179,10 +181,23 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(stock.close)
     snapshots = Snapshots(store, replica, clock, networks, metrics)
     stack.push_async_callback(snapshots.close)
+    feeds = Feeds(store, replica, clock, networks, metrics)
+    stack.push_async_callback(feeds.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
+    watching = Watching(
+        replica,
+        store,
+        clock,
+        networks,
+        metrics,
+        watchers_max=settings.watchers_max,
+        tick_seconds=settings.watch_tick_ms / 1000,
+        heartbeat_seconds=settings.watch_heartbeat_seconds,
+    )
+    background.run("watching", watching.run())
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -191,6 +206,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
+                watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
@@ -202,7 +218,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 Positions(store, replica, clock, networks),
                 PositionPages(store, replica, clock, networks),
                 Ledgers(store, networks),
-                snapshots,
+                feeds=feeds,
+                snapshots=snapshots,
             ),
         },
         server.streams,

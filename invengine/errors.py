@@ -612,13 +612,14 @@ class StoreFull(Exhausted):
 
 @dataclass(eq=False)
 class Overloaded(Exhausted):
-    """More work is queued than the server takes."""
+    """More work is queued, or more callers watch, than the server takes."""
 
     reason = "OVERLOADED"
     queued: int = 0
+    what: str = "calls are queued"
 
     def __str__(self) -> str:
-        return f"{self.queued} calls are queued; try again later"
+        return f"{self.queued} {self.what}; try again later"
 
 
 @dataclass(eq=False)

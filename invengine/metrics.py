@@ -13,12 +13,13 @@ from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from invengine import __version__
 from invengine.domain.orders import ReservationState
+from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
 
 SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -35,6 +36,7 @@ VERBS: Final = (
     "rebind",
     "hand_over",
     "post_movements",
+    "stream_movements",
     "change_incoming",
     "receive_return",
     "dispose_return",
@@ -53,8 +55,11 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream")
-"""The reads whose kernels are timed."""
+KERNELS: Final = ("get", "batch", "stream", "watch")
+"""The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
+
+WATCHED: Final = ("totals", "locations", "levels")
+"""What those who watch want to be told."""
 
 CODES: Final = (
     "OK",
@@ -154,6 +159,31 @@ class MethodsCollector(Collector):
         yield from (started, received, sent, handled, seconds)
 
 
+class WatchMetrics(Collector):
+    """What is counted of those who watch: plain numbers, since every message counts."""
+
+    def __init__(self) -> None:
+        self.subscribers = 0
+        self.behind = 0
+        self.told = 0
+        self.coalesced = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """What is exposed."""
+        yield GaugeMetricFamily("invengine_watch_subscribers", "Callers that watch now.", value=self.subscribers)
+        yield GaugeMetricFamily(
+            "invengine_watch_subscribers_behind",
+            "Of these, those that had not taken their last message at the newest look.",
+            value=self.behind,
+        )
+        yield CounterMetricFamily("invengine_watch_changes", "Changes told to those who watch.", value=self.told)
+        yield CounterMetricFamily(
+            "invengine_watch_coalesced",
+            "Changes of positions that were told together with a later one of the same SKU, while somebody watches.",
+            value=self.coalesced,
+        )
+
+
 class Metrics:
     """Every series of the server, registered in `registry`."""
 
@@ -161,8 +191,11 @@ class Metrics:
         self.registry = registry
         self._methods = MethodsCollector()
         registry.register(self._methods)
+        self.watch = WatchMetrics()
+        registry.register(self.watch)
         self._add_store(registry)
         self._add_engine(registry)
+        self._add_feeds(registry)
 
     def _add_store(self, registry: CollectorRegistry) -> None:
         self.store_seconds = self._distributions(
@@ -211,6 +244,11 @@ class Metrics:
             "Time of one read behind the wire: message in, kernels, message out.",
             ("kernel", KERNELS, KERNEL_SECONDS_BUCKETS),
         )
+        self.watch_lag = self._distributions(
+            "invengine_watch_lag_seconds",
+            "Time from the oldest change in a message, applied by this server, until the connection took the message.",
+            ("told", WATCHED, SECONDS_BUCKETS),
+        )
         violations = Gauge(
             "invengine_integrity_violations",
             "What the newest integrity check found; must be 0.",
@@ -243,6 +281,26 @@ class Metrics:
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )
         build.labels(__version__).set(1)
+
+    def _add_feeds(self, registry: CollectorRegistry) -> None:
+        movements = Counter(
+            "invengine_feed_movements_total",
+            "Movements of streams that were acknowledged, by what became of them.",
+            ("result",),
+            registry=registry,
+        )
+        self.feed_movements = {result.value: movements.labels(result.value) for result in MovementResult}
+        self.feed_streams = Gauge("invengine_feed_streams", "Streams of movements that are open.", registry=registry)
+        self.feed_unacknowledged = Gauge(
+            "invengine_feed_unacknowledged_movements",
+            "Movements that open streams have read and not acknowledged.",
+            registry=registry,
+        )
+        self.feed_lag = Gauge(
+            "invengine_feed_lag_seconds",
+            "How old the movement acknowledged last was then, of the open stream that is furthest behind.",
+            registry=registry,
+        )
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
         """The series of one method; `kind` is `unary`, `server_stream`, `client_stream` or `bidi_stream`."""

@@ -21,17 +21,20 @@ from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
     LineUnits,
+    Reservation,
     ReservationChange,
+    ReservationLine,
     ReserveRequest,
 )
 from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
 from invengine.domain.snapshots import NOT_COUNTED, CountedSku, Snapshot
-from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind
+from invengine.domain.stock import GONE, UNITS_MAX, FeedMark, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
 LOCATIONS = ("AMS1", "BER1", "PAR1")
 CHANNELS = ("web", "till", "app")
+FEEDS = ("erp", "till")
 LINE_IDS = ("1", "2", "3")
 
 locations = st.sampled_from(["AMS1"] * 4 + ["BER1"] * 2 + ["PAR1"])
@@ -194,6 +197,9 @@ _QUANTITIES = {
 }
 
 
+feed_marks = st.builds(FeedMark, st.sampled_from(FEEDS), st.integers(1, 120), st.just("erp"), st.text("ab", max_size=2))
+
+
 @st.composite
 def movements(draw: st.DrawFn) -> Movement:
     """One movement."""
@@ -222,6 +228,7 @@ def movements(draw: st.DrawFn) -> Movement:
         draw(maybe_revisions),
         channel,
         *way,
+        draw(rarely(feed_marks, st.none(), 3)),
     )
 
 
@@ -267,23 +274,26 @@ def incoming_changes(today: int, kind: IncomingKind) -> st.SearchStrategy[Incomi
     )
 
 
-returned_lines = st.lists(st.tuples(skus, st.sampled_from([1, 1, 1, 2, 3, 9]), _shelves), min_size=1, max_size=3).map(
-    lambda parts: tuple(
-        ReturnLineRequest(line_id, *part, reason="too small") for line_id, part in zip(LINE_IDS, parts, strict=False)
-    )
-)
+def fulfilled_of(line: ReservationLine) -> int:
+    """Units of a line that left."""
+    return sum(leg.fulfilled for leg in line.allocations)
 
 
 @st.composite
-def return_requests(draw: st.DrawFn) -> ReturnRequest:
-    """What comes back; the test names the reservation, where there is none it is of an order or of nothing."""
-    much = draw(st.integers(1, 40)) == 40
-    lines = draw(returned_lines)
-    if much:
-        lines = (replace(lines[0], quantity=UNITS_MAX), *lines[1:])
-    return ReturnRequest(
-        "", draw(fingerprints), "", draw(channels), draw(locations), lines, "", draw(references), draw(offsets_ms)
-    )
+def return_requests(draw: st.DrawFn, reservation: Reservation | None) -> ReturnRequest:
+    """What comes back: mostly what left by the reservation, which it names, or its order, or neither."""
+    gone = [(line.sku, fulfilled_of(line)) for line in reservation.lines if fulfilled_of(line)] if reservation else []
+    lines = []
+    for line_id in LINE_IDS[: draw(st.sampled_from([1, 1, 2, 3]))]:
+        sku, most = draw(st.sampled_from(gone)) if gone and draw(st.integers(0, 7)) else (draw(skus), 9)
+        quantity = draw(st.integers(1, most + 1)) if draw(st.integers(0, 5)) else 1
+        lines.append(ReturnLineRequest(line_id, sku, quantity, draw(_shelves), "too small"))
+    if draw(st.integers(1, 40)) == 40:
+        lines[0] = replace(lines[0], quantity=UNITS_MAX)
+    named = reservation.reservation_id if reservation and draw(st.integers(0, 2)) else ""
+    order_ref = "" if named else draw(references)
+    head = ("", draw(fingerprints), "", draw(channels), draw(locations))
+    return ReturnRequest(*head, tuple(lines), named, order_ref, draw(offsets_ms))
 
 
 _decisions = st.sampled_from(
@@ -295,10 +305,10 @@ _decisions = st.sampled_from(
 def disposal_requests(draw: st.DrawFn, states: tuple[tuple[str, str], ...]) -> DisposalRequest:
     """What becomes of lines of a return; `states` are (line_id, state) of its lines."""
     lines = []
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         line_id, state = draw(rarely(st.just(("9", "")), st.sampled_from(states or (("1", ""),)), 12))
         disposition, to_state = draw(_decisions)
         if to_state and to_state == state:
             disposition, to_state = Disposition.RESTOCK, ""
-        lines.append(DisposalLine(line_id, draw(st.sampled_from([0, 1, 1, 2, 5])), disposition, to_state, "seen"))
+        lines.append(DisposalLine(line_id, draw(st.sampled_from([0, 0, 1, 1, 1, 2, 5])), disposition, to_state, "seen"))
     return DisposalRequest("", draw(fingerprints), "", draw(channels), tuple(lines))

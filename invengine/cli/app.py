@@ -22,6 +22,7 @@ from invengine.cli import (
     serve,
     snapshot,
     stock,
+    watch,
 )
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 availability.register(app)
+watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")

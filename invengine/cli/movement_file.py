@@ -1,16 +1,26 @@
-"""A CSV file of stock movements, read row by row. Rows are numbered as a spreadsheet does: the header is row 1."""
+"""A CSV file of stock movements, read row by row, plain or gzip, or from the standard input. Rows are numbered as a
+spreadsheet does: the header is row 1.
+"""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
-from invengine.domain.identifiers import identifier_problem
+from invengine.domain.identifiers import has_control_characters, identifier_problem
 from invengine.domain.stock import UNITS_MAX
 
 if TYPE_CHECKING:
@@ -20,6 +30,11 @@ if TYPE_CHECKING:
 
 _REQUIRED: Final = ("sku", "location", "quantity")
 _OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id", "channel", "state", "to_state")
+IGNORED: Final = ("row", "problem")
+"""Columns of a file of rejects, which may be corrected in place and imported as it is."""
+
+STDIN: Final = Path("-")
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Kind(StrEnum):
@@ -66,7 +81,8 @@ def moment(text: str) -> Timestamp | None:
 
 class MovementFile:
     """The movements of a file. `kind` is what rows without a kind are; a row without event_id is known by its number,
-    the content of the file and that kind, so that posting a file again repeats the same events.
+    the content of the file and that kind, so that posting a file again repeats the same events. Use it in a `with`
+    block.
     """
 
     def __init__(self, path: Path, kind: Kind, source: str) -> None:
@@ -74,24 +90,60 @@ class MovementFile:
         self._kind = kind
         self._source = source
         self._digest = ""
+        self._spooled: IO[bytes] | None = None
+        self.columns: list[str] = []
+        """As the header names them, once a row was read."""
 
-    def rows(self) -> Iterator[tuple[int, Movement | BadRow]]:
-        """Every data row as a movement, or what is wrong with it. FileUnreadable."""
+    def __enter__(self) -> MovementFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._spooled is not None:
+            self._spooled.close()
+
+    def rows(self) -> Iterator[tuple[int, list[str], Movement | BadRow]]:
+        """Every data row: its number, its cells, and the movement or what is wrong with it. FileUnreadable."""
         try:
             if not self._digest:
-                with self.path.open("rb") as content:
-                    digest = hashlib.file_digest(content, "sha256")
+                with self._content() as content:
+                    digest = hashlib.file_digest(content, "sha256")  # type: ignore[arg-type]  # a file of bytes
                 digest.update(self._kind.encode())
                 self._digest = digest.hexdigest()[:32]
-            with self.path.open(encoding="utf-8-sig", newline="") as text:
+            with self._content() as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
                 yield from self._parsed(csv.reader(text, strict=True))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             raise FileUnreadable(f"{self.path}: {error}") from None
 
-    def _parsed(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, Movement | BadRow]]:
-        columns = next(reader, [])
+    @contextmanager
+    def _content(self) -> Iterator[IO[bytes]]:
+        """The bytes of the file, from its beginning, unpacked."""
+        with self._opened() as raw:
+            is_packed = raw.read(2) == _GZIP_MAGIC
+            raw.seek(0)
+            if not is_packed:
+                yield raw
+                return
+            with gzip.open(raw) as unpacked:
+                yield unpacked  # type: ignore[misc]  # a file of bytes like the other
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        if self.path != STDIN:
+            with self.path.open("rb") as raw:
+                yield raw
+            return
+        if self._spooled is None:  # it is read more than once, and may be larger than memory
+            self._spooled = tempfile.TemporaryFile()  # noqa: SIM115  # closed at the end of the `with` block
+            shutil.copyfileobj(sys.stdin.buffer, self._spooled)
+            self._spooled.flush()
+        with os.fdopen(os.dup(self._spooled.fileno()), "rb") as raw:
+            raw.seek(0)
+            yield raw
+
+    def _parsed(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str], Movement | BadRow]]:
+        columns = self.columns = next(reader, [])
         missing = [name for name in _REQUIRED if name not in columns]
-        unknown = [name for name in columns if name not in _REQUIRED + _OPTIONAL]
+        unknown = [name for name in columns if name not in _REQUIRED + _OPTIONAL + IGNORED]
         if missing or unknown or len(set(columns)) != len(columns):
             fault = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown) or 'one name'} not understood"
             raise FileUnreadable(
@@ -104,9 +156,9 @@ class MovementFile:
             try:
                 if len(values) != len(columns):
                     raise BadRow(f"row {row}: {len(values)} columns, the header has {len(columns)}")
-                yield row, self._movement(row, dict(zip(columns, values, strict=True)))
+                yield row, values, self._movement(row, dict(zip(columns, values, strict=True)))
             except BadRow as bad:
-                yield row, bad
+                yield row, values, bad
 
     def _movement(self, row: int, values: dict[str, str]) -> Movement:
         from invengine.client import Movement
@@ -160,7 +212,11 @@ def _quantity_problem(kind: Kind, text: str) -> str:
 def _reason_problem(kind: Kind, text: str) -> str:
     if kind is Kind.ADJUSTMENT and not text:
         return "an adjustment needs a reason"
-    return "" if len(text.encode()) <= 128 else "longer than 128 bytes"
+    if len(text.encode()) > 128:
+        return "longer than 128 bytes"
+    if text != text.strip():
+        return "has a space at its ends"
+    return "has control characters" if has_control_characters(text) else ""
 
 
 def _channel_problem(kind: Kind, text: str) -> str:

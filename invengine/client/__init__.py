@@ -7,6 +7,9 @@
     with connect(channel="till") as engine:
         print(engine.get_availability("LAMP").available)
 
+    async for done in engine.feed(movements, name="wms"):
+        print(done.position, [outcome.result for outcome in done.outcomes])
+
 Answers are the messages of `invengine.v1`. A refusal is raised as its class in `invengine.errors`, with the true
 numbers. Every write carries a request_id, so a call that found the server away, or whose outcome is not known, is
 repeated with the same id until `retry_seconds` are over: repeating changes nothing twice.
@@ -14,6 +17,7 @@ repeated with the same id until `retry_seconds` are over: repeating changes noth
 
 from invengine.client.calls import Client, Line, LineAmendment, LineRebinding, LineUnits
 from invengine.client.connection import DEFAULT_SERVER, new_request_id
+from invengine.client.feeding import FeedAck, FeedItem
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
 from invengine.client.return_calls import DisposalLine, ReturnLine, return_of
 from invengine.client.stock_calls import Movement, SnapshotRow, as_date
@@ -24,6 +28,8 @@ __all__ = [
     "CallFailed",
     "Client",
     "DisposalLine",
+    "FeedAck",
+    "FeedItem",
     "Line",
     "LineAmendment",
     "LineRebinding",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Final, TypedDict, Unpack
 
 from google.protobuf import timestamp_pb2
 
 from invengine.client.connection import Connection, new_request_id
+from invengine.client.feeding import BATCH, PATIENCE_SECONDS, UNACKNOWLEDGED_MAX, FeedAck, Feeding, FeedSource
+from invengine.client.refusals import CallFailed
 from invengine.v1 import common_pb2, incoming_service_pb2, promise_service_pb2, stock_service_pb2
 
 Movement = stock_service_pb2.Movement
@@ -100,6 +102,63 @@ class StockCalls(Connection):
         return await self._call(
             self._stock.ApplySnapshot, _SnapshotParts(header, list(rows), list(contains_order_refs))
         )
+
+    async def feed(
+        self,
+        movements: FeedSource,
+        *,
+        name: str = "",
+        batch: int = BATCH,
+        unacknowledged_max: int = UNACKNOWLEDGED_MAX,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> AsyncGenerator[FeedAck, None]:
+        """Streams movements, each with an event_id, and yields what became of them, request by request, in order.
+
+        Items are movements, or (position, movement). A server that goes away is waited for, until nothing was
+        acknowledged for `patience_seconds`; then what was not acknowledged is sent again. With a `name` the engine
+        keeps the position of the last acknowledged movement: items up to there are passed over, so a feeder that
+        starts anew simply begins at its beginning, or asks `feed_position` and goes on from there.
+        """
+        feeding = Feeding(
+            self._stock.StreamMovements,
+            self.server,
+            movements,
+            name=name,
+            batch=batch,
+            unacknowledged_max=unacknowledged_max,
+            patience_seconds=patience_seconds,
+        )
+        acknowledgements = feeding.run()
+        try:
+            async for acknowledged in acknowledgements:
+                yield acknowledged
+        finally:
+            await acknowledgements.aclose()
+
+    async def feed_position(self, name: str) -> stock_service_pb2.Feed:
+        """How far the feed of this name is; position 0 where nothing of it was ever acknowledged."""
+        request = stock_service_pb2.StreamMovementsRequest(feed=name)
+
+        async def asked(
+            question: stock_service_pb2.StreamMovementsRequest,
+            timeout: float,  # noqa: ASYNC109  # as every method of a stub takes it
+        ) -> stock_service_pb2.Feed:
+            call = self._stock.StreamMovements(timeout=timeout)
+            try:
+                await call.write(question)
+                answer = await call.read()
+            finally:
+                call.cancel()
+            if not isinstance(answer, stock_service_pb2.StreamMovementsResponse):
+                raise CallFailed("UNKNOWN", "the stream ended without an answer")
+            return answer.feed
+
+        return await self._call(asked, request)
+
+    async def list_feeds(self, *, page_size: int = 0, page_token: str = "") -> stock_service_pb2.ListFeedsResponse:
+        """A page of the feeds that have a name, by name."""
+        request = stock_service_pb2.ListFeedsRequest(page_size=page_size, page_token=page_token)
+        return await self._call(self._stock.ListFeeds, request)
 
     async def get_position(
         self, sku: str, location: str, *, consistency: common_pb2.Consistency | None = None

@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from itertools import islice
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from invengine.client.calls import Client
 from invengine.client.connection import DEFAULT_SERVER
+from invengine.client.feeding import BATCH, FeedAck, FeedItem, Handing
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class FeedOptions(TypedDict, total=False):
+    """What a feed may say besides its movements; as in `Client.feed`."""
+
+    name: str
+    unacknowledged_max: int
+    patience_seconds: float
 
 
 def _waiting(
@@ -25,6 +35,49 @@ def _waiting(
         return self._wait(method(self.client, *args, **kwargs))
 
     return cast("Callable[Concatenate[SyncClient, P], T]", functools.wraps(method)(call))
+
+
+def _iterating(
+    method: Callable[Concatenate[Client, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[SyncClient, P], Iterator[T]]:
+    """The stream of the asyncio client as an iterator that waits for each message; closing it ends the stream."""
+
+    def call(self: SyncClient, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        stream = method(self.client, *args, **kwargs)
+        reads: list[asyncio.Task[Any]] = []
+        try:
+            while True:
+                try:
+                    message = self._wait(_next_of(stream, reads))
+                except _Ended:
+                    return
+                yield message
+        finally:
+            if not self.is_closed:
+                self._wait(_closed(stream, reads))
+
+    return cast("Callable[Concatenate[SyncClient, P], Iterator[T]]", functools.wraps(method)(call))
+
+
+class _Ended(Exception):
+    """A stream has no more messages. StopAsyncIteration cannot leave a coroutine."""
+
+
+async def _next_of(stream: AsyncGenerator[T, None], reads: list[asyncio.Task[Any]]) -> T:
+    """The next message; `reads` has the task that waits for it."""
+    reads[:] = filter(None, [asyncio.current_task()])
+    try:
+        return await anext(stream)
+    except StopAsyncIteration:
+        raise _Ended from None
+
+
+async def _closed(stream: AsyncGenerator[Any, None], reads: list[asyncio.Task[Any]]) -> None:
+    """Ends a stream, and before that a read whose caller was interrupted."""
+    for read in reads:
+        read.cancel()
+        await asyncio.wait(reads)
+    await stream.aclose()
 
 
 class SyncClient:
@@ -51,6 +104,11 @@ class SyncClient:
     ) -> None:
         self.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._loop.is_closed()
+
     def close(self) -> None:
         """Close the connection and end the thread."""
         if not self._loop.is_closed():
@@ -62,9 +120,34 @@ class SyncClient:
     def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
+    def feed(
+        self, movements: Iterable[FeedItem], *, batch: int = BATCH, **options: Unpack[FeedOptions]
+    ) -> Iterator[FeedAck]:
+        """`Client.feed` for code without asyncio: takes `batch` movements at a time, yields acknowledgements between.
+
+        A source that trickles is better fed with a small `batch`: its movements wait until so many are there.
+        """
+        items = iter(movements)
+        handing = self._wait(self._begin_feed(batch, options))
+        try:
+            is_over = False
+            while not is_over:
+                part = list(islice(items, batch))
+                acks, is_over = self._wait(handing.step(part, is_last=len(part) < batch))
+                yield from acks
+        finally:
+            self._wait(handing.stop())
+
+    async def _begin_feed(self, batch: int, options: FeedOptions) -> Handing:
+        handing = Handing(batch)
+        handing.start(self.client.feed(handing.source(), batch=batch, **options))
+        return handing
+
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
     batch_get_availability = _waiting(Client.batch_get_availability)
+    stream_availability = _iterating(Client.stream_availability)
+    watch = _iterating(Client.watch)
     reserve = _waiting(Client.reserve)
     reserve_many = _waiting(Client.reserve_many)
     get_reservation = _waiting(Client.get_reservation)
@@ -78,6 +161,8 @@ class SyncClient:
     hand_over = _waiting(Client.hand_over)
     post_movements = _waiting(Client.post_movements)
     apply_snapshot = _waiting(Client.apply_snapshot)
+    feed_position = _waiting(Client.feed_position)
+    list_feeds = _waiting(Client.list_feeds)
     get_position = _waiting(Client.get_position)
     list_movements = _waiting(Client.list_movements)
     list_positions = _waiting(Client.list_positions)

@@ -61,11 +61,30 @@ class MovementResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FeedMark:
+    """How far a feed is, by its own numbers (0 to 2^63-1), and the last movement up to there."""
+
+    feed: str
+    position: int
+    source: str = ""
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The mark of a feed as it is kept, and when it was acknowledged; position 0: never."""
+
+    mark: FeedMark
+    acknowledged_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Movement:
     """One event that changes stock. `quantity` is signed for an adjustment and a ring-fence only.
 
     `state` is that of the units, empty for those on hand; `to_state` is where a state change takes them: another state,
     empty for on hand, or GONE.
+    `mark` is kept in the step that decides it: how far its feed is then.
     """
 
     source: str
@@ -81,6 +100,7 @@ class Movement:
     channel: str = ""
     state: str = ""
     to_state: str = ""
+    mark: FeedMark | None = None
 
 
 @dataclass(frozen=True, slots=True)

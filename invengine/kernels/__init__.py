@@ -23,7 +23,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
-    from invengine.kernels.rows import clear_safety, pack_rows, raise_safety
+    from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.wire import answer_availability, split_request
 
 __all__ = [
@@ -34,18 +34,21 @@ __all__ = [
     "available_rows",
     "available_total",
     "available_totals",
+    "changed_since",
     "clear_safety",
     "find_name",
     "find_names",
     "insert_name",
     "list_names",
     "load_positions",
+    "newer_slots",
     "pack_rows",
     "raise_safety",
     "rehash_holds",
     "rehash_names",
     "rows_at_most",
     "split_request",
+    "take_changed",
 ]
 
 

@@ -103,7 +103,9 @@ ROWS_WANTED: Final = 14  # lines of `positions` that FULL_POSITIONS asks for
 FENCE_SLOTS: Final = 15  # lines of `fences` ever used
 FENCE_FREE: Final = 16  # 1 + the first free line of `fences`, 0 when there is none
 PASSED_COUNT: Final = 17  # lines of `passed` in use
-COUNTERS: Final = 18
+CHANGED_COUNT: Final = 18  # lines of `changed` in use
+CHANGED_ROWS: Final = 19  # P rows of SKUs that are noted there, those that came again counted again
+COUNTERS: Final = 20
 
 # created, int64 [n, CREATED_COLUMNS]: positions that came into being
 CREATED_SKU: Final = 0
@@ -117,6 +119,11 @@ PASSED_ENTRY: Final = 0  # which of the entries
 PASSED_START: Final = 1  # first byte of the row in the buffer
 PASSED_END: Final = 2  # one past its last byte
 PASSED_COLUMNS: Final = 3
+
+# changed, int64 [SKUs that there is room for, or none when nobody watches, CHANGED_COLUMNS]: SKUs that have changed
+CHANGED_SKU: Final = 0  # in line i: the i-th SKU to change since somebody looked
+CHANGED_MARK: Final = 1  # in the line of a SKU, by its number: 1 when it is among them, else 0
+CHANGED_COLUMNS: Final = 2
 
 # entries, int64 [n, ENTRY_COLUMNS]: what to decode
 ENTRY_PARTITION: Final = 0

@@ -11,6 +11,7 @@ from numba import njit
 from invengine.kernels.fences import drop_fences, fence_of, make_fence
 from invengine.kernels.holds import set_hold
 from invengine.kernels.layout import (
+    CHANGED_ROWS,
     CREATED_COUNT,
     CREATED_LOCATION,
     CREATED_NAME_AT,
@@ -47,7 +48,7 @@ from invengine.kernels.layout import (
     REVISION,
 )
 from invengine.kernels.names import find
-from invengine.kernels.rows import place, sku_number
+from invengine.kernels.rows import note_change, place, sku_number
 from invengine.kernels.text import TAB, column_end, line_end, units_number
 
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
@@ -118,7 +119,7 @@ def _noted_row(buffer, name_at, name_length, positions, skus, counters, created,
 
 @njit(
     f"int64({_BYTES}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_NAMES}, {_NAMES}, {_NAMES}, "
-    f"{_BLOCK}, {_BLOCK}, int64[::1], int64[::1], {_BLOCK}, {_BLOCK})",
+    f"{_BLOCK}, {_BLOCK}, int64[::1], int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK})",
     nogil=True,
     cache=True,
 )
@@ -140,6 +141,7 @@ def apply_rows(
     counters,
     created,
     passed,
+    changed,
 ):
     """Apply the log rows of many entries, from (ENTRY, OFFSET) in `counters` on; DONE, or why it stopped.
 
@@ -148,6 +150,7 @@ def apply_rows(
       positions, skus, fences, holds, hold_slots, wheel, counters, created: as in layout.py
       slots, arena                 names of SKUs;    place_...  names of locations;    channel_...  of channels
       passed       int64 [n, 3]    filled: where the I and U rows are, which are not for the columns
+      changed      int64 [n, 2]    filled: SKUs of the P, F and H rows
 
     Numbers in the rows are absolute, so a row may come again; one that is older than its position changes nothing.
     """
@@ -229,7 +232,9 @@ def apply_rows(
             row = _noted_row(buffer, sku_at, sku_stop - sku_at, positions, skus, counters, created, sku, location)
             if row < 0:
                 return -row
+            note_change(changed, counters, sku)
             if kind == _P:
+                counters[CHANGED_ROWS] += 1
                 if revision >= positions[row, REVISION]:
                     positions[row, ON_HAND] = first
                     positions[row, RESERVED] = second

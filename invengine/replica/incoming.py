@@ -21,6 +21,7 @@ class Incoming:
 
     def __init__(self) -> None:
         self._by_sku: dict[str, dict[Key, Receipt]] = {}
+        self.changed: set[str] | None = None  # SKUs whose rows were applied, while somebody wants to know
 
     def __bool__(self) -> bool:
         return bool(self._by_sku)
@@ -63,6 +64,8 @@ class Incoming:
         _, sku, location, receipt_id, day, quantity, pegged, *_ = columns_of(row, "I", _COLUMNS)
         if not sku or not location:
             raise RowMalformed
+        if self.changed is not None:
+            self.changed.add(sku)
         self._keep(
             Receipt(
                 sku,

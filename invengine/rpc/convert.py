@@ -12,7 +12,7 @@ from invengine.domain.orders import (
     ReservationLine,
     ReservationState,
 )
-from invengine.domain.stock import LedgerEntry, MovementOutcome, MovementResult
+from invengine.domain.stock import Feed, LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.rpc.errors import refusal_to_proto
@@ -22,6 +22,7 @@ from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_ser
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from invengine.services.feeds import Acknowledgement
     from invengine.services.integrity_report import Report
     from invengine.services.networks import Applied
     from invengine.services.positions import PositionNow
@@ -156,20 +157,50 @@ def movement_outcomes(
 ) -> stock_service_pb2.PostMovementsResponse:
     """One outcome per movement."""
     response = stock_service_pb2.PostMovementsResponse(consistency_token=consistency_token)
+    _fill_outcomes(response, outcomes)
+    return response
+
+
+def acknowledgement_to_proto(acknowledged: Acknowledgement) -> stock_service_pb2.StreamMovementsResponse:
+    """The answer to one request of a feed."""
+    response = stock_service_pb2.StreamMovementsResponse(
+        decided=acknowledged.decided,
+        position=acknowledged.position,
+        consistency_token=acknowledged.consistency_token,
+    )
+    if acknowledged.feed is not None:
+        response.feed.CopyFrom(feed_to_proto(acknowledged.feed))
+    _fill_outcomes(response, acknowledged.outcomes)
+    return response
+
+
+def feed_to_proto(feed: Feed) -> stock_service_pb2.Feed:
+    """How far a feed is."""
+    mark = feed.mark
+    wire = stock_service_pb2.Feed(feed=mark.feed, position=mark.position, source=mark.source, event_id=mark.event_id)
+    if feed.acknowledged_at_ms:
+        wire.acknowledge_time.CopyFrom(timestamp(feed.acknowledged_at_ms))
+    return wire
+
+
+def _fill_outcomes(
+    response: stock_service_pb2.PostMovementsResponse | stock_service_pb2.StreamMovementsResponse,
+    outcomes: Iterable[MovementOutcome],
+) -> None:
     for outcome in outcomes:
         wire = response.outcomes.add(
             result=RESULT_NUMBERS[outcome.result],
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,
-            states=_state_quantities(outcome.states),
+            states=state_quantities(outcome.states),
         )
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
-    return response
 
 
-def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+def state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+    """Units in states, as (state, units)."""
     return [stock_service_pb2.StateQuantity(state=state, quantity=units) for state, units in states]
 
 
@@ -197,7 +228,7 @@ def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Posit
         ],
         backordered=position.backordered,
         incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
-        states=_state_quantities(position.states),
+        states=state_quantities(position.states),
     )
 
 

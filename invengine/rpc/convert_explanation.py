@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc.convert import STATE_NUMBERS, ledger_entry_to_proto
+from invengine.rpc.convert import STATE_NUMBERS, ledger_entry_to_proto, state_quantities
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.services.days import today
 from invengine.v1 import availability_service_pb2 as pb
@@ -77,6 +77,7 @@ def _position(position: Explanation, day: int) -> pb.PositionExplanation:
         backordered=known.backordered,
         backordered_max=position.backordered_max,
         revision=known.revision,
+        states=state_quantities(known.states),
     )
     if known.last_change is not None:
         message.last_change.CopyFrom(ledger_entry_to_proto(known.last_change))

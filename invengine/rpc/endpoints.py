@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -38,12 +39,38 @@ Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
 StreamStep = Callable[[bytes], Awaitable[bytes]]
 """One message of a stream in, its answer out."""
 
+Read = Callable[[], Awaitable[bytes | None]]
+"""The next message of a stream; None when the caller has sent its last one."""
+
+Write = Callable[[bytes], Awaitable[None]]
+"""Sends a message; waits while the caller does not read."""
+
+
+class Exchange(Protocol):
+    """A stream that reads and writes at its own pace."""
+
+    async def serve(self, read: Read, write: Write) -> None:
+        """Until both sides have said everything; what ends it early is raised."""
+
+    def stop(self) -> None:
+        """Reads nothing more, answers what it took, and raises ShuttingDown."""
+
+
+ServerStream = Callable[[bytes, Context], AsyncGenerator[bytes, None]]
+"""A method that takes the bytes of a message and gives those of many."""
+
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 def takes_bytes(method: MethodT) -> MethodT:
     """Marks a method that takes and gives the bytes of messages."""
     method.takes_bytes = True  # type: ignore[attr-defined]
+    return method
+
+
+def exchanges(method: MethodT) -> MethodT:
+    """Marks a bidirectional method that opens an `Exchange`; others answer message by message."""
+    method.exchanges = True  # type: ignore[attr-defined]
     return method
 
 
@@ -130,6 +157,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._exchanges: set[Exchange] = set()
         self._stopping = False
 
     def wrap(
@@ -141,26 +169,52 @@ class Streams:
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A bidirectional method: each message is answered before the next is read."""
 
+        async def talk(context: Context) -> None:
+            step = open_stream(context)
+            while (request := await context.read()) is not grpc.aio.EOF:
+                series.received += 1
+                await context.write(await step(request))
+                series.sent += 1
+
+        async def serve(_: Any, context: Context) -> None:
+            await self._serve(method, talk(context), context, (series, metrics))
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    def wrap_exchange(
+        self,
+        method: str,
+        open_exchange: Callable[[Context], Exchange],
+        series: MethodMetrics,
+        metrics: Metrics,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A bidirectional method that reads and writes at its own pace."""
+
         async def serve(_: Any, context: Context) -> None:
             begun = perf_counter()
             series.started += 1
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.add(task)
-            step = open_stream(context)
+
+            async def read() -> bytes | None:
+                message = await context.read()
+                if message is grpc.aio.EOF:
+                    return None
+                series.received += 1
+                assert isinstance(message, bytes)
+                return message
+
+            async def write(message: bytes) -> None:
+                await context.write(message)
+                series.sent += 1
+
+            exchange = open_exchange(context)
+            self._exchanges.add(exchange)
             try:
                 if self._stopping:
                     raise ShuttingDown
-                while (request := await context.read()) is not grpc.aio.EOF:
-                    series.received += 1
-                    await context.write(await step(request))
-                    series.sent += 1
+                await exchange.serve(read, write)
             except asyncio.CancelledError:
-                if not self._stopping:
-                    series.handled[_ended_early(context)] += 1
-                    raise
-                series.handled["Unavailable"] += 1
-                await _abort(context, ShuttingDown())
+                series.handled[_ended_early(context)] += 1
+                raise
             except Exception as fault:  # noqa: BLE001  # logged in refusal_of
                 refusal = refusal_of(fault, method)
                 metrics.count_refusals((refusal.reason,))
@@ -169,7 +223,7 @@ class Streams:
             else:
                 series.handled["OK"] += 1
             finally:
-                self._tasks.discard(task)
+                self._exchanges.discard(exchange)
                 series.seconds.observe(perf_counter() - begun)
 
         return grpc.stream_stream_rpc_method_handler(serve)
@@ -187,7 +241,7 @@ class Streams:
         The end of the messages is the end that the caller wanted: a stream that is broken off cancels the handler.
         """
 
-        async def messages(context: Context) -> AsyncIterator[Any]:
+        async def messages(context: Context) -> AsyncGenerator[Any, None]:
             while (request := await context.read()) is not grpc.aio.EOF:
                 series.received += 1
                 try:
@@ -197,41 +251,74 @@ class Streams:
             await _check_ended_well(context)
 
         async def serve(_: Any, context: Context) -> bytes:
-            begun = perf_counter()
-            series.started += 1
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.add(task)
-            try:
-                if self._stopping:
-                    raise ShuttingDown
-                response = (await handler(messages(context), context)).SerializeToString()
-            except asyncio.CancelledError:
-                if not self._stopping:
-                    series.handled[_ended_early(context)] += 1
-                    raise
-                series.handled["Unavailable"] += 1
-                await _abort(context, ShuttingDown())
-            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-                refusal = refusal_of(fault, method)
-                metrics.count_refusals((refusal.reason,))
-                series.handled[_CODE_NAMES[refusal.reason]] += 1
-                await _abort(context, refusal)
-            else:
-                series.handled["OK"] += 1
+            answers: list[bytes] = []
+
+            async def talk() -> None:
+                async with aclosing(messages(context)) as requests:
+                    answers.append((await handler(requests, context)).SerializeToString())
                 series.sent += 1
-                return response
-            finally:
-                self._tasks.discard(task)
-                series.seconds.observe(perf_counter() - begun)
+
+            await self._serve(method, talk(), context, (series, metrics))
+            return answers[0]
 
         return grpc.stream_unary_rpc_method_handler(serve)
+
+    def wrap_answers(
+        self, method: str, handler: ServerStream, series: MethodMetrics, metrics: Metrics
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A method that answers one message with many, each when the connection has taken the one before."""
+
+        async def talk(request: bytes, context: Context) -> None:
+            series.received += 1
+            async with aclosing(handler(request, context)) as answers:
+                async for answer in answers:
+                    await context.write(answer)
+                    series.sent += 1
+
+        async def serve(request: bytes, context: Context) -> None:
+            await self._serve(method, talk(request, context), context, (series, metrics))
+
+        return grpc.unary_stream_rpc_method_handler(serve)
+
+    async def _serve(
+        self, method: str, talk: Coroutine[Any, Any, None], context: Context, counts: tuple[MethodMetrics, Metrics]
+    ) -> None:
+        """One stream from its beginning to its end, counted; whatever ends it early is told."""
+        begun = perf_counter()
+        series, metrics = counts
+        series.started += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if self._stopping:
+                talk.close()
+                raise ShuttingDown
+            await talk
+        except asyncio.CancelledError:
+            if not self._stopping:
+                series.handled[_ended_early(context)] += 1
+                raise
+            series.handled["Unavailable"] += 1
+            await _abort(context, ShuttingDown())
+        except Exception as fault:  # noqa: BLE001  # logged in refusal_of
+            refusal = refusal_of(fault, method)
+            metrics.count_refusals((refusal.reason,))
+            series.handled[_CODE_NAMES[refusal.reason]] += 1
+            await _abort(context, refusal)
+        else:
+            series.handled["OK"] += 1
+        finally:
+            self._tasks.discard(task)
+            series.seconds.observe(perf_counter() - begun)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
+        for exchange in self._exchanges:
+            exchange.stop()
 
 
 def refusing(refusal: InventoryError) -> grpc.RpcMethodHandler[Any, Any]:

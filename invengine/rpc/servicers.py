@@ -5,15 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
 from invengine.rpc import convert, convert_pages, convert_snapshots
 from invengine.rpc.convert_explanation import explained_to_proto
-from invengine.rpc.endpoints import Context, Streams, StreamStep, raw_unary, takes_bytes, unary
+from invengine.rpc.endpoints import (
+    Context,
+    Exchange,
+    Streams,
+    StreamStep,
+    exchanges,
+    raw_unary,
+    takes_bytes,
+    unary,
+)
 from invengine.rpc.errors import refusal_to_proto
+from invengine.rpc.feeds import FeedExchange
 from invengine.rpc.reservation_bytes import batch_response
 from invengine.v1 import (
     admin_service_pb2,
@@ -35,6 +45,7 @@ if TYPE_CHECKING:
     from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
     from invengine.services.explanations import Explanations
+    from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
     from invengine.services.ledgers import Ledgers
     from invengine.services.networks import Networks
@@ -43,6 +54,7 @@ if TYPE_CHECKING:
     from invengine.services.reservations import Reservations
     from invengine.services.snapshots import Snapshots
     from invengine.services.stock import Stock
+    from invengine.services.watching import Watching
 
 FILES: Final = (
     admin_service_pb2,
@@ -71,9 +83,10 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability, explanations: Explanations) -> None:
+    def __init__(self, availability: Availability, explanations: Explanations, watching: Watching) -> None:
         self._availability = availability
         self._explanations = explanations
+        self._watching = watching
 
     @takes_bytes
     async def GetAvailability(self, request: bytes, context: Context) -> bytes:
@@ -88,6 +101,10 @@ class AvailabilityServicer:
     def StreamAvailability(self, _: Context) -> StreamStep:
         """Small queries, answered in order."""
         return self._availability.open_stream(lambda refusal: refusal_to_proto(refusal).SerializeToString())
+
+    def WatchAvailability(self, request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        """What is available, and every change of it."""
+        return self._watching.watch(request, context.time_remaining())
 
     async def ExplainAvailability(
         self, request: availability_service_pb2.ExplainAvailabilityRequest, context: Context
@@ -192,9 +209,17 @@ class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
     def __init__(
-        self, stock: Stock, positions: Positions, pages: PositionPages, ledgers: Ledgers, snapshots: Snapshots
+        self,
+        stock: Stock,
+        positions: Positions,
+        pages: PositionPages,
+        ledgers: Ledgers,
+        *,
+        feeds: Feeds,
+        snapshots: Snapshots,
     ) -> None:
         self._stock = stock
+        self._feeds = feeds
         self._positions = positions
         self._pages = pages
         self._ledgers = ledgers
@@ -212,6 +237,20 @@ class StockServicer:
     ) -> stock_service_pb2.ApplySnapshotResponse:
         """What a location had at an instant."""
         return convert_snapshots.applied_to_proto(await self._snapshots.apply(requests))
+
+    @exchanges
+    def StreamMovements(self, _: Context) -> Exchange:
+        """A feed, acknowledged in order."""
+        return FeedExchange(self._feeds.open())
+
+    async def ListFeeds(
+        self, request: stock_service_pb2.ListFeedsRequest, _: Context
+    ) -> stock_service_pb2.ListFeedsResponse:
+        """A page of feeds, and how far each is."""
+        feeds, next_page_token = await self._feeds.page(request)
+        return stock_service_pb2.ListFeedsResponse(
+            feeds=map(convert.feed_to_proto, feeds), next_page_token=next_page_token
+        )
 
     async def GetPosition(
         self, request: stock_service_pb2.GetPositionRequest, context: Context
@@ -296,7 +335,8 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    with a stream of requests gets that, one that is marked `takes_bytes` gets and gives bytes, all others messages.
+    that is marked `exchanges` one that reads and writes at its own pace; one with a stream of requests gets messages,
+    one that answers with a stream and one that is marked `takes_bytes` get and give bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
@@ -309,7 +349,12 @@ def handlers(
             continue
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
-            found[path] = streams.wrap(path, function, series, metrics)
+            wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
+            found[path] = wrap(path, function, series, metrics)
+            continue
+        if method.server_streaming:
+            series = metrics.method("server_stream", service, method.name)
+            found[path] = streams.wrap_answers(path, function, series, metrics)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):

@@ -47,6 +47,7 @@ class Known:
     receipts: Sequence[Receipt] = ()
     backordered: int = 0
     last_change: LedgerEntry | None = None
+    states: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ class Explanations:
                     receipts.get(place, ()),
                     backordered,
                     change if change is not None and change.revision == row[REVISION] else None,
+                    replica.unsellable.at(sku, place),
                 )
                 explained.append(explain(question, known, now_ms))
         more = explained[EXPLAINED_MAX:]

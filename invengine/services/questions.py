@@ -24,6 +24,7 @@ KEPT_MAX: Final = 4096
 """Questions of a kind that are kept; the oldest gives way, so no caller can fill memory."""
 
 GET, BATCH, STREAM = "GetAvailability", "BatchGetAvailability", "StreamAvailability"
+WATCH: Final = "WatchAvailability"
 _FULFILMENTS: Final = (Fulfilment.ANY, Fulfilment.SHIP, Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE)
 
 
@@ -125,15 +126,7 @@ class Questions:
     def _selection(
         self, request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest, network: Network
     ) -> Selection:
-        required_id("channel", request.channel)
-        count_of("locations", len(request.locations), LOCATIONS_MAX, least=0)
-        for i, location in enumerate(request.locations):
-            required_id(f"locations[{i}]", location)
-        optional_text("group", request.group)
-        if request.group and request.locations:
-            raise InvalidArgument("group", "not together with locations")
-        if not 0 <= request.fulfilment < len(_FULFILMENTS):
-            raise InvalidArgument("fulfilment", f"{request.fulfilment} is not a way to fulfil")
+        fulfilment = checked(request)
         return select(
             network,
             self._replica.locations,
@@ -141,7 +134,7 @@ class Questions:
             request.channel,
             locations=tuple(request.locations),
             group=request.group,
-            fulfilment=_FULFILMENTS[request.fulfilment],
+            fulfilment=fulfilment,
         )
 
     def _pairs(self, request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest) -> list[tuple[int, int]]:
@@ -149,6 +142,22 @@ class Questions:
             return []
         replica = self._replica
         return decode_token(request.consistency.at_least_as_fresh, replica.store_id, replica.partitions)
+
+
+def checked(
+    request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest | pb.WatchAvailabilityRequest,
+) -> Fulfilment:
+    """Checks what narrows a question: channel, locations, group; answers the way to fulfil. InvalidArgument."""
+    required_id("channel", request.channel)
+    count_of("locations", len(request.locations), LOCATIONS_MAX, least=0)
+    for i, location in enumerate(request.locations):
+        required_id(f"locations[{i}]", location)
+    optional_text("group", request.group)
+    if request.group and request.locations:
+        raise InvalidArgument("group", "not together with locations")
+    if not 0 <= request.fulfilment < len(_FULFILMENTS):
+        raise InvalidArgument("fulfilment", f"{request.fulfilment} is not a way to fulfil")
+    return _FULFILMENTS[request.fulfilment]
 
 
 def parsed(message: bytes, kind: type[Any], method: str) -> Any:

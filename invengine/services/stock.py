@@ -188,7 +188,11 @@ class Stock:
             except InvalidArgument as refusal:
                 raise InvalidArgument(f"movements[{place}].{refusal.field}", refusal.problem) from None
         network = self._networks.required()
-        unknown = {place: why for place, movement in enumerate(movements) if (why := self._unknown(movement, network))}
+        unknown = {
+            place: why
+            for place, movement in enumerate(movements)
+            if (why := unknown_in(movement, network, self._replica))
+        }
         wanted = movements
         if unknown:
             wanted = [movement for place, movement in enumerate(movements) if place not in unknown]
@@ -201,7 +205,9 @@ class Stock:
         outcomes = written
         if unknown:
             rest = iter(written)
-            outcomes = [_refused(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))]
+            outcomes = [
+                refused_outcome(unknown[place]) if place in unknown else next(rest) for place in range(len(movements))
+            ]
         self._count(outcomes)
         return outcomes, self._token(wanted, revisions)
 
@@ -222,19 +228,6 @@ class Stock:
             pairs = [(p, revisions[p]) for p in sorted(touched) if p in revisions]
         return encode_token(self._store.store_id, pairs)
 
-    def _unknown(self, movement: Movement, network: Network) -> InventoryError | None:
-        """Why a movement cannot be of this network. Units in a state that left the network can still be moved."""
-        if movement.location not in network.locations:
-            return UnknownLocation(movement.location)
-        if movement.channel and movement.channel not in network.channels:
-            return UnknownChannel(movement.channel)
-        for state in (movement.state, movement.to_state):
-            if state not in ("", GONE) and state not in network.states:
-                there = self._replica.unsellable.units(movement.sku, movement.location, state)
-                if not there or state == movement.to_state:
-                    return UnknownState(state)
-        return None
-
     def _count(self, outcomes: Sequence[MovementOutcome]) -> None:
         for outcome in outcomes:
             if outcome.refusal is not None:
@@ -243,7 +236,22 @@ class Stock:
                 self._metrics.replays.inc()
 
 
-def _refused(refusal: InventoryError) -> MovementOutcome:
+def unknown_in(movement: Movement, network: Network, replica: Replica) -> InventoryError | None:
+    """Why a movement cannot be of this network. Units in a state that left the network can still be moved."""
+    if movement.location not in network.locations:
+        return UnknownLocation(movement.location)
+    if movement.channel and movement.channel not in network.channels:
+        return UnknownChannel(movement.channel)
+    for state in (movement.state, movement.to_state):
+        if state not in ("", GONE) and state not in network.states:
+            there = replica.unsellable.units(movement.sku, movement.location, state)
+            if not there or state == movement.to_state:
+                return UnknownState(state)
+    return None
+
+
+def refused_outcome(refusal: InventoryError) -> MovementOutcome:
+    """What is told of a movement that never reached the store."""
     return MovementOutcome(MovementResult.REFUSED, 0, 0, 0, refusal)
 
 
@@ -254,4 +262,4 @@ def _outcomes(outcomes: Sequence[MovementOutcome | InventoryError]) -> list[Move
         # what is known not to be done can be told one by one; an unknown outcome has no place among outcomes
         if len(failed) == len(outcomes) or not isinstance(failure, StoreUnavailable | StoreFull):
             raise failure
-    return [_refused(outcome) if isinstance(outcome, InventoryError) else outcome for outcome in outcomes]
+    return [refused_outcome(outcome) if isinstance(outcome, InventoryError) else outcome for outcome in outcomes]

@@ -124,14 +124,18 @@ def moved(movement: Movement, answer: Answer) -> MovementOutcome:
     """What became of a movement."""
     assert isinstance(answer, list)
     word, on_hand, reserved_units, revision, in_state, in_to_state, *facts = answer
+    assert isinstance(on_hand, int)
+    assert isinstance(reserved_units, int)
+    assert isinstance(revision, int)
     refusal = _MOVEMENT_REFUSALS[facts[0]](movement, [_number(fact) for fact in facts[1:]]) if facts else None
     states: tuple[tuple[str, int], ...] = ()
     if movement.state or movement.to_state:
         named = (movement.state, _number(in_state)), (movement.to_state, _number(in_to_state))
         states = tuple((state, units) for state, units in named if state not in ("", GONE))
-    return MovementOutcome(
-        MovementResult(_text(word)), _number(on_hand), _number(reserved_units), _number(revision), refusal, states
-    )
+    return MovementOutcome(_RESULTS[word], on_hand, reserved_units, revision, refusal, states)
+
+
+_RESULTS: dict[int | bytes, MovementResult] = {result.encode(): result for result in MovementResult}
 
 
 _MOVEMENT_REFUSALS: dict[int | bytes, Callable[[Movement, list[int]], errors.InventoryError]] = {

@@ -80,6 +80,11 @@ def broken(partition: int) -> str:
     return f"{{p{partition}}}:broken"
 
 
+def feeds(partition: int) -> str:
+    """How far feeds of movements are acknowledged, by name."""
+    return f"{{p{partition}}}:feeds"
+
+
 def reservations(partition: int) -> str:
     """Records of live reservations."""
     return f"{{p{partition}}}:reservations"

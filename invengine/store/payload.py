@@ -18,7 +18,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
-from invengine.domain.stock import Movement
+from invengine.domain.stock import FeedMark, Movement
 from invengine.store.records import StoreSettings
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
@@ -142,7 +142,12 @@ class Packer:
         items: list[str | int] = []
         event_partitions, events, reasons = [], [], []
         touched: dict[int, None] = {}
-        for movement in movements:
+        marks: list[str | int] = []
+        marked: set[int] = set()
+        for place, movement in enumerate(movements, 1):
+            if movement.mark is not None and remembered_in is None:
+                marks += self._mark(place, movement.mark)
+                marked.add(self._of(movement.mark.feed))
             event = f"{movement.source}\t{movement.event_id}"
             partition = self._of(movement.sku)
             touched[partition] = None
@@ -174,8 +179,17 @@ class Packer:
                 movement.state,
                 movement.to_state,
             )
-        message = self._message(touched, items, event_partitions, events, reasons)
-        return list(touched.keys() | set(event_partitions)), message
+        message = self._message(touched, items, event_partitions, events, reasons, marks)
+        return list(marked.union(touched, event_partitions)), message
+
+    def feed_marks(self, partition: int, marks: Iterable[FeedMark]) -> tuple[list[int], bytes]:
+        """The message that keeps how far feeds of one partition are."""
+        return [partition], self._message([partition], [field for mark in marks for field in self._mark(0, mark)])
+
+    def _mark(self, place: int, mark: FeedMark) -> tuple[int, int, str, str, str]:
+        """A mark as lua/movements.lua has it; `place` of the movement that must be decided before, 0: none."""
+        checked((mark.feed, mark.source, mark.event_id))
+        return place, self._of(mark.feed), mark.feed, str(mark.position), f"{mark.source}\t{mark.event_id}"
 
     def incoming_of_one(self, changes: Sequence[IncomingChange]) -> tuple[list[int], bytes]:
         """The same for changes of one partition, which then remembers their events too."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
-from invengine.domain.stock import Position
+from invengine.domain.stock import Feed, FeedMark, Position
 from invengine.store import keys
 from invengine.store.calls import Calls
 from invengine.store.heads import Head
@@ -18,6 +18,7 @@ from invengine.store.records import (
     LogTrimmed,
     OpenAllocation,
     open_allocations,
+    read_feed,
     read_position,
     read_reservation,
 )
@@ -86,6 +87,17 @@ class Reads:
         """All positions of a SKU by location; empty when it is unknown."""
         (stored,) = await self._calls.read(("HGETALL", keys.stock(self._of(sku), sku)))
         return {location.decode(): read_position(text) for location, text in as_dict(stored).items()}
+
+    async def feed(self, name: str) -> Feed:
+        """How far a feed is; at 0 where nothing of it was ever acknowledged."""
+        (text,) = await self._calls.read(("HGET", keys.feeds(self._of(name)), name))
+        return read_feed(name, text.decode()) if text else Feed(FeedMark(name, 0))
+
+    async def feeds(self) -> list[Feed]:
+        """All feeds of which anything was acknowledged, by name."""
+        stored = await self._calls.read(*(("HGETALL", keys.feeds(n)) for n in range(self.partitions)))
+        texts = {name.decode(): text.decode() for there in stored for name, text in as_dict(there).items()}
+        return [read_feed(name, text) for name, text in sorted(texts.items())]
 
     async def reservation(self, reservation_id: str) -> Reservation | None:
         """A reservation, live or closed within retention. `state` is as stored: see Reservation.state_at."""

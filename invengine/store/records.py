@@ -16,7 +16,7 @@ from invengine.domain.orders import (
     ReservationLine,
     ReservationState,
 )
-from invengine.domain.stock import Position, Unsellable
+from invengine.domain.stock import Feed, FeedMark, Position, Unsellable
 
 OutcomeT = TypeVar("OutcomeT")
 
@@ -115,6 +115,15 @@ def read_position(text: bytes) -> Position:
         return Position(int(on_hand), int(reserved), int(revision), int(counted_at_ms), kept)
     except ValueError as error:
         raise Unreadable(f"not a position: {text!r}") from error
+
+
+def read_feed(feed: str, text: str) -> Feed:
+    """How far a feed is, as its field says. Unreadable."""
+    try:
+        position, source, event_id, acknowledged_at_ms = text.split("\t")
+        return Feed(FeedMark(feed, int(position), source, event_id), int(acknowledged_at_ms))
+    except ValueError as error:
+        raise Unreadable(f"not a feed: {text!r}") from error
 
 
 def read_incoming(sku: str, name: str, text: str) -> Receipt:

@@ -17,7 +17,7 @@ from invengine.domain.orders import (
     ReserveRequest,
 )
 from invengine.domain.snapshots import CountedSku
-from invengine.domain.stock import Movement, MovementOutcome
+from invengine.domain.stock import FeedMark, Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
 from invengine.store import answers, keys
 from invengine.store.answers import Answer
@@ -92,12 +92,25 @@ class RedisStore(ReturnWrites):
     async def post_movements(self, movements: Sequence[Movement]) -> Written[MovementOutcome]:
         """Apply movements in order, each on its own; where a call sees one partition, in order within each."""
         if self._pieces is not None:
-            return await self._by_partition(
+            written = await self._by_partition(
                 "invengine_post_movements_of_one", movements, self._packer.movements_of_one, answers.moved
             )
+            try:
+                await self.mark_feeds([movement.mark for movement in movements if movement.mark is not None])
+            except (Unavailable, Exhausted) as error:
+                raise OutcomeUnknown(str(error)) from error  # the movements are applied
+            return written
         return await self._write(
             "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, answers.moved
         )
+
+    async def mark_feeds(self, marks: Sequence[FeedMark]) -> None:
+        """Keep how far feeds are; one that is further already stays there."""
+        of_partition: dict[int, list[FeedMark]] = {}
+        for mark in marks:
+            of_partition.setdefault(self._of(mark.feed), []).append(mark)
+        for partition, there in of_partition.items():
+            await self._call("invengine_mark_feeds", *self._packer.feed_marks(partition, there))
 
     async def reserve(self, requests: Sequence[ReserveRequest]) -> Written[ReservationAnswer | InventoryError]:
         """Set units aside, each request on its own."""

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from invengine.store.returned import ReturnReads
 
 TRIES_MAX: Final = 50
-CANDIDATES_MAX: Final = 200
-"""Reservations of an order that are looked at, the oldest first."""
+RESERVATIONS_MAX: Final = 1000
+"""Reservations of an order that are read."""
+
+CANDIDATES_MAX: Final = 50
+"""Those that units are compared with, the oldest first."""
 
 Outcome = ReturnAnswer | errors.InventoryError
 Ask = Callable[[str, Sequence[int], bytes], Awaitable[list[Any]]]
@@ -221,9 +224,9 @@ class Returning:
             return (request.reservation_id,)
         if not request.order_ref:
             return ()
-        found, _ = await self._reads.list_reservations(order_ref=request.order_ref, limit=CANDIDATES_MAX)
+        found, _ = await self._reads.list_reservations(order_ref=request.order_ref, limit=RESERVATIONS_MAX)
         found.sort(key=lambda reservation: (reservation.created_at_ms, reservation.reservation_id))
-        return tuple(reservation.reservation_id for reservation in found)
+        return tuple(reservation.reservation_id for reservation in found[:CANDIDATES_MAX])
 
     async def _at_home(self, function: str, return_id: str, item: list[Any]) -> list[Any]:
         home = self._of(return_id)

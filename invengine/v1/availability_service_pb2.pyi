@@ -496,6 +496,149 @@ class StreamAvailabilityResponse(_message.Message):
 Global___StreamAvailabilityResponse: _TypeAlias = StreamAvailabilityResponse  # noqa: Y015
 
 @_typing.final
+class WatchAvailabilityRequest(_message.Message):
+    """Asks to be told of changes. A SKU that is not known yet may be watched: it is told when it comes to exist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    SKUS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
+    FULFILMENT_FIELD_NUMBER: _builtins.int
+    BY_LOCATION_FIELD_NUMBER: _builtins.int
+    LEVELS_ONLY_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """Required. The channel that asks; it sees the locations of its groups."""
+    group: _builtins.str
+    """Only the members of this group. Not together with `locations`."""
+    fulfilment: _common_pb2.Fulfilment.ValueType
+    """Only locations that can fulfil this way."""
+    by_location: _builtins.bool
+    """Tell changes of single locations instead of totals."""
+    levels_only: _builtins.bool
+    """Tell only when the level changes; the units are left out."""
+    resume_token: _builtins.str
+    """The newest token of a stream that broke off, of this or another server: only what may have changed since is told
+    before `caught_up`. Nothing is missed; a value may be told again. With a token of another question, one from before
+    the network changed, or one whose writes the log does not have any more, the whole first state is told (`begins_anew`).
+    """
+    @_builtins.property
+    def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SKUs of 1 to 64 bytes, at most 10,000. Empty: every SKU that has a position at the locations asked about, those that
+        come to have one included; what is expected there is told from its arrival on.
+        """
+
+    @_builtins.property
+    def locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these locations, at most 1,000. Not together with `group`."""
+
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        skus: _abc.Iterable[_builtins.str] | None = ...,
+        group: _builtins.str = ...,
+        locations: _abc.Iterable[_builtins.str] | None = ...,
+        fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+        by_location: _builtins.bool = ...,
+        levels_only: _builtins.bool = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_location", b"by_location", "channel", b"channel", "fulfilment", b"fulfilment", "group", b"group", "levels_only", b"levels_only", "locations", b"locations", "resume_token", b"resume_token", "skus", b"skus"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAvailabilityRequest: _TypeAlias = WatchAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class AvailabilityChange(_message.Message):
+    """A change of what the channel can take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """The SKU."""
+    location: _builtins.str
+    """The location, when asked by location. Empty there for a SKU that has no position which the channel can use; that is
+    over when a location of it is told.
+    """
+    available: _builtins.int
+    """Units that the channel can take now: at the location, or at all wanted locations together. Not set with levels_only."""
+    level: Global___Level.ValueType
+    """How well that is, by the channel's thresholds."""
+    status: Global___AvailabilityStatus.ValueType
+    """Whether the SKU is known."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location: _builtins.str = ...,
+        available: _builtins.int = ...,
+        level: Global___Level.ValueType = ...,
+        status: Global___AvailabilityStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "level", b"level", "location", b"location", "sku", b"sku", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AvailabilityChange: _TypeAlias = AvailabilityChange  # noqa: Y015
+
+@_typing.final
+class WatchAvailabilityResponse(_message.Message):
+    """Some changes, or a sign of life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    CAUGHT_UP_FIELD_NUMBER: _builtins.int
+    BEGINS_ANEW_FIELD_NUMBER: _builtins.int
+    STALENESS_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Names the state that has been told with this message. Empty when more of that state follows: keep the one before."""
+    caught_up: _builtins.bool
+    """Set in one message of every stream, when the first state (or what changed since the token) has been told."""
+    begins_anew: _builtins.bool
+    """Set in the first message of a stream that tells its whole first state. Forget what an earlier stream told: a SKU that
+    is not told has nothing available.
+    """
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityChange]:
+        """About 1,000 at most; each SKU (and location) once. Empty in a heartbeat, which comes when nothing changes for a while."""
+
+    @_builtins.property
+    def staleness(self) -> _duration_pb2.Duration:
+        """Changes of at most this age may be missing in what has been told. Set with resume_token."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___AvailabilityChange] | None = ...,
+        resume_token: _builtins.str = ...,
+        caught_up: _builtins.bool = ...,
+        begins_anew: _builtins.bool = ...,
+        staleness: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_anew", b"begins_anew", "caught_up", b"caught_up", "changes", b"changes", "resume_token", b"resume_token", "staleness", b"staleness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAvailabilityResponse: _TypeAlias = WatchAvailabilityResponse  # noqa: Y015
+
+@_typing.final
 class ExplainAvailabilityRequest(_message.Message):
     """Asks why one SKU is as available as it is."""
 
@@ -718,6 +861,7 @@ class PositionExplanation(_message.Message):
     BACKORDERED_MAX_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     LAST_CHANGE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     available: _builtins.int
@@ -778,6 +922,10 @@ class PositionExplanation(_message.Message):
     def last_change(self) -> _stock_service_pb2.LedgerEntry:
         """The change that gave it that revision; not set when the log has it no longer."""
 
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[_stock_service_pb2.StateQuantity]:
+        """Units that are there and cannot be sold, by state: no part of on_hand, so no term of the sum."""
+
     def __init__(
         self,
         *,
@@ -804,10 +952,11 @@ class PositionExplanation(_message.Message):
         backordered_max: _builtins.int = ...,
         revision: _builtins.int = ...,
         last_change: _stock_service_pb2.LedgerEntry | None = ...,
+        states: _abc.Iterable[_stock_service_pb2.StateQuantity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_change", b"last_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "states", b"states", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

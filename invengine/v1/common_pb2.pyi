@@ -122,7 +122,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 32
     """The server is stopping and takes no new work. UNAVAILABLE, with RetryInfo."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 33
-    """More work is queued than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
+    """More work is queued, or more callers watch, than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
     ERROR_REASON_NETWORK_MISSING: _ErrorReason.ValueType  # 34
     """No network was applied yet. FAILED_PRECONDITION."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 35
@@ -216,7 +216,7 @@ ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 31
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 32
 """The server is stopping and takes no new work. UNAVAILABLE, with RetryInfo."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 33
-"""More work is queued than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
+"""More work is queued, or more callers watch, than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
 ERROR_REASON_NETWORK_MISSING: ErrorReason.ValueType  # 34
 """No network was applied yet. FAILED_PRECONDITION."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 35

@@ -269,7 +269,7 @@ class ReceiveReturnRequest(_message.Message):
     """The reservation by which they left, or empty."""
     order_ref: _builtins.str
     """The order by which they left, or empty; not together with a reservation. Units come off its reservations in the order
-    of their making (of the first 200); an order that no reservation carries has nothing fulfilled.
+    of their making (of the first 50); an order that no reservation carries has nothing fulfilled.
     """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReturnLineRequest]:

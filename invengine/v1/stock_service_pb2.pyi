@@ -293,6 +293,181 @@ class PostMovementsResponse(_message.Message):
 Global___PostMovementsResponse: _TypeAlias = PostMovementsResponse  # noqa: Y015
 
 @_typing.final
+class StreamMovementsRequest(_message.Message):
+    """The next movements of a feed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    MOVEMENTS_FIELD_NUMBER: _builtins.int
+    feed: _builtins.str
+    """In the first request only: the name of the feed, 1 to 64 bytes. Its last acknowledged position is then kept, and
+    told to whoever opens it next. Empty: nothing is kept. Two streams of one feed at once harm nothing, as long as both
+    send the same movements in the same order.
+    """
+    position: _builtins.int
+    """Where the feed is after these movements, in the caller's own numbers: a row, an offset, a sequence number. Never
+    less than in the request before; in a named feed 1 or more. The kept position of a feed never falls.
+    """
+    @_builtins.property
+    def movements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Movement]:
+        """1 to 5,000 movements, each with an `event_id`. The first request may have none, to ask where the feed was."""
+
+    def __init__(
+        self,
+        *,
+        feed: _builtins.str = ...,
+        position: _builtins.int = ...,
+        movements: _abc.Iterable[Global___Movement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feed", b"feed", "movements", b"movements", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamMovementsRequest: _TypeAlias = StreamMovementsRequest  # noqa: Y015
+
+@_typing.final
+class Feed(_message.Message):
+    """How far a feed is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
+    feed: _builtins.str
+    """Its name, empty where it has none."""
+    position: _builtins.int
+    """The last acknowledged position; 0: nothing of it was ever acknowledged."""
+    source: _builtins.str
+    """The source of the last movement up to there."""
+    event_id: _builtins.str
+    """The event_id of that movement."""
+    @_builtins.property
+    def acknowledge_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was acknowledged."""
+
+    def __init__(
+        self,
+        *,
+        feed: _builtins.str = ...,
+        position: _builtins.int = ...,
+        source: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "event_id", b"event_id", "feed", b"feed", "position", b"position", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Feed: _TypeAlias = Feed  # noqa: Y015
+
+@_typing.final
+class ListFeedsRequest(_message.Message):
+    """Asks for a page of feeds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many, 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """From the last answer."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeedsRequest: _TypeAlias = ListFeedsRequest  # noqa: Y015
+
+@_typing.final
+class ListFeedsResponse(_message.Message):
+    """A page of feeds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand this in for the next page; empty: there is none."""
+    @_builtins.property
+    def feeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feed]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        feeds: _abc.Iterable[Global___Feed] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feeds", b"feeds", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeedsResponse: _TypeAlias = ListFeedsResponse  # noqa: Y015
+
+@_typing.final
+class StreamMovementsResponse(_message.Message):
+    """Acknowledges the next request of a stream; the first one only says where the feed was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    decided: _builtins.int
+    """Movements of this stream that are decided, those of this answer included."""
+    position: _builtins.int
+    """`position` of the request; in the first answer that of the feed."""
+    consistency_token: _builtins.str
+    """Names the state that contains what this answer acknowledges."""
+    @_builtins.property
+    def feed(self) -> Global___Feed:
+        """In the first answer only, and always there: how far the feed was."""
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PostMovementsResponse.Outcome]:
+        """What became of each movement of the request, in order. A movement that was applied by an attempt whose answer Redis
+        did not give is REPEATED. Left out of the first answer.
+        """
+
+    def __init__(
+        self,
+        *,
+        feed: Global___Feed | None = ...,
+        decided: _builtins.int = ...,
+        outcomes: _abc.Iterable[Global___PostMovementsResponse.Outcome] | None = ...,
+        position: _builtins.int = ...,
+        consistency_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feed", b"feed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "decided", b"decided", "feed", b"feed", "outcomes", b"outcomes", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamMovementsResponse: _TypeAlias = StreamMovementsResponse  # noqa: Y015
+
+@_typing.final
 class ApplySnapshotRequest(_message.Message):
     """A part of a snapshot. The first message says what it is; any may have rows and order references."""
 

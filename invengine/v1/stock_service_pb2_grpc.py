@@ -40,6 +40,16 @@ class StockServiceStub:
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsResponse.FromString,
                 _registered_method=True)
+        self.StreamMovements = channel.stream_stream(
+                '/invengine.v1.StockService/StreamMovements',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsResponse.FromString,
+                _registered_method=True)
+        self.ListFeeds = channel.unary_unary(
+                '/invengine.v1.StockService/ListFeeds',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.FromString,
+                _registered_method=True)
         self.ApplySnapshot = channel.stream_unary(
                 '/invengine.v1.StockService/ApplySnapshot',
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.SerializeToString,
@@ -79,11 +89,37 @@ class StockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamMovements(self, request_iterator, context):
+        """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+        comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+        its movements are decided and what they changed is durable.
+
+        The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+        caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+        minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+        it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+        that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+        A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+        INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+        with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFeeds(self, request, context):
+        """The feeds that have a name and how far each is, by name, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplySnapshot(self, request_iterator, context):
         """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
         applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
-        id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+        REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +162,16 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.PostMovements,
                     request_deserializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_stock__service__pb2.PostMovementsResponse.SerializeToString,
+            ),
+            'StreamMovements': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamMovements,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.StreamMovementsResponse.SerializeToString,
+            ),
+            'ListFeeds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeeds,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.SerializeToString,
             ),
             'ApplySnapshot': grpc.stream_unary_rpc_method_handler(
                     servicer.ApplySnapshot,
@@ -181,6 +227,60 @@ class StockService:
             '/invengine.v1.StockService/PostMovements',
             invengine_dot_v1_dot_stock__service__pb2.PostMovementsRequest.SerializeToString,
             invengine_dot_v1_dot_stock__service__pb2.PostMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamMovements(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/invengine.v1.StockService/StreamMovements',
+            invengine_dot_v1_dot_stock__service__pb2.StreamMovementsRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.StreamMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeeds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.StockService/ListFeeds',
+            invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,11 +37,28 @@ class StockServiceStub:
     """Up to 5,000 movements, one outcome each, in order. A movement whose (source, event_id) was applied before changes
     nothing and is answered REPEATED.
     """
+    StreamMovements: _grpc.StreamStreamMultiCallable[_stock_service_pb2.StreamMovementsRequest, _stock_service_pb2.StreamMovementsResponse]
+    """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+    comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+    its movements are decided and what they changed is durable.
+
+    The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+    caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+    minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+    it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+    that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+    A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+    INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+    with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+    """
+    ListFeeds: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]
+    """The feeds that have a name and how far each is, by name, in pages."""
     ApplySnapshot: _grpc.StreamUnaryMultiCallable[_stock_service_pb2.ApplySnapshotRequest, _stock_service_pb2.ApplySnapshotResponse]
     """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
     applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
-    id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+    REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
     """
     GetPosition: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
@@ -65,11 +82,28 @@ class StockServiceAsyncStub(StockServiceStub):
     """Up to 5,000 movements, one outcome each, in order. A movement whose (source, event_id) was applied before changes
     nothing and is answered REPEATED.
     """
+    StreamMovements: _aio.StreamStreamMultiCallable[_stock_service_pb2.StreamMovementsRequest, _stock_service_pb2.StreamMovementsResponse]  # type: ignore[assignment]
+    """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+    comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+    its movements are decided and what they changed is durable.
+
+    The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+    caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+    minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+    it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+    that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+    A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+    INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+    with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+    """
+    ListFeeds: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
+    """The feeds that have a name and how far each is, by name, in pages."""
     ApplySnapshot: _aio.StreamUnaryMultiCallable[_stock_service_pb2.ApplySnapshotRequest, _stock_service_pb2.ApplySnapshotResponse]  # type: ignore[assignment]
     """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
     applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
-    id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+    REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
     """
     GetPosition: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]  # type: ignore[assignment]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
@@ -98,6 +132,35 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def StreamMovements(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stock_service_pb2.StreamMovementsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stock_service_pb2.StreamMovementsResponse], _abc.AsyncIterator[_stock_service_pb2.StreamMovementsResponse]]:
+        """A feed: movements without end, applied in their order and acknowledged as they become durable. The first answer
+        comes after the first request and says where the feed was; then each request is answered once, in order, when all of
+        its movements are decided and what they changed is durable.
+
+        The server takes up to 10,000 movements of a stream that it has not acknowledged, and reads on when there is room; a
+        caller that does not read its answers is not read from either. While Redis is away the stream waits, for half a
+        minute, then it ends with STORE_UNAVAILABLE (or STORE_FULL, OUTCOME_UNKNOWN). A server that stops acknowledges what
+        it took and ends the stream with SHUTTING_DOWN. Whatever ended a stream: open another, and send everything again
+        that was not acknowledged; what was applied is answered REPEATED, what was refused is judged anew.
+
+        A movement that is malformed or unknown to the network is REFUSED in its place, and the stream goes on. It ends with
+        INVALID_ARGUMENT for a request that breaks the rules of its fields, with MALFORMED_MESSAGE for bytes that are none,
+        with NETWORK_MISSING before a network is applied; what was taken before that is acknowledged first.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFeeds(
+        self,
+        request: _stock_service_pb2.ListFeedsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ListFeedsResponse, _abc.Awaitable[_stock_service_pb2.ListFeedsResponse]]:
+        """The feeds that have a name and how far each is, by name, in pages."""
+
+    @_abc_1.abstractmethod
     def ApplySnapshot(
         self,
         request_iterator: _MaybeAsyncIterator[_stock_service_pb2.ApplySnapshotRequest],
@@ -105,8 +168,8 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_service_pb2.ApplySnapshotResponse, _abc.Awaitable[_stock_service_pb2.ApplySnapshotResponse]]:
         """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
         applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
-        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state. REQUEST_MISMATCH: that
-        id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+        REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
         """
 
     @_abc_1.abstractmethod

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from invengine.cli import stock_import
 from invengine.cli.sample_data import make_retailer
-from tests.cli.servers import CommandLine
+from invengine.client import FeedAck, connect
+from tests.cli.servers import CommandLine, Server, command
 
 GOOD = "sku,location,quantity,kind,reason\n"
 
@@ -90,6 +98,8 @@ def test_occurred_at_is_read_as_utc(invengine: CommandLine, tmp_path: Path) -> N
     invengine.run("stock", "import", file, "--kind", "RECEIPT")
     moments = {entry["occurredAt"] for entry in invengine.json("stock", "history", "im-o")["entries"]}
     assert moments == {"2026-01-31T09:30:00Z"}
+    bad = write(tmp_path, "sku,location,quantity,reason\nim-o,WH1,1, x\n")
+    assert invengine.run("stock", "import", bad, exit_code=2).stderr.startswith("row 2, column reason: ")
     bad = write(tmp_path, "sku,location,quantity,occurred_at\nim-o,WH1,1,soon\n")
     told = invengine.run("stock", "import", bad, exit_code=2).stderr
     assert told.startswith("row 2, column occurred_at: 'soon' is not an instant")
@@ -146,3 +156,129 @@ def test_ring_fences_are_imported_with_their_channel(invengine: CommandLine, tmp
         "row 4, column channel: a channel does not go with RECEIPT",
         "row 5, column channel: an id has no space at its ends",
     ]
+
+
+def test_gzip_and_stdin_are_the_same_file(invengine: CommandLine, tmp_path: Path) -> None:
+    content = "sku,location,quantity\nim-z,WH1,5\n"
+    packed = tmp_path / "stock.csv.gz"
+    packed.write_bytes(gzip.compress(content.encode()))
+    assert invengine.json("stock", "import", str(packed), "--kind", "RECEIPT")["results"]["APPLIED"] == 1
+    piped = invengine.run("stock", "import", "-", "--kind", "RECEIPT", "--json", stdin=content)
+    assert '"REPEATED": 1' in piped.stdout
+    plain = write(tmp_path, content)
+    assert invengine.json("stock", "import", plain, "--kind", "RECEIPT")["results"]["REPEATED"] == 1
+    assert on_hand(invengine, "im-z") == 5
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(packed.read_bytes()[:-12])
+    assert "cut.csv.gz" in invengine.run("stock", "import", str(cut), exit_code=2).stderr
+
+
+def test_reasons_are_counted(invengine: CommandLine, tmp_path: Path) -> None:
+    rows = "im-w,WH1,5,RECEIPT,\nim-w,WH1,9,SALE,\nim-w,NOWHERE,1,RECEIPT,\nim-w,WH1,8,SALE,\n"
+    file = write(tmp_path, GOOD + rows)
+    done = invengine.json("stock", "import", file, exit_code=4)
+    assert done["results"] == {"APPLIED": 1, "REPEATED": 0, "STALE": 0, "REFUSED": 3}
+    assert done["reasons"] == {"INSUFFICIENT_STOCK": 2, "UNKNOWN_LOCATION": 1}
+    assert [problem.partition(":")[0] for problem in done["refused"]] == ["row 3", "row 4", "row 5"]
+    table = invengine.run("stock", "import", file, exit_code=4).stdout.splitlines()
+    assert [line.split() for line in table[2:]] == [
+        ["reason", "rows"],
+        ["INSUFFICIENT_STOCK", "2"],
+        ["UNKNOWN_LOCATION", "1"],
+    ]
+
+
+def test_what_was_not_taken_is_written_down_and_can_be_corrected_in_place(
+    invengine: CommandLine, tmp_path: Path
+) -> None:
+    file = write(
+        tmp_path, GOOD + "im-x,WH1,5,RECEIPT,\nim-x,WH1,x,RECEIPT,\nim-x,WH1\nim-x,WH1,9,SALE,\nim-x,WH1,1,SALE,\n"
+    )
+    rejects = tmp_path / "rejects.csv"
+    invengine.run("stock", "import", file, "--rejects", str(rejects), exit_code=2)
+    assert [row["row"] for row in csv.DictReader(rejects.read_text().splitlines())] == ["3", "4"]
+    assert "write over" in invengine.run("stock", "import", file, "--rejects", file, exit_code=2).stderr
+    invengine.run("stock", "import", file, "--skip-bad", "--rejects", str(rejects), exit_code=4)
+    found = list(csv.DictReader(rejects.read_text().splitlines()))
+    assert [(row["row"], row["quantity"], row["problem"]) for row in found] == [
+        ("3", "x", "row 3, column quantity: 'x' is not a whole number of units"),
+        ("4", "", "row 4: 2 columns, the header has 5"),
+        ("5", "9", "9 im-x wanted at WH1, 5 available to sell"),
+    ]
+    corrected = rejects.read_text().replace(",x,", ",10,").replace("im-x,WH1,,,", "im-x,WH1,1,RETURN,")
+    again = write(tmp_path, corrected, "corrected.csv")
+    assert invengine.json("stock", "import", again)["results"]["APPLIED"] == 3
+    assert on_hand(invengine, "im-x") == 4 + 10 + 1 - 9
+    nowhere = invengine.run("stock", "import", file, "--rejects", str(tmp_path / "no" / "where.csv"), exit_code=2)
+    assert "--rejects" in nowhere.stderr
+
+
+def test_a_feed_goes_on_after_its_last_acknowledged_row(invengine: CommandLine, tmp_path: Path) -> None:
+    rows = [f"im-n,WH1,1,RECEIPT,e{number}" for number in range(1, 11)]
+    head = "sku,location,quantity,kind,event_id\n"
+    file = write(tmp_path, head + "\n".join(rows[:6]) + "\n")
+    assert invengine.json("stock", "import", file, "--feed", "im-feed")["results"]["APPLIED"] == 6
+    longer = write(tmp_path, head + "\n".join(rows) + "\n", "longer.csv")
+    done = invengine.json("stock", "import", longer, "--feed", "im-feed")
+    assert (done["earlierRows"], done["results"]["APPLIED"], done["results"]["REPEATED"]) == (6, 4, 0)
+    nothing = invengine.run("stock", "import", longer, "--feed", "im-feed").stdout.splitlines()
+    assert [line.split() for line in nothing] == [
+        ["rows", "bad", "earlier", "applied", "repeated", "stale", "refused"],
+        ["10", "0", "10", "0", "0", "0", "0"],
+    ]
+    assert on_hand(invengine, "im-n") == 10
+    listed = [feed for feed in invengine.json("stock", "feeds")["feeds"] if feed["feed"] == "im-feed"]
+    assert [(feed["position"], feed["eventId"]) for feed in listed] == [(11, "e10")]
+    assert any(line.startswith("im-feed ") for line in invengine.run("stock", "feeds").stdout.splitlines())
+    other = write(tmp_path, head + "im-n,WH1,1,RECEIPT,x\n", "other.csv")
+    refused = invengine.run("stock", "import", other, "--feed", "im-feed", exit_code=2)
+    assert "was at row 11 of another file (event 'e10')" in refused.stderr
+    assert on_hand(invengine, "im-n") == 10
+
+
+def test_a_run_that_is_killed_is_gone_on_with(engine: Server, invengine: CommandLine, tmp_path: Path) -> None:
+    rows = "".join(f"im-killed-{number % 9},WH1,1\n" for number in range(20_000))
+    file = write(tmp_path, "sku,location,quantity\n" + rows)
+    arguments = ("stock", "import", file, "--kind", "RECEIPT", "--feed", "im-killed")
+    first = command(*arguments, server=engine.address)
+    while not (earlier := feed_position(engine.address, "im-killed")):
+        assert first.poll() is None, first.communicate()
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    done = invengine.json(*arguments)
+    assert done["earlierRows"] >= earlier - 1
+    assert done["results"]["APPLIED"] + done["results"]["REPEATED"] == 20_000 - done["earlierRows"]
+    assert sum(on_hand(invengine, f"im-killed-{n}") for n in range(9)) == 20_000
+
+
+def feed_position(address: str, name: str) -> int:
+    with connect(address) as client:
+        return client.feed_position(name).position
+
+
+def test_rows_are_read_only_as_far_ahead_as_the_engine_follows(
+    invengine: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the file: what is read and not acknowledged is all that is in memory."""
+    read, acknowledged, ahead = 0, 0, 0
+    real_rows, real_note = stock_import.MovementFile.rows, stock_import._note
+
+    def rows(file: stock_import.MovementFile) -> Iterator[Any]:
+        nonlocal read, ahead
+        read = 0
+        for entry in real_rows(file):
+            read += 1
+            ahead = max(ahead, read - acknowledged if acknowledged else 0)
+            yield entry
+
+    def note(ack: FeedAck, *rest: Any) -> None:
+        nonlocal acknowledged
+        acknowledged += len(ack.items)
+        real_note(ack, *rest)
+
+    monkeypatch.setattr(stock_import.MovementFile, "rows", rows)
+    monkeypatch.setattr(stock_import, "_note", note)
+    file = write(tmp_path, "sku,location,quantity\n" + "".join(f"im-long-{n % 7},WH1,1\n" for n in range(24_000)))
+    invengine.run("stock", "import", file, "--kind", "RECEIPT")
+    assert acknowledged == read == 24_000
+    assert 1_000 < ahead <= 10_000 + 500 + 1  # room is made before the acknowledgement is noted here

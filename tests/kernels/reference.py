@@ -40,6 +40,11 @@ class State:
     holds: dict[tuple[int, int], Hold] = field(default_factory=dict)
     second: int = 0
     passed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)  # SKUs, each once, since `take_changed`
+
+    def note(self, sku: str) -> None:
+        if sku not in self.changed:
+            self.changed.append(sku)
 
     def place(self, sku: str, location: str) -> Position:
         return self.skus.setdefault(sku, {}).setdefault(location, Position())
@@ -149,6 +154,7 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             if not sku or not location:
                 raise Malformed(line)
             position = state.place(sku, location)
+            state.note(sku)
             if revision >= position.revision:
                 position.on_hand, position.reserved, position.revision = on_hand, reserved, revision
         elif kind == "F" and len(columns) == 4:
@@ -156,6 +162,7 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             if not sku or not location or not channel:
                 raise Malformed(line)
             position = state.place(sku, location)
+            state.note(sku)
             if revision >= position.revision:
                 position.fences.pop(channel, None)
                 if units:
@@ -166,6 +173,7 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             if not sku or not location or fenced > units or bool(fenced) != bool(channel):
                 raise Malformed(line)
             state.place(sku, location)
+            state.note(sku)
             state.holds.pop((partition, leg), None)
             if units and expires_at:
                 state.holds[partition, leg] = Hold(sku, location, units, expires_at, fenced, channel)
@@ -198,8 +206,30 @@ def load_positions(state: State, chunk: Iterable[tuple[str, Mapping[str, str]]])
 
 
 def advance_holds(state: State, second: int) -> None:
-    """What is over is a matter of the clock alone: State.holds_over."""
-    state.second = second
+    """What is over is a matter of the clock alone: State.holds_over. SKUs of holds that end, or end no more, change."""
+    before, state.second = state.second, second
+    for hold in state.holds.values():
+        if (hold.expires_at <= before) != (hold.expires_at <= second):
+            state.note(hold.sku)
+
+
+def take_changed(state: State) -> list[str]:
+    taken, state.changed = state.changed, []
+    return taken
+
+
+def newer_slots(slots: Iterable[int], changed_at: Sequence[int], count: int) -> list[int]:
+    return [slot for slot in slots if changed_at[slot] > count]
+
+
+def changed_since(state: State, names: Iterable[str], seen: Mapping[str, int]) -> list[bool]:
+    """`seen`: the revision of each SKU's partition that was seen."""
+    return [
+        not state.skus.get(sku)
+        or any(position.revision > seen[sku] for position in state.skus[sku].values())
+        or any(hold.sku == sku for holds in state.holds_over().values() for hold in holds)
+        for sku in names
+    ]
 
 
 def rehash_holds(holds: Mapping[int, int]) -> dict[int, int]:

@@ -108,6 +108,12 @@ class Worlds:
         assert self.state.ring_fences() == list(self.columns.all_ring_fences())
         assert len(self.state.holds) == self.columns.hold_count
 
+    def taken(self) -> tuple[list[str], list[str]]:
+        """What each says has changed since it was asked last, in any order."""
+        numbers, _ = self.columns.take_changed()
+        names = [name.decode() for name in self.columns.index.names(self.columns.sku_count)]
+        return sorted(reference.take_changed(self.state)), sorted(names[number] for number in numbers.tolist())
+
 
 @st.composite
 def worlds(draw: st.DrawFn) -> Worlds:

@@ -222,6 +222,8 @@ def of_stock() -> list[tuple[str, str, Message]]:
         bad.append(("GetPosition", "consistency.at_least_as_fresh", request))
     for text in BAD_IDS:
         bad.append(("ListMovements", "location", stock_service_pb2.ListMovementsRequest(sku="LAMP", location=text)))
+    bad.append(("ListFeeds", "page_size", stock_service_pb2.ListFeedsRequest(page_size=-1)))
+    bad.append(("ListFeeds", "page_token", stock_service_pb2.ListFeedsRequest(page_token="!")))
     bad.append(("ListMovements", "page_size", stock_service_pb2.ListMovementsRequest(sku="LAMP", page_size=-1)))
     bad.append(("ListMovements", "page_token", stock_service_pb2.ListMovementsRequest(sku="LAMP", page_token="!")))
     return bad

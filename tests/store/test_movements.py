@@ -183,15 +183,32 @@ async def test_movement_that_was_ahead_of_the_clock_stays_on_a_later_count(world
 
 
 async def test_trail_forgets_what_no_count_may_ask_for(world: World, start: int) -> None:
+    """Not with every entry: at every sixteenth it drops more than were added since."""
     await post(world, *(movement("RECEIPT", 1, start) for _ in range(20)))
     await world.clock.advance(2 * HOUR)
-    for _ in range(10):
+    for _ in range(40):
         await post(world, movement("RECEIPT", 1, world.clock.now_ms))
     (trail,) = await world.client.keys("{p*}:trail:*")
-    assert await world.client.llen(trail) == 10
+    assert await world.client.llen(trail) == 40
     await post(world, movement("RECEIPT", 1, start))
-    assert await world.client.llen(trail) == 10  # already out of reach when it was recorded
-    assert 0 < await world.client.pttl(trail) <= HOUR + 1_200_000
+    assert await world.client.llen(trail) == 40  # already out of reach when it was recorded
+
+
+async def test_a_trail_lives_on_while_it_is_used(world: World, start: int) -> None:
+    """Redis's own clock ends a trail, at the earliest when its newest entry is older than any count may be."""
+    await post(world, movement("RECEIPT", 1, start))
+    (trail,) = await world.client.keys("{p*}:trail:*")
+    whole = HOUR + 1_200_000
+    assert whole - 60_000 < await world.client.pttl(trail) <= whole
+    await world.client.pexpire(trail, HOUR + 700_000)
+    await post(world, movement("RECEIPT", 1, start))
+    assert await world.client.pttl(trail) <= HOUR + 700_000  # long enough for that entry
+    await world.client.pexpire(trail, HOUR + 500_000)
+    await post(world, movement("RECEIPT", 1, start))
+    assert whole - 60_000 < await world.client.pttl(trail) <= whole
+    await world.client.persist(trail)
+    await post(world, movement("RECEIPT", 1, start))
+    assert 0 < await world.client.pttl(trail) <= whole
 
 
 @pytest.mark.parametrize(

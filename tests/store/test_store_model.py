@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import Candidate, Reservation, ReservationState
-from invengine.domain.stock import Movement, MovementKind, Unsellable
+from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from invengine.store.records import Written
 from tests import strategies
 from tests.redis_servers import RunningRedis
@@ -201,10 +201,10 @@ class StoreMachine(RuleBasedStateMachine):
         if verb == "reserve":
             return data.draw(strategies.reserve_requests(today))
         if verb == "receive_returns":
-            back = data.draw(strategies.return_requests())
-            known = [name for name, one in self.model.reservations.items() if fulfilled_units(one)]
-            named = data.draw(strategies.rarely(st.just(""), st.sampled_from(known), 4)) if known else ""
-            return replace(back, reservation_id=named, occurred_at_ms=now_ms + back.occurred_at_ms)
+            gone = [one for one in self.model.reservations.values() if fulfilled_units(one)]
+            one = data.draw(st.sampled_from(gone)) if gone and data.draw(st.integers(0, 4)) else None
+            back = data.draw(strategies.return_requests(one))
+            return replace(back, occurred_at_ms=now_ms + back.occurred_at_ms)
         if verb == "dispose_returns":
             opened = [one for one in self.model.returns.values() if one.is_open]
             one = data.draw(st.sampled_from(opened)) if opened else None
@@ -250,6 +250,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(broken, key=repr) == sorted(stored.broken.values(), key=repr)
         if self.is_one_group:
             assert [self.model.revisions.get(partition, 0) for partition in range(PARTITIONS)] == stored.revisions
+        for name in strategies.FEEDS:
+            assert self.run(self.store.feed(name)).mark == self.model.feeds.get(name, FeedMark(name, 0))
         self.sums_hold(stored)
 
     def comparable(self, by_name: dict[Any, Any]) -> dict[Any, Any]:
@@ -358,7 +360,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 def fulfilled_units(reservation: Reservation) -> int:
     """Units of a reservation that left."""
-    return sum(leg.fulfilled for line in reservation.lines for leg in line.allocations)
+    return sum(strategies.fulfilled_of(line) for line in reservation.lines)
 
 
 def by_shelf(found: Iterable[Unsellable], told: Callable[[Any], Any]) -> dict[tuple[str, str, str], Any]:

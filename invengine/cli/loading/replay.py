@@ -6,7 +6,7 @@ import asyncio
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -35,7 +35,6 @@ from invengine.v1.reservation_service_pb2 import CreateReservationRequest
 from invengine.v1.stock_service_pb2 import PostMovementsResponse
 
 SPAN_EVENTS: Final = 2_000  # of one call, some tens of milliseconds of the server; all lanes' calls fit its queue
-_OPENINGS_AT_ONCE: Final = 4
 _FINISHING_AT_ONCE: Final = 16  # confirmations and fulfilments under way, per lane
 _KINDS: Final = {
     EventKind.SALE: (Movement.KIND_SALE, 1, ""),
@@ -119,15 +118,10 @@ class Replay:
         )
 
     async def open_positions(self, movements: Sequence[Movement], shows: Shows) -> None:
-        """Post opening stock, some calls at a time; the two movements of one position stay in one call."""
-        ahead = asyncio.Semaphore(_OPENINGS_AT_ONCE)
-
-        async def post(part: Sequence[Movement]) -> None:
-            async with ahead:
-                _count(await self._client.post_movements(part), self.opened)
-                shows.add(len(part))
-
-        await _together(post(part) for part in _parts(movements))
+        """Post opening stock, in order: some positions get a unit and give it back at once."""
+        async for acknowledged in self._client.feed(movements, patience_seconds=self._client.retry_seconds):
+            _count(acknowledged.outcomes, self.opened)
+            shows.add(len(acknowledged.items))
 
     async def run(self, plan: Plan, ledger: Ledger, shows: Shows, *, from_row: int) -> None:
         """Replay what is not acknowledged yet, lanes side by side."""
@@ -173,7 +167,7 @@ class Replay:
                     reason=reason,
                 )
             )
-        _count(await self._client.post_movements(movements), self.replayed)
+        _count((await self._client.post_movements(movements)).outcomes, self.replayed)
 
     async def _serve(self, orders: list[Order]) -> None:
         """Reserve orders in one call, in their order; then confirm and fulfil what was taken.
@@ -247,18 +241,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise failures.exceptions[0] from None
 
 
-def _parts(movements: Sequence[Movement]) -> Iterator[Sequence[Movement]]:
-    """Pieces of about SPAN_EVENTS; a movement that takes its predecessor back stays with it."""
-    start = 0
-    while start < len(movements):
-        end = start + SPAN_EVENTS
-        if end < len(movements) and movements[end].quantity < 0:
-            end += 1
-        yield movements[start:end]
-        start = end
-
-
-def _count(answer: PostMovementsResponse, tally: Tally) -> None:
-    for outcome in answer.outcomes:
+def _count(outcomes: Iterable[PostMovementsResponse.Outcome], tally: Tally) -> None:
+    for outcome in outcomes:
         name = _RESULT_NAMES.get(outcome.result)
         tally.count(name or reason_word(outcome.refusal), 1)

@@ -320,10 +320,33 @@ local function move(items, at, event, reason_and_reference)
   return outcome_of('APPLIED', m), true
 end
 
+-- Keeps how far feeds are. One that is further already stays there; positions are decimal texts of up to 19 digits,
+-- more than numbers are exact for.
+--   marks    flat, MARK_SIZE fields each: place of the movement that must be decided before, partition of the feed, feed,
+--            position, source TAB event_id
+--   decided  how many movements are
+local MARK_SIZE = 5
+
+local function keep_marks(marks, decided)
+  local newest = {}
+  for at = 1, #marks, MARK_SIZE do
+    if marks[at] <= decided then
+      local partition, feed, position = marks[at + 1], marks[at + 2], marks[at + 3]
+      local kept = newest[feed] or match(call('HGET', tags[partition] .. 'feeds', feed) or '', '^%d+')
+      if not kept or #kept < #position or (#kept == #position and precedes(kept, position)) then
+        newest[feed] = position
+        write_field(partition, 'feeds', feed, position .. '\t' .. marks[at + 4] .. '\t' .. now_text)
+      end
+    end
+  end
+end
+
 -- Applies movements in their order, each on its own.
---   keys   {pN}:log of every partition of a SKU or an event
+--   keys   {pN}:log of every partition of a SKU, an event or a feed
 --   args   1 message: { ..., { partition of a SKU, ... }, items, { item's event partition, ... }, { event, ... },
---          { reason TAB reference, ... } }; an event is source TAB event_id; items are flat, MOVEMENT_SIZE fields each
+--          { reason TAB reference, ... }, marks }; an event is source TAB event_id; items are flat, MOVEMENT_SIZE fields
+--          each; marks as `keep_marks` says, kept in the same step as the movement that they come with (servers of
+--          an older version send none)
 --   reply  per movement, as far as this call went: { result, on_hand, reserved, revision, units in the state that it names
 --          or 0, units in the state that it goes to or 0, then for STALE and REFUSED:
 --          OLDER_COUNT, counted_at | COVERED_BY_COUNT, counted_at | COUNT_TOO_OLD, oldest |
@@ -357,9 +380,23 @@ local function post_movements(_, args)
       outcomes[i] = outcome
     end
   end
+  local last = outcomes[#outcomes]
+  keep_marks(message[9] or {}, last and last[1] == 'SWEEP_FIRST' and #outcomes - 1 or #outcomes)
   return finish(outcomes, message[4][1])
 end
 
+-- Keeps how far feeds of one partition are, after what they brought was decided elsewhere.
+--   keys   1 {pN}:log
+--   args   1 message: { ..., { partition }, marks }
+--   reply  outcomes { }
+local function mark_feeds(_, args)
+  local message = begin_call(args)
+  begin_expiry(0)
+  keep_marks(message[5], 0)
+  return finish({}, message[4][1])
+end
+
+redis.register_function('invengine_mark_feeds', mark_feeds)
 redis.register_function('invengine_post_movements', post_movements)
 redis.register_function('invengine_post_movements_of_one', of_pieces(post_movements)) -- all of one partition
 end

@@ -20,36 +20,36 @@ local function gone_and_back(record, line)
   return fulfilled, whole(match(record[line + LINE_FUTURE], '<(%d+)$') or '0')
 end
 
--- The lines of a SKU in a record: where each starts.
-local function lines_with(record, sku)
-  local found, line = {}, LINES
-  for _ = 1, whole(record[LINE_COUNT]) do
-    if record[line + LINE_SKU] == sku then
-      found[#found + 1] = line
+-- The lines of records by SKU, the first records first: sku -> a list of { record, where the line starts, units of it that
+-- the item takes back so far }.
+local function lines_by_sku(candidates)
+  local by_sku = {}
+  for c = 1, #candidates do
+    local record, line = candidates[c], LINES
+    for _ = 1, whole(record[LINE_COUNT]) do
+      local sku = record[line + LINE_SKU]
+      by_sku[sku] = by_sku[sku] or {}
+      by_sku[sku][#by_sku[sku] + 1] = { record, line, 0 }
+      line = line + LINE_FIELDS + whole(record[line + LINE_ALLOCATIONS]) * ALLOCATION_FIELDS
     end
-    line = line + LINE_FIELDS + whole(record[line + LINE_ALLOCATIONS]) * ALLOCATION_FIELDS
   end
-  return found
+  return by_sku
 end
 
 -- Which units of the candidates' lines come back by a line, the first ones first.
---   planned  record -> line -> units that earlier lines of the item take back: filled
 --   returns  a list of { record, line, units }; or nil and the refusal
-local function plan_line(asked, candidates, planned)
-  local left, fulfilled, back, plan = asked[4], 0, 0, {}
-  for c = 1, #candidates do
-    local record = candidates[c]
-    local of_record = planned[record]
-    for _, line in ipairs(lines_with(record, asked[3])) do
-      local went, came = gone_and_back(record, line)
-      came = came + (of_record[line] or 0)
-      fulfilled, back = fulfilled + went, back + came
-      local units = math.min(left, math.max(0, went - came))
-      if units > 0 then
-        of_record[line] = (of_record[line] or 0) + units
-        plan[#plan + 1] = { record, line, units }
-        left = left - units
-      end
+local function plan_line(asked, by_sku)
+  local left, fulfilled, back, plan, lines = asked[4], 0, 0, {}, by_sku[asked[3]] or {}
+  for n = 1, #lines do
+    local its = lines[n]
+    local went, came = gone_and_back(its[1], its[2])
+    came = came + its[3]
+    fulfilled, back = fulfilled + went, back + came
+    local units = math.min(left, math.max(0, went - came))
+    if units > 0 then
+      its[3] = its[3] + units
+      plan[#plan + 1] = { its[1], its[2], units }
+      left = left - units
     end
   end
   if left > 0 then
@@ -97,7 +97,7 @@ local function carry_out(kind, item, occurred_at)
 end
 
 -- Writes down what came back in the records that it left by.
---   returns  per unit range LINE_ID TAB reservation_id TAB its line_id TAB units LF, the lines in their order
+--   returns  a text: per part line_id TAB reservation_id TAB its line_id TAB units LF, the lines in their order
 local function note_returned(item, plans)
   local told, changed_ones, is_changed = {}, {}, {}
   for n = 1, #plans do
@@ -119,10 +119,10 @@ local function note_returned(item, plans)
   return concat(told)
 end
 
--- The records that units of an item may come back to: those of its candidates that are here.
---   returns  them, record -> {} of each; or nil where one is not as it was when it was looked at
+-- The records that units of an item may come back to: those of its candidates that are here; nil where one is not as it
+-- was when it was looked at.
 local function candidates_of(item, texts)
-  local found, planned = {}, {}
+  local found = {}
   for c = 1, #item[9], 3 do
     local id, home, token = item[9][c], item[9][c + 1], item[9][c + 2]
     local record = records[id]
@@ -134,10 +134,9 @@ local function candidates_of(item, texts)
       return nil -- a change of the reservation is under way here, which may be taken back
     elseif record then
       found[#found + 1] = record
-      planned[record] = {}
     end
   end
-  return found, planned
+  return found
 end
 
 local function stored_candidates(item)
@@ -152,12 +151,13 @@ end
 local function take_back(item, only_looks)
   local plans, refusal = {}, nil
   if item[10] == 1 then
-    local candidates, planned = candidates_of(item, stored_candidates(item))
+    local candidates = candidates_of(item, stored_candidates(item))
     if not candidates then
       return { 'STALE' }
     end
+    local by_sku = lines_by_sku(candidates)
     for n = 1, #item[8] do
-      plans[n], refusal = plan_line(item[8][n], candidates, planned)
+      plans[n], refusal = plan_line(item[8][n], by_sku)
       if refusal then
         return refusal
       end
@@ -223,7 +223,9 @@ end
 
 redis.register_function('invengine_return_lines', return_lines)
 redis.register_function('invengine_return_lines_of_one', of_pieces(return_lines)) -- all of one partition
+end
 
+do
 local REFERENCES = 5 -- place in the text of a return of reservation_id; order_ref follows
 
 -- The sets that list a return with this text: their names without the tag.

@@ -241,19 +241,26 @@ local function remember_in_trail(p, units, occurred_at, state, order_ref)
 end
 
 do
--- Appends to a trail and drops entries that no count can ask for any more: as many as were added and one more, so that
--- it shrinks while it is used; one that is not used any more goes as a whole.
+local TRIM_EVERY = 16 -- entries between two looks at the old end of a trail
+
+-- Appends to a trail. Now and then entries that no count can ask for any more are dropped, more than were added since,
+-- so that it shrinks while it is used; one that is not used any more goes as a whole.
 local function write_trail(key, entries)
-  append(key, entries)
-  local oldest = now_ms - count_window_ms - AHEAD_MS
-  local first, over = call('LRANGE', key, 0, #entries), 0
-  while over < #first and number(match(first[over + 1], '^%d+')) < oldest do
-    over = over + 1
+  local added = #entries
+  local length = append(key, entries)
+  if floor(length / TRIM_EVERY) > floor((length - added) / TRIM_EVERY) then
+    local oldest = now_ms - count_window_ms - AHEAD_MS
+    local first, over = call('LRANGE', key, 0, added + TRIM_EVERY), 0
+    while over < #first and number(match(first[over + 1], '^%d+')) < oldest do
+      over = over + 1
+    end
+    if over > 0 then
+      call('LTRIM', key, over, -1)
+    end
   end
-  if over > 0 then
-    call('LTRIM', key, over, -1)
+  if length == added or call('PTTL', key) < count_window_ms + AHEAD_MS then
+    call('PEXPIRE', key, text_of(count_window_ms + 2 * AHEAD_MS))
   end
-  call('PEXPIRE', key, text_of(count_window_ms + 2 * AHEAD_MS))
 end
 
 local function position_text(p)

@@ -15,7 +15,17 @@ class Movements(State):
 
     def post_movements(self, movements: list[Movement]) -> list[MovementOutcome]:
         self.begin_call()
-        return [self._post(movement) for movement in movements]
+        outcomes = []
+        for movement in movements:
+            outcomes.append(self._post(movement))
+            self._mark(movement)
+        return outcomes
+
+    def _mark(self, movement: Movement) -> None:
+        """How far its feed is now; never less far than before."""
+        mark = movement.mark
+        if mark is not None and (mark.feed not in self.feeds or mark.position > self.feeds[mark.feed].position):
+            self.feeds[mark.feed] = mark
 
     def _post(self, movement: Movement) -> MovementOutcome:
         event = movement.source, movement.event_id

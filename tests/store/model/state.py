@@ -8,7 +8,7 @@ from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.orders import Reservation, ReservationLine, ReservationState
 from invengine.domain.partitions import partition_of
 from invengine.domain.returns import Return
-from invengine.domain.stock import Position, Unsellable
+from invengine.domain.stock import FeedMark, Position, Unsellable
 from tests.store.model.stock import Leg, Place, Source, Stock
 
 LIVE = (ReservationState.HELD, ReservationState.CONFIRMED)
@@ -57,6 +57,8 @@ class State:
         self.return_answers: dict[tuple[str, str], tuple[str, Return]] = {}
         self.events: set[tuple[str, str]] = set()
         """Source and event_id."""
+        self.feeds: dict[str, FeedMark] = {}
+        """How far feeds are, by name."""
         self.trail: list[Moved] = []
         """Changes of on_hand and of units in states."""
         self.revisions: dict[int, int] = {}
