@@ -186,7 +186,8 @@ class Refused(InventoryError):
 class ShortLine:
     """A line that cannot be covered: `location` is empty when the line left the choice open.
 
-    `next_day` is the day, since 1970, by which unpromised incoming receipts make up what is missing; 0: never.
+    `next_day` is the day, since 1970, by which unpromised incoming receipts make up what is missing; 0: never. Of a kit
+    the numbers are kits, and `component` is what there is too little of for it.
     """
 
     line_id: str
@@ -195,11 +196,13 @@ class ShortLine:
     wanted: int
     available: int
     next_day: int = 0
+    component: str = ""
 
     def __str__(self) -> str:
         where = self.location or "all its locations"
+        why = f" for want of {self.component}" if self.component else ""
         then = f", the rest expected by {self.next_date}" if self.next_day else ""
-        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell{then}"
+        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell{why}{then}"
 
     @property
     def next_date(self) -> str:
@@ -226,6 +229,7 @@ class InsufficientStock(Refused):
             "available": str(first.available),
             "short_lines": str(len(self.short_lines)),
             **({"next_date": first.next_date} if first.next_day else {}),
+            **({"component": first.component} if first.component else {}),
         }
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from itertools import permutations
 from hypothesis import strategies as st
 
 from invengine.domain.incoming import IncomingChange, IncomingKind
+from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
     Candidate,
     Destination,
@@ -21,6 +22,7 @@ from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
     LineUnits,
+    PlacedRequest,
     Reservation,
     ReservationChange,
     ReservationLine,
@@ -28,7 +30,7 @@ from invengine.domain.orders import (
 )
 from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
 from invengine.domain.snapshots import NOT_COUNTED, CountedSku, Snapshot
-from invengine.domain.stock import GONE, UNITS_MAX, FeedMark, Movement, MovementKind
+from invengine.domain.stock import GONE, UNITS_MAX, ConfidenceRule, FeedMark, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
@@ -62,9 +64,19 @@ def rarely(strategy: st.SearchStrategy, otherwise: st.SearchStrategy, one_in: in
 
 maybe_revisions = rarely(st.integers(0, 6), st.none())
 _SAFETY = ((0, 0), (0, 0), (1, 0), (0, 333), (5, 0), (0, 2_500), (1, 333))
+_CONFIDENCE = (
+    (),
+    (),
+    (ConfidenceRule(0, 5, 1, 0),),
+    (),
+    (ConfidenceRule(15_000, 0, 2, 0), ConfidenceRule(0, 3, 0, 5_000)),
+)
 candidates = st.sampled_from(
     [
-        tuple(Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)]) for k, place in enumerate(places))
+        tuple(
+            Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)], _CONFIDENCE[(n + k) % len(_CONFIDENCE)])
+            for k, place in enumerate(places)
+        )
         for n in range(len(_SAFETY))
         for count in (1, 1, 2, 3)
         for places in permutations(LOCATIONS, count)
@@ -82,16 +94,39 @@ def futures(today: int) -> st.SearchStrategy[Future | None]:
     return st.sampled_from([*[None] * 5, *by_day, *(Future(0, units) for units in (0, 2, 5, 12, *[20] * 6))])
 
 
+def placed(line: LineRequest, how: int) -> LineRequest:
+    """One line in three as one for which it is decided already how many units come from where."""
+    if how % 3 or line.future or not line.candidates:
+        return line
+    parts = [(line.quantity * (k + how + 1)) % 4 for k in range(len(line.candidates))]
+    quantity = sum(parts) if how % 2 else min(line.quantity, how)
+    return PlacedRequest(
+        line.line_id,
+        line.sku,
+        quantity,
+        line.candidates,
+        line.fulfilment,
+        line.destination,
+        line.allow_split,
+        line.named_location,
+        asked=quantity + how,
+        units_at=tuple(parts) if how % 2 and quantity else (),
+        kit=KitLine("1 2", "SET é", 3) if how < 4 else None,
+    )
+
+
 @cache
 def line_requests(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
     """The lines of one basket; several may want the same SKU."""
-    part = st.tuples(skus, units, some_candidates, ways, st.booleans(), futures(today))
+    part = st.tuples(skus, units, some_candidates, ways, st.booleans(), futures(today), st.integers(0, 8))
 
     def lines(parts: list[tuple]) -> tuple[LineRequest, ...]:
-        return tuple(
+        made = [
             LineRequest(line_id, sku, quantity, places, *way, may_split, future=future)
-            for line_id, (sku, quantity, places, way, may_split, future) in zip(LINE_IDS, parts, strict=False)
-        )
+            for line_id, (sku, quantity, places, way, may_split, future, _) in zip(LINE_IDS, parts, strict=False)
+        ]
+        decided = [placed(line, how) for line, (*_, how) in zip(made, parts, strict=True)]
+        return tuple(decided if any(line.quantity for line in decided) else made)  # nothing at all is asked by nobody
 
     return st.lists(part, min_size=1, max_size=3).map(lines)
 
@@ -134,6 +169,7 @@ def placements(today: int) -> st.SearchStrategy[tuple[LinePlacement, ...]]:
         st.booleans(),
         st.sampled_from(["", "AMS1"]),
         futures(today),
+        st.sampled_from([(), (), (), (1, 0, 0), (-1, 0, 0), (2, -1, 0), (0, 3, -2), (-2, 1, 1)]),
     )
     return st.lists(one, max_size=2, unique_by=lambda placement: placement.line_id).map(tuple)
 
@@ -141,11 +177,14 @@ def placements(today: int) -> st.SearchStrategy[tuple[LinePlacement, ...]]:
 @cache
 def added_lines(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
     """Lines that an amendment adds."""
-    part = st.tuples(st.sampled_from(["", "", "", "2", "x"]), skus, st.integers(1, 6), candidates, ways, futures(today))
+    ids = st.sampled_from(["", "", "", "2", "x"])
+    part = st.tuples(ids, skus, st.integers(1, 6), candidates, ways, futures(today), st.integers(0, 8))
 
     def line(parts: tuple) -> LineRequest:
-        line_id, sku, quantity, places, way, future = parts
-        return LineRequest(line_id, sku, quantity, places, *way, quantity % 2 == 0, "AMS1", future)
+        line_id, sku, quantity, places, way, future, how = parts
+        made = LineRequest(line_id, sku, quantity, places, *way, quantity % 2 == 0, "AMS1", future)
+        decided = placed(made, how)
+        return decided if decided.quantity else made
 
     return st.lists(part.map(line), max_size=2).map(tuple)
 

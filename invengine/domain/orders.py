@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:
+    from invengine.domain.kits import KitLine
+    from invengine.domain.stock import ConfidenceRule
 
 T = TypeVar("T")
 
@@ -49,11 +53,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A location that may serve a line, and what must stay there: `units`, or `parts` ten-thousandths of on_hand."""
+    """A location that may serve a line, and what must stay there: `units`, or `parts` ten-thousandths of on_hand; and
+    beside that what its rules for confidence keep from being offered.
+    """
 
     location: str
     safety_units: int = 0
     safety_parts: int = 0
+    confidence: tuple[ConfidenceRule, ...] = ()
 
 
 @_record
@@ -85,6 +92,39 @@ class LineRequest:
     allow_split: bool = False
     named_location: str = ""
     future: Future | None = None
+
+
+class ComponentRequest(NamedTuple):
+    """A component of a kit that is to be reserved: `units` of it in each kit, and per location what must stay there."""
+
+    sku: str
+    units: int
+    floors: dict[str, Candidate]
+
+
+@_record
+class KitRequest(LineRequest):
+    """A line that asks for a kit: `quantity` kits, each whole at one of the candidates.
+
+    It never reaches the store: it becomes a PlacedRequest for each of its components.
+    """
+
+    components: tuple[ComponentRequest, ...] = ()
+
+
+@_record
+class PlacedRequest(LineRequest):
+    """A line for which it is decided already what it gets; units on hand only where `units_at` says so.
+
+    `quantity`  units to take, all or nothing; may be 0
+    `asked`     units that the record is to say were asked for
+    `units_at`  units from each of the candidates; empty: as the store chooses
+    `kit`       what the line is part of
+    """
+
+    asked: int = 0
+    units_at: tuple[int, ...] = ()
+    kit: KitLine | None = None
 
 
 @_record
@@ -122,7 +162,8 @@ class LinePlacement:
 
     `quantity` is for amend: the units of the line in all, those that left counted, those given back not; 0 removes it.
     `candidates` are where units may be taken, in their order (amend tries the line's own first); the other fields are
-    as in LineRequest.
+    as in LineRequest. `units_at`: it is decided already, for the revision that is expected, how many units on hand come
+    from each of the candidates, or below 0 (amend) go back there.
     """
 
     line_id: str
@@ -131,6 +172,7 @@ class LinePlacement:
     allow_split: bool = False
     named_location: str = ""
     future: Future | None = None
+    units_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +239,10 @@ class Allocation:
 
 @_record
 class ReservationLine:
-    """One line of a reservation. `returned` of its fulfilled units came back."""
+    """One line of a reservation. `returned` of its fulfilled units came back.
+
+    `kit`: it has a component of a kit, and all its quantities are multiples of that.
+    """
 
     line_id: str
     sku: str
@@ -207,6 +252,7 @@ class ReservationLine:
     allocations: tuple[Allocation, ...]
     future: Future | None = None
     returned: int = 0
+    kit: KitLine | None = None
 
     @property
     def standing(self) -> int:

@@ -13,11 +13,13 @@ from invengine.kernels.cache import kernel_cache
 
 with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.availability import (
+        available_kits,
         available_positions,
         available_rows,
         available_total,
         available_totals,
         rows_at_most,
+        stock_levels,
     )
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
@@ -30,6 +32,7 @@ __all__ = [
     "advance_holds",
     "answer_availability",
     "apply_rows",
+    "available_kits",
     "available_positions",
     "available_rows",
     "available_total",
@@ -48,6 +51,7 @@ __all__ = [
     "rehash_names",
     "rows_at_most",
     "split_request",
+    "stock_levels",
     "take_changed",
 ]
 

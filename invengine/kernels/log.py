@@ -48,8 +48,8 @@ from invengine.kernels.layout import (
     REVISION,
 )
 from invengine.kernels.names import find
-from invengine.kernels.rows import note_change, place, sku_number
-from invengine.kernels.text import TAB, column_end, line_end, units_number
+from invengine.kernels.rows import note_change, place, set_counted, sku_number
+from invengine.kernels.text import TAB, column_end, line_end, units_number, whole_number
 
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
@@ -202,17 +202,19 @@ def apply_rows(
                 first_at = place_stop + 1
             first_stop = column_end(buffer, first_at, stop)
             first = units_number(buffer, first_at, first_stop)
-            second = fenced = 0
+            second = fenced = counted_at = 0
             if kind != _F:
                 second_stop = column_end(buffer, first_stop + 1, stop)
                 second = units_number(buffer, first_stop + 1, second_stop)
+                if kind == _P:
+                    counted_at = whole_number(buffer, second_stop + 1, column_end(buffer, second_stop + 1, stop))
                 if kind == _H:
                     channel_at = column_end(buffer, second_stop + 1, stop) + 1
                     fenced = units_number(buffer, second_stop + 1, channel_at - 1)
                     channel_stop = column_end(buffer, channel_at, stop)
                     if fenced < 0 or fenced > first or (fenced > 0) != (channel_stop > channel_at):
                         return MALFORMED
-            if first < 0 or second < 0 or (kind == _F and channel_stop == channel_at):
+            if first < 0 or second < 0 or counted_at < 0 or (kind == _F and channel_stop == channel_at):
                 return MALFORMED
             location = find(place_slots, place_arena, buffer, place_at, place_stop - place_at)
             if location < 0:
@@ -239,6 +241,7 @@ def apply_rows(
                     positions[row, ON_HAND] = first
                     positions[row, RESERVED] = second
                     positions[row, REVISION] = revision
+                    set_counted(positions, row, counted_at)
             elif kind == _F:
                 is_news = revision >= positions[row, REVISION]
                 if is_news and not _set_fence(positions, fences, counters, row, channel, first):

@@ -10,6 +10,7 @@ from invengine.kernels.layout import (
     CHANGED_MARK,
     CHANGED_ROWS,
     CHANGED_SKU,
+    COUNTED_MAX,
     EXPIRED,
     FENCES,
     FIRST_ROW,
@@ -17,6 +18,8 @@ from invengine.kernels.layout import (
     LOCATION,
     ON_HAND,
     PARTITION,
+    PARTS_BITS,
+    PARTS_MASK,
     POSITION_COLUMNS,
     POSITION_COUNT,
     RESERVED,
@@ -101,6 +104,13 @@ def place(positions, skus, counters, sku, location, room):
 
 
 @njit(nogil=True)
+def set_counted(positions, row, counted_at_ms):
+    """Let the position in `row` be counted last at this millisecond, 0 for never."""
+    parts = positions[row, SAFETY_PARTS] & PARTS_MASK
+    positions[row, SAFETY_PARTS] = min(counted_at_ms, COUNTED_MAX) << PARTS_BITS | parts
+
+
+@njit(nogil=True)
 def note_change(changed, counters, sku):
     """Note that the SKU has changed, once until somebody looks; nothing where nobody watches."""
     if sku < changed.shape[0] and changed[sku, CHANGED_MARK] == 0:
@@ -175,12 +185,12 @@ def pack_rows(positions, packed, skus, counters):
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def clear_safety(positions, skus, counters):
-    """Set SAFETY_UNITS and SAFETY_PARTS of every position to 0."""
+    """Let no rule keep units back at any position; when it was counted stays."""
     for sku in range(counters[SKU_COUNT]):
         first = skus[sku, FIRST_ROW]
         for row in range(first, first + skus[sku, ROWS]):
             positions[row, SAFETY_UNITS] = 0
-            positions[row, SAFETY_PARTS] = 0
+            positions[row, SAFETY_PARTS] &= ~PARTS_MASK
 
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
@@ -193,4 +203,5 @@ def raise_safety(positions, skus, sku, location, units, parts):
     for row in range(first, first + skus[sku, ROWS]):
         if location in (-1, positions[row, LOCATION]):
             positions[row, SAFETY_UNITS] = max(positions[row, SAFETY_UNITS], units)
-            positions[row, SAFETY_PARTS] = max(positions[row, SAFETY_PARTS], parts)
+            before = positions[row, SAFETY_PARTS] & PARTS_MASK
+            positions[row, SAFETY_PARTS] += max(before, parts) - before

@@ -40,6 +40,10 @@ class SafetyRules(Protocol):
     def position_safety(self) -> Mapping[tuple[str, str], Safety]:
         """Rules for a SKU at one location."""
 
+    @property
+    def kits(self) -> Mapping[str, object]:
+        """The kits, by name."""
+
 
 class Replica:
     """Columns, the revision that each partition is at, and who waits for which.
@@ -57,6 +61,10 @@ class Replica:
         self._caught_up_at = _NEVER
         self._waiting: set[asyncio.Future[None]] = set()
         self._sku_rules: dict[str, list[tuple[str, Safety]]] = {}
+        self._kits: Mapping[str, object] = {}
+        self.kits_with_stock: set[int] = set()
+        """Numbers of SKUs that are kits and have positions of their own all the same, which count for nothing."""
+
         self._tokens: list[tuple[int, str]] = [(-1, "")] * partitions
         self._token_of_all: tuple[int, str] = (-1, "")
         self._changes = 0
@@ -125,7 +133,7 @@ class Replica:
         return self._everything or self.columns.has_changed or bool(self.incoming.changed)
 
     def set_network(self, network: SafetyRules) -> None:
-        """Takes over the rules that name SKUs; those for locations and channels come with each question."""
+        """Takes over kits and rules that name SKUs; those for locations and channels come with each question."""
         for name in network.locations:
             self.locations.number(name)
         self._sku_rules = {}
@@ -133,6 +141,7 @@ class Replica:
             self._sku_rules.setdefault(sku, []).append(("", safety))
         for (sku, location), safety in network.position_safety.items():
             self._sku_rules.setdefault(sku, []).append((location, safety))
+        self._kits = network.kits
         self._use_rules(self.columns)
         self._everything = True
         self._note()
@@ -213,7 +222,7 @@ class Replica:
     def _prepare(self, state: State) -> None:
         """Lets the state report what is wanted of it."""
         state.columns.note_changes(self._notes)
-        state.columns.watch_created = self._note_created if self._sku_rules or self._notes else None
+        state.columns.watch_created = self._note_created if self._sku_rules or self._notes or self._kits else None
         state.incoming.changed = set() if self._notes else None
         self._named = state.columns.sku_count
 
@@ -229,7 +238,8 @@ class Replica:
             self.incoming.changed.clear()
 
     def _use_rules(self, columns: Columns) -> None:
-        columns.watch_created = self._note_created if self._sku_rules or self._notes else None
+        columns.watch_created = self._note_created if self._sku_rules or self._notes or self._kits else None
+        self.kits_with_stock = {number for number in map(columns.find_sku, self._kits) if number >= 0}
         kernels.clear_safety(columns.positions, columns.skus, columns.counters)
         for sku, rules in self._sku_rules.items():
             number = columns.find_sku(sku)
@@ -245,6 +255,8 @@ class Replica:
             if self._notes and number >= self._named:
                 self._created.append((number, sku.encode()))
                 self._named = number + 1
+            if sku in self._kits:
+                self.kits_with_stock.add(number)
             for name, (units, parts) in self._sku_rules.get(sku, ()):
                 if not name or self.locations.number(name) == location:
                     kernels.raise_safety(columns.positions, columns.skus, number, location, units, parts)

@@ -122,6 +122,8 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
             taken.fence_channel = allocation.fence_channel
     if short:
         wire.short_quantity = short
+    if line.kit is not None:
+        wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
     if line.returned:
         wire.returned = line.returned
     if line.future is not None:

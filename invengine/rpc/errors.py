@@ -128,6 +128,7 @@ def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
                 wanted=line.wanted,
                 available=line.available,
                 next_date=date_or_none(line.next_day),
+                component=line.component,
             )
             room -= short.ByteSize()
             if cut and room < 0:

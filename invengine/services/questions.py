@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import decode_token
 from invengine.errors import InvalidArgument, MalformedMessage, NetworkMissing
-from invengine.services.selection import Selection, select
+from invengine.services.selection import NOTHING_RULED, RuledSkus, Selection, select
 from invengine.services.validation import count_of, optional_text, required_id
 from invengine.v1 import availability_service_pb2 as pb
 
@@ -59,6 +59,7 @@ class Questions:
         self._replica = replica
         self._networks = networks
         self._network: Network | None = None
+        self._ruled = NOTHING_RULED
         self._gets: dict[bytes, Question] = {}
         self._batches: dict[bytes, Question] = {}
         self._streams: dict[tuple[str, str], Selection] = {}
@@ -78,7 +79,9 @@ class Questions:
         if selection is None:
             required_id("channel", channel)
             optional_text("group", group)
-            selection = select(network, self._replica.locations, self._replica.channels, channel, group=group)
+            selection = select(
+                network, self._replica.locations, self._replica.channels, channel, group=group, ruled=self._ruled
+            )
             _keep(self._streams, (channel, group), selection)
         return selection
 
@@ -87,6 +90,7 @@ class Questions:
         network = self._networks.current
         if network is not self._network:
             self._network = network
+            self._ruled = RuledSkus(network.threshold_skus()) if network is not None else NOTHING_RULED
             self._gets.clear()
             self._batches.clear()
             self._streams.clear()
@@ -135,6 +139,7 @@ class Questions:
             locations=tuple(request.locations),
             group=request.group,
             fulfilment=fulfilment,
+            ruled=self._ruled,
         )
 
     def _pairs(self, request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest) -> list[tuple[int, int]]:

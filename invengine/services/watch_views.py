@@ -219,7 +219,7 @@ class View:
         self._all_after.clear()
 
     def _levels(self, available: Slots) -> Slots:
-        low = np.where(available > self._selection.low_stock_threshold, _IN_STOCK, _LOW)
+        low = np.where(available > self._selection.thresholds[0], _IN_STOCK, _LOW)
         return np.where(available == 0, _OUT, low)
 
     def _know_expected(self, slots: Slots, status: Codes) -> None:

@@ -216,7 +216,11 @@ def _merged_refusal(attempt: _Attempt) -> errors.InventoryError:
     lines = attempt.request.lines
     if not attempt.refusals:  # best effort, and nothing at all was there
         return errors.InsufficientStock(
-            tuple(errors.ShortLine(line.line_id, line.sku, line.named_location, line.quantity, 0) for line in lines)
+            tuple(
+                errors.ShortLine(line.line_id, line.sku, line.named_location, line.quantity, 0)
+                for line in lines
+                if line.quantity
+            )
         )
     unknown: list[int] = []
     short: dict[int, int] = {}

@@ -12,14 +12,14 @@ from invengine import errors
 from invengine.domain.incoming import IncomingChange
 from invengine.domain.orders import (
     Candidate,
-    Future,
     LinePlacement,
     LineRequest,
+    PlacedRequest,
     ReservationChange,
     ReserveRequest,
 )
 from invengine.domain.stock import FeedMark, Movement
-from invengine.store.records import StoreSettings
+from invengine.store.records import StoreSettings, future_text
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
@@ -235,11 +235,14 @@ class CandidateLists:
     """The lists of candidates of a message; lines that share a list send it once."""
 
     def __init__(self) -> None:
-        self.columns: list[tuple[list[str], list[int], list[int]]] = []
+        self.columns: list[tuple[object, ...]] = []
         self._places: dict[int, int] = {}  # the messages are packed while their requests live, so ids are theirs alone
 
-    def place_of(self, candidates: Sequence[Candidate]) -> int:
-        """The place of this list, counted from 1."""
+    def place_of(self, candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> int:
+        """The place of this list, counted from 1; `units_at` are units that each candidate is to give."""
+        if units_at:
+            self.columns.append((*_columns(candidates, with_rules=True), units_at))
+            return len(self.columns)
         place = self._places.get(id(candidates))
         if place is None:
             self.columns.append(_columns(candidates))
@@ -250,25 +253,35 @@ class CandidateLists:
 def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple[object, ...]:
     """A line to take, as lua/reserve.lua has it."""
     sku, quantity, to = line.sku, line.quantity, line.destination
+    if isinstance(line, PlacedRequest):
+        asked, future, place = (
+            line.asked,
+            future_text(line.future, line.kit),
+            lists.place_of(line.candidates, line.units_at),
+        )
+    else:
+        asked, future, place = quantity, future_text(line.future), lists.place_of(line.candidates)
     fields = (
-        f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
-        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t"
+        f"\t{line.line_id}\t{partition}\t{sku}\t{asked}\t{line.fulfilment}"
+        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{future}\t"
     )
-    return partition, sku, quantity, fields, _ways_of(line), lists.place_of(line.candidates)
+    return partition, sku, quantity, fields, _ways_of(line), place
 
 
 def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
     """A line to amend or rebind, as lua/amend.lua has it."""
     checked((line.line_id, line.named_location))
-    return line.line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates)
+    place = lists.place_of(line.candidates, line.units_at)
+    return line.line_id, line.quantity, line.named_location, _ways_of(line), place
 
 
 def added_item(line: LineRequest, line_id: str, partition: int, lists: CandidateLists) -> tuple[object, ...]:
     """A line to add, as lua/amend.lua has it."""
     texts = (line.fulfilment, line.destination.country, line.destination.postal_code, line.destination.location)
     checked((line_id, line.sku, line.named_location, *texts))
-    head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates))
-    return (*head, partition, line.sku, *texts, _future(line.future))
+    units_at, kit = (line.units_at, line.kit) if isinstance(line, PlacedRequest) else ((), None)
+    head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
+    return (*head, partition, line.sku, *texts, future_text(line.future, kit))
 
 
 def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:
@@ -297,15 +310,16 @@ def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:
     return split if future is None else (split, future.needed_by, future.backorder_units)
 
 
-def _future(future: Future | None) -> str:
-    """As a record's line says what it may take that is not on hand."""
-    return "" if future is None else str(future.needed_by)
-
-
-def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], list[int]]:
-    checked([candidate.location for candidate in candidates])
-    return (
-        [candidate.location for candidate in candidates],
+def _columns(candidates: Sequence[Candidate], *, with_rules: bool = False) -> tuple[object, ...]:
+    """The columns of a list as lua/taking.lua has them; that of the rules is left out where there are none."""
+    locations = [candidate.location for candidate in candidates]
+    checked(locations)
+    columns = (
+        locations,
         [candidate.safety_units for candidate in candidates],
         [candidate.safety_parts for candidate in candidates],
     )
+    if any(candidate.confidence for candidate in candidates):
+        rules = [[number for rule in candidate.confidence for number in rule] or False for candidate in candidates]
+        return (*columns, rules)
+    return (*columns, False) if with_rules else columns

@@ -403,6 +403,7 @@ class ShortLine(_message.Message):
     WANTED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     NEXT_DATE_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line of the request."""
     sku: _builtins.str
@@ -413,6 +414,8 @@ class ShortLine(_message.Message):
     """Units asked for."""
     available: _builtins.int
     """Units that this line could have had."""
+    component: _builtins.str
+    """For a line of a kit, where all numbers are kits: the component of which there is too little for it."""
     @_builtins.property
     def next_date(self) -> Global___Date:
         """The day by which incoming receipts at the line's locations make up what is missing, as far as they are promised to
@@ -428,10 +431,11 @@ class ShortLine(_message.Message):
         wanted: _builtins.int = ...,
         available: _builtins.int = ...,
         next_date: Global___Date | None = ...,
+        component: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "line_id", b"line_id", "location", b"location", "next_date", b"next_date", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "component", b"component", "line_id", b"line_id", "location", b"location", "next_date", b"next_date", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

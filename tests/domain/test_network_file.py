@@ -21,6 +21,7 @@ from invengine.domain.network_document import (
     LocationDocument,
     SafetyRuleDocument,
 )
+from invengine.domain.network_rules import ConfidenceRuleDocument, LowStockRuleDocument
 from invengine.domain.orders import Fulfilment
 from invengine.errors import NetworkFault, NetworkInvalid
 
@@ -83,7 +84,14 @@ def test_the_example_that_planners_read_is_a_network() -> None:
     network = Network.parse(examples[0])
     assert network.usable("web", fulfilment=Fulfilment.SHIP) == ("LON1", "SOHO")
     assert network.locations["YORK"].fulfilments == {Fulfilment.PICKUP}
-    for model in (LocationDocument, ChannelDocument, SafetyRuleDocument, BackorderRuleDocument):
+    for model in (
+        LocationDocument,
+        ChannelDocument,
+        SafetyRuleDocument,
+        BackorderRuleDocument,
+        ConfidenceRuleDocument,
+        LowStockRuleDocument,
+    ):
         for field in model.model_fields:
             assert f"`{field}" in guide, f"{field} is not described"
 
@@ -121,6 +129,9 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
     web = network.channels["web"]
     assert (web.enabled, web.time_to_live_seconds, web.time_to_live_seconds_max) == (True, 900, 7200)
     assert web.low_stock_threshold == 0
+
+
+SECTIONS = "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds and states"
 
 
 @pytest.mark.parametrize(
@@ -302,12 +313,7 @@ def test_a_fault_names_its_line_its_path_and_itself(document: str, path: str, pr
             "has the same scope as the rule in line 3",
         ),
         ("groups: {}\n", 1, "document", "locations are missing"),
-        (
-            "- A\n",
-            1,
-            "document",
-            "locations, groups, channels, safety_stock, backorders and states are wanted, a list found",
-        ),
+        ("- A\n", 1, "document", f"{SECTIONS} are wanted, a list found"),
         ("# nothing\n", 0, "document", "is empty"),
         ("locations: {A: {}}\n---\nlocations: {}\n", 2, "document", "a second document begins here"),
         ("locations:\n\tA: {}\n", 2, "document", "not YAML: while scanning for the next token found"),
@@ -371,7 +377,7 @@ def nested_aliases(levels: int) -> str:
         ("{a: " * 100_000, "nested deeper than 12 levels"),
         (
             "a, " * 10 + "[" + "x," * 450_000 + "]",
-            "locations, groups, channels, safety_stock, backorders and states are wanted",
+            f"{SECTIONS} are wanted",
         ),
         ("[" + "x," * 450_000 + "]", "more than 400000 values, aliases unfolded"),
         ("locations: {A: {fulfilments: [" + "x," * 300_000 + "]}}", "has more fields or list items than any element"),
@@ -415,6 +421,8 @@ fields = st.sampled_from(
         *ChannelDocument.model_fields,
         *SafetyRuleDocument.model_fields,
         *BackorderRuleDocument.model_fields,
+        *ConfidenceRuleDocument.model_fields,
+        *LowStockRuleDocument.model_fields,
     ]
 )
 

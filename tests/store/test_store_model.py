@@ -177,11 +177,32 @@ class StoreMachine(RuleBasedStateMachine):
         if sent and data.draw(st.integers(0, 9)) == 0:
             return data.draw(st.sampled_from(sent))
         self.count += 1
-        item = replace(self.new_item(verb, data), **self.ids(verb, data))
+        item = self.worked_out(verb, replace(self.new_item(verb, data), **self.ids(verb, data)))
         if not self.is_one_group and hasattr(item, "expected_revision"):
             item = replace(item, **UNREVISED)
         sent.append(item)
         return item
+
+    def worked_out(self, verb: str, change: Any) -> Any:
+        """What an amendment or rebinding says of how many units come from where is right for the line as it is."""
+        if verb not in {"amend", "rebind"}:
+            return change
+        reservation = self.model.reservations.get(change.reservation_id)
+        lines = {line.line_id: line for line in reservation.lines} if reservation else {}
+        after = []
+        for wanted in change.placements:
+            line, units_at = lines.get(wanted.line_id), wanted.units_at[: len(wanted.candidates)]
+            if line is None or not units_at or wanted.future:
+                after.append(replace(wanted, units_at=()))
+                continue
+            if verb == "rebind":
+                units = sum(leg.open for leg in line.allocations)
+                parts = [units // len(units_at)] * len(units_at)
+                parts[0] += units % len(units_at)
+                after.append(replace(wanted, units_at=tuple(parts) if units else ()))
+            else:
+                after.append(replace(wanted, units_at=units_at, quantity=max(0, line.standing + sum(units_at))))
+        return replace(change, placements=tuple(after))
 
     def new_item(self, verb: str, data: st.DataObject) -> Any:
         """An item without ids."""

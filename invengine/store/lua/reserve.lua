@@ -15,7 +15,7 @@ local function take_item(items, at, line_count, best_effort, lists)
   for line = 1, line_count do
     local partition, sku = items[at], items[at + 1]
     local missing, available, is_short = taking.take_line(
-      line, partition, sku, given(items[at + 2], 1), items[at + 4], lists[items[at + 5]], best_effort
+      line, partition, sku, given(items[at + 2], 0), items[at + 4], lists[items[at + 5]], best_effort
     )
     if is_short then
       partitions = partitions or {}
@@ -134,11 +134,12 @@ end
 local function reserve_usual(items, at, lists, home, id, head, tail, cause, expires_at)
   local partition, sku, wanted, split, list = items[at], items[at + 1], items[at + 2], items[at + 4], lists[items[at + 5]]
   local location = list[1][1]
-  if not location or (split ~= 0 and split ~= 1) then
+  if not location or list[5] or wanted == 0 or (split ~= 0 and split ~= 1) then
     return nil
   end
   local p = find_position(sku, location, partition)
-  if not p or fences_of[p] or taking.free_at(p, list[2][1], list[3][1]) < given(wanted, 1) then
+  local rules = list[4] and list[4][1]
+  if not p or fences_of[p] or taking.free_at(p, list[2][1], list[3][1], rules) < given(wanted, 1) then
     return nil
   end
   local home_rows, rows, units, after = rows_in(home), rows_in(partition), text_of(wanted), reserved[p] + wanted
@@ -183,7 +184,8 @@ local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
 --   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { partition of the item's
 --          request, ... }, { request, ... }, { home, ... }, { reservation_id, ... } }
---          lists are { locations, units, parts }; items are flat: fingerprint, time to live, 1 for best effort else 0
+--          lists are { locations, units, parts }, perhaps with rules for confidence (false where there are none, else per
+--          candidate as `free_at` takes them), perhaps with the units that each candidate is to give; items are flat: fingerprint, time to live, 1 for best effort else 0
 --          and 2 more where the channel does not borrow, head, tail and cause as `record_item` takes them, channel,
 --          count of reference sets, line count; then the names of these sets (`customer:<ref>` and so on), then
 --          LINE_SIZE fields per line

@@ -104,7 +104,7 @@ local function note_returned(item, plans)
     for _, part in ipairs(plans[n]) do
       local record, line, units = part[1], part[2], part[3]
       local _, back = gone_and_back(record, line)
-      local future = match(record[line + LINE_FUTURE], '^[^<]*')
+      local future = match(record[line + LINE_FUTURE], '^.*\30') or match(record[line + LINE_FUTURE], '^[^<]*')
       record[line + LINE_FUTURE] = future .. '<' .. text_of(back + units)
       told[#told + 1] = item[8][n][1] .. '\t' .. record.id .. '\t' .. record[line] .. '\t' .. text_of(units) .. '\n'
       if not is_changed[record] then

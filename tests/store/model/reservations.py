@@ -8,6 +8,7 @@ from invengine import errors
 from invengine.domain.orders import (
     LineRequest,
     LineUnits,
+    PlacedRequest,
     Reservation,
     ReservationAnswer,
     ReservationChange,
@@ -62,7 +63,8 @@ class Reservations(State):
         lines = []
         for line, mine in zip(request.lines, takes, strict=True):
             future = replace(line.future, backorder_units=0) if line.future else None
-            made = ReservationLine(line.line_id, line.sku, line.quantity, line.fulfilment, line.destination, (), future)
+            asked, kit = (line.asked, line.kit) if isinstance(line, PlacedRequest) else (line.quantity, None)
+            made = ReservationLine(line.line_id, line.sku, asked, line.fulfilment, line.destination, (), future, kit)
             lines.append(self.with_takes(made, mine, request.reservation_id, buyer, expires_at))
         return Reservation(
             request.reservation_id,
