@@ -42,6 +42,7 @@ from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
@@ -180,6 +181,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
+    snapshots = Snapshots(store, replica, clock, networks, metrics)
+    stack.push_async_callback(snapshots.close)
     feeds = Feeds(store, replica, clock, networks, metrics)
     stack.push_async_callback(feeds.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
@@ -220,7 +223,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 Positions(store, replica, clock, networks),
                 PositionPages(store, replica, clock, networks),
                 Ledgers(store, networks),
-                feeds,
+                feeds=feeds,
+                snapshots=snapshots,
             ),
             "invengine.v1.TransferService": transfer_servicers.TransferServicer(transfers),
         },

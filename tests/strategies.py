@@ -29,6 +29,7 @@ from invengine.domain.orders import (
     ReserveRequest,
 )
 from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
+from invengine.domain.snapshots import NOT_COUNTED, CountedSku, Snapshot
 from invengine.domain.stock import GONE, UNITS_MAX, ConfidenceRule, FeedMark, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
@@ -247,6 +248,10 @@ def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[Reserva
             to_customer_ref=references,
             borrows=borrows,
         )
+    if verb == "fulfil":
+        now = st.builds(*head, st.lists(line_units, max_size=2).map(tuple))
+        earlier = st.builds(*head, st.tuples(line_units), left_at_ms=st.integers(-20_000, -1), reason=references)
+        return st.one_of(now, now, earlier)
     return st.builds(*head, st.lists(line_units, max_size=2).map(tuple), st.integers(1, 40), references)
 
 
@@ -305,6 +310,21 @@ def movements(draw: st.DrawFn) -> Movement:
         draw(rarely(feed_marks, st.none(), 3)),
     )
 
+
+counted_skus = st.one_of(
+    st.builds(
+        CountedSku,
+        skus,
+        rarely(st.just(NOT_COUNTED), st.integers(0, 25), 5),
+        st.sampled_from([(), ("K1",), ("K2", "K1")]),
+    ),
+    st.builds(CountedSku, skus, st.integers(0, 9), state=st.sampled_from(STATES)),
+)
+snapshots = st.tuples(
+    st.builds(Snapshot, sources, st.just(""), locations, offsets_ms, st.booleans()),
+    st.lists(counted_skus, min_size=1, max_size=4, unique_by=lambda row: (row.sku, row.state)),
+)
+"""A snapshot and some of its rows."""
 
 any_receipt = st.tuples(skus, locations, st.sampled_from(["PO 1", "PO 1", "PO 2"]))
 

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from invengine import errors
@@ -29,6 +29,7 @@ from invengine.client import (
     LineUnits,
     Movement,
     ServerUnreachable,
+    SnapshotRow,
     SyncClient,
     as_date,
     connect,
@@ -180,6 +181,23 @@ async def test_what_is_expected_and_promises_that_break(web: Client) -> None:
     with pytest.raises(errors.ReceiptNotFound) as gone:
         await web.cancel_incoming("po-1", "c-i", "WH1")
     assert (gone.value.receipt_id, gone.value.sku, gone.value.location) == ("po-1", "c-i", "WH1")
+
+
+@pytest.mark.asyncio
+async def test_snapshots(web: Client) -> None:
+    """More rows than fit into a message; sent again, nothing changes."""
+    await web.post_movements([receipt("c-s0", "ST2", 3)])
+    as_of = timestamp_pb2.Timestamp()
+    as_of.GetCurrentTime()
+    rows = [SnapshotRow(sku=f"c-s{n}", quantity=n % 5) for n in range(6_000)]
+    made = await web.apply_snapshot("ST2", rows, as_of=as_of, source="erp", snapshot_id="c-1", partial=True)
+    assert (made.applied, made.repeated, made.snapshot_id) == (6_000, 0, "c-1")
+    again = await web.apply_snapshot("ST2", rows, as_of=as_of, source="erp", snapshot_id="c-1", partial=True)
+    assert (again.applied, again.repeated) == (0, 6_000)
+    assert (await web.get_position("c-s4", "ST2")).position.on_hand == 4
+    with pytest.raises(errors.InvalidArgument) as bad:
+        await web.apply_snapshot("ST2", [*rows, rows[0]], as_of=as_of, partial=True)
+    assert bad.value.field == "rows[6000].sku"
 
 
 @pytest.mark.asyncio

@@ -20,6 +20,7 @@ from invengine.cli import (
     reservations,
     returns,
     serve,
+    snapshot,
     stock,
     transfers,
     watch,
@@ -57,6 +58,7 @@ demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)

@@ -20,7 +20,7 @@ from invengine.client.connection import DEFAULT_SERVER, new_request_id
 from invengine.client.feeding import FeedAck, FeedItem
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
 from invengine.client.return_calls import DisposalLine, ReturnLine, return_of
-from invengine.client.stock_calls import Movement, as_date
+from invengine.client.stock_calls import Movement, SnapshotRow, as_date
 from invengine.client.waiting import SyncClient, connect
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Movement",
     "ReturnLine",
     "ServerUnreachable",
+    "SnapshotRow",
     "SyncClient",
     "as_date",
     "connect",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Final, TypedDict, Unpack
 
@@ -14,6 +14,9 @@ from invengine.client.refusals import CallFailed
 from invengine.v1 import common_pb2, incoming_service_pb2, promise_service_pb2, stock_service_pb2
 
 Movement = stock_service_pb2.Movement
+SnapshotRow = stock_service_pb2.SnapshotRow
+
+SNAPSHOT_ROWS_PER_MESSAGE: Final = 5_000
 _EXPORT_PAGE: Final = 2000
 
 
@@ -42,6 +45,26 @@ def as_date(day: date) -> common_pb2.Date:
     return common_pb2.Date(year=day.year, month=day.month, day=day.day)
 
 
+class _SnapshotParts:
+    """The messages of a snapshot; a call that is repeated sends them anew."""
+
+    def __init__(
+        self, header: stock_service_pb2.ApplySnapshotRequest, rows: Sequence[SnapshotRow], order_refs: Sequence[str]
+    ) -> None:
+        self.request_id = header.request_id  # it is a write: no answer means that its outcome is not known
+        self._header = header
+        self._rows = rows
+        self._order_refs = order_refs
+
+    def __iter__(self) -> Iterator[stock_service_pb2.ApplySnapshotRequest]:
+        first = stock_service_pb2.ApplySnapshotRequest(contains_order_refs=self._order_refs, row_count=len(self._rows))
+        first.MergeFrom(self._header)
+        yield first
+        for start in range(0, len(self._rows), SNAPSHOT_ROWS_PER_MESSAGE):
+            rows = self._rows[start : start + SNAPSHOT_ROWS_PER_MESSAGE]
+            yield stock_service_pb2.ApplySnapshotRequest(rows=rows)
+
+
 class StockCalls(Connection):
     """Calls of StockService, IncomingService and PromiseService."""
 
@@ -53,6 +76,32 @@ class StockCalls(Connection):
         """Up to 5,000 movements, one outcome each, in order."""
         request = stock_service_pb2.PostMovementsRequest(request_id=request_id or new_request_id(), movements=movements)
         return await self._call(self._stock.PostMovements, request)
+
+    async def apply_snapshot(
+        self,
+        location: str,
+        rows: Iterable[SnapshotRow],
+        *,
+        as_of: timestamp_pb2.Timestamp,
+        source: str = "",
+        snapshot_id: str = "",
+        contains_order_refs: Iterable[str] = (),
+        partial: bool = False,
+    ) -> stock_service_pb2.ApplySnapshotResponse:
+        """What a location had at an instant. Large ones take a while: the client's `timeout_seconds` bounds the call.
+
+        Sent again with the same source and snapshot_id (empty: as_of stands for it) it goes on where it was cut off.
+        """
+        header = stock_service_pb2.ApplySnapshotRequest(
+            source=source or self.channel or "client",
+            snapshot_id=snapshot_id,
+            location=location,
+            as_of=as_of,
+            partial=partial,
+        )
+        return await self._call(
+            self._stock.ApplySnapshot, _SnapshotParts(header, list(rows), list(contains_order_refs))
+        )
 
     async def feed(
         self,

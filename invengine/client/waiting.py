@@ -162,6 +162,7 @@ class SyncClient:
     rebind = _waiting(Client.rebind)
     hand_over = _waiting(Client.hand_over)
     post_movements = _waiting(Client.post_movements)
+    apply_snapshot = _waiting(Client.apply_snapshot)
     feed_position = _waiting(Client.feed_position)
     list_feeds = _waiting(Client.list_feeds)
     get_position = _waiting(Client.get_position)

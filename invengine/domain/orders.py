@@ -191,6 +191,9 @@ class ReservationChange:
     `lines`                 release, fulfil: empty for everything open
     `time_to_live_seconds`  extend; hand over: 0 to keep the expiry
     `order_ref`             confirm: empty to keep it
+    `left_at_ms`            fulfil: when the units left, 0 for now; `lines` must be of one SKU then. What had left when
+                            the position was last counted does not lower on_hand
+    `reason`                fulfil: why, for the ledger
     `placements`            amend, rebind: each line once
     `added`                 amend: lines to add; an empty line_id becomes the line's place in the reservation, from 1
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
@@ -212,6 +215,8 @@ class ReservationChange:
     to_customer_ref: str = ""
     borrows: bool = True
     expected_day: int = 0
+    left_at_ms: int = 0
+    reason: str = ""
 
 
 @_record

@@ -66,6 +66,7 @@ from invengine.kernels.layout import (
     POSITION_COUNT,
     RESERVED,
     REVISION,
+    ROW_COUNT,
     ROWS,
     ROWS_WANTED,
     SKU_COLUMNS,
@@ -259,6 +260,18 @@ class Columns:
         """The positions of a SKU, int64 [n, 8]: a view, good until the next change."""
         first = int(self.skus[sku, FIRST_ROW])
         return self.positions[first : first + int(self.skus[sku, ROWS])]
+
+    def skus_at(self, location: int) -> Iterator[str]:
+        """SKUs that have a position at a location now. Looks at every position: for work, not for questions."""
+        skus = self.skus[: self.sku_count]
+        used = np.flatnonzero(skus[:, ROWS])
+        order = used[np.argsort(skus[used, FIRST_ROW])]
+        first = skus[order, FIRST_ROW]
+        rows = np.flatnonzero(self.positions[: int(self.counters[ROW_COUNT]), LOCATION] == location)
+        place = np.searchsorted(first, rows, side="right") - 1
+        rows, place = rows[place >= 0], place[place >= 0]
+        is_used = rows < first[place] + skus[order[place], ROWS]  # not a hole
+        return (name.decode() for name in self.index.names(self.sku_count, order[place[is_used]]))
 
     def all_positions(self) -> Iterator[tuple[str, str, int, int, int, int]]:
         """Every (sku, location, on_hand, reserved, expired, revision), for checks against the store."""

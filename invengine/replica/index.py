@@ -55,14 +55,15 @@ class NameIndex:
         text = out.tobytes()
         return [text[at : at + length].decode() for at, length in spans.tolist()]
 
-    def names(self, count: int) -> Iterator[bytes]:
-        """All `count` names, by number. Walks the whole index: for checks, not for requests."""
+    def names(self, count: int, numbers: npt.NDArray[np.int64] | None = None) -> Iterator[bytes]:
+        """All `count` names, by number, or those of some numbers. Walks the whole index: not for requests."""
         spans = np.zeros((count, 2), np.int64)
         lengths = self.slots[:, 3] >> np.uint64(32)
         out = np.empty(int(lengths.sum()), np.uint8)
         kernels.list_names(self.slots, self.arena, spans, out)
         text = out.tobytes()
-        return (text[at : at + length] for at, length in spans.tolist())
+        wanted = spans if numbers is None else spans[numbers]
+        return (text[at : at + length] for at, length in wanted.tolist())
 
 
 class Numbers:

@@ -31,6 +31,10 @@ class UnsellableUnits:
         found = self._by_sku.get(sku, {}).get((location, state))
         return found.units if found else 0
 
+    def used_at(self, location: str) -> list[tuple[str, str]]:
+        """SKUs and states that were ever used at a location, also without units now. Looks at all of them."""
+        return [(sku, state) for sku, kept in self._by_sku.items() for place, state in kept if place == location]
+
     def all(self) -> list[Unsellable]:
         """Everything that is known, also states without units."""
         return [one for kept in self._by_sku.values() for one in kept.values()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
@@ -32,6 +32,9 @@ Unary = Callable[[Any, Context], Awaitable[Message | bytes]]
 
 RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 """A method that takes and gives the bytes of messages."""
+
+Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
+"""A method that takes a stream of messages and gives one message."""
 
 StreamStep = Callable[[bytes], Awaitable[bytes]]
 """One message of a stream in, its answer out."""
@@ -92,6 +95,16 @@ def _ended_early(context: Context) -> str:
     """Why a handler was cancelled: its deadline passed or its caller went away."""
     remaining = context.time_remaining()
     return "DeadlineExceeded" if remaining is not None and remaining <= 0 else "Canceled"
+
+
+async def _check_ended_well(context: Context) -> None:
+    """CancelledError where a stream of requests was broken off: that is read as its end too, at times before the
+    handler is cancelled. Sending something tells: it works only while there is a caller.
+    """
+    try:
+        await context.send_initial_metadata(())
+    except Exception as fault:
+        raise asyncio.CancelledError from fault
 
 
 def unary(
@@ -214,6 +227,41 @@ class Streams:
                 series.seconds.observe(perf_counter() - begun)
 
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    def wrap_inbound(
+        self,
+        method: str,
+        decode: Callable[[bytes], Any],
+        handler: Inbound,
+        series: MethodMetrics,
+        metrics: Metrics,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A client-streaming method: many messages in, one answer when the stream has ended.
+
+        The end of the messages is the end that the caller wanted: a stream that is broken off cancels the handler.
+        """
+
+        async def messages(context: Context) -> AsyncGenerator[Any, None]:
+            while (request := await context.read()) is not grpc.aio.EOF:
+                series.received += 1
+                try:
+                    yield decode(request)
+                except DecodeError:
+                    raise MalformedMessage(method) from None
+            await _check_ended_well(context)
+
+        async def serve(_: Any, context: Context) -> bytes:
+            answers: list[bytes] = []
+
+            async def talk() -> None:
+                async with aclosing(messages(context)) as requests:
+                    answers.append((await handler(requests, context)).SerializeToString())
+                series.sent += 1
+
+            await self._serve(method, talk(), context, (series, metrics))
+            return answers[0]
+
+        return grpc.stream_unary_rpc_method_handler(serve)
 
     def wrap_answers(
         self, method: str, handler: ServerStream, series: MethodMetrics, metrics: Metrics

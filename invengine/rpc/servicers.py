@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert, convert_pages
+from invengine.rpc import convert, convert_pages, convert_snapshots
 from invengine.rpc.convert_explanation import explained_to_proto
 from invengine.rpc.endpoints import (
     Context,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from invengine.services.position_pages import PositionPages
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
+    from invengine.services.snapshots import Snapshots
     from invengine.services.stock import Stock
     from invengine.services.watching import Watching
 
@@ -210,13 +211,21 @@ class StockServicer:
     """StockService on the wire. Decides nothing and catches nothing."""
 
     def __init__(
-        self, stock: Stock, positions: Positions, pages: PositionPages, ledgers: Ledgers, feeds: Feeds
+        self,
+        stock: Stock,
+        positions: Positions,
+        pages: PositionPages,
+        ledgers: Ledgers,
+        *,
+        feeds: Feeds,
+        snapshots: Snapshots,
     ) -> None:
         self._stock = stock
         self._feeds = feeds
         self._positions = positions
         self._pages = pages
         self._ledgers = ledgers
+        self._snapshots = snapshots
 
     async def PostMovements(
         self, request: stock_service_pb2.PostMovementsRequest, _: Context
@@ -224,6 +233,12 @@ class StockServicer:
         """Movements in, one outcome each."""
         outcomes, token = await self._stock.post(request.request_id, request.movements)
         return convert.movement_outcomes(outcomes, token)
+
+    async def ApplySnapshot(
+        self, requests: AsyncIterator[stock_service_pb2.ApplySnapshotRequest], _: Context
+    ) -> stock_service_pb2.ApplySnapshotResponse:
+        """What a location had at an instant."""
+        return convert_snapshots.applied_to_proto(await self._snapshots.apply(requests))
 
     @exchanges
     def StreamMovements(self, _: Context) -> Exchange:
@@ -322,13 +337,18 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    that is marked `exchanges` one that reads and writes at its own pace, one that answers with a stream and one that is
-    marked `takes_bytes` get and give bytes, all others messages.
+    that is marked `exchanges` one that reads and writes at its own pace; one with a stream of requests gets messages,
+    one that answers with a stream and one that is marked `takes_bytes` get and give bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
         service = method.containing_service.full_name
         function = getattr(servicers[service], method.name)
+        decode = GetMessageClass(method.input_type).FromString
+        if method.client_streaming and not method.server_streaming:
+            series = metrics.method("client_stream", service, method.name)
+            found[path] = streams.wrap_inbound(path, decode, function, series, metrics)
+            continue
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
             wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
@@ -342,5 +362,5 @@ def handlers(
         if getattr(function, "takes_bytes", False):
             found[path] = raw_unary(path, function, series, metrics)
         else:
-            found[path] = unary(path, GetMessageClass(method.input_type).FromString, function, series, metrics)
+            found[path] = unary(path, decode, function, series, metrics)
     return found

@@ -15,6 +15,7 @@ FRAGMENTS: Final = (
     "expiry",
     "cover",
     "movements",
+    "snapshots",
     "incoming",
     "taking",
     "reserve",

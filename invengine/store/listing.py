@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.errors import InvalidArgument
 from invengine.store import keys
 from invengine.store.behind import Behind
 from invengine.store.records import read_reservation
+
+ORDERS_AT_ONCE: Final = 10
+READS_AT_ONCE: Final = 50
 
 
 class Listing(Behind):
@@ -47,6 +54,22 @@ class Listing(Behind):
                     return found, f"{self._of(last)}:{last}"
                 found.append(reservation)
         return found, ""
+
+    async def reservations_of_orders(self, order_refs: Sequence[str]) -> dict[str, list[Reservation]]:
+        """By order_ref its reservations, live or closed within retention; those that have none are left out."""
+        found: dict[str, list[Reservation]] = {}
+        for start in range(0, len(order_refs), ORDERS_AT_ONCE):
+            refs = order_refs[start : start + ORDERS_AT_ONCE]
+            places = [(home, ref) for ref in refs for home in range(self.partitions)]
+            sets = await self._calls.read(*(("SMEMBERS", keys.references(home, "order", ref)) for home, ref in places))
+            of = [(ref, name.decode()) for (_, ref), names in zip(places, sets, strict=True) for name in sorted(names)]
+            for at in range(0, len(of), READS_AT_ONCE):
+                part = of[at : at + READS_AT_ONCE]
+                read = await asyncio.gather(*(self.reservation(reservation_id) for _, reservation_id in part))
+                for (ref, _), reservation in zip(part, read, strict=True):
+                    if reservation is not None and reservation.order_ref == ref:
+                        found.setdefault(ref, []).append(reservation)
+        return found
 
     async def _matching(
         self, reservation_id: str, text: str, channel: str, state: ReservationState | None, now_ms: int

@@ -321,9 +321,10 @@ def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, 
 
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
-    checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
+    instant_or_seconds, text = -change.left_at_ms or change.time_to_live_seconds, change.order_ref or change.reason
+    checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, text))
     expected = -1 if change.expected_revision is None else change.expected_revision
-    return change.fingerprint, change.channel, expected, change.time_to_live_seconds, change.order_ref
+    return change.fingerprint, change.channel, expected, instant_or_seconds, text
 
 
 def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:

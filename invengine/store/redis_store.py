@@ -16,11 +16,13 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import FeedMark, Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
 from invengine.store import answers, keys
 from invengine.store.answers import Answer
 from invengine.store.calls import Calls
+from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
@@ -33,12 +35,13 @@ __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings",
 
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
-SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange)
+SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange, CountedSku)
 
 RESERVATIONS_PER_CALL = 200
 LINES_PER_CALL = 500
 CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
+ORDER_REFS_PER_CALL = 2_000
 SWEEP_LIMIT = 500
 DEFAULT_SETTINGS = StoreSettings()
 
@@ -62,6 +65,9 @@ class RedisStore(ReturnWrites):
         if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
             self._pieces = Pieces(calls, self, self._packer.head)
         self.is_whole = self._pieces is None
+        self.snapshots = LocationSnapshots(
+            calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
+        )
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
     @classmethod
@@ -350,5 +356,13 @@ def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
     return min(start + RESERVATIONS_PER_CALL, len(changes))
 
 
-def _movements_that_fit(movements: Sequence[Movement | IncomingChange], start: int) -> int:
-    return min(start + MOVEMENTS_PER_CALL, len(movements))
+def _movements_that_fit(movements: Sequence[Movement | IncomingChange | CountedSku], start: int) -> int:
+    end, refs = min(start + MOVEMENTS_PER_CALL, len(movements)), 0
+    if isinstance(movements[0], CountedSku):
+        for place in range(start, end):
+            row = movements[place]
+            assert isinstance(row, CountedSku)
+            refs += len(row.order_refs)
+            if refs > ORDER_REFS_PER_CALL and place > start:
+                return place
+    return end

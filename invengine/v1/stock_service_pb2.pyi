@@ -468,6 +468,291 @@ class StreamMovementsResponse(_message.Message):
 Global___StreamMovementsResponse: _TypeAlias = StreamMovementsResponse  # noqa: Y015
 
 @_typing.final
+class ApplySnapshotRequest(_message.Message):
+    """A part of a snapshot. The first message says what it is; any may have rows and order references."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
+    CONTAINS_ORDER_REFS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    ROW_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Required. Who reports it: an ERP, a warehouse system, a cycle count. 1 to 64 bytes. This field and those that follow up
+    to `partial` stand in the first message; a later one may leave them out or repeat them.
+    """
+    snapshot_id: _builtins.str
+    """The source's own id of the snapshot, up to 64 bytes; empty: `request_id` stands for it, or else `as_of`."""
+    location: _builtins.str
+    """Required. The location that it is of."""
+    partial: _builtins.bool
+    """Left out: a full snapshot. What it does not list was not there at `as_of`, sellable units and units in states alike;
+    what moved later stays on top. A partial one says nothing of what it does not list.
+    """
+    row_count: _builtins.int
+    """How many rows the whole snapshot has. A stream that ends with fewer or more is refused: INVALID_ARGUMENT. In any
+    message; left out: the end of the stream is the end of the snapshot.
+    """
+    request_id: _builtins.str
+    """Names the snapshot where it has no snapshot_id."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Required. The instant that it is of, to the millisecond (finer parts are cut off). At most 5 minutes in the future."""
+
+    @_builtins.property
+    def contains_order_refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Orders whose units the snapshot has left out already, up to 10,000 in all messages together. Their open units at this
+        location are fulfilled as of `as_of` (a held reservation is confirmed by it), and fulfilments of theirs that were
+        recorded as later count as of `as_of`: neither is subtracted from what was counted.
+        """
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotRow]:
+        """Up to 20,000 a message."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        snapshot_id: _builtins.str = ...,
+        location: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        partial: _builtins.bool = ...,
+        contains_order_refs: _abc.Iterable[_builtins.str] | None = ...,
+        rows: _abc.Iterable[Global___SnapshotRow] | None = ...,
+        row_count: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_row_count", b"_row_count", "as_of", b"as_of", "row_count", b"row_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_row_count", b"_row_count", "as_of", b"as_of", "contains_order_refs", b"contains_order_refs", "location", b"location", "partial", b"partial", "request_id", b"request_id", "row_count", b"row_count", "rows", b"rows", "snapshot_id", b"snapshot_id", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__row_count: _TypeAlias = _typing.Literal["row_count"]  # noqa: Y015
+    _WhichOneofArgType__row_count: _TypeAlias = _typing.Literal["_row_count", b"_row_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__row_count) -> _WhichOneofReturnType__row_count | None: ...
+
+Global___ApplySnapshotRequest: _TypeAlias = ApplySnapshotRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotRow(_message.Message):
+    """What was counted of one SKU."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """Required. 1 to 64 bytes; each SKU and state once."""
+    quantity: _builtins.int
+    """Units, 0 to 2^53-1."""
+    state: _builtins.str
+    """Empty or "on_hand": sellable units; else units that are there and cannot be sold, in this state: "quarantine", "damaged"
+    or one of the network file.
+    """
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quantity", b"quantity", "sku", b"sku", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotRow: _TypeAlias = SnapshotRow  # noqa: Y015
+
+@_typing.final
+class ApplySnapshotResponse(_message.Message):
+    """What a snapshot did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RefusedRow(_message.Message):
+        """A row that could not be applied."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ROW_FIELD_NUMBER: _builtins.int
+        SKU_FIELD_NUMBER: _builtins.int
+        STATE_FIELD_NUMBER: _builtins.int
+        REFUSAL_FIELD_NUMBER: _builtins.int
+        row: _builtins.int
+        """Its place in the snapshot, from 0; -1 for a position that is not listed."""
+        sku: _builtins.str
+        """The SKU."""
+        state: _builtins.str
+        """The state; empty for sellable units."""
+        @_builtins.property
+        def refusal(self) -> _common_pb2.Refusal:
+            """Why."""
+
+        def __init__(
+            self,
+            *,
+            row: _builtins.int = ...,
+            sku: _builtins.str = ...,
+            state: _builtins.str = ...,
+            refusal: _common_pb2.Refusal | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "row", b"row", "sku", b"sku", "state", b"state"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Shortfall(_message.Message):
+        """A position with more reserved than there is."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SKU_FIELD_NUMBER: _builtins.int
+        ON_HAND_FIELD_NUMBER: _builtins.int
+        RESERVED_FIELD_NUMBER: _builtins.int
+        sku: _builtins.str
+        """The SKU."""
+        on_hand: _builtins.int
+        """Sellable units now."""
+        reserved: _builtins.int
+        """Reserved units now."""
+        def __init__(
+            self,
+            *,
+            sku: _builtins.str = ...,
+            on_hand: _builtins.int = ...,
+            reserved: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["on_hand", b"on_hand", "reserved", b"reserved", "sku", b"sku"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OpenUnits(_message.Message):
+        """Open units of an order of `contains_order_refs` that the snapshot did not fulfil."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORDER_REF_FIELD_NUMBER: _builtins.int
+        RESERVATION_ID_FIELD_NUMBER: _builtins.int
+        SKU_FIELD_NUMBER: _builtins.int
+        QUANTITY_FIELD_NUMBER: _builtins.int
+        REFUSAL_FIELD_NUMBER: _builtins.int
+        order_ref: _builtins.str
+        """The order."""
+        reservation_id: _builtins.str
+        """The reservation."""
+        sku: _builtins.str
+        """The SKU."""
+        quantity: _builtins.int
+        """Units that stay open."""
+        @_builtins.property
+        def refusal(self) -> _common_pb2.Refusal:
+            """Why they could not leave; not set: they are pegged to a receipt or backordered, so they are not at the location."""
+
+        def __init__(
+            self,
+            *,
+            order_ref: _builtins.str = ...,
+            reservation_id: _builtins.str = ...,
+            sku: _builtins.str = ...,
+            quantity: _builtins.int = ...,
+            refusal: _common_pb2.Refusal | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["order_ref", b"order_ref", "quantity", b"quantity", "refusal", b"refusal", "reservation_id", b"reservation_id", "sku", b"sku"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    APPLIED_FIELD_NUMBER: _builtins.int
+    IGNORED_FIELD_NUMBER: _builtins.int
+    ZEROED_FIELD_NUMBER: _builtins.int
+    SHORTFALLS_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    FULFILLED_FIELD_NUMBER: _builtins.int
+    REFUSED_ROWS_FIELD_NUMBER: _builtins.int
+    SHORTFALL_POSITIONS_FIELD_NUMBER: _builtins.int
+    LEFT_OPEN_FIELD_NUMBER: _builtins.int
+    UNKNOWN_ORDERS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_ORDER_REFS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    applied: _builtins.int
+    """Rows that set their position."""
+    ignored: _builtins.int
+    """Rows that changed nothing since a count of the position is newer, or since the snapshot is older than counts may be."""
+    zeroed: _builtins.int
+    """Positions, and states of positions, that are not listed and lost units by it."""
+    shortfalls: _builtins.int
+    """Positions of the location that have more reserved than there is, and had not before."""
+    repeated: _builtins.int
+    """Rows that were applied before."""
+    refused: _builtins.int
+    """Rows, and positions that are not listed, that could not be applied."""
+    fulfilled: _builtins.int
+    """Reservations of `contains_order_refs` of which units left."""
+    unknown_orders: _builtins.int
+    """How many of `contains_order_refs` no reservation is known of; such an order is not an error."""
+    snapshot_id: _builtins.str
+    """The id that the snapshot is remembered by."""
+    consistency_token: _builtins.str
+    """Names the state that contains all of it."""
+    @_builtins.property
+    def refused_rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplySnapshotResponse.RefusedRow]:
+        """The first 100 refused ones."""
+
+    @_builtins.property
+    def shortfall_positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplySnapshotResponse.Shortfall]:
+        """The first 100 of the shortfalls, by SKU."""
+
+    @_builtins.property
+    def left_open(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplySnapshotResponse.OpenUnits]:
+        """The first 100 of what stays open of the orders of `contains_order_refs` at this location."""
+
+    @_builtins.property
+    def unknown_order_refs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first 100 of those."""
+
+    def __init__(
+        self,
+        *,
+        applied: _builtins.int = ...,
+        ignored: _builtins.int = ...,
+        zeroed: _builtins.int = ...,
+        shortfalls: _builtins.int = ...,
+        repeated: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        fulfilled: _builtins.int = ...,
+        refused_rows: _abc.Iterable[Global___ApplySnapshotResponse.RefusedRow] | None = ...,
+        shortfall_positions: _abc.Iterable[Global___ApplySnapshotResponse.Shortfall] | None = ...,
+        left_open: _abc.Iterable[Global___ApplySnapshotResponse.OpenUnits] | None = ...,
+        unknown_orders: _builtins.int = ...,
+        unknown_order_refs: _abc.Iterable[_builtins.str] | None = ...,
+        snapshot_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "consistency_token", b"consistency_token", "fulfilled", b"fulfilled", "ignored", b"ignored", "left_open", b"left_open", "refused", b"refused", "refused_rows", b"refused_rows", "repeated", b"repeated", "shortfall_positions", b"shortfall_positions", "shortfalls", b"shortfalls", "snapshot_id", b"snapshot_id", "unknown_order_refs", b"unknown_order_refs", "unknown_orders", b"unknown_orders", "zeroed", b"zeroed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplySnapshotResponse: _TypeAlias = ApplySnapshotResponse  # noqa: Y015
+
+@_typing.final
 class GetPositionRequest(_message.Message):
     """Asks for one position."""
 

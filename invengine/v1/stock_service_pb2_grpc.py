@@ -50,6 +50,11 @@ class StockServiceStub:
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.FromString,
                 _registered_method=True)
+        self.ApplySnapshot = channel.stream_unary(
+                '/invengine.v1.StockService/ApplySnapshot',
+                request_serializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotResponse.FromString,
+                _registered_method=True)
         self.GetPosition = channel.unary_unary(
                 '/invengine.v1.StockService/GetPosition',
                 request_serializer=invengine_dot_v1_dot_stock__service__pb2.GetPositionRequest.SerializeToString,
@@ -110,6 +115,16 @@ class StockServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplySnapshot(self, request_iterator, context):
+        """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
+        applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
+        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+        REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPosition(self, request, context):
         """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND.
         """
@@ -157,6 +172,11 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.ListFeeds,
                     request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.SerializeToString,
+            ),
+            'ApplySnapshot': grpc.stream_unary_rpc_method_handler(
+                    servicer.ApplySnapshot,
+                    request_deserializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotResponse.SerializeToString,
             ),
             'GetPosition': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPosition,
@@ -261,6 +281,33 @@ class StockService:
             '/invengine.v1.StockService/ListFeeds',
             invengine_dot_v1_dot_stock__service__pb2.ListFeedsRequest.SerializeToString,
             invengine_dot_v1_dot_stock__service__pb2.ListFeedsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplySnapshot(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/invengine.v1.StockService/ApplySnapshot',
+            invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotRequest.SerializeToString,
+            invengine_dot_v1_dot_stock__service__pb2.ApplySnapshotResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,12 @@ class StockServiceStub:
     """
     ListFeeds: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]
     """The feeds that have a name and how far each is, by name, in pages."""
+    ApplySnapshot: _grpc.StreamUnaryMultiCallable[_stock_service_pb2.ApplySnapshotRequest, _stock_service_pb2.ApplySnapshotResponse]
+    """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
+    applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
+    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+    REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+    """
     GetPosition: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]
@@ -93,6 +99,12 @@ class StockServiceAsyncStub(StockServiceStub):
     """
     ListFeeds: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListFeedsRequest, _stock_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
     """The feeds that have a name and how far each is, by name, in pages."""
+    ApplySnapshot: _aio.StreamUnaryMultiCallable[_stock_service_pb2.ApplySnapshotRequest, _stock_service_pb2.ApplySnapshotResponse]  # type: ignore[assignment]
+    """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
+    applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
+    the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+    REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+    """
     GetPosition: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.GetPositionRequest, _stock_service_pb2.GetPositionResponse]  # type: ignore[assignment]
     """One position as it is now. NOT_FOUND: UNKNOWN_SKU, UNKNOWN_LOCATION, POSITION_NOT_FOUND."""
     ListMovements: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListMovementsRequest, _stock_service_pb2.ListMovementsResponse]  # type: ignore[assignment]
@@ -147,6 +159,18 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_service_pb2.ListFeedsResponse, _abc.Awaitable[_stock_service_pb2.ListFeedsResponse]]:
         """The feeds that have a name and how far each is, by name, in pages."""
+
+    @_abc_1.abstractmethod
+    def ApplySnapshot(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stock_service_pb2.ApplySnapshotRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ApplySnapshotResponse, _abc.Awaitable[_stock_service_pb2.ApplySnapshotResponse]]:
+        """What a location had at an instant, all of it or a part: each row is a count of its position as of then. Nothing is
+        applied before the stream has ended and all of it is found to be in order; at most 1,000,000 rows. Sent again with
+        the same (source, snapshot_id, location), also after a crash in the middle, it ends in the same state.
+        REQUEST_MISMATCH: that id had another content. OUTCOME_UNKNOWN: perhaps a part of it is applied; send it again.
+        """
 
     @_abc_1.abstractmethod
     def GetPosition(

@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import Candidate, Reservation, ReservationAnswer, ReservationState
 from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
+from invengine.store.records import Written
 from tests import strategies
 from tests.redis_servers import RunningRedis
-from tests.store.auditor import Auditor
+from tests.store.auditor import Auditor, Floors
 from tests.store.model import LIVE, Model
 from tests.store.model.reservations import is_transfer
 from tests.store.model.stock import plain
@@ -36,7 +37,7 @@ STEPS = (
     *("reserve",) * 5,
     *("change_incoming",) * 4,
     *("post_movements",) * 3,
-    *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
+    *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "snapshot", "time") * 2,
     *("extend", "expire_due", "cancel_transfer", "close_transfer"),
     *("create_transfer", "ship_transfer") * 2,
     *("receive_returns", "dispose_returns") * 2,
@@ -91,13 +92,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(map(self.told, expected)) == list(map(self.told, written.outcomes))
         if not self.is_one_group:
             return
-        self.auditor.follow(written.entries, _floors(items), arrivals=verb == "change_incoming")
-        assert {entry.partition: entry.revision for entry in written.entries} == {
-            partition: self.model.revisions[partition] for partition in self.model.changed
-        }
-        assert written.now_ms == self.model.now_ms
-        for partition, revision in written.revisions.items():
-            assert self.model.revisions.get(partition, 0) == revision
+        self.compare_written(written, _floors(items), arrivals=verb == "change_incoming")
 
     def told(self, outcome: Any) -> Any:
         """An outcome in a form that compares by value."""
@@ -145,8 +140,41 @@ class StoreMachine(RuleBasedStateMachine):
                     self.auditor.follow(written.entries, {}, arrivals=False)
         elif step == "create_transfer":
             self.both("reserve", [self.drawn(step, data)])
+        elif step == "snapshot":
+            self.snapshot(data)
         else:
             self.both(step, [self.drawn(step, data) for _ in range(data.draw(st.integers(1, 4)))])
+
+    def snapshot(self, data: st.DataObject) -> None:
+        """Rows of a snapshot, those of each partition in a call of their own; a full one is noted as such then."""
+        if self.sent["snapshot"] and data.draw(st.integers(0, 9)) == 0:
+            snapshot, rows = data.draw(st.sampled_from(self.sent["snapshot"]))
+        else:
+            snapshot, rows = data.draw(strategies.snapshots)
+            self.count += 1
+            at = max(1, self.model.now_ms + snapshot.as_of_ms)
+            snapshot = replace(snapshot, snapshot_id=f"i{self.count}", as_of_ms=at)
+            self.sent["snapshot"].append((snapshot, rows))
+        for partition in sorted({self.model.of(row.sku) for row in rows}):
+            mine = [row for row in rows if self.model.of(row.sku) == partition]
+            written = self.run(self.store.snapshots.apply(snapshot, mine))
+            expected = self.model.apply_snapshot(snapshot, mine)
+            assert list(map(self.told, expected)) == list(map(self.told, written.outcomes))
+            if self.is_one_group:
+                self.compare_written(written)
+        if not snapshot.partial:
+            self.model.note_full(snapshot)
+            self.run(self.store.snapshots.note_full(snapshot))
+
+    def compare_written(self, written: Written[Any], floors: Floors | None = None, *, arrivals: bool = False) -> None:
+        """What a call says of its partitions is what the model made of them, and the rows obey their rules."""
+        self.auditor.follow(written.entries, floors or {}, arrivals=arrivals)
+        assert {entry.partition: entry.revision for entry in written.entries} == {
+            partition: self.model.revisions[partition] for partition in self.model.changed
+        }
+        assert written.now_ms == self.model.now_ms
+        for partition, revision in written.revisions.items():
+            assert self.model.revisions.get(partition, 0) == revision
 
     def drawn(self, verb: str, data: st.DataObject) -> Any:
         """An item for a verb: mostly new, at times one that was sent before, as it was."""
@@ -216,7 +244,8 @@ class StoreMachine(RuleBasedStateMachine):
             one = data.draw(st.sampled_from(opened)) if opened else None
             lines = tuple((line.line_id, line.state) for line in one.lines if line.open) if one else ()
             return replace(data.draw(strategies.disposal_requests(lines)), return_id=one.return_id if one else "none")
-        return data.draw(strategies.reservation_changes(today, verb))
+        change = data.draw(strategies.reservation_changes(today, verb))
+        return replace(change, left_at_ms=now_ms + change.left_at_ms) if change.left_at_ms else change
 
     def ids(self, verb: str, data: st.DataObject) -> dict[str, str]:
         """Ids of an item: mostly new ones, and of a reservation that there is."""

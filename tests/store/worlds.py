@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import redis.asyncio
@@ -132,8 +133,7 @@ def told(outcome: Any) -> Any:
     if isinstance(outcome, InventoryError):
         return type(outcome).__name__, vars(outcome)
     if isinstance(getattr(outcome, "refusal", None), InventoryError):
-        numbers = outcome.on_hand, outcome.reserved, outcome.revision, outcome.states
-        return outcome.result, *numbers, told(outcome.refusal)
+        return told(outcome.refusal), replace(outcome, refusal=None)
     return outcome
 
 

@@ -4,7 +4,9 @@
 local CHANGE_SIZE = 6 -- fields of an item before its lines
 
 -- One item: the fields of the message from `at` on.
---   1 fingerprint   2 channel   3 expected revision, -1 for any   4 time to live (extend)   5 order_ref (confirm)
+--   1 fingerprint   2 channel   3 expected revision, -1 for any
+--   4 time to live (extend); minus the instant in ms at which the units left, when it was not now (fulfil)
+--   5 order_ref (confirm); with such an instant the reason (fulfil)
 --   6 line count, then per line: line_id, location or '', units or 0 for all that are open; one table per line where
 --   amend.lua says so
 
@@ -251,33 +253,48 @@ local function not_on_hand(record)
   return #short > 1 and short or nil
 end
 
+-- Whether units that left at an instant (0: now) were gone already when the position was last counted.
+local function is_counted_without(p, left_at)
+  local counted_at = left_at > 0 and whole(counted_text[p]) or 0
+  return counted_at > 0 and left_at <= counted_at
+end
+
 -- What of a plan is reserved and not on hand any more, as a refusal; nil when nothing is. With `shortens` its steps are
--- made to want no more than there is.
-local function not_there(record, plan, shortens)
+-- made to want no more than there is. What left at an instant (0: now) and was gone when it was counted is not missed.
+local function not_there(record, plan, shortens, left_at)
   local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
   for i = 1, #plan do
     local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
     local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
-    local there = on_hand[p] - (leaving[p] or 0)
-    if units > there then
-      local n = #short
-      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
-      short[n + 4], short[n + 5] = units, there
-      units = shortens and there or 0
-      plan[i][3] = shortens and there or plan[i][3]
+    if not is_counted_without(p, left_at) then
+      local there = on_hand[p] - (leaving[p] or 0)
+      if units > there then
+        local n = #short
+        short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
+        short[n + 4], short[n + 5] = units, there
+        units = shortens and there or 0
+        plan[i][3] = shortens and there or plan[i][3]
+      end
+      leaving[p] = (leaving[p] or 0) + units
     end
-    leaving[p] = (leaving[p] or 0) + units
   end
   return #short > 1 and short or nil
 end
 
--- Units of an allocation on hand leave: reserved and on_hand fall. `kind` and `reason` are what the row says.
-local function send_off(record, line, allocation, units, channel_and_id, kind, reason)
+-- Units of an allocation on hand leave, at an instant or (0) now: reserved and on_hand fall. What was gone already when
+-- the position was counted is not in on_hand any more. `kind` and `reason` are what the row says.
+local function send_off(record, line, allocation, units, channel_and_id, kind, reason, left_at)
   local partition, source = whole(record[line + LINE_PARTITION]), record[allocation + SOURCE]
   local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
+  local happened_at, leaving = left_at > 0 and left_at or now_ms, is_counted_without(p, left_at) and 0 or units
+  if leaving == 0 then
+    note_pool(p)
+  end
   set_reserved(p, reserved[p] - units)
-  set_on_hand(p, on_hand[p] - units)
-  remember_in_trail(p, -units, now_ms)
+  if leaving > 0 then
+    set_on_hand(p, on_hand[p] - leaving)
+    remember_in_trail(p, -leaving, happened_at, nil, record[ORDER_REF])
+  end
   touch(p)
   record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) + units)
   if source ~= '' then -- those out of a ring-fence first
@@ -285,7 +302,7 @@ local function send_off(record, line, allocation, units, channel_and_id, kind, r
     record[allocation + SOURCE] = source_of_fence(out_of_fence - math.min(out_of_fence, units), channel)
   end
   rows[#rows + 1] =
-    position_row(p, -units, -units, kind, channel_and_id, reason .. '\t' .. record[ORDER_REF], now_text)
+    position_row(p, -leaving, -units, kind, channel_and_id, reason .. '\t' .. record[ORDER_REF], text_of(happened_at))
 end
 
 local function release_record(record, items, at)
@@ -320,12 +337,14 @@ local function fulfil_record(record, items, at)
   if not units_are_reserved(record) then
     return { 'INTERNAL' }
   end
-  local short = not_there(record, plan, false)
+  local left_at = math.max(0, -items[at + 3])
+  local short = not_there(record, plan, false, left_at)
   if short then
     return short
   end
   for i = 1, #plan do
-    send_off(record, plan[i][1], plan[i][2], plan[i][3], items[at + 1] .. '\t' .. record.id, 'FULFIL', '')
+    local cause, reason = items[at + 1] .. '\t' .. record.id, left_at > 0 and items[at + 4] or ''
+    send_off(record, plan[i][1], plan[i][2], plan[i][3], cause, 'FULFIL', reason, left_at)
   end
   close_if_done(record)
   return nil, #plan == 0
@@ -359,7 +378,7 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
--- Units leave: reserved and on_hand fall. Refuses with RESERVATION_NOT_CONFIRMED | LINE_NOT_FOUND, line |
+-- Units leave: reserved and on_hand fall; on_hand stays where it was counted after they left. Refuses with RESERVATION_NOT_CONFIRMED | LINE_NOT_FOUND, line |
 -- QUANTITY_EXCEEDS_OPEN, line, open | INSUFFICIENT_STOCK, line_id, sku, location, wanted, there, ...: wanted and open on
 -- hand where the line has units that are not, else what leaves a position and what it has on hand
 redis.register_function({

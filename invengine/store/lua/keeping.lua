@@ -66,7 +66,7 @@ local function forget(_, args)
   local next_period, steps = stored and whole(stored) + 1 or first, 0
   while next_period <= last and steps < 1000 do
     local name = text_of(next_period)
-    call('UNLINK', tag .. 'requests:' .. name, tag .. 'events:' .. name)
+    call('UNLINK', tag .. 'requests:' .. name, tag .. 'events:' .. name, tag .. 'snapshots:' .. name)
     call('UNLINK', tag .. 'undone:' .. name, tag .. 'aborted:' .. name)
     local count, entries, is_done = forget_closed(tag, tag .. 'closed:' .. name, false)
     local heads, head_entries, heads_are_done = forget_closed(tag, tag .. 'closed_heads:' .. name, true)

@@ -1,6 +1,6 @@
 -- Stock coming in, going out, changing its state, being counted.
 
-local moves = {} -- of these functions, those that returns use too
+local moves = {} -- of these functions, those that snapshots and returns use too
 
 do -- Lua allows 200 local names at once: what only this uses ends with it
 local TRAIL_CHUNK = 500 -- entries of a trail read at once
@@ -9,39 +9,76 @@ local MOVEMENT_SIZE = 10 -- partition, sku, location, kind, quantity, occurred_a
 local GONE = 'gone'
 moves.GONE = GONE
 
--- Units that moved on a shelf after an instant, by the trail of its SKU: what a count of that instant must keep on top.
+-- Calls visit(units, order_ref, occurred_at, edit) for each change of a shelf that happened after an instant, by the trail
+-- of its SKU; edit(other) says that it happened at another time.
 -- The trail is in the order of recording, so the search from its end is over where nothing can be late enough.
 --   shelf  '' for units on hand, else a state
-local function moved_since(p, shelf, instant)
-  local key, location, moved = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p], 0
-  local function add(entry)
-    local recorded_at, occurred_at, where, units, of = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)\t?([^\t]*)\t?[^\t]*$')
-    if not units then
+local function each_moved_since(p, shelf, instant, visit)
+  local key, location = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p]
+  local function look(entry, entries, place)
+    local recorded_at, occurred_at, where, units, more = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)(.*)$')
+    local state, order_ref = '', ''
+    if more and more ~= '' then
+      state, order_ref = match(more, '^\t([^\t]*)\t?([^\t]*)$')
+    end
+    if not units or not state then
       broken('not an entry of a trail', entry)
     end
-    if where == location and of == shelf and number(occurred_at) > instant then
-      moved = moved + number(units)
+    if where == location and state == shelf and number(occurred_at) > instant then
+      visit(number(units), order_ref, number(occurred_at), function(other)
+        entries[place] = concat({ recorded_at, text_of(other), where, units }, '\t') .. more
+      end)
     end
     return number(recorded_at)
   end
-  local pending = trails[key] or {}
+  local pending, edits = trails[key] or {}, trails.edits[key]
   for i = 1, #pending do
-    add(pending[i])
+    look(pending[i], pending, i)
+  end
+  if not edits then
+    edits = {}
+    trails.edits[key] = edits
   end
   local last = -1
   while true do
     local entries = call('LRANGE', key, last - TRAIL_CHUNK + 1, last)
     for i = #entries, 1, -1 do
-      if add(entries[i]) < instant - AHEAD_MS then
-        return moved
+      local place = last - #entries + i
+      if look(edits[place] or entries[i], edits, place) < instant - AHEAD_MS then
+        return
       end
     end
     if #entries < TRAIL_CHUNK then
-      return moved
+      return
     end
     last = last - TRAIL_CHUNK
     work = work + TRAIL_CHUNK
   end
+end
+
+-- Units that moved on a shelf after an instant: what a count of that instant must keep on top.
+local function moved_since(p, shelf, instant)
+  local moved = 0
+  each_moved_since(p, shelf, instant, function(units)
+    moved = moved + units
+  end)
+  return moved
+end
+
+-- Has fulfilments of orders that are recorded as later than an instant count as of it: who counted then found them gone.
+--   orders   order_ref -> true
+--   returns  units that go back on hand: those that the position's last count did not contain, and does by this
+function moves.settle_orders(p, instant, orders)
+  local counted_at, back = whole(counted_text[p]), 0
+  each_moved_since(p, '', instant, function(units, order_ref, occurred_at, edit)
+    if orders[order_ref] then
+      edit(instant)
+      if counted_at >= instant and occurred_at > counted_at then
+        back = back - units
+      end
+    end
+  end)
+  return back
 end
 
 -- The position of a movement; one that does not exist yet is made in the tables and written only when it is applied.
@@ -140,7 +177,7 @@ function moves.decide(m)
 end
 
 -- Decides a count: there were `quantity` units at `occurred_at`, and what moved since is kept on top.
-local function decide_count(m)
+function moves.decide_count(m)
   local _, counted_at = shelf_of(m, m.state)
   local is_known = m.exists
   if m.state then
@@ -225,7 +262,7 @@ end
 --   returns  the refusal or nil, the partition to sweep first or nil
 local function decide(m, partition)
   if m.kind == 'COUNT' then
-    return decide_count(m)
+    return moves.decide_count(m)
   end
   local refusal = moves.decide(m)
   local takes_free = m.kind == 'SALE' or m.kind == 'RING_FENCE' or (m.kind == 'STATE_CHANGE' and not m.state)

@@ -252,7 +252,7 @@ local function unfulfil(record, fulfilled, channel)
       local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
       set_reserved(p, reserved[p] + units)
       set_on_hand(p, on_hand[p] + units)
-      remember_in_trail(p, units, now_ms)
+      remember_in_trail(p, units, now_ms, nil, record[ORDER_REF])
       touch(p)
       record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) - units)
       if one[3] > 0 then

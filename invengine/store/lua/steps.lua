@@ -18,6 +18,9 @@ local modes = {}
 -- Applies the verb, or refuses it for ever.
 function modes.apply(record, item, lists)
   local before = item[7] == 1 and pieces.fulfilled_in(record)
+  if before and item[5][4] < 0 then
+    broken('a fulfilment as of an instant names the lines of one partition', record.id)
+  end
   piece.may_close, piece.expires_at = item[8] == 1, item[6]
   local refusal, is_same, sweep = verbs[item[4]](record, item[5], 1, lists)
   piece.may_close = false

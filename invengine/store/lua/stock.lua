@@ -9,7 +9,8 @@ local revised, counted_text -- texts of its revision and counted_at_ms, '0' when
 local is_changed, changed_positions -- p -> true, and these p in order
 local places_of -- sku -> location -> p, or false where the SKU has no stock
 local stock_keys -- sku -> its key
-local trails -- a list of { key, { entry, ... } } to append, and the lists by key
+local trails -- a list of { key, { entry, ... } } to append, and the lists by key; and in `edits` by key: place from the
+-- end (-1: the last stored one) -> an entry as it is from now on
 local fences_of, fenced -- p -> channel -> units in its ring-fence, and their sum; nil where there never was one
 local raised, pool_before -- positions whose pool the running item may have raised, in order, and what it was before
 
@@ -19,7 +20,7 @@ local function begin_stock()
   on_hand, reserved, reserved_before, on_hand_text, reserved_text = {}, {}, {}, {}, {}
   revised, counted_text = {}, {}
   is_changed, changed_positions = {}, {}
-  places_of, stock_keys, trails = {}, {}, {}
+  places_of, stock_keys, trails = {}, {}, { edits = {} }
   fences_of, fenced, raised, pool_before = {}, {}, {}, {}
 end
 
@@ -32,12 +33,14 @@ local function stock_key(sku, partition)
   return key
 end
 
+-- A position that there is none of yet. A full snapshot of its location says that it had no units then.
 local function new_position(sku, location, partition)
   local p = position_count + 1
   position_count = p
   sku_of[p], location_of[p], partition_of[p] = sku, location, partition
   on_hand[p], reserved[p], reserved_before[p] = 0, 0, 0
-  on_hand_text[p], reserved_text[p], revised[p], counted_text[p] = '0', '0', '0', '0'
+  on_hand_text[p], reserved_text[p], revised[p] = '0', '0', '0'
+  counted_text[p] = call('HGET', tags[partition] .. 'counted', location) or '0'
   return p
 end
 
@@ -216,7 +219,8 @@ local function position_row(p, units, set_aside, kind, actor_and_cause, reason_a
 end
 
 -- Remembers a change of on_hand, or of the units in a state, that a later count may have to keep on top.
-local function remember_in_trail(p, units, occurred_at, state)
+--   order_ref  of a fulfilment: the order, since a snapshot may say that it contains it; '' or nil for none
+local function remember_in_trail(p, units, occurred_at, state, order_ref)
   if occurred_at > now_ms - count_window_ms then
     local key = tags[partition_of[p]] .. 'trail:' .. sku_of[p]
     local entries = trails[key]
@@ -227,7 +231,12 @@ local function remember_in_trail(p, units, occurred_at, state)
     end
     local recorded_at = text_of(latest_ms)
     local entry = recorded_at .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
-    entries[#entries + 1] = state and entry .. '\t' .. state or entry
+    if (order_ref or '') ~= '' then
+      entry = entry .. '\t' .. (state or '') .. '\t' .. order_ref
+    elseif state then
+      entry = entry .. '\t' .. state
+    end
+    entries[#entries + 1] = entry
   end
 end
 
@@ -283,6 +292,11 @@ writers[#writers + 1] = function()
       p = changed_positions[i]
     end
     set_fields(key, values)
+  end
+  for key, edits in pairs(trails.edits) do -- before anything is appended: places are from the end
+    for place, entry in pairs(edits) do
+      call('LSET', key, text_of(place), entry)
+    end
   end
   for t = 1, #trails do
     write_trail(trails[t][1], trails[t][2])

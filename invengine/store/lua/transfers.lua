@@ -38,7 +38,7 @@ end
 -- Units of a step leave the source and are on the way, in this one step.
 local function send(record, line, allocation, units, day, actor)
   local receipt, cause = on_the_way(record, line), actor .. '\t' .. record.id
-  transfers.send_off(record, line, allocation, units, cause, 'TRANSFER_OUT', record[CART_REF])
+  transfers.send_off(record, line, allocation, units, cause, 'TRANSFER_OUT', record[CART_REF], 0)
   if receipt.quantity == 0 then
     receipt.day, receipt.from = whole(record[line + LINE_DAY]), record[allocation]
   elseif day > 0 and receipt.pegged == 0 then -- promises have to be judged by a new day: that is a change of its own
@@ -61,7 +61,7 @@ local function ship_record(record, items, at)
     return { 'INTERNAL' }
   end
   local shortens, day = not must_do(items, at) and not piece.is_check, given(items[at + 3], 0)
-  refusal = transfers.not_there(record, plan, shortens)
+  refusal = transfers.not_there(record, plan, shortens, 0)
   if refusal and not shortens then
     return refusal
   end

@@ -26,12 +26,13 @@ function unsellable.find(sku, location, partition, name)
   local state = kept.states[id]
   if not state then
     state = {
-      sku = sku, location = location, partition = partition, name = name, units = 0, counted = '0', revision = '0',
-      is_known = false,
+      sku = sku, location = location, partition = partition, name = name, units = 0, revision = '0', is_known = false,
     }
     local text = call('HGET', key_of(state), state.location .. '\t' .. name)
     if text then
       read_state(state, text)
+    else
+      state.counted = call('HGET', tags[partition] .. 'counted', location) or '0' -- as a position that is new
     end
     kept.states[id] = state
     work = work + 1

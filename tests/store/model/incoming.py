@@ -7,7 +7,7 @@ from dataclasses import replace
 from invengine import errors
 from invengine.domain.incoming import BrokenReason, IncomingChange, IncomingKind, IncomingOutcome, Receipt
 from invengine.domain.stock import UNITS_MAX
-from tests.store.model.state import Broken, State, source_of, with_legs
+from tests.store.model.state import Broken, Moved, State, source_of, with_legs
 from tests.store.model.stock import Source
 
 
@@ -94,7 +94,7 @@ class Incoming(State):
         place = change.sku, change.location
         if change.quantity and not self._is_counted(change):
             self.stock.set(place, on_hand=self.stock.at(place).on_hand + change.quantity)
-            self.trail.append((*place, "", change.occurred_at_ms, change.quantity))
+            self.trail.append(Moved(place, change.occurred_at_ms, change.quantity))
         left = change.quantity
         for _, _, leg in self.queue(source):
             units = min(left, leg.open)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invengine import errors
 from invengine.domain.stock import GONE, UNITS_MAX, Movement, MovementKind, MovementOutcome, MovementResult
-from tests.store.model.state import State
+from tests.store.model.state import Moved, State
 from tests.store.model.stock import Buyer, Place
 
 SIGNS = {MovementKind.SALE: -1}
@@ -60,7 +60,9 @@ class Movements(State):
         if movement.kind is MovementKind.RING_FENCE:
             self._fence(movement)
         elif movement.kind is MovementKind.COUNT:
-            self._put(place, movement.state, self._counted(movement), counted_at_ms=at)
+            self._put(
+                place, movement.state, self.counted(place, movement.state, movement.quantity, at), counted_at_ms=at
+            )
         elif movement.kind is MovementKind.STATE_CHANGE:
             self._change_state(movement)
         else:
@@ -92,7 +94,7 @@ class Movements(State):
     def _move(self, place: Place, state: str, quantity: int, at: int) -> None:
         self._refuse_out_of_range(place, state, quantity)
         self._put(place, state, self._units(place, state) + quantity)
-        self.trail.append((*place, state, at, quantity))
+        self.trail.append(Moved(place, at, quantity, state))
 
     def _refuse_out_of_range(self, place: Place, state: str, quantity: int) -> None:
         there = self._units(place, state)
@@ -141,16 +143,19 @@ class Movements(State):
         if wanted > available():
             raise errors.InsufficientStock((errors.ShortLine("", *place, wanted, available()),))
 
-    def _counted(self, movement: Movement) -> int:
+    def counted(self, place: Place, state: str, quantity: int, at: int) -> int:
         """Units of a shelf by a count: what was counted, and what moved since on top."""
-        place, state, at = (movement.sku, movement.location), movement.state, movement.occurred_at_ms
         is_known = (*place, state, "") in self.stock.states if state else place in self.stock.positions
         counted_at = self._counted_at(place, state)
         if counted_at and at < counted_at:
             raise errors.OlderCount(*place, counted_at)
         if is_known and at < self.now_ms - self.count_window_ms:
             raise errors.CountTooOld(*place, at, self.now_ms - self.count_window_ms)
-        moved = sum(units for *shelf, occurred_at, units in self.trail if shelf == [*place, state] and occurred_at > at)
-        if not 0 <= movement.quantity + moved <= UNITS_MAX:
-            raise errors.QuantityOutOfRange(*place, movement.quantity, moved)
-        return movement.quantity + moved
+        moved = sum(
+            entry.units
+            for entry in self.trail
+            if (entry.place, entry.state) == (place, state) and entry.occurred_at_ms > at
+        )
+        if not 0 <= quantity + moved <= UNITS_MAX:
+            raise errors.QuantityOutOfRange(*place, quantity, moved)
+        return quantity + moved

@@ -17,8 +17,8 @@ from invengine.domain.orders import (
     ReservationState,
     ReserveRequest,
 )
-from tests.store.model.state import LIVE, State, fenced_less, legs_of, open_legs
-from tests.store.model.stock import Buyer, Leg, Stock, plain
+from tests.store.model.state import LIVE, Moved, State, fenced_less, legs_of, open_legs
+from tests.store.model.stock import Buyer, Leg, Place, Stock, plain
 from tests.store.model.taking import Take, takes_of_lines
 
 Answers = list[ReservationAnswer | errors.InventoryError]
@@ -183,17 +183,19 @@ class Reservations(State):
             else:
                 _refuse_unless_on_hand(reservation)
                 units = _all_open(reservation)
-            self.check_on_hand(reservation, units)
+            self.check_on_hand(reservation, units, change.left_at_ms)
 
             def fulfilled(line: ReservationLine, leg: Leg) -> Leg:
                 count = units.get(leg.serial, 0)
                 if not count:
                     return leg
-                before = self.stock.at((line.sku, leg.location))
-                self.stock.set(
-                    (line.sku, leg.location), on_hand=before.on_hand - count, reserved=before.reserved - count
-                )
-                self.trail.append((line.sku, leg.location, "", self.now_ms, -count))
+                place = line.sku, leg.location
+                before = self.stock.at(place)
+                leaving = 0 if self._is_counted_without(place, change.left_at_ms) else count
+                self.stock.set(place, on_hand=before.on_hand - leaving, reserved=before.reserved - count)
+                if leaving:
+                    left_at_ms = change.left_at_ms or self.now_ms
+                    self.trail.append(Moved(place, left_at_ms, -leaving, order_ref=reservation.order_ref))
                 return replace(fenced_less(leg, min(count, leg.fenced)), fulfilled=leg.fulfilled + count)
 
             return self._given_up(reservation, fulfilled) if units else reservation
@@ -215,7 +217,11 @@ class Reservations(State):
         state = ReservationState.FULFILLED if fulfilled else ReservationState.RELEASED
         return self.revised(after, state=state, expires_at=0)
 
-    def check_on_hand(self, reservation: Reservation, units: dict[int, int]) -> None:
+    def _is_counted_without(self, place: Place, left_at_ms: int) -> bool:
+        """Whether units that left at an instant (0: now) were gone when the position was last counted."""
+        return 0 < left_at_ms <= self.stock.at(place).counted_at_ms
+
+    def check_on_hand(self, reservation: Reservation, units: dict[int, int], left_at_ms: int = 0) -> None:
         """Refuses what is not physically there any more."""
         left: dict[tuple[str, str], int] = {}
         short = []
@@ -223,6 +229,8 @@ class Reservations(State):
         for serial, count in units.items():
             line, leg = legs[serial]
             place = line.sku, leg.location
+            if self._is_counted_without(place, left_at_ms):
+                continue
             there = left.setdefault(place, self.stock.at(place).on_hand)
             if count > there:
                 short.append(errors.ShortLine(line.line_id, *place, count, there))

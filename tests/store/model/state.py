@@ -24,6 +24,17 @@ class Broken:
     broken_at_ms: int
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A change of on_hand or of the units in a state: where, when, by how many; the order, if one was fulfilled."""
+
+    place: Place
+    occurred_at_ms: int
+    units: int
+    state: str = ""
+    order_ref: str = ""
+
+
 class State:
     """State of a store. The test moves `now_ms`. What a call changes in a partition gets one new revision of it."""
 
@@ -48,8 +59,8 @@ class State:
         """Source and event_id."""
         self.feeds: dict[str, FeedMark] = {}
         """How far feeds are, by name."""
-        self.trail: list[tuple[str, str, str, int, int]] = []
-        """SKU, location, state (empty: on hand), occurred_at_ms, units."""
+        self.trail: list[Moved] = []
+        """Changes of on_hand and of units in states."""
         self.revisions: dict[int, int] = {}
         """Of the partitions that ever changed."""
         self.changed: set[int] = set()

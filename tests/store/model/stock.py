@@ -55,18 +55,21 @@ class Stock:
         self.receipts: dict[Source, Receipt] = {}
         self.states: dict[Shelf, Unsellable] = {}
         self.touched: dict[Place | Source | Shelf, None] = {}  # in the order of their first change
+        self.counted: dict[str, int] = {}
+        """Location -> instant of its newest full snapshot."""
 
     def copy(self) -> Stock:
         """Another one with the same units, to try things on."""
         other = Stock()
         other.positions, other.receipts, other.states = dict(self.positions), dict(self.receipts), dict(self.states)
+        other.counted = self.counted
         return other
 
     # On hand
 
     def at(self, place: Place) -> Position:
-        """The position; zeros where there is none."""
-        return self.positions.get(place, NOTHING)
+        """The position; zeros where there is none, as of the newest full snapshot of the location."""
+        return self.positions.get(place) or replace(NOTHING, counted_at_ms=self.counted.get(place[1], 0))
 
     def unreserved(self, place: Place) -> int:
         """Units on hand that no reservation has."""
@@ -113,8 +116,9 @@ class Stock:
     # There and not sellable
 
     def in_state(self, place: Place, state: str) -> Unsellable:
-        """The units in a state at a position."""
-        return self.states.get((*place, state, ""), Unsellable(*place, state, 0, 0))
+        """The units in a state at a position; none, as of the newest full snapshot, where there never were any."""
+        none = Unsellable(*place, state, 0, 0, self.counted.get(place[1], 0))
+        return self.states.get((*place, state, ""), none)
 
     def set_state(self, place: Place, state: str, **changes) -> None:
         """Changes the units in a state; the position counts as changed too."""
