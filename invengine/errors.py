@@ -5,15 +5,18 @@
     |- MalformedMessage         the bytes are not a message of the method
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
-    |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, ReturnNotFound
+    |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
+    |                           ReturnNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
-    |                           CountTooOld, TooManyParcels, NetworkMissing, QuantityExceedsFulfilled
+    |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
+    |                           QuantityExceedsFulfilled
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
     |- LineExists               the id belongs to another line of the reservation
+    |- TransferExists           the id belongs to another transfer, a reservation or a receipt
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
@@ -186,7 +189,8 @@ class Refused(InventoryError):
 class ShortLine:
     """A line that cannot be covered: `location` is empty when the line left the choice open.
 
-    `next_day` is the day, since 1970, by which unpromised incoming receipts make up what is missing; 0: never.
+    `next_day` is the day, since 1970, by which unpromised incoming receipts make up what is missing; 0: never. Of a kit
+    the numbers are kits, and `component` is what there is too little of for it.
     """
 
     line_id: str
@@ -195,11 +199,13 @@ class ShortLine:
     wanted: int
     available: int
     next_day: int = 0
+    component: str = ""
 
     def __str__(self) -> str:
         where = self.location or "all its locations"
+        why = f" for want of {self.component}" if self.component else ""
         then = f", the rest expected by {self.next_date}" if self.next_day else ""
-        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell{then}"
+        return f"{self.wanted} {self.sku} wanted at {where}, {self.available} available to sell{why}{then}"
 
     @property
     def next_date(self) -> str:
@@ -226,6 +232,7 @@ class InsufficientStock(Refused):
             "available": str(first.available),
             "short_lines": str(len(self.short_lines)),
             **({"next_date": first.next_date} if first.next_day else {}),
+            **({"component": first.component} if first.component else {}),
         }
 
     def __str__(self) -> str:
@@ -504,6 +511,50 @@ class LineExists(InventoryError):
 
 
 @dataclass(eq=False)
+class TransferNotFound(NotFound):
+    """No such transfer, or it was closed so long ago that it is forgotten."""
+
+    reason = "TRANSFER_NOT_FOUND"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"transfer {self.transfer_id!r} does not exist"
+
+
+@dataclass(eq=False)
+class TransferClosed(Refused):
+    """Nothing of the transfer is left to ship, to cancel or to receive."""
+
+    reason = "TRANSFER_CLOSED"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"transfer {self.transfer_id!r} has nothing left for this"
+
+
+@dataclass(eq=False)
+class TransferExists(InventoryError):
+    """The transfer_id is in use: by another transfer, by a reservation, or by a receipt at the destination."""
+
+    reason = "TRANSFER_EXISTS"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"transfer_id {self.transfer_id!r} is in use"
+
+
+@dataclass(eq=False)
+class OfTransfer(Refused):
+    """The reservation or receipt belongs to a transfer: only the calls for transfers change it so."""
+
+    reason = "OF_TRANSFER"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id!r} is a transfer: it is changed by the calls for transfers"
+
+
+@dataclass(eq=False)
 class RevisionMismatch(InventoryError):
     """The record (position, reservation or network) changed since the revision that the caller saw."""
 
@@ -612,13 +663,14 @@ class StoreFull(Exhausted):
 
 @dataclass(eq=False)
 class Overloaded(Exhausted):
-    """More work is queued than the server takes."""
+    """More work is queued, or more callers watch, than the server takes."""
 
     reason = "OVERLOADED"
     queued: int = 0
+    what: str = "calls are queued"
 
     def __str__(self) -> str:
-        return f"{self.queued} calls are queued; try again later"
+        return f"{self.queued} {self.what}; try again later"
 
 
 @dataclass(eq=False)

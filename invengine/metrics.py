@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -38,6 +38,10 @@ VERBS: Final = (
     "post_movements",
     "stream_movements",
     "change_incoming",
+    "create_transfer",
+    "ship_transfer",
+    "cancel_transfer",
+    "close_transfer",
     "receive_return",
     "dispose_return",
 )
@@ -55,8 +59,11 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream")
-"""The reads whose kernels are timed."""
+KERNELS: Final = ("get", "batch", "stream", "watch")
+"""The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
+
+WATCHED: Final = ("totals", "locations", "levels")
+"""What those who watch want to be told."""
 
 CODES: Final = (
     "OK",
@@ -156,6 +163,31 @@ class MethodsCollector(Collector):
         yield from (started, received, sent, handled, seconds)
 
 
+class WatchMetrics(Collector):
+    """What is counted of those who watch: plain numbers, since every message counts."""
+
+    def __init__(self) -> None:
+        self.subscribers = 0
+        self.behind = 0
+        self.told = 0
+        self.coalesced = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """What is exposed."""
+        yield GaugeMetricFamily("invengine_watch_subscribers", "Callers that watch now.", value=self.subscribers)
+        yield GaugeMetricFamily(
+            "invengine_watch_subscribers_behind",
+            "Of these, those that had not taken their last message at the newest look.",
+            value=self.behind,
+        )
+        yield CounterMetricFamily("invengine_watch_changes", "Changes told to those who watch.", value=self.told)
+        yield CounterMetricFamily(
+            "invengine_watch_coalesced",
+            "Changes of positions that were told together with a later one of the same SKU, while somebody watches.",
+            value=self.coalesced,
+        )
+
+
 class Metrics:
     """Every series of the server, registered in `registry`."""
 
@@ -163,6 +195,8 @@ class Metrics:
         self.registry = registry
         self._methods = MethodsCollector()
         registry.register(self._methods)
+        self.watch = WatchMetrics()
+        registry.register(self.watch)
         self._add_store(registry)
         self._add_engine(registry)
         self._add_feeds(registry)
@@ -213,6 +247,11 @@ class Metrics:
             "invengine_kernel_seconds",
             "Time of one read behind the wire: message in, kernels, message out.",
             ("kernel", KERNELS, KERNEL_SECONDS_BUCKETS),
+        )
+        self.watch_lag = self._distributions(
+            "invengine_watch_lag_seconds",
+            "Time from the oldest change in a message, applied by this server, until the connection took the message.",
+            ("told", WATCHED, SECONDS_BUCKETS),
         )
         violations = Gauge(
             "invengine_integrity_violations",

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(10.0, ge=0, le=600, description="Time for accepted calls to end when stopping")
     message_bytes_max: int = Field(4 * 1024 * 1024, ge=64 * 1024, le=256 * 1024 * 1024, description="Largest request")
     queued_calls_max: int = Field(10_000, ge=1, description="Writes that wait for Redis before more are refused")
+    watchers_max: int = Field(5_000, ge=0, le=1_000_000, description="Callers that may watch before more are refused")
+    watch_tick_ms: int = Field(50, ge=1, le=10_000, description="How long changes are gathered for those who watch")
+    watch_heartbeat_seconds: float = Field(
+        5.0, gt=0, le=3600, description="How often one who watches is told that nothing has changed"
+    )
     store_retry_seconds: float = Field(5.0, ge=0, le=300, description="How long a write is repeated when Redis is away")
 
     retention_hours: Hours = Field(

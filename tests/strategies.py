@@ -13,6 +13,7 @@ from itertools import permutations
 from hypothesis import strategies as st
 
 from invengine.domain.incoming import IncomingChange, IncomingKind
+from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
     Candidate,
     Destination,
@@ -21,13 +22,14 @@ from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
     LineUnits,
+    PlacedRequest,
     Reservation,
     ReservationChange,
     ReservationLine,
     ReserveRequest,
 )
 from invengine.domain.returns import DisposalLine, DisposalRequest, Disposition, ReturnLineRequest, ReturnRequest
-from invengine.domain.stock import GONE, UNITS_MAX, FeedMark, Movement, MovementKind
+from invengine.domain.stock import GONE, UNITS_MAX, ConfidenceRule, FeedMark, Movement, MovementKind
 
 SKUS = ("LAMP", "SOFA", "CHAIR/é 2")
 NEW_SKU = "RUG"
@@ -48,6 +50,7 @@ ways = st.sampled_from(
     [
         (way, destination)
         for way in Fulfilment
+        if way is not Fulfilment.TRANSFER
         for destination in (Destination(), Destination("NL", "1012 AB"), Destination(location="BER1"))
     ]
 )
@@ -61,9 +64,19 @@ def rarely(strategy: st.SearchStrategy, otherwise: st.SearchStrategy, one_in: in
 
 maybe_revisions = rarely(st.integers(0, 6), st.none())
 _SAFETY = ((0, 0), (0, 0), (1, 0), (0, 333), (5, 0), (0, 2_500), (1, 333))
+_CONFIDENCE = (
+    (),
+    (),
+    (ConfidenceRule(0, 5, 1, 0),),
+    (),
+    (ConfidenceRule(15_000, 0, 2, 0), ConfidenceRule(0, 3, 0, 5_000)),
+)
 candidates = st.sampled_from(
     [
-        tuple(Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)]) for k, place in enumerate(places))
+        tuple(
+            Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)], _CONFIDENCE[(n + k) % len(_CONFIDENCE)], n == 3)
+            for k, place in enumerate(places)
+        )
         for n in range(len(_SAFETY))
         for count in (1, 1, 2, 3)
         for places in permutations(LOCATIONS, count)
@@ -81,16 +94,39 @@ def futures(today: int) -> st.SearchStrategy[Future | None]:
     return st.sampled_from([*[None] * 5, *by_day, *(Future(0, units) for units in (0, 2, 5, 12, *[20] * 6))])
 
 
+def placed(line: LineRequest, how: int) -> LineRequest:
+    """One line in three as one for which it is decided already how many units come from where."""
+    if how % 3 or line.future or not line.candidates:
+        return line
+    parts = [(line.quantity * (k + how + 1)) % 4 for k in range(len(line.candidates))]
+    quantity = sum(parts) if how % 2 else min(line.quantity, how)
+    return PlacedRequest(
+        line.line_id,
+        line.sku,
+        quantity,
+        line.candidates,
+        line.fulfilment,
+        line.destination,
+        line.allow_split,
+        line.named_location,
+        asked=quantity + how,
+        units_at=tuple(parts) if how % 2 and quantity else (),
+        kit=KitLine("1 2", "SET é", 3) if how < 4 else None,
+    )
+
+
 @cache
 def line_requests(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
     """The lines of one basket; several may want the same SKU."""
-    part = st.tuples(skus, units, some_candidates, ways, st.booleans(), futures(today))
+    part = st.tuples(skus, units, some_candidates, ways, st.booleans(), futures(today), st.integers(0, 8))
 
     def lines(parts: list[tuple]) -> tuple[LineRequest, ...]:
-        return tuple(
+        made = [
             LineRequest(line_id, sku, quantity, places, *way, may_split, future=future)
-            for line_id, (sku, quantity, places, way, may_split, future) in zip(LINE_IDS, parts, strict=False)
-        )
+            for line_id, (sku, quantity, places, way, may_split, future, _) in zip(LINE_IDS, parts, strict=False)
+        ]
+        decided = [placed(line, how) for line, (*_, how) in zip(made, parts, strict=True)]
+        return tuple(decided if any(line.quantity for line in decided) else made)  # nothing at all is asked by nobody
 
     return st.lists(part, min_size=1, max_size=3).map(lines)
 
@@ -114,6 +150,36 @@ def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
     )
 
 
+@cache
+def transfers(today: int) -> st.SearchStrategy[ReserveRequest]:
+    """Transfers from one location to another; several lines may be of one SKU."""
+
+    def made(parts: list[tuple[str, int]], way: tuple[str, str], day: int, fingerprint: str, why: str):
+        start, end = way
+        lines = tuple(
+            LineRequest(
+                line_id,
+                sku,
+                quantity,
+                (Candidate(start),),
+                Fulfilment.TRANSFER,
+                Destination(location=end),
+                expected_day=day,
+            )
+            for line_id, (sku, quantity) in zip(LINE_IDS, parts, strict=False)
+        )
+        return ReserveRequest("", fingerprint, "", "planner", lines, 0, cart_ref=why, is_transfer=True)
+
+    return st.builds(
+        made,
+        st.lists(st.tuples(skus, st.integers(1, 6)), min_size=1, max_size=3),
+        st.sampled_from([("AMS1", "BER1"), ("AMS1", "BER1"), ("BER1", "AMS1"), ("AMS1", "PAR1")]),
+        st.integers(today - 1, today + 6),
+        fingerprints,
+        references,
+    )
+
+
 line_units = st.builds(
     LineUnits,
     st.sampled_from(["1", "1", "1", "2"] * 5 + ["3", "9"]),
@@ -133,6 +199,7 @@ def placements(today: int) -> st.SearchStrategy[tuple[LinePlacement, ...]]:
         st.booleans(),
         st.sampled_from(["", "AMS1"]),
         futures(today),
+        st.sampled_from([(), (), (), (1, 0, 0), (-1, 0, 0), (2, -1, 0), (0, 3, -2), (-2, 1, 1)]),
     )
     return st.lists(one, max_size=2, unique_by=lambda placement: placement.line_id).map(tuple)
 
@@ -140,11 +207,14 @@ def placements(today: int) -> st.SearchStrategy[tuple[LinePlacement, ...]]:
 @cache
 def added_lines(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
     """Lines that an amendment adds."""
-    part = st.tuples(st.sampled_from(["", "", "", "2", "x"]), skus, st.integers(1, 6), candidates, ways, futures(today))
+    ids = st.sampled_from(["", "", "", "2", "x"])
+    part = st.tuples(ids, skus, st.integers(1, 6), candidates, ways, futures(today), st.integers(0, 8))
 
     def line(parts: tuple) -> LineRequest:
-        line_id, sku, quantity, places, way, future = parts
-        return LineRequest(line_id, sku, quantity, places, *way, quantity % 2 == 0, "AMS1", future)
+        line_id, sku, quantity, places, way, future, how = parts
+        made = LineRequest(line_id, sku, quantity, places, *way, quantity % 2 == 0, "AMS1", future)
+        decided = placed(made, how)
+        return decided if decided.quantity else made
 
     return st.lists(part.map(line), max_size=2).map(tuple)
 
@@ -153,6 +223,15 @@ def added_lines(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
 def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[ReservationChange]:
     """Changes of reservations; only what `verb` reads differs from change to change."""
     head = (ReservationChange, st.just(""), fingerprints, st.just(""), channels, maybe_revisions)
+    if verb in ("ship_transfer", "cancel_transfer", "close_transfer"):
+        named = st.lists(line_units.map(lambda units: LineUnits(units.line_id, "", units.quantity)), max_size=2)
+        return st.builds(
+            *head[:4],
+            st.just("planner"),
+            maybe_revisions,
+            lines=named.map(tuple) if verb == "ship_transfer" else st.just(()),
+            expected_day=st.sampled_from([0, 0, today + 1, today + 4]) if verb == "ship_transfer" else st.just(0),
+        )
     if verb in ("amend", "rebind"):
         return st.builds(
             *head,

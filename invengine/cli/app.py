@@ -21,6 +21,8 @@ from invengine.cli import (
     returns,
     serve,
     stock,
+    transfers,
+    watch,
 )
 
 app = typer.Typer(
@@ -56,7 +58,9 @@ serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
+app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")

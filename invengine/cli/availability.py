@@ -110,15 +110,34 @@ def _show_positions(answer: availability_service_pb2.GetAvailabilityResponse) ->
         names = (availability_service_pb2.AvailabilityReason.Name(reason) for reason in position.reasons)
         return ", ".join(word(name, "AVAILABILITY_REASON_") for name in names)
 
-    numbers = ["on_hand", "reserved", "safety_stock"]
-    numbers += [name for name in ("fenced", "own_fence") if any(getattr(p, name) for p in answer.positions)]
+    def level(of: availability_service_pb2.Level.ValueType) -> str:
+        return word(availability_service_pb2.Level.Name(of), "LEVEL_")
+
+    is_kit = bool(answer.components)
+    numbers = ["on_hand"] if is_kit else ["on_hand", "reserved", "safety_stock"]
+    numbers += [
+        name for name in ("uncertain", "fenced", "own_fence") if any(getattr(p, name) for p in answer.positions)
+    ]
+    texts = ["limited by"] if is_kit else []
     rows: list[tuple[Cell, ...]] = [
-        (p.location, p.available, *(getattr(p, name) for name in numbers), reasons(p)) for p in answer.positions
+        (
+            p.location,
+            p.available,
+            *(getattr(p, name) for name in numbers),
+            level(p.level),
+            *([p.limiting_component] if is_kit else []),
+            reasons(p),
+        )
+        for p in answer.positions
     ]
     sums = [sum(getattr(p, name) for p in answer.positions) for name in numbers]
-    level = word(availability_service_pb2.Level.Name(answer.level), "LEVEL_")
-    rows.append(("total", answer.available, *sums, level))
-    table(("location", "available", *numbers, "reasons"), rows)
+    rows.append(("total", answer.available, *sums, level(answer.level), *("" for _ in texts), ""))
+    table(("location", "available", *numbers, "level", *texts, "reasons"), rows)
+    if is_kit:
+        parts = [
+            f"{component.units} {component.sku} ({component.available} available)" for component in answer.components
+        ]
+        say(f"A kit of {', '.join(parts)}.")
     if answer.HasField("next_receipt"):
         say(f"Expected next: {answer.next_receipt.quantity} on {shown(answer.next_receipt.date)}.")
 
@@ -128,7 +147,8 @@ def _show_columns(skus: list[str], answer: availability_service_pb2.BatchGetAvai
 
     rows: list[tuple[Cell, ...]] = []
     first = 0
-    for sku, status, available, count in zip(skus, answer.status, answer.available, answer.row_counts, strict=True):
+    columns = zip(skus, answer.status, answer.available, answer.level, answer.row_counts, strict=True)
+    for sku, status, available, level, count in columns:
         places = sorted(
             (answer.locations[answer.location_index[row]], answer.location_available[row])
             for row in range(first, first + count)
@@ -136,5 +156,6 @@ def _show_columns(skus: list[str], answer: availability_service_pb2.BatchGetAvai
         first += count
         name = availability_service_pb2.AvailabilityStatus.Name(status)
         where = ", ".join(f"{location} {units}" for location, units in places if units)
-        rows.append((sku, available, word(name, "AVAILABILITY_STATUS_"), where))
-    table(("sku", "available", "status", "where"), rows)
+        level_name = availability_service_pb2.Level.Name(level)
+        rows.append((sku, available, word(level_name, "LEVEL_"), word(name, "AVAILABILITY_STATUS_"), where))
+    table(("sku", "available", "level", "status", "where"), rows)

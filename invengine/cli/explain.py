@@ -95,6 +95,9 @@ def _show_position(position: pb.PositionExplanation, channel: str) -> None:
     if position.incoming:
         show_receipts(position.incoming)
         typer.echo()
+    if position.states:
+        table(("state", "quantity"), [(one.state, one.quantity) for one in position.states])
+        typer.echo()
     if position.backordered or position.backordered_max:
         typer.echo(f"backordered: {position.backordered}, allowed: {position.backordered_max}")
     if position.shortfall:

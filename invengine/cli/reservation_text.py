@@ -143,7 +143,7 @@ def rebindings_of(texts: list[str] | None, location: str, taking: Taking) -> lis
 
 
 def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
-    """Print a reservation: a line of facts, a table of what was taken where."""
+    """Print a reservation: a line of facts, its kits, a table of what was taken where."""
     state = word(type(reservation).State.Name(reservation.state), "STATE_")
     expires = instant(reservation.expire_time)
     parts = [f"reservation {reservation.reservation_id}", state, f"channel {reservation.channel}"]
@@ -158,6 +158,9 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
         if value
     ]
     typer.echo("  ".join(parts))
+    kits = {line.kit_line_id: line for line in reservation.lines if line.kit_line_id}
+    for line_id, line in kits.items():
+        typer.echo(f"line {line_id}: {line.quantity // line.units_per_kit} of kit {line.kit_sku}, as its components")
     rows: list[tuple[str | int, ...]] = []
     for line in reservation.lines:
         if not line.quantity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import TypedDict, Unpack
 
 import grpc.aio
@@ -12,7 +12,8 @@ from google.protobuf import duration_pb2
 from invengine.client.connection import new_request_id
 from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
-from invengine.client.stock_calls import StockCalls
+from invengine.client.transfer_calls import TransferCalls
+from invengine.client.watching import WatchCalls
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -75,7 +76,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(StockCalls, ReturnCalls):
+class Client(WatchCalls, TransferCalls, ReturnCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
@@ -113,7 +114,7 @@ class Client(StockCalls, ReturnCalls):
 
     async def stream_availability(
         self, skus: Iterable[str], *, channel: str = "", group: str = "", in_flight: int = 256
-    ) -> AsyncIterator[availability_service_pb2.StreamAvailabilityResponse]:
+    ) -> AsyncGenerator[availability_service_pb2.StreamAvailabilityResponse, None]:
         """A small answer per SKU, in order, with at most `in_flight` questions under way. An outage is not bridged."""
         ahead = asyncio.Semaphore(in_flight)
 

@@ -118,7 +118,7 @@ def _error(
 def _short_line(short: common_pb2.ShortLine) -> ShortLine:
     then = short.next_date
     day = day_number(date(then.year, then.month, then.day)) if short.HasField("next_date") else 0
-    return ShortLine(short.line_id, short.sku, short.location, short.wanted, short.available, day)
+    return ShortLine(short.line_id, short.sku, short.location, short.wanted, short.available, day, short.component)
 
 
 def _fault(text: str) -> NetworkFault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, cast
@@ -37,6 +37,49 @@ def _waiting(
     return cast("Callable[Concatenate[SyncClient, P], T]", functools.wraps(method)(call))
 
 
+def _iterating(
+    method: Callable[Concatenate[Client, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[SyncClient, P], Iterator[T]]:
+    """The stream of the asyncio client as an iterator that waits for each message; closing it ends the stream."""
+
+    def call(self: SyncClient, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        stream = method(self.client, *args, **kwargs)
+        reads: list[asyncio.Task[Any]] = []
+        try:
+            while True:
+                try:
+                    message = self._wait(_next_of(stream, reads))
+                except _Ended:
+                    return
+                yield message
+        finally:
+            if not self.is_closed:
+                self._wait(_closed(stream, reads))
+
+    return cast("Callable[Concatenate[SyncClient, P], Iterator[T]]", functools.wraps(method)(call))
+
+
+class _Ended(Exception):
+    """A stream has no more messages. StopAsyncIteration cannot leave a coroutine."""
+
+
+async def _next_of(stream: AsyncGenerator[T, None], reads: list[asyncio.Task[Any]]) -> T:
+    """The next message; `reads` has the task that waits for it."""
+    reads[:] = filter(None, [asyncio.current_task()])
+    try:
+        return await anext(stream)
+    except StopAsyncIteration:
+        raise _Ended from None
+
+
+async def _closed(stream: AsyncGenerator[Any, None], reads: list[asyncio.Task[Any]]) -> None:
+    """Ends a stream, and before that a read whose caller was interrupted."""
+    for read in reads:
+        read.cancel()
+        await asyncio.wait(reads)
+    await stream.aclose()
+
+
 class SyncClient:
     """`Client` for code without asyncio: the same methods, each waits for its answer. Made by `connect()`.
 
@@ -60,6 +103,11 @@ class SyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._loop.is_closed()
 
     def close(self) -> None:
         """Close the connection and end the thread."""
@@ -98,6 +146,10 @@ class SyncClient:
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
     batch_get_availability = _waiting(Client.batch_get_availability)
+    stream_availability = _iterating(Client.stream_availability)
+    position_pages = _iterating(Client.position_pages)
+    movement_pages = _iterating(Client.movement_pages)
+    watch = _iterating(Client.watch)
     reserve = _waiting(Client.reserve)
     reserve_many = _waiting(Client.reserve_many)
     get_reservation = _waiting(Client.get_reservation)
@@ -122,6 +174,12 @@ class SyncClient:
     receive_incoming = _waiting(Client.receive_incoming)
     list_incoming = _waiting(Client.list_incoming)
     list_broken_promises = _waiting(Client.list_broken_promises)
+    create_transfer = _waiting(Client.create_transfer)
+    ship_transfer = _waiting(Client.ship_transfer)
+    receive_transfer = _waiting(Client.receive_transfer)
+    cancel_transfer = _waiting(Client.cancel_transfer)
+    get_transfer = _waiting(Client.get_transfer)
+    list_transfers = _waiting(Client.list_transfers)
     receive_return = _waiting(Client.receive_return)
     dispose_return = _waiting(Client.dispose_return)
     get_return = _waiting(Client.get_return)

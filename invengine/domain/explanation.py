@@ -96,10 +96,14 @@ def terms_of(
     channel: str,
     borrows: bool,
     safety: SafetyRule | None,
+    uncertain: int = 0,
     ignored_reservation: str = "",
     caps: Iterable[Cap] = (),
 ) -> tuple[Term, ...]:
-    """The sum that ends in what the channel can take. `caps` come after the ring-fences, in their order."""
+    """The sum that ends in what the channel can take. `caps` come after the ring-fences, in their order.
+
+    `uncertain` are the units that rules for confidence keep from being offered.
+    """
     terms = [
         Term("on_hand", figures.on_hand, "sellable units that are there"),
         Term("reserved", -figures.reserved, "units that reservations set aside"),
@@ -115,7 +119,10 @@ def terms_of(
         terms.append(Term("safety_stock", 0, "no rule keeps units back here"))
     else:
         terms.append(Term("safety_stock", -safety.keeps, f"kept back: {safety.sentence}"))
-    left = figures.unreserved - (safety.keeps if safety else 0)
+    if uncertain:
+        rule = "not offered: the last count is old or the units are few, by the rules for confidence"
+        terms.append(Term("confidence", -uncertain, rule))
+    left = figures.unreserved - (safety.keeps if safety else 0) - uncertain
     for cap in (_ring_fences(figures, channel, borrows), *caps):
         if cap.limit < left:
             terms.append(Term(cap.name, cap.limit - left, cap.rule))

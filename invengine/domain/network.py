@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from invengine.domain.kits import Kit, kits_by_component
 from invengine.domain.network_diff import Change, ChangeKind, differences
 from invengine.domain.network_document import LocationKind, NetworkDocument
 from invengine.domain.network_parts import (
@@ -25,8 +26,14 @@ from invengine.domain.network_parts import (
     rules_elements,
 )
 from invengine.domain.network_reader import read_document
+from invengine.domain.network_rules import (
+    compile_confidence,
+    compile_thresholds,
+    confidence_elements,
+    threshold_elements,
+)
 from invengine.domain.orders import Candidate, Fulfilment
-from invengine.domain.stock import BUILT_IN_STATES
+from invengine.domain.stock import BUILT_IN_STATES, ConfidenceRule
 from invengine.errors import (
     ChannelDisabled,
     GroupNotUsable,
@@ -60,7 +67,11 @@ class Network:
         self.document: Final = document
         self.revision: Final = revision
         self.parsed: Final = parsed
-        self._locations: Final = {name: compile_location(name, entry) for name, entry in parsed.locations.items()}
+        self._locations: Final = {
+            name: compile_location(name, entry, parsed.incoming) for name, entry in parsed.locations.items()
+        }
+        self.stopping: Final = frozenset(name for name, place in self._locations.items() if place.overdue_stops)
+        """The locations where receipts stop counting when their day is over."""
         self._groups: Final = {name: tuple(sorted(members)) for name, members in parsed.groups.items()}
         self._channels: Final = {name: compile_channel(entry) for name, entry in parsed.channels.items()}
         self._visible: Final = {
@@ -75,6 +86,10 @@ class Network:
         self.states: Final = frozenset((*BUILT_IN_STATES, *parsed.states))
         """States of units that are there and cannot be sold."""
         self._backorders: Final = compile_backorders(parsed.backorders)
+        self._confidence: Final = compile_confidence(parsed.confidence)
+        self._thresholds: Final = compile_thresholds(parsed.low_stock_thresholds)
+        self.kits: Final[Mapping[str, Kit]] = MappingProxyType(dict(parsed.kits))
+        self._kits_by_component: Final = kits_by_component(self.kits)
         self._ruled_skus: Final = frozenset(rules.skus) | {sku for sku, _ in rules.positions}
         self.locations: Final[Mapping[str, Location]] = MappingProxyType(self._locations)
         self.groups: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(self._groups)
@@ -197,7 +212,7 @@ class Network:
             units, parts = self.place_safety(channel, location)
             if ruled:
                 units, parts = larger((units, parts), self.sku_location_safety(sku, location))
-            folded.append(Candidate(location, units, parts))
+            folded.append(Candidate(location, units, parts, self.confidence(location), location in self.stopping))
         found = tuple(folded)
         _remember(self._candidates, key, found)
         return found
@@ -217,6 +232,34 @@ class Network:
         units = self._backorders.get((sku, channel))
         return self._backorders.get((sku, ""), 0) if units is None else units
 
+    def confidence(self, location: str) -> tuple[ConfidenceRule, ...]:
+        """The rules that say how far stock of the location is trusted: its own, or those for all that have none."""
+        own = self._confidence.get(location)
+        return self._confidence.get("", ()) if own is None else own
+
+    def kits_with(self, sku: str) -> tuple[str, ...]:
+        """The kits that the SKU is a component of, by name."""
+        return self._kits_by_component.get(sku, ())
+
+    def low_stock_threshold(self, channel: str, sku: str = "", location: str = "") -> int:
+        """Up to how many units the level is LOW: of a SKU at a location, or of all that a question is about.
+
+        The rule that names most wins, the SKU before the location before the channel; without one the channel's own
+        threshold counts. UnknownChannel.
+        """
+        default = self.channel(channel).low_stock_threshold
+        if self._thresholds:
+            for scope in ((sku, location), (sku, ""), ("", location)):
+                for asker in (channel, ""):
+                    units = self._thresholds.get((*scope, asker))
+                    if units is not None:
+                        return units
+        return default
+
+    def threshold_skus(self) -> frozenset[str]:
+        """The SKUs that a rule for low stock names."""
+        return frozenset(sku for sku, _, _ in self._thresholds if sku)
+
     def elements(self) -> dict[str, Any]:
         """Everything that the document says, defaults filled in, as plain values: equal when the meaning is equal."""
         positions: dict[str, dict[str, Any]] = {}
@@ -233,6 +276,9 @@ class Network:
                 "sku_location": positions,
             },
             "backorders": backorder_elements(self._backorders),
+            "kits": {name: {part.sku: part.units for part in kit} for name, kit in self.kits.items()},
+            "confidence": confidence_elements(self._confidence),
+            "low_stock_thresholds": threshold_elements(self._thresholds),
             "states": sorted(self.states),
         }
 
@@ -259,6 +305,9 @@ def diff(old: Network | None, new: Network) -> list[Change]:
         "channels": {},
         "safety_stock": {"sku": {}, "location": {}, "channel": {}, "sku_location": {}},
         "backorders": {"sku": {}, "sku_channel": {}},
+        "kits": {},
+        "confidence": {"all": {}, "location": {}},
+        "low_stock_thresholds": {},
         "states": sorted(BUILT_IN_STATES),
     }
     return list(differences(old.elements() if old else nothing, new.elements()))

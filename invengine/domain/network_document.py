@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from invengine.domain.identifiers import has_control_characters, identifier_problem
 from invengine.domain.network_yaml import shortened
 from invengine.domain.stock import GONE, ON_HAND, UNITS_MAX
+
+if TYPE_CHECKING:
+    from invengine.domain.kits import Kit
+    from invengine.domain.network_rules import ConfidenceRuleDocument, LowStockRuleDocument
 
 SECONDS_MAX: Final = 3650 * 86_400
 DEFAULT_SECONDS: Final = 15 * 60
@@ -86,7 +90,8 @@ def _text_of(value: object, wanted: str) -> str:
     return value
 
 
-def _whole(value: object) -> int:
+def whole(value: object) -> int:
+    """A whole number; ValueError says what is wanted."""
     text = _text_of(value, "a whole number")
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{described(text)} is not a whole number")
@@ -100,7 +105,8 @@ def _decimal(value: object) -> float:
     return float(text)
 
 
-def _percent(value: object) -> Decimal:
+def percentage(value: object) -> Decimal:
+    """A percentage; ValueError says what is wanted."""
     text = _text_of(value, "a percentage")
     if not _PERCENT.fullmatch(text):
         raise ValueError(f"{described(text)} is not a percentage from 0 to 100 with at most 2 decimals, such as 12.5")
@@ -156,6 +162,22 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Overdue(StrEnum):
+    """What becomes of an incoming receipt whose day is over."""
+
+    SLIP = "slip"
+    STOP = "stop"
+
+
+class IncomingDocument(Model):
+    """How incoming receipts count. `overdue`: they slip to the next day (the default), or stop counting."""
+
+    overdue: Overdue | None = None
+
+
+_INCOMING: Final = IncomingDocument()
+
+
 class LocationDocument(Model):
     """A place that can hold stock. `priority`: the lower is taken from first."""
 
@@ -164,11 +186,12 @@ class LocationDocument(Model):
     enabled: Switch = True
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     fulfilments: Annotated[tuple[FulfilmentWord, ...] | None, BeforeValidator(_listed)] = None
-    priority: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)] = 100
+    priority: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(whole)] = 100
     latitude: Annotated[float | None, Field(ge=-90, le=90), BeforeValidator(_decimal)] = None
     longitude: Annotated[float | None, Field(ge=-180, le=180), BeforeValidator(_decimal)] = None
     country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     postal_code: Annotated[str, _short_text(16)] = ""
+    incoming: Annotated[IncomingDocument, BeforeValidator(nothing_is_empty)] = _INCOMING
 
     @model_validator(mode="after")
     def _check(self) -> LocationDocument:
@@ -202,7 +225,7 @@ class ChannelDocument(Model):
     enabled: Switch = True
     borrow: Switch = True
     time_to_live: Annotated[TimeToLiveDocument, BeforeValidator(nothing_is_empty)] = TimeToLiveDocument()
-    low_stock_threshold: Annotated[int, Field(ge=0, le=UNITS_MAX), BeforeValidator(_whole)] = 0
+    low_stock_threshold: Annotated[int, Field(ge=0, le=UNITS_MAX), BeforeValidator(whole)] = 0
 
 
 class SafetyRuleDocument(Model):
@@ -211,8 +234,8 @@ class SafetyRuleDocument(Model):
     sku: OptionalIdentifier = None
     location: OptionalIdentifier = None
     channel: OptionalIdentifier = None
-    units: Annotated[int | None, Field(ge=0, le=UNITS_MAX), BeforeValidator(_whole)] = None
-    percent: Annotated[Decimal | None, Field(le=100), BeforeValidator(_percent)] = None
+    units: Annotated[int | None, Field(ge=0, le=UNITS_MAX), BeforeValidator(whole)] = None
+    percent: Annotated[Decimal | None, Field(le=100), BeforeValidator(percentage)] = None
 
     @model_validator(mode="after")
     def _check(self) -> SafetyRuleDocument:
@@ -240,7 +263,7 @@ class BackorderRuleDocument(Model):
 
     sku: Identifier
     channel: OptionalIdentifier = None
-    units: Annotated[int, Field(ge=1, le=UNITS_MAX), BeforeValidator(_whole)]
+    units: Annotated[int, Field(ge=1, le=UNITS_MAX), BeforeValidator(whole)]
 
     @property
     def scope(self) -> tuple[str, str]:
@@ -264,4 +287,8 @@ class NetworkDocument:
     channels: Mapping[str, ChannelDocument]
     safety_stock: tuple[SafetyRuleDocument, ...]
     backorders: tuple[BackorderRuleDocument, ...] = ()
+    kits: Mapping[str, Kit] = field(default_factory=dict)
+    confidence: tuple[ConfidenceRuleDocument, ...] = ()
+    low_stock_thresholds: tuple[LowStockRuleDocument, ...] = ()
     states: tuple[str, ...] = ()
+    incoming: IncomingDocument = _INCOMING

@@ -9,9 +9,11 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from invengine.domain.identifiers import identifier_problem
+from invengine.domain.kits import Component, Kit
 from invengine.domain.network_document import (
     BackorderRuleDocument,
     ChannelDocument,
+    IncomingDocument,
     LocationDocument,
     Model,
     NetworkDocument,
@@ -21,6 +23,12 @@ from invengine.domain.network_document import (
     nothing_is_empty,
     state_problem,
 )
+from invengine.domain.network_rules import (
+    CONFIDENCE_RULES_MAX,
+    ConfidenceRuleDocument,
+    LowStockRuleDocument,
+    kit_problems,
+)
 from invengine.domain.network_yaml import FAULTS_MAX, Node, fault_at, read_yaml, shortened
 from invengine.errors import NetworkFault, NetworkInvalid
 
@@ -28,10 +36,23 @@ LOCATIONS_MAX: Final = 10_000
 GROUPS_MAX: Final = 2_000
 CHANNELS_MAX: Final = 200
 RULES_MAX: Final = 60_000  # of each kind
+KITS_MAX: Final = 60_000
 STATES_MAX: Final = 50
 Element = TypeVar("Element", bound=Model)
-Rule = TypeVar("Rule", SafetyRuleDocument, BackorderRuleDocument)
-_SECTIONS: Final = ("locations", "groups", "channels", "safety_stock", "backorders", "states")
+Rule = TypeVar("Rule", SafetyRuleDocument, BackorderRuleDocument, ConfidenceRuleDocument, LowStockRuleDocument)
+_SECTIONS: Final = (
+    "locations",
+    "groups",
+    "channels",
+    "safety_stock",
+    "backorders",
+    "kits",
+    "confidence",
+    "low_stock_thresholds",
+    "states",
+    "incoming",
+)
+_NOT_OF_KITS: Final = {"safety_stock": "its components keep stock back", "backorders": "it is never backordered"}
 
 
 def read_document(document: str) -> NetworkDocument:
@@ -67,7 +88,48 @@ class _Reader:
         self._channel_groups()
         safety_stock = tuple(self._rules("safety_stock", SafetyRuleDocument))
         backorders = tuple(self._rules("backorders", BackorderRuleDocument))
-        return NetworkDocument(locations, groups, channels, safety_stock, backorders, self._states())
+        kits = dict(self._kits())
+        confidence = tuple(self._rules("confidence", ConfidenceRuleDocument))
+        self._few_rules_each()
+        thresholds = tuple(self._rules("low_stock_thresholds", LowStockRuleDocument))
+        raw = nothing_is_empty(self._raw.get("incoming"))
+        incoming = self._model(("incoming",), IncomingDocument, raw) or IncomingDocument()
+        return NetworkDocument(
+            locations,
+            groups,
+            channels,
+            safety_stock,
+            backorders,
+            kits,
+            confidence,
+            thresholds,
+            self._states(),
+            incoming,
+        )
+
+    def _kits(self) -> Iterator[tuple[str, Kit]]:
+        """The kits that have no fault."""
+        kits = self._raw.get("kits")
+        for name, raw in self._entries("kits", KITS_MAX):
+            problems = list(kit_problems(raw, kits if isinstance(kits, dict) else {}))
+            for inside, problem in problems:
+                self._fault(("kits", name, *inside), problem)
+            if problems:
+                continue
+            yield name, tuple(Component(sku, int(units)) for sku, units in raw.items())
+
+    def _few_rules_each(self) -> None:
+        """Checks that no location has more rules for confidence than the store can look at whenever it takes."""
+        counts: dict[object, int] = {}
+        rules = self._raw.get("confidence")
+        for place, rule in enumerate(rules if isinstance(rules, list) else ()):
+            name = rule.get("location") if isinstance(rule, dict) else None
+            if name is not None and not isinstance(name, str):
+                continue
+            counts[name] = counts.get(name, 0) + 1
+            if counts[name] == CONFIDENCE_RULES_MAX + 1:
+                where = "all locations together" if name is None else name
+                self._fault(("confidence", place), f"{where} may have {CONFIDENCE_RULES_MAX} rules at most")
 
     def _channel_groups(self) -> None:
         """Checks the groups of every channel, also of one with other faults."""
@@ -200,6 +262,9 @@ class _Reader:
             name = rule.get(word) if isinstance(rule, dict) else None
             if word in model.model_fields and isinstance(name, str) and not self._known(named, name):
                 self._fault((section, place, word), _unknown_name(word, name, self._raw.get(named)))
+        sku = rule.get("sku") if isinstance(rule, dict) else None
+        if section in _NOT_OF_KITS and isinstance(sku, str) and self._known("kits", sku):
+            self._fault((section, place, "sku"), f"{shortened(sku, 64)!r} is a kit: {_NOT_OF_KITS[section]}")
 
 
 def _vast(raw: object) -> bool:
@@ -226,7 +291,8 @@ def _explained(model: type[BaseModel], detail: Any) -> tuple[tuple[str | int, ..
     elif kind == "missing":
         problem = "is missing"
     elif kind == "extra_forbidden":
-        owner = TimeToLiveDocument if path[0] == "time_to_live" else model
+        owners: dict[str, type[BaseModel]] = {"time_to_live": TimeToLiveDocument, "incoming": IncomingDocument}
+        owner = owners.get(str(path[0]), model)
         problem = _unknown_field(str(path[-1]), list(owner.model_fields))
     elif kind == "enum":
         problem = f"{found} is not one of {context['expected']}"

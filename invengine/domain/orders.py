@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:
+    from invengine.domain.kits import KitLine
+    from invengine.domain.stock import ConfidenceRule
 
 T = TypeVar("T")
 
@@ -36,6 +40,8 @@ class Fulfilment(StrEnum):
     SHIP = "SHIP"
     PICKUP = "PICKUP"
     SHIP_TO_STORE = "SHIP_TO_STORE"
+    TRANSFER = "TRANSFER"
+    """To another location of ours; of transfers only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,17 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A location that may serve a line, and what must stay there: `units`, or `parts` ten-thousandths of on_hand."""
+    """A location that may serve a line, and what must stay there: `units`, or `parts` ten-thousandths of on_hand; and
+    beside that what its rules for confidence keep from being offered.
+
+    `overdue_stops`: receipts whose day is over do not count there any more.
+    """
 
     location: str
     safety_units: int = 0
     safety_parts: int = 0
+    confidence: tuple[ConfidenceRule, ...] = ()
+    overdue_stops: bool = False
 
 
 @_record
@@ -74,6 +86,7 @@ class LineRequest:
     """One line to take: from `candidates` in their order, from one of them unless `allow_split`.
 
     `named_location` is the location that the caller named, empty when the choice was left open: refusals repeat it.
+    `expected_day` is that of a transfer, on which the units are expected at the destination.
     """
 
     line_id: str
@@ -85,13 +98,48 @@ class LineRequest:
     allow_split: bool = False
     named_location: str = ""
     future: Future | None = None
+    expected_day: int = 0
+
+
+class ComponentRequest(NamedTuple):
+    """A component of a kit that is to be reserved: `units` of it in each kit, and per location what must stay there."""
+
+    sku: str
+    units: int
+    floors: dict[str, Candidate]
+
+
+@_record
+class KitRequest(LineRequest):
+    """A line that asks for a kit: `quantity` kits, each whole at one of the candidates.
+
+    It never reaches the store: it becomes a PlacedRequest for each of its components.
+    """
+
+    components: tuple[ComponentRequest, ...] = ()
+
+
+@_record
+class PlacedRequest(LineRequest):
+    """A line for which it is decided already what it gets; units on hand only where `units_at` says so.
+
+    `quantity`  units to take, all or nothing; may be 0
+    `asked`     units that the record is to say were asked for
+    `units_at`  units from each of the candidates; empty: as the store chooses
+    `kit`       what the line is part of
+    """
+
+    asked: int = 0
+    units_at: tuple[int, ...] = ()
+    kit: KitLine | None = None
 
 
 @_record
 class ReserveRequest:
     """Everything that one reservation needs, decided but for the stock.
 
-    `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody.
+    `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody. `is_transfer`: it is one,
+    CONFIRMED at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
     """
 
     request_id: str
@@ -105,6 +153,7 @@ class ReserveRequest:
     order_ref: str = ""
     cart_ref: str = ""
     borrows: bool = True
+    is_transfer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +171,8 @@ class LinePlacement:
 
     `quantity` is for amend: the units of the line in all, those that left counted, those given back not; 0 removes it.
     `candidates` are where units may be taken, in their order (amend tries the line's own first); the other fields are
-    as in LineRequest.
+    as in LineRequest. `units_at`: it is decided already, for the revision that is expected, how many units on hand come
+    from each of the candidates, or below 0 (amend) go back there.
     """
 
     line_id: str
@@ -131,6 +181,7 @@ class LinePlacement:
     allow_split: bool = False
     named_location: str = ""
     future: Future | None = None
+    units_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +195,7 @@ class ReservationChange:
     `added`                 amend: lines to add; an empty line_id becomes the line's place in the reservation, from 1
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
+    `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
     """
 
     request_id: str
@@ -159,6 +211,7 @@ class ReservationChange:
     to_channel: str = ""
     to_customer_ref: str = ""
     borrows: bool = True
+    expected_day: int = 0
 
 
 @_record
@@ -192,7 +245,11 @@ class Allocation:
 
 @_record
 class ReservationLine:
-    """One line of a reservation. `returned` of its fulfilled units came back."""
+    """One line of a reservation. `returned` of its fulfilled units came back.
+
+    `kit`: it has a component of a kit, and all its quantities are multiples of that. `expected_day` is that of a
+    transfer.
+    """
 
     line_id: str
     sku: str
@@ -202,6 +259,8 @@ class ReservationLine:
     allocations: tuple[Allocation, ...]
     future: Future | None = None
     returned: int = 0
+    kit: KitLine | None = None
+    expected_day: int = 0
 
     @property
     def standing(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from invengine.errors import InventoryError
 
@@ -198,6 +199,19 @@ class LedgerFilter:
         )
 
 
+class ConfidenceRule(NamedTuple):
+    """Units of a position that are not offered: the larger of `units` and `parts` ten-thousandths of on_hand.
+
+    It holds where the last count is `counted_before_ms` ago or longer, or there was none (0: whenever it was), and
+    fewer than `fewer_than` units are on hand (0: however many).
+    """
+
+    counted_before_ms: int
+    fewer_than: int
+    units: int
+    parts: int
+
+
 def safety_units(on_hand: int, units: int, parts: int) -> int:
     """Units kept back at a position: the larger of `units` and `parts` ten-thousandths of `on_hand`, rounded up.
 
@@ -205,3 +219,16 @@ def safety_units(on_hand: int, units: int, parts: int) -> int:
     """
     whole, rest = divmod(on_hand, 10_000)
     return max(units, whole * parts + -(-rest * parts // 10_000))
+
+
+def uncertain_units(on_hand: int, counted_at_ms: int, now_ms: int, rules: Iterable[ConfidenceRule]) -> int:
+    """Units of a position that the rules for confidence keep from being offered: the most that one of them says.
+
+    `counted_at_ms` is 0 where it was never counted. Never more than there are.
+    """
+    most = 0
+    for rule in rules:
+        is_old = not rule.counted_before_ms or counted_at_ms + rule.counted_before_ms <= now_ms
+        if is_old and (not rule.fewer_than or on_hand < rule.fewer_than):
+            most = max(most, safety_units(on_hand, rule.units, rule.parts))
+    return min(most, on_hand)

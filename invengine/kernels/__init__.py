@@ -13,39 +13,46 @@ from invengine.kernels.cache import kernel_cache
 
 with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.availability import (
+        available_kits,
         available_positions,
         available_rows,
         available_total,
         available_totals,
         rows_at_most,
+        stock_levels,
     )
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
-    from invengine.kernels.rows import clear_safety, pack_rows, raise_safety
+    from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.wire import answer_availability, split_request
 
 __all__ = [
     "advance_holds",
     "answer_availability",
     "apply_rows",
+    "available_kits",
     "available_positions",
     "available_rows",
     "available_total",
     "available_totals",
+    "changed_since",
     "clear_safety",
     "find_name",
     "find_names",
     "insert_name",
     "list_names",
     "load_positions",
+    "newer_slots",
     "pack_rows",
     "raise_safety",
     "rehash_holds",
     "rehash_names",
     "rows_at_most",
     "split_request",
+    "stock_levels",
+    "take_changed",
 ]
 
 

@@ -1,19 +1,23 @@
 """What a channel can take, position by position, with unreserved = on_hand - live reserved:
 
-    available = max(0, min(unreserved - safety stock, own ring-fence + max(0, unreserved - all ring-fences)))
+    available = max(0, min(unreserved - safety stock - uncertain,
+                           own ring-fence + max(0, unreserved - all ring-fences)))
 
-or, where the channel may take from its own only, without what stands behind the `+`. Most positions have no ring-fence
-and most channels may take from what is fenced for nobody: for these it is max(0, unreserved - safety stock). The hot
-loops work that out, and leave a SKU where it is not all to a second loop. A loop over ring-fences inside the first one,
-even one that is never entered, would make every position several times as dear.
+or, where the channel may take from its own only, without what stands behind the `+`; uncertain are the units that rules
+for confidence keep from being offered. Most positions have no ring-fence, most channels may take from what is fenced
+for nobody, and most networks have no such rules: for these it is max(0, unreserved - safety stock). The hot loops work
+that out, and leave a SKU where it is not all to a second loop. A loop over ring-fences inside the first one, even one
+that is never entered, would make every position several times as dear.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from invengine.kernels.fences import fenced_units
 from invengine.kernels.layout import (
+    CAREFUL,
     CHANNEL,
     EXPIRED,
     FENCES,
@@ -24,17 +28,32 @@ from invengine.kernels.layout import (
     IGNORED_OWN,
     IGNORED_UNITS,
     INDEX,
+    KIT_PARTS,
+    KIT_UNITS,
     KNOWN,
+    LEVEL_IN_STOCK,
+    LEVEL_LOW,
+    LEVEL_OUT,
     LOCATION,
+    NOW,
     ON_HAND,
     OWN_ONLY,
+    PARTS_BITS,
+    PARTS_MASK,
     RANK,
+    REASON_CONFIDENCE,
     REASON_RESERVED,
     REASON_RING_FENCE,
     REASON_SAFETY_STOCK,
     REASON_SHORTFALL,
     RESERVED,
     ROWS,
+    RULE,
+    RULE_AGE,
+    RULE_FEWER,
+    RULE_NEXT,
+    RULE_PARTS,
+    RULE_UNITS,
     SAFETY_PARTS,
     SAFETY_UNITS,
     TERM_AVAILABLE,
@@ -46,6 +65,7 @@ from invengine.kernels.layout import (
     TERM_REASONS,
     TERM_RESERVED,
     TERM_SAFETY,
+    TERM_UNCERTAIN,
     TOTAL_MAX,
     UNITS_MAX,
     UNKNOWN_SKU,
@@ -74,8 +94,22 @@ def _safety(positions, row, selection, location):
     return safety_units(
         positions[row, ON_HAND],
         max(positions[row, SAFETY_UNITS], selection[location, FLOOR_UNITS]),
-        max(positions[row, SAFETY_PARTS], selection[location, FLOOR_PARTS]),
+        max(positions[row, SAFETY_PARTS] & PARTS_MASK, selection[location, FLOOR_PARTS]),
     )
+
+
+@njit(nogil=True)
+def _uncertain(positions, row, selection, location):
+    """Units that the location's rules for confidence keep from being offered: the most that one of them says."""
+    on_hand, most = positions[row, ON_HAND], 0
+    line = selection[location, RULE]
+    while line > 0:
+        age, fewer = selection[line, RULE_AGE], selection[line, RULE_FEWER]
+        is_old = age == 0 or (positions[row, SAFETY_PARTS] >> PARTS_BITS) + age <= selection[0, NOW]
+        if is_old and (fewer == 0 or on_hand < fewer):
+            most = max(most, safety_units(on_hand, selection[line, RULE_UNITS], selection[line, RULE_PARTS]))
+        line = selection[line, RULE_NEXT]
+    return min(most, on_hand)
 
 
 @njit(nogil=True)
@@ -85,14 +119,14 @@ def _fence_limit(unreserved, others, own, own_only):
 
 
 @njit(nogil=True)
-def _own_only(selection):
-    """Whether the channel that asks may take from its own ring-fence only: every line says it."""
-    return selection.shape[0] > 0 and selection[0, OWN_ONLY] != 0
+def _careful(selection):
+    """Whether no position can be left to the hot loop: every line says it."""
+    return selection.shape[0] > 0 and selection[0, CAREFUL] != 0
 
 
 @njit(nogil=True)
 def _unfenced(positions, row, selection, location):
-    """Units that can be taken as far as ring-fences do not matter."""
+    """Units that can be taken as far as neither ring-fences nor confidence matter."""
     unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
     return max(unreserved - _safety(positions, row, selection, location), 0)
 
@@ -103,7 +137,8 @@ def _available(positions, fences, row, selection, location):
     unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
     others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
     limit = _fence_limit(unreserved, others, own, selection[location, OWN_ONLY])
-    return min(_unfenced(positions, row, selection, location), limit)
+    kept = _safety(positions, row, selection, location) + _uncertain(positions, row, selection, location)
+    return min(max(unreserved - kept, 0), limit)
 
 
 @njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
@@ -111,10 +146,10 @@ def available_positions(sku, positions, skus, fences, selection, ignored, terms)
     """Fill `terms` with the positions of one SKU that were asked about, by rank of location; returns how many.
 
       sku        its number
-      selection  int64 [locations, 7]  what is asked of each location; locations beyond it are not asked about
+      selection  int64 [lines, 10]     what is asked of each location; locations beyond it are not asked about
       ignored    int64 [asked, 3]      by rank: reserved by the one who asks, and so free to them
-      terms      int64 [>= rows of the SKU, 8]  rank, available, on_hand, live reserved, safety stock, reasons (bits),
-                                                in ring-fences of others, in the own one
+      terms      int64 [>= rows of the SKU, 9]  rank, available, on_hand, live reserved, safety stock, reasons (bits),
+                                                in ring-fences of others, in the own one, uncertain
     Rows are few, so sorting by insertion costs less than anything cleverer.
     """
     count = 0
@@ -132,20 +167,24 @@ def available_positions(sku, positions, skus, fences, selection, ignored, terms)
             others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
         others += ignored[rank, IGNORED_FENCED] - ignored[rank, IGNORED_OWN]
         own += ignored[rank, IGNORED_OWN]
-        unfenced = max(on_hand - reserved - safety, 0)
-        available = min(unfenced, _fence_limit(on_hand - reserved, others, own, selection[location, OWN_ONLY]))
+        uncertain = _uncertain(positions, row, selection, location)
+        above_safety = max(on_hand - reserved - safety, 0)
+        trusted = max(above_safety - uncertain, 0)
+        available = min(trusted, _fence_limit(on_hand - reserved, others, own, selection[location, OWN_ONLY]))
         reasons = 0
         if selection[location, WHY_NOT] != 0:
             available = 0
             reasons = 1 << selection[location, WHY_NOT]
         else:
-            if unfenced < on_hand - reserved:
+            if above_safety < on_hand - reserved:
                 reasons |= 1 << REASON_SAFETY_STOCK
             if reserved > on_hand:
                 reasons |= 1 << REASON_SHORTFALL
             if reserved > 0:
                 reasons |= 1 << REASON_RESERVED
-            if available < unfenced:
+            if trusted < above_safety:
+                reasons |= 1 << REASON_CONFIDENCE
+            if available < trusted:
                 reasons |= 1 << REASON_RING_FENCE
         slot = count
         while slot > 0 and terms[slot - 1, TERM_RANK] > rank:
@@ -160,6 +199,7 @@ def available_positions(sku, positions, skus, fences, selection, ignored, terms)
         terms[slot, TERM_REASONS] = reasons
         terms[slot, TERM_FENCED] = min(others, TOTAL_MAX)
         terms[slot, TERM_OWN_FENCE] = min(own, UNITS_MAX)
+        terms[slot, TERM_UNCERTAIN] = uncertain
         count += 1
     return count
 
@@ -176,7 +216,8 @@ def _fenced_total(sku, positions, skus, fences, selection):
 
 
 @njit(nogil=True)
-def _total(sku, positions, skus, fences, selection):
+def _plain_total(sku, positions, skus, selection):
+    """The units of a SKU as far as neither ring-fences nor confidence matter; -1 when ring-fences do."""
     total = fenced = 0
     first = skus[sku, FIRST_ROW]
     for row in range(first, first + skus[sku, ROWS]):
@@ -184,15 +225,14 @@ def _total(sku, positions, skus, fences, selection):
         if location < selection.shape[0] and selection[location, INDEX] >= 0:
             total = min(total + _unfenced(positions, row, selection, location), TOTAL_MAX)
             fenced |= positions[row, FENCES]
-    if fenced or _own_only(selection):
-        return _fenced_total(sku, positions, skus, fences, selection)
-    return total
+    return -1 if fenced else total
 
 
 @njit(f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
 def available_total(sku, positions, skus, fences, selection):
     """Units of one SKU, by its number, that can be taken now: the sum over its usable positions, not over 2^62."""
-    return _total(sku, positions, skus, fences, selection)
+    total = np.int64(-1) if _careful(selection) else _plain_total(sku, positions, skus, selection)
+    return _fenced_total(sku, positions, skus, fences, selection) if total < 0 else total
 
 
 @njit(nogil=True)
@@ -215,17 +255,24 @@ def available_totals(numbers, positions, skus, fences, selection, status, totals
     """Fill, for each SKU, `status` with KNOWN or UNKNOWN_SKU and `totals` with the units that can be taken now.
 
     numbers    int64 [n]   of the SKUs, -1 for one that is not known
-    selection  int64 [locations, 7]
+    selection  int64 [lines, 10]
     status     uint8 [n]   totals  int64 [n]  >= 0, and not over 2^62
     """
+    careful = _careful(selection)
+    left = 0
     for i in range(numbers.size):
         _fetch_ahead(numbers, i, positions, skus)
         if numbers[i] < 0:
             status[i] = UNKNOWN_SKU
             totals[i] = 0
-        else:
-            status[i] = KNOWN
-            totals[i] = _total(numbers[i], positions, skus, fences, selection)
+            continue
+        status[i] = KNOWN
+        totals[i] = -1 if careful else _plain_total(numbers[i], positions, skus, selection)
+        left += totals[i] < 0
+    if left > 0:  # in a loop of its own, so that what it needs weighs nothing in the one above
+        for i in range(numbers.size):
+            if totals[i] < 0:
+                totals[i] = _fenced_total(numbers[i], positions, skus, fences, selection)
 
 
 @njit(f"int64(int64[::1], {_BLOCK})", nogil=True, cache=True)
@@ -290,8 +337,53 @@ def available_rows(
                     location_index[filled] = selection[location, INDEX]
                     location_available[filled] = available
                     filled += 1
-            if fenced or _own_only(selection):
+            if fenced or _careful(selection):
                 total = _fenced_rows(sku, positions, skus, fences, selection, location_available, begin)
         totals[i] = total
         row_counts[i] = filled - begin
     return filled
+
+
+@njit("void(int64[::1], int64, uint8[::1])", nogil=True, cache=True)
+def stock_levels(totals, threshold, levels):
+    """Fill `levels` with LEVEL_OUT for 0 units, LEVEL_LOW up to `threshold`, LEVEL_IN_STOCK above.
+
+    totals  int64 [n] >= 0   threshold >= 0   levels  uint8 [n]
+    """
+    for i in range(totals.size):
+        if totals[i] == 0:
+            levels[i] = LEVEL_OUT
+        else:
+            levels[i] = LEVEL_LOW if totals[i] <= threshold else LEVEL_IN_STOCK
+
+
+@njit(f"int64(int64[::1], int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
+def available_kits(numbers, units, positions, skus, fences, selection, kits):
+    """Fill `kits` with what can be taken of a kit at each usable location; returns the sum, not over 2^62.
+
+    A kit comes together at one location: there is as much of it as of the component that is there the least.
+      numbers  int64 [components]   of their SKUs, -1 for one that is not known
+      units    int64 [components]   >= 1: of each component in one kit
+      kits     int64 [usable, 2]    by INDEX: kits, and how many of the components have a position there
+    """
+    for index in range(kits.shape[0]):
+        kits[index, KIT_UNITS] = TOTAL_MAX
+        kits[index, KIT_PARTS] = 0
+    for component in range(numbers.size):
+        sku = numbers[component]
+        if sku < 0:
+            continue
+        first = skus[sku, FIRST_ROW]
+        for row in range(first, first + skus[sku, ROWS]):
+            location = positions[row, LOCATION]
+            if location < selection.shape[0] and selection[location, INDEX] >= 0:
+                index = selection[location, INDEX]
+                whole = _available(positions, fences, row, selection, location) // units[component]
+                kits[index, KIT_UNITS] = min(kits[index, KIT_UNITS], whole)
+                kits[index, KIT_PARTS] += 1
+    total = 0
+    for index in range(kits.shape[0]):
+        if kits[index, KIT_PARTS] < numbers.size:
+            kits[index, KIT_UNITS] = 0
+        total = min(total + kits[index, KIT_UNITS], TOTAL_MAX)
+    return total

@@ -32,7 +32,7 @@ from invengine.kernels.layout import (
     HOLD_UNITS,
     SECOND,
 )
-from invengine.kernels.rows import row_of
+from invengine.kernels.rows import note_change, row_of
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -178,13 +178,14 @@ def set_hold(
 
 
 @njit(
-    "void(int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1])",
+    "void(int64, int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1], int64[::1], "
+    "int64[:, ::1])",
     nogil=True,
     cache=True,
 )
-def advance_holds(second, positions, skus, fences, holds, hold_slots, wheel, counters):
+def advance_holds(second, positions, skus, fences, holds, hold_slots, wheel, counters, changed):
     """Set the clock to `second` (since 1970): holds that are over by then stop counting, which EXPIRED and
-    FENCE_OVER say.
+    FENCE_OVER say. Their SKUs are noted in `changed`.
 
     Forward, each second costs the holds that end in it. Backward (the store's clock was set back), all holds are judged
     anew, and so is what this clock had ended and the store has not.
@@ -196,6 +197,7 @@ def advance_holds(second, positions, skus, fences, holds, hold_slots, wheel, cou
             hold = hold_slots[slot, 1] - 1
             if hold >= 0 and holds[hold, HOLD_OVER] == 1 and holds[hold, HOLD_EXPIRES_AT] > second:
                 _count_expired(positions, skus, fences, holds, hold, -1)
+                note_change(changed, counters, holds[hold, HOLD_SKU])
                 holds[hold, HOLD_OVER] = 0
                 _link(holds, wheel, hold)
         return
@@ -207,6 +209,7 @@ def advance_holds(second, positions, skus, fences, holds, hold_slots, wheel, cou
                 _unlink(holds, wheel, hold)
                 holds[hold, HOLD_OVER] = 1
                 _count_expired(positions, skus, fences, holds, hold, 1)
+                note_change(changed, counters, holds[hold, HOLD_SKU])
             hold = following
 
 

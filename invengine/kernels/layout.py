@@ -14,9 +14,13 @@ RESERVED: Final = 2  # units, as the store has it: holds that are over count unt
 EXPIRED: Final = 3  # units, part of RESERVED: holds that are over by the clock and not swept yet
 REVISION: Final = 4  # of the partition when the position last changed
 SAFETY_UNITS: Final = 5  # units that the rules for this SKU, here or everywhere, keep back
-SAFETY_PARTS: Final = 6  # ten-thousandths of on_hand that those rules keep back
+SAFETY_PARTS: Final = 6  # ten-thousandths of on_hand that those rules keep back, in its low PARTS_BITS bits; above them
+# the millisecond since 1970 of the last count, 0 for none: a line of its own would make every position cross two
 FENCES: Final = 7  # 1 + the first line of its ring-fences in `fences`, 0 when it has none
 POSITION_COLUMNS: Final = 8  # 64 bytes: one line of the cache
+PARTS_BITS: Final = 14
+PARTS_MASK: Final = (1 << PARTS_BITS) - 1
+COUNTED_MAX: Final = 2**48  # milliseconds: what a count may say, and fits
 
 # fences, int64 [n, FENCE_COLUMNS]: ring-fences, one line per (position, channel), those of one position chained
 FENCE_CHANNEL: Final = 0  # number of the channel
@@ -41,7 +45,16 @@ INDEX: Final = 3  # place among the usable of these, by name; -1 when it cannot 
 WHY_NOT: Final = 4  # AvailabilityReason when not usable, else 0
 CHANNEL: Final = 5  # number of the channel that asks, the same in every line
 OWN_ONLY: Final = 6  # 1: that channel may take from its own ring-fence only, else 0
-SELECTION_COLUMNS: Final = 7
+CAREFUL: Final = 7  # 1: own ring-fences only, or rules for confidence somewhere; the same in every line
+RULE: Final = 8  # line of the first rule for confidence of the location, 0 when it has none
+NOW: Final = 9  # in the first line: millisecond since 1970 by which counts are judged old
+SELECTION_COLUMNS: Final = 10
+# behind the lines of the locations, rules for confidence; RANK and INDEX are -1, as of a location not asked about
+RULE_UNITS: Final = FLOOR_UNITS  # units that it keeps from being offered
+RULE_PARTS: Final = FLOOR_PARTS  # ten-thousandths of on_hand that it keeps from being offered
+RULE_AGE: Final = WHY_NOT  # it holds where the last count is at least so many milliseconds ago; 0: whenever it was
+RULE_FEWER: Final = CHANNEL  # it holds where fewer units than this are on hand; 0: however many
+RULE_NEXT: Final = RULE  # line of the next rule of the location, 0 after the last
 
 # ignored, int64 [asked, IGNORED_COLUMNS], by rank: what a reservation of the one who asks holds, and so is free to them
 IGNORED_UNITS: Final = 0  # units on hand
@@ -58,15 +71,25 @@ TERM_SAFETY: Final = 4
 TERM_REASONS: Final = 5  # bit n is set when AvailabilityReason n applies
 TERM_FENCED: Final = 6  # units in ring-fences of other channels
 TERM_OWN_FENCE: Final = 7  # units in the ring-fence of the channel that asks
-TERM_COLUMNS: Final = 8
+TERM_UNCERTAIN: Final = 8  # units that rules for confidence keep from being offered
+TERM_COLUMNS: Final = 9
 REASON_SAFETY_STOCK: Final = 4  # as in the proto
 REASON_SHORTFALL: Final = 5
 REASON_RESERVED: Final = 6
 REASON_RING_FENCE: Final = 8
-REASONS_MAX: Final = 8
+REASON_CONFIDENCE: Final = 9
+REASONS_MAX: Final = 9
+LEVEL_OUT: Final = 1
+LEVEL_LOW: Final = 2
+LEVEL_IN_STOCK: Final = 3
+
+# kits, int64 [usable, KIT_COLUMNS]: of a kit, one line per location that can be used, by INDEX
+KIT_UNITS: Final = 0  # kits that can be taken there now
+KIT_PARTS: Final = 1  # components that have a position there
+KIT_COLUMNS: Final = 2
 
 # bytes that `answer_availability` needs room for
-POSITION_BYTES_MAX: Final = 129  # for each position
+POSITION_BYTES_MAX: Final = 142  # for each position
 ANSWER_BYTES_MORE: Final = 16  # for what stands before them
 
 # holds, int64 [slots, HOLD_COLUMNS]: one line per leg of a live hold
@@ -103,7 +126,9 @@ ROWS_WANTED: Final = 14  # lines of `positions` that FULL_POSITIONS asks for
 FENCE_SLOTS: Final = 15  # lines of `fences` ever used
 FENCE_FREE: Final = 16  # 1 + the first free line of `fences`, 0 when there is none
 PASSED_COUNT: Final = 17  # lines of `passed` in use
-COUNTERS: Final = 18
+CHANGED_COUNT: Final = 18  # lines of `changed` in use
+CHANGED_ROWS: Final = 19  # P rows of SKUs that are noted there, those that came again counted again
+COUNTERS: Final = 20
 
 # created, int64 [n, CREATED_COLUMNS]: positions that came into being
 CREATED_SKU: Final = 0
@@ -117,6 +142,11 @@ PASSED_ENTRY: Final = 0  # which of the entries
 PASSED_START: Final = 1  # first byte of the row in the buffer
 PASSED_END: Final = 2  # one past its last byte
 PASSED_COLUMNS: Final = 3
+
+# changed, int64 [SKUs that there is room for, or none when nobody watches, CHANGED_COLUMNS]: SKUs that have changed
+CHANGED_SKU: Final = 0  # in line i: the i-th SKU to change since somebody looked
+CHANGED_MARK: Final = 1  # in the line of a SKU, by its number: 1 when it is among them, else 0
+CHANGED_COLUMNS: Final = 2
 
 # entries, int64 [n, ENTRY_COLUMNS]: what to decode
 ENTRY_PARTITION: Final = 0

@@ -27,7 +27,7 @@ from invengine.kernels.layout import (
     ROWS_WANTED,
 )
 from invengine.kernels.names import find
-from invengine.kernels.rows import place, sku_number
+from invengine.kernels.rows import place, set_counted, sku_number
 from invengine.kernels.text import column_end, line_end, units_number, whole_number
 
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
@@ -38,26 +38,28 @@ _COMMA = ord(",")
 
 @njit(nogil=True)
 def _position_numbers(buffer, at, end):
-    """on_hand, reserved, revision of `on_hand,reserved,revision,counted_at_ms`; on_hand is -1 when it is not that."""
-    on_hand = reserved = revision = 0
+    """The numbers of `on_hand,reserved,revision,counted_at_ms`; on_hand is -1 when it is not that."""
+    on_hand = reserved = revision = counted_at = 0
     start = at
     column = 0
     for i in range(at, end + 1):
         if i == end or buffer[i] == _COMMA:
             number = units_number(buffer, start, i) if column < 3 else whole_number(buffer, start, i)
             if number < 0:
-                return -1, -1, -1
+                return -1, -1, -1, -1
             if column == 0:
                 on_hand = number
             elif column == 1:
                 reserved = number
             elif column == 2:
                 revision = number
+            else:
+                counted_at = number
             column += 1
             start = i + 1
     if column != 4:
-        return -1, -1, -1
-    return on_hand, reserved, revision
+        return -1, -1, -1, -1
+    return on_hand, reserved, revision, counted_at
 
 
 @njit(nogil=True)
@@ -141,7 +143,7 @@ def load_positions(
             text_at = place_stop + 1
             stop = line_end(buffer, text_at, buffer.size)[0]
             numbers_stop = column_end(buffer, text_at, stop)
-            on_hand, reserved, revision = _position_numbers(buffer, text_at, numbers_stop)
+            on_hand, reserved, revision, counted_at = _position_numbers(buffer, text_at, numbers_stop)
             if tabs > 0 or place_stop == place_at or stop >= buffer.size or on_hand < 0 or numbers_stop == stop - 1:
                 counters[OFFSET] = place_at
                 return MALFORMED
@@ -162,6 +164,7 @@ def load_positions(
                 positions[row, ON_HAND] = on_hand
                 positions[row, RESERVED] = reserved
                 positions[row, REVISION] = revision
+                set_counted(positions, row, counted_at)
                 if (numbers_stop < stop or positions[row, FENCES] != 0) and not _load_fences(
                     buffer,
                     numbers_stop + 1,

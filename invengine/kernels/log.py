@@ -11,6 +11,7 @@ from numba import njit
 from invengine.kernels.fences import drop_fences, fence_of, make_fence
 from invengine.kernels.holds import set_hold
 from invengine.kernels.layout import (
+    CHANGED_ROWS,
     CREATED_COUNT,
     CREATED_LOCATION,
     CREATED_NAME_AT,
@@ -47,8 +48,8 @@ from invengine.kernels.layout import (
     REVISION,
 )
 from invengine.kernels.names import find
-from invengine.kernels.rows import place, sku_number
-from invengine.kernels.text import TAB, column_end, line_end, units_number
+from invengine.kernels.rows import note_change, place, set_counted, sku_number
+from invengine.kernels.text import TAB, column_end, line_end, units_number, whole_number
 
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
@@ -58,7 +59,7 @@ _I, _B, _R, _G, _U, _T = ord("I"), ord("B"), ord("R"), ord("G"), ord("U"), ord("
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
 _FENCE_COLUMNS = 5
 _HOLD_COLUMNS = 8
-_INCOMING_COLUMNS = 10
+_INCOMING_COLUMNS = 10  # and one more where a transfer brings the units
 _PROMISE_COLUMNS = 11
 _STATE_COLUMNS = 7
 _RECORD_COLUMNS = 4  # of an R, G or T row, at least
@@ -74,7 +75,7 @@ def _is_whole(kind, tabs):
     if kind == _F:
         return tabs == _FENCE_COLUMNS
     if kind == _I:
-        return tabs == _INCOMING_COLUMNS
+        return tabs in (_INCOMING_COLUMNS, _INCOMING_COLUMNS + 1)
     if kind == _B:
         return tabs == _PROMISE_COLUMNS
     if kind == _U:
@@ -118,7 +119,7 @@ def _noted_row(buffer, name_at, name_length, positions, skus, counters, created,
 
 @njit(
     f"int64({_BYTES}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_NAMES}, {_NAMES}, {_NAMES}, "
-    f"{_BLOCK}, {_BLOCK}, int64[::1], int64[::1], {_BLOCK}, {_BLOCK})",
+    f"{_BLOCK}, {_BLOCK}, int64[::1], int64[::1], {_BLOCK}, {_BLOCK}, {_BLOCK})",
     nogil=True,
     cache=True,
 )
@@ -140,6 +141,7 @@ def apply_rows(
     counters,
     created,
     passed,
+    changed,
 ):
     """Apply the log rows of many entries, from (ENTRY, OFFSET) in `counters` on; DONE, or why it stopped.
 
@@ -148,6 +150,7 @@ def apply_rows(
       positions, skus, fences, holds, hold_slots, wheel, counters, created: as in layout.py
       slots, arena                 names of SKUs;    place_...  names of locations;    channel_...  of channels
       passed       int64 [n, 3]    filled: where the I and U rows are, which are not for the columns
+      changed      int64 [n, 2]    filled: SKUs of the P, F and H rows
 
     Numbers in the rows are absolute, so a row may come again; one that is older than its position changes nothing.
     """
@@ -199,17 +202,19 @@ def apply_rows(
                 first_at = place_stop + 1
             first_stop = column_end(buffer, first_at, stop)
             first = units_number(buffer, first_at, first_stop)
-            second = fenced = 0
+            second = fenced = counted_at = 0
             if kind != _F:
                 second_stop = column_end(buffer, first_stop + 1, stop)
                 second = units_number(buffer, first_stop + 1, second_stop)
+                if kind == _P:
+                    counted_at = whole_number(buffer, second_stop + 1, column_end(buffer, second_stop + 1, stop))
                 if kind == _H:
                     channel_at = column_end(buffer, second_stop + 1, stop) + 1
                     fenced = units_number(buffer, second_stop + 1, channel_at - 1)
                     channel_stop = column_end(buffer, channel_at, stop)
                     if fenced < 0 or fenced > first or (fenced > 0) != (channel_stop > channel_at):
                         return MALFORMED
-            if first < 0 or second < 0 or (kind == _F and channel_stop == channel_at):
+            if first < 0 or second < 0 or counted_at < 0 or (kind == _F and channel_stop == channel_at):
                 return MALFORMED
             location = find(place_slots, place_arena, buffer, place_at, place_stop - place_at)
             if location < 0:
@@ -229,11 +234,14 @@ def apply_rows(
             row = _noted_row(buffer, sku_at, sku_stop - sku_at, positions, skus, counters, created, sku, location)
             if row < 0:
                 return -row
+            note_change(changed, counters, sku)
             if kind == _P:
+                counters[CHANGED_ROWS] += 1
                 if revision >= positions[row, REVISION]:
                     positions[row, ON_HAND] = first
                     positions[row, RESERVED] = second
                     positions[row, REVISION] = revision
+                    set_counted(positions, row, counted_at)
             elif kind == _F:
                 is_news = revision >= positions[row, REVISION]
                 if is_news and not _set_fence(positions, fences, counters, row, channel, first):

@@ -6,6 +6,11 @@ from numba import njit
 
 from invengine.kernels.layout import (
     ARENA_COUNT,
+    CHANGED_COUNT,
+    CHANGED_MARK,
+    CHANGED_ROWS,
+    CHANGED_SKU,
+    COUNTED_MAX,
     EXPIRED,
     FENCES,
     FIRST_ROW,
@@ -13,6 +18,8 @@ from invengine.kernels.layout import (
     LOCATION,
     ON_HAND,
     PARTITION,
+    PARTS_BITS,
+    PARTS_MASK,
     POSITION_COLUMNS,
     POSITION_COUNT,
     RESERVED,
@@ -96,6 +103,68 @@ def place(positions, skus, counters, sku, location, room):
     return row
 
 
+@njit(nogil=True)
+def set_counted(positions, row, counted_at_ms):
+    """Let the position in `row` be counted last at this millisecond, 0 for never."""
+    parts = positions[row, SAFETY_PARTS] & PARTS_MASK
+    positions[row, SAFETY_PARTS] = min(counted_at_ms, COUNTED_MAX) << PARTS_BITS | parts
+
+
+@njit(nogil=True)
+def note_change(changed, counters, sku):
+    """Note that the SKU has changed, once until somebody looks; nothing where nobody watches."""
+    if sku < changed.shape[0] and changed[sku, CHANGED_MARK] == 0:
+        changed[sku, CHANGED_MARK] = 1
+        changed[counters[CHANGED_COUNT], CHANGED_SKU] = sku
+        counters[CHANGED_COUNT] += 1
+
+
+@njit("int64(int64[:, ::1], int64[::1], int64[::1])", nogil=True, cache=True)
+def take_changed(changed, counters, out):
+    """Move the numbers of the SKUs that were noted into `out`, int64 [>= their count]; returns how many."""
+    count = counters[CHANGED_COUNT]
+    for i in range(count):
+        sku = changed[i, CHANGED_SKU]
+        changed[sku, CHANGED_MARK] = 0
+        out[i] = sku
+    counters[CHANGED_COUNT] = 0
+    counters[CHANGED_ROWS] = 0
+    return count
+
+
+@njit("void(int64[::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[::1])", nogil=True, cache=True)
+def changed_since(numbers, revisions, positions, skus, out):
+    """Fill `out` with 1 for each SKU that may have changed since its partition was at a revision, else with 0.
+
+      numbers    int64 [n]           of the SKUs, -1 for one that is not known: that may have been known
+      revisions  int64 [partitions]  what the one who asks has seen
+    Units of holds that are over by the clock came free without a revision, so a SKU that has any may have changed.
+    """
+    for i in range(numbers.size):
+        sku = numbers[i]
+        out[i] = sku < 0
+        if sku >= 0:
+            seen = revisions[skus[sku, PARTITION]]
+            first = skus[sku, FIRST_ROW]
+            for row in range(first, first + skus[sku, ROWS]):
+                if positions[row, REVISION] > seen or positions[row, EXPIRED] != 0:
+                    out[i] = 1
+
+
+@njit("int64(int64[::1], int64[::1], int64, int64[::1])", nogil=True, cache=True)
+def newer_slots(slots, changed_at, count, out):
+    """Write those of `slots`, int64 [n], that changed after `count` into `out`, int64 [n]; returns how many.
+
+    changed_at  int64 [>= every slot]  the count at which each slot changed
+    """
+    found = 0
+    for i in range(slots.size):
+        if changed_at[slots[i]] > count:
+            out[found] = slots[i]
+            found += 1
+    return found
+
+
 @njit("void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def pack_rows(positions, packed, skus, counters):
     """Copy the rows in use of every SKU into `packed`, int64 [rows, 8], by SKU number and without holes.
@@ -116,12 +185,12 @@ def pack_rows(positions, packed, skus, counters):
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
 def clear_safety(positions, skus, counters):
-    """Set SAFETY_UNITS and SAFETY_PARTS of every position to 0."""
+    """Let no rule keep units back at any position; when it was counted stays."""
     for sku in range(counters[SKU_COUNT]):
         first = skus[sku, FIRST_ROW]
         for row in range(first, first + skus[sku, ROWS]):
             positions[row, SAFETY_UNITS] = 0
-            positions[row, SAFETY_PARTS] = 0
+            positions[row, SAFETY_PARTS] &= ~PARTS_MASK
 
 
 @njit("void(int64[:, ::1], int64[:, ::1], int64, int64, int64, int64)", nogil=True, cache=True)
@@ -134,4 +203,5 @@ def raise_safety(positions, skus, sku, location, units, parts):
     for row in range(first, first + skus[sku, ROWS]):
         if location in (-1, positions[row, LOCATION]):
             positions[row, SAFETY_UNITS] = max(positions[row, SAFETY_UNITS], units)
-            positions[row, SAFETY_PARTS] = max(positions[row, SAFETY_PARTS], parts)
+            before = positions[row, SAFETY_PARTS] & PARTS_MASK
+            positions[row, SAFETY_PARTS] += max(before, parts) - before

@@ -11,6 +11,9 @@ from numba import njit
 from invengine.kernels.availability import available_positions
 from invengine.kernels.layout import (
     ANSWER_BYTES_MORE,
+    LEVEL_IN_STOCK,
+    LEVEL_LOW,
+    LEVEL_OUT,
     POSITION_BYTES_MAX,
     REASONS_MAX,
     ROWS,
@@ -22,6 +25,7 @@ from invengine.kernels.layout import (
     TERM_REASONS,
     TERM_RESERVED,
     TERM_SAFETY,
+    TERM_UNCERTAIN,
     TOTAL_MAX,
 )
 from invengine.kernels.text import matches, part_word
@@ -33,7 +37,6 @@ _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _SKU_TAG = 1 << 3 | 2  # field 1 of both requests, a string
 _NAME_BYTES_MAX = 64
-_LEVEL_OUT, _LEVEL_LOW, _LEVEL_IN_STOCK = 1, 2, 3
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 
 NOT_A_MESSAGE = -1
@@ -162,11 +165,18 @@ def _put_number(out, at, tag, value):
 
 
 @njit(nogil=True)
-def _put_position(out, at, term, names, name_ends):
-    """One PositionAvailability without tag and length: at most 127 bytes, so that its length is one.
+def _level(units, threshold):
+    if units == 0:
+        return LEVEL_OUT
+    return LEVEL_LOW if units <= threshold else LEVEL_IN_STOCK
 
-    With their tags: a name of 64 bytes and its length 66, five numbers to 2^53 45, at most four reasons that go
-    together 6, the ring-fences of others, to 2^62, 10.
+
+@njit(nogil=True)
+def _put_position(out, at, term, threshold, names, name_ends):
+    """One PositionAvailability without tag and length: at most 139 bytes.
+
+    With their tags: a name of 64 bytes and its length 66, six numbers to 2^53 54, at most five reasons that go
+    together 7, the ring-fences of others, to 2^62, 10, the level 2.
     """
     rank = term[TERM_RANK]
     begin = name_ends[rank - 1] if rank > 0 else np.int64(0)
@@ -189,24 +199,26 @@ def _put_position(out, at, term, names, name_ends):
                 at += 1
         out[length_at] = at - length_at - 1
     at = _put_number(out, at, 7 << 3, term[TERM_FENCED])
-    return _put_number(out, at, 8 << 3, term[TERM_OWN_FENCE])
+    at = _put_number(out, at, 8 << 3, term[TERM_OWN_FENCE])
+    at = _put_number(out, at, 9 << 3, term[TERM_UNCERTAIN])
+    return _put_number(out, at, 10 << 3, _level(term[TERM_AVAILABLE], threshold))
 
 
 @njit(
-    f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BYTES}, int64[::1], int64, {_BLOCK}, "
+    f"int64(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BYTES}, int64[::1], int64[::1], {_BLOCK}, "
     "uint8[::1])",
     nogil=True,
     cache=True,
 )
-def answer_availability(sku, positions, skus, fences, selection, ignored, names, name_ends, threshold, terms, out):
+def answer_availability(sku, positions, skus, fences, selection, ignored, names, name_ends, thresholds, terms, out):
     """Write `available`, `level` and `positions` of a GetAvailabilityResponse to `out`; returns how many bytes.
 
     Minus the number of rows that `terms` and `out` need room for, when they have less: nothing was done then.
       sku, positions, skus, fences, selection, ignored, terms  as in `available_positions`
       names      uint8 [bytes]    the names of the locations asked about, by rank, one behind another
       name_ends  int64 [asked]    where each ends
-      threshold                   most units that are LEVEL_LOW
-      terms      int64 [rows, 8]
+      thresholds int64 [1 + asked] most units that are LEVEL_LOW: in all, then at each location, by rank
+      terms      int64 [rows, 9]
       out        uint8 [bytes]    POSITION_BYTES_MAX for each of `terms`, and ANSWER_BYTES_MORE
     """
     rows = skus[sku, ROWS]
@@ -217,11 +229,16 @@ def answer_availability(sku, positions, skus, fences, selection, ignored, names,
     for i in range(count):
         total = min(total + terms[i, TERM_AVAILABLE], np.int64(TOTAL_MAX))
     at = _put_number(out, 0, 1 << 3, total)
-    level = _LEVEL_OUT if total == 0 else _LEVEL_LOW if total <= threshold else _LEVEL_IN_STOCK
-    at = _put_number(out, at, 2 << 3, level)
+    at = _put_number(out, at, 2 << 3, _level(total, thresholds[0]))
     for i in range(count):
         out[at] = 3 << 3 | LENGTH
-        end = _put_position(out, at + 2, terms[i], names, name_ends)
-        out[at + 1] = end - at - 2  # see _put_position: one byte
+        start = at + 2
+        end = _put_position(out, start, terms[i], thresholds[1 + terms[i, TERM_RANK]], names, name_ends)
+        length = end - start
+        if length > 127:  # its length takes two bytes: rare, so it is moved rather than measured before
+            for byte in range(end, start, -1):
+                out[byte] = out[byte - 1]
+            end += 1
+        _put_varint(out, at + 1, length)
         at = end
     return at

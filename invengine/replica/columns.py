@@ -17,6 +17,9 @@ from invengine import kernels
 from invengine.domain.partitions import partition_of
 from invengine.kernels.layout import (
     ARENA_COUNT,
+    CHANGED_COLUMNS,
+    CHANGED_COUNT,
+    CHANGED_ROWS,
     COUNTERS,
     CREATED_COLUMNS,
     CREATED_COUNT,
@@ -110,6 +113,7 @@ class Columns:
         self.counters[HOLD_FREE] = -1
         self._created: Block = np.empty((_CREATED_MAX, CREATED_COLUMNS), np.int64)
         self._passed: Block = np.empty((_PASSED_MAX, PASSED_COLUMNS), np.int64)
+        self._changed: Block = np.empty((0, CHANGED_COLUMNS), np.int64)
         self.watch_created: Callable[[list[CreatedPosition]], None] | None = None
         self.second = 0
 
@@ -157,6 +161,7 @@ class Columns:
                     self.counters,
                     self._created,
                     self._passed,
+                    self._changed,
                 )
             )
 
@@ -208,8 +213,33 @@ class Columns:
         """Sets the clock: holds that are over by `second` stop counting."""
         self.second = second
         kernels.advance_holds(
-            second, self.positions, self.skus, self.fences, self.holds, self.hold_slots, self.wheel, self.counters
+            second,
+            self.positions,
+            self.skus,
+            self.fences,
+            self.holds,
+            self.hold_slots,
+            self.wheel,
+            self.counters,
+            self._changed,
         )
+
+    def note_changes(self, wanted: bool) -> None:
+        """Whether to note which SKUs change, from now on; it costs 16 bytes a SKU."""
+        self._changed = zeros((self.skus.shape[0] if wanted else 0, CHANGED_COLUMNS), np.int64)
+        self.counters[CHANGED_COUNT] = self.counters[CHANGED_ROWS] = 0
+
+    def take_changed(self) -> tuple[npt.NDArray[np.int64], int]:
+        """The numbers of the SKUs that changed since the last call, and by how many rows of positions."""
+        rows = int(self.counters[CHANGED_ROWS])
+        numbers = np.empty(int(self.counters[CHANGED_COUNT]), np.int64)
+        kernels.take_changed(self._changed, self.counters, numbers)
+        return numbers, rows
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether `take_changed` would have any."""
+        return bool(self.counters[CHANGED_COUNT])
 
     def find_sku(self, sku: str) -> int:
         """The number of a SKU, or -1."""
@@ -301,6 +331,8 @@ class Columns:
         count = self.sku_count
         if count == self.skus.shape[0]:
             self.skus = _longer(self.skus, count)
+            if self._changed.shape[0]:
+                self._changed = _longer(self._changed, count)
         self.index.make_room(count + 1, int(self.counters[ARENA_COUNT]), _NAME_BYTES_MAX)
 
     def _grow_holds(self) -> None:

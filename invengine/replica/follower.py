@@ -188,6 +188,8 @@ class Follower:
         for partition, revision in enumerate(applied):
             if revision and not _is_same(first.get(partition), revision, newest[partition]):
                 raise HistoryLost(f"revision {revision} of partition {partition} is gone, or another one now")
+            if revision and newest[partition] is None and state.applied[partition] == revision:
+                state.newest[partition] = first[partition]  # loaded, not read from the log: known from now on
         self._apply(entries, began)
         if self._disruptions() == disruptions:
             self._verified_at = began

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
 from invengine import kernels
 from invengine.domain.partitions import encode_token
 from invengine.errors import ReplicaBehind
+from invengine.replica.changes import NOTHING_SINCE, Changes
 from invengine.replica.columns import Columns, CreatedPosition, LogMalformed
 from invengine.replica.incoming import Incoming
 from invengine.replica.index import Channels, Locations
@@ -36,8 +37,16 @@ class SafetyRules(Protocol):
         """Rules for a SKU at all locations."""
 
     @property
+    def stopping(self) -> Collection[str]:
+        """The locations where receipts stop counting when their day is over."""
+
+    @property
     def position_safety(self) -> Mapping[tuple[str, str], Safety]:
         """Rules for a SKU at one location."""
+
+    @property
+    def kits(self) -> Mapping[str, object]:
+        """The kits, by name."""
 
 
 class Replica:
@@ -55,10 +64,21 @@ class Replica:
         self.fault: LogMalformed | None = None
         self._caught_up_at = _NEVER
         self._waiting: set[asyncio.Future[None]] = set()
+        self.stopping: Collection[str] = frozenset()
+        """The locations where overdue receipts do not count, by the network in force."""
         self._sku_rules: dict[str, list[tuple[str, Safety]]] = {}
+        self._kits: Mapping[str, object] = {}
+        self.kits_with_stock: set[int] = set()
+        """Numbers of SKUs that are kits and have positions of their own all the same, which count for nothing."""
+
         self._tokens: list[tuple[int, str]] = [(-1, "")] * partitions
         self._token_of_all: tuple[int, str] = (-1, "")
         self._changes = 0
+        self._notes = False
+        self._everything = False
+        self._created: list[tuple[int, bytes]] = []
+        self._named = 0  # SKUs with smaller numbers are not new
+        self._changed_since = NOTHING_SINCE
 
     @property
     def columns(self) -> Columns:
@@ -94,18 +114,44 @@ class Replica:
             _log.exception("the change log cannot be decoded; the replica loads anew")
             self.fault = fault
         self._changes += 1
+        self._note()
         self._wake()
 
+    def note_changes(self, wanted: bool) -> None:
+        """Whether `take_changes` will be asked, from now on. Without that nothing is noted and nothing is paid for."""
+        self._notes = wanted
+        self._forget_changes()
+        self._prepare(self.state)
+
+    def take_changes(self) -> Changes:
+        """What changed since the last call, or since `note_changes`."""
+        numbers, rows = self.columns.take_changed()
+        expected = frozenset(self.incoming.changed or ())
+        changes = Changes(
+            numbers, expected, tuple(self._created), self._everything, rows, min(self._changed_since, monotonic())
+        )
+        self._forget_changes()
+        return changes
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether `take_changes` would have any."""
+        return self._everything or self.columns.has_changed or bool(self.incoming.changed)
+
     def set_network(self, network: SafetyRules) -> None:
-        """Takes over the rules that name SKUs; those for locations and channels come with each question."""
+        """Takes over kits and rules that name SKUs; those for locations and channels come with each question."""
         for name in network.locations:
             self.locations.number(name)
+        self.stopping = network.stopping
         self._sku_rules = {}
         for sku, safety in network.sku_safety.items():
             self._sku_rules.setdefault(sku, []).append(("", safety))
         for (sku, location), safety in network.position_safety.items():
             self._sku_rules.setdefault(sku, []).append((location, safety))
+        self._kits = network.kits
         self._use_rules(self.columns)
+        self._everything = True
+        self._note()
 
     def advance(self, now_ms: int) -> None:
         """Holds that are over at `now_ms`, by the store's clock, stop counting. Cheap: called before each read."""
@@ -113,6 +159,7 @@ class Replica:
         columns = self.state.columns
         if second != columns.second:
             columns.advance(second)
+            self._note()
 
     def behind(self, pairs: Iterable[tuple[int, int]]) -> bool:
         """Whether some partition is not at its (partition, revision) yet."""
@@ -168,15 +215,38 @@ class Replica:
 
     def become(self, state: State) -> None:
         """Takes over a state that was loaded aside; its columns share this replica's locations and channels."""
+        self._prepare(state)
         self._use_rules(state.columns)
         self.state = state
         self._tokens = [(-1, "")] * self.partitions
         self._changes += 1
         self.fault = None
+        self._created.clear()
+        self._everything = True
+        self._note()
         self._wake()
 
+    def _prepare(self, state: State) -> None:
+        """Lets the state report what is wanted of it."""
+        state.columns.note_changes(self._notes)
+        state.columns.watch_created = self._note_created if self._sku_rules or self._notes or self._kits else None
+        state.incoming.changed = set() if self._notes else None
+        self._named = state.columns.sku_count
+
+    def _note(self) -> None:
+        if self._notes and self._changed_since == NOTHING_SINCE and self.has_changes:
+            self._changed_since = monotonic()
+
+    def _forget_changes(self) -> None:
+        self._everything = False
+        self._created.clear()
+        self._changed_since = NOTHING_SINCE
+        if self.incoming.changed:
+            self.incoming.changed.clear()
+
     def _use_rules(self, columns: Columns) -> None:
-        columns.watch_created = self._rule_created if self._sku_rules else None
+        columns.watch_created = self._note_created if self._sku_rules or self._notes or self._kits else None
+        self.kits_with_stock = {number for number in map(columns.find_sku, self._kits) if number >= 0}
         kernels.clear_safety(columns.positions, columns.skus, columns.counters)
         for sku, rules in self._sku_rules.items():
             number = columns.find_sku(sku)
@@ -185,10 +255,15 @@ class Replica:
                     place = self.locations.number(location) if location else -1
                     kernels.raise_safety(columns.positions, columns.skus, number, place, units, parts)
 
-    def _rule_created(self, created: list[CreatedPosition]) -> None:
-        """New positions get the rules of their SKU."""
+    def _note_created(self, created: list[CreatedPosition]) -> None:
+        """New positions get the rules of their SKU; of new SKUs, which come by their numbers, the names are noted."""
         columns = self.columns
         for sku, number, location in created:
+            if self._notes and number >= self._named:
+                self._created.append((number, sku.encode()))
+                self._named = number + 1
+            if sku in self._kits:
+                self.kits_with_stock.add(number)
             for name, (units, parts) in self._sku_rules.get(sku, ()):
                 if not name or self.locations.number(name) == location:
                     kernels.raise_safety(columns.positions, columns.skus, number, location, units, parts)

@@ -32,6 +32,7 @@ FULFILMENT_NUMBERS: Final = {
     Fulfilment.SHIP: 1,
     Fulfilment.PICKUP: 2,
     Fulfilment.SHIP_TO_STORE: 3,
+    Fulfilment.TRANSFER: 4,
 }
 FULFILMENTS: Final = {number: fulfilment for fulfilment, number in FULFILMENT_NUMBERS.items()}
 
@@ -122,6 +123,8 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
             taken.fence_channel = allocation.fence_channel
     if short:
         wire.short_quantity = short
+    if line.kit is not None:
+        wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
     if line.returned:
         wire.returned = line.returned
     if line.future is not None:
@@ -193,13 +196,14 @@ def _fill_outcomes(
             on_hand=outcome.on_hand,
             reserved=outcome.reserved,
             revision=outcome.revision,
-            states=_state_quantities(outcome.states),
+            states=state_quantities(outcome.states),
         )
         if outcome.refusal is not None:
             wire.refusal.CopyFrom(refusal_to_proto(outcome.refusal))
 
 
-def _state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+def state_quantities(states: tuple[tuple[str, int], ...]) -> list[stock_service_pb2.StateQuantity]:
+    """Units in states, as (state, units)."""
     return [stock_service_pb2.StateQuantity(state=state, quantity=units) for state, units in states]
 
 
@@ -214,6 +218,7 @@ def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.Ge
 
 def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Position:
     """One position."""
+    stopping = (position.location,) if position.overdue_stops else ()
     return stock_service_pb2.Position(
         sku=position.sku,
         location=position.location,
@@ -226,8 +231,8 @@ def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Posit
             stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
         ],
         backordered=position.backordered,
-        incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
-        states=_state_quantities(position.states),
+        incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
+        states=state_quantities(position.states),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc.convert import STATE_NUMBERS, ledger_entry_to_proto
+from invengine.rpc.convert import STATE_NUMBERS, ledger_entry_to_proto, state_quantities
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.services.days import today
 from invengine.v1 import availability_service_pb2 as pb
@@ -41,6 +41,7 @@ def explained_to_proto(explained: Explained) -> pb.ExplainAvailabilityResponse:
 
 def _position(position: Explanation, day: int) -> pb.PositionExplanation:
     known, figures, winner = position.known, position.figures, position.winner
+    stopping = (known.location,) if known.overdue_stops else ()
     message = pb.PositionExplanation(
         location=known.location,
         available=position.available,
@@ -73,10 +74,11 @@ def _position(position: Explanation, day: int) -> pb.PositionExplanation:
         reservations=[_holder(holder) for holder in position.holders],
         unlisted_lines=position.unlisted_lines,
         unlisted_quantity=position.unlisted_units,
-        incoming=[receipt_to_proto(receipt, day) for receipt in known.receipts],
+        incoming=[receipt_to_proto(receipt, day, stopping) for receipt in known.receipts],
         backordered=known.backordered,
         backordered_max=position.backordered_max,
         revision=known.revision,
+        states=state_quantities(known.states),
     )
     if known.last_change is not None:
         message.last_change.CopyFrom(ledger_entry_to_proto(known.last_change))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -51,6 +52,9 @@ class Exchange(Protocol):
     def stop(self) -> None:
         """Reads nothing more, answers what it took, and raises ShuttingDown."""
 
+
+ServerStream = Callable[[bytes, Context], AsyncGenerator[bytes, None]]
+"""A method that takes the bytes of a message and gives those of many."""
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
@@ -152,36 +156,15 @@ class Streams:
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A bidirectional method: each message is answered before the next is read."""
 
-        async def serve(_: Any, context: Context) -> None:
-            begun = perf_counter()
-            series.started += 1
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.add(task)
+        async def talk(context: Context) -> None:
             step = open_stream(context)
-            try:
-                if self._stopping:
-                    raise ShuttingDown
-                while (request := await context.read()) is not grpc.aio.EOF:
-                    series.received += 1
-                    await context.write(await step(request))
-                    series.sent += 1
-            except asyncio.CancelledError:
-                if not self._stopping:
-                    series.handled[_ended_early(context)] += 1
-                    raise
-                series.handled["Unavailable"] += 1
-                await _abort(context, ShuttingDown())
-            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-                refusal = refusal_of(fault, method)
-                metrics.count_refusals((refusal.reason,))
-                series.handled[_CODE_NAMES[refusal.reason]] += 1
-                await _abort(context, refusal)
-            else:
-                series.handled["OK"] += 1
-            finally:
-                self._tasks.discard(task)
-                series.seconds.observe(perf_counter() - begun)
+            while (request := await context.read()) is not grpc.aio.EOF:
+                series.received += 1
+                await context.write(await step(request))
+                series.sent += 1
+
+        async def serve(_: Any, context: Context) -> None:
+            await self._serve(method, talk(context), context, (series, metrics))
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
@@ -231,6 +214,55 @@ class Streams:
                 series.seconds.observe(perf_counter() - begun)
 
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    def wrap_answers(
+        self, method: str, handler: ServerStream, series: MethodMetrics, metrics: Metrics
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """A method that answers one message with many, each when the connection has taken the one before."""
+
+        async def talk(request: bytes, context: Context) -> None:
+            series.received += 1
+            async with aclosing(handler(request, context)) as answers:
+                async for answer in answers:
+                    await context.write(answer)
+                    series.sent += 1
+
+        async def serve(request: bytes, context: Context) -> None:
+            await self._serve(method, talk(request, context), context, (series, metrics))
+
+        return grpc.unary_stream_rpc_method_handler(serve)
+
+    async def _serve(
+        self, method: str, talk: Coroutine[Any, Any, None], context: Context, counts: tuple[MethodMetrics, Metrics]
+    ) -> None:
+        """One stream from its beginning to its end, counted; whatever ends it early is told."""
+        begun = perf_counter()
+        series, metrics = counts
+        series.started += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if self._stopping:
+                talk.close()
+                raise ShuttingDown
+            await talk
+        except asyncio.CancelledError:
+            if not self._stopping:
+                series.handled[_ended_early(context)] += 1
+                raise
+            series.handled["Unavailable"] += 1
+            await _abort(context, ShuttingDown())
+        except Exception as fault:  # noqa: BLE001  # logged in refusal_of
+            refusal = refusal_of(fault, method)
+            metrics.count_refusals((refusal.reason,))
+            series.handled[_CODE_NAMES[refusal.reason]] += 1
+            await _abort(context, refusal)
+        else:
+            series.handled["OK"] += 1
+        finally:
+            self._tasks.discard(task)
+            series.seconds.observe(perf_counter() - begun)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""

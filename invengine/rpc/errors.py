@@ -39,6 +39,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "LINE_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "RECEIPT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "TRANSFER_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "RETURN_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "INSUFFICIENT_STOCK": grpc.StatusCode.FAILED_PRECONDITION,
     "LOCATION_NOT_USABLE": grpc.StatusCode.FAILED_PRECONDITION,
@@ -54,12 +55,15 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "QUANTITY_OUT_OF_RANGE": grpc.StatusCode.FAILED_PRECONDITION,
     "COUNT_TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
     "TOO_MANY_PARCELS": grpc.StatusCode.FAILED_PRECONDITION,
+    "TRANSFER_CLOSED": grpc.StatusCode.FAILED_PRECONDITION,
+    "OF_TRANSFER": grpc.StatusCode.FAILED_PRECONDITION,
     "NETWORK_MISSING": grpc.StatusCode.FAILED_PRECONDITION,
     "OLDER_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
     "COVERED_BY_COUNT": grpc.StatusCode.FAILED_PRECONDITION,
     "RESERVATION_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
     "RETURN_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
     "LINE_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+    "TRANSFER_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
     "REVISION_MISMATCH": grpc.StatusCode.ABORTED,
     "OUTCOME_UNKNOWN": grpc.StatusCode.ABORTED,
     "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
@@ -128,6 +132,7 @@ def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
                 wanted=line.wanted,
                 available=line.available,
                 next_date=date_or_none(line.next_day),
+                component=line.component,
             )
             room -= short.ByteSize()
             if cut and room < 0:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
@@ -34,6 +34,7 @@ from invengine.v1 import (
     reservation_service_pb2,
     return_service_pb2,
     stock_service_pb2,
+    transfer_service_pb2,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
     from invengine.services.stock import Stock
+    from invengine.services.watching import Watching
 
 FILES: Final = (
     admin_service_pb2,
@@ -63,6 +65,7 @@ FILES: Final = (
     reservation_service_pb2,
     return_service_pb2,
     stock_service_pb2,
+    transfer_service_pb2,
 )
 
 SERVICES: Final = tuple(
@@ -81,9 +84,10 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability, explanations: Explanations) -> None:
+    def __init__(self, availability: Availability, explanations: Explanations, watching: Watching) -> None:
         self._availability = availability
         self._explanations = explanations
+        self._watching = watching
 
     @takes_bytes
     async def GetAvailability(self, request: bytes, context: Context) -> bytes:
@@ -98,6 +102,10 @@ class AvailabilityServicer:
     def StreamAvailability(self, _: Context) -> StreamStep:
         """Small queries, answered in order."""
         return self._availability.open_stream(lambda refusal: refusal_to_proto(refusal).SerializeToString())
+
+    def WatchAvailability(self, request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        """What is available, and every change of it."""
+        return self._watching.watch(request, context.time_remaining())
 
     async def ExplainAvailability(
         self, request: availability_service_pb2.ExplainAvailabilityRequest, context: Context
@@ -314,8 +322,8 @@ def handlers(
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
-    that is marked `exchanges` one that reads and writes at its own pace, one that is marked `takes_bytes` gets and
-    gives bytes, all others messages.
+    that is marked `exchanges` one that reads and writes at its own pace, one that answers with a stream and one that is
+    marked `takes_bytes` get and give bytes, all others messages.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
@@ -325,6 +333,10 @@ def handlers(
             series = metrics.method("bidi_stream", service, method.name)
             wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
             found[path] = wrap(path, function, series, metrics)
+            continue
+        if method.server_streaming:
+            series = metrics.method("server_stream", service, method.name)
+            found[path] = streams.wrap_answers(path, function, series, metrics)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -19,11 +19,9 @@ from invengine.kernels.layout import (
     IGNORED_FENCED,
     IGNORED_OWN,
     IGNORED_UNITS,
-    KNOWN,
     PARTITION,
     POSITION_BYTES_MAX,
     TERM_COLUMNS,
-    UNKNOWN_SKU,
 )
 from invengine.services.availability_wire import (
     SKUS_MAX,
@@ -32,15 +30,16 @@ from invengine.services.availability_wire import (
     duration_field,
     field,
     next_receipt_field,
-    rows_fields,
-    totals_fields,
 )
+from invengine.services.batch_availability import BatchAvailability
+from invengine.services.kit_availability import KitAvailability, level_of
 from invengine.services.questions import BATCH, GET, STREAM, Networks, Question, Questions, parsed
 from invengine.services.selection import Selection
 from invengine.services.validation import count_of, optional_text, required_id
 from invengine.v1 import availability_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from invengine.domain.kits import Kit
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 FRESHNESS_SECONDS_MAX: Final = 2.0
 _LIVE: Final = (ReservationState.HELD, ReservationState.CONFIRMED)
 _TOKEN_FIELD, _STALENESS_FIELD = 4, 5  # of GetAvailabilityResponse
-_BATCH_TOKEN_FIELD, _BATCH_STALENESS_FIELD = 7, 8
 _NOTHING_YET: Final = pb.GetAvailabilityResponse(level=pb.LEVEL_OUT).SerializeToString()
 
 StreamStep = Callable[[bytes], Awaitable[bytes]]
@@ -85,6 +83,8 @@ class Availability:
         self._questions = Questions(replica, networks)
         self._seconds = None if metrics is None else metrics.kernel_seconds
         self._splitter = Splitter()
+        self._kits = KitAvailability(replica)
+        self._batches = BatchAvailability(replica, self._kits)
         self._terms = np.empty((0, TERM_COLUMNS), np.int64)
         self._out = np.empty(ANSWER_BYTES_MORE, np.uint8)
 
@@ -112,11 +112,14 @@ class Availability:
         at, length = self._splitter.spans[count - 1].tolist()  # of a field that is given twice, the last counts
         sku = text[at : at + length]
         question = self._questions.of_get(rest)
-        ignored = question.selection.nothing_ignored
+        ignored = None
         if question.waits:
             await self._freshen(question, timeout_seconds)
             if question.ignore_reservation_id:
-                ignored = await self._ignored(question, sku.tobytes().decode(), timeout_seconds)
+                name = sku.tobytes().decode()
+                kit = question.selection.network.kits.get(name)
+                skus = [name] if kit is None else [component.sku for component in kit]
+                ignored = await self._ignored(question, skus, timeout_seconds)
             began = perf_counter()
         answer = self._answer(sku, question.selection, ignored)
         if self._seconds is not None:
@@ -136,7 +139,9 @@ class Availability:
             await self._freshen(question, timeout_seconds)
             began = perf_counter()
             text, count, _ = self._splitter.split(request, "skus")
-        answer = self._answer_batch(text, self._splitter.spans[:count], question)
+        now_ms = self._clock.now_ms()
+        self._replica.advance(now_ms)
+        answer = self._batches.answer(text, self._splitter.spans[:count], question, now_ms)
         if self._seconds is not None:
             self._seconds["batch"].observe(perf_counter() - began)
         return answer
@@ -165,24 +170,49 @@ class Availability:
 
         return answer
 
-    def _answer(self, sku: npt.NDArray[np.uint8], selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
+    def total(self, sku: str, selection: Selection) -> int | None:
+        """Units of a SKU, or kits, that can be taken now of what is asked about; None for one that is not known.
+
+        What a network's kits are made of changes their numbers: `Network.kits_with` names the kits of a component.
+        """
+        replica, now_ms = self._replica, self._clock.now_ms()
+        replica.advance(now_ms)
+        columns = replica.state.columns
+        number = columns.find_sku(sku)
+        if number < 0 or number in replica.kits_with_stock:
+            kit = selection.network.kits.get(sku)
+            if kit is not None:
+                return self._kits.units(kit, selection, now_ms)[0]
+            return 0 if sku in replica.state.incoming else None
+        block = selection.at(now_ms)
+        return int(kernels.available_total(number, columns.positions, columns.skus, columns.fences, block))
+
+    def _answer(
+        self, sku: npt.NDArray[np.uint8], selection: Selection, ignored: Mapping[str, npt.NDArray[np.int64]] | None
+    ) -> bytes:
         replica = self._replica
         now_ms = self._clock.now_ms()
         replica.advance(now_ms)
         columns, incoming = replica.state.columns, replica.state.incoming
         number = int(kernels.find_name(sku, columns.index.slots, columns.index.arena))
-        expected = b""
-        if incoming or number < 0:
+        expected, free, thresholds = b"", selection.nothing_ignored, selection.thresholds
+        may_be_kit = number < 0 or number in replica.kits_with_stock
+        if incoming or ignored or may_be_kit or selection.ruled.names:
             name = sku.tobytes().decode()
+            if may_be_kit and (kit := selection.network.kits.get(name)) is not None:
+                return self._answer_kit(name, kit, selection, ignored, now_ms)
+            thresholds = selection.thresholds_of(name)
+            free = free if ignored is None else ignored[name]
             if name in incoming:
-                found = next_units(incoming.receipts(name), selection.usable, now_ms)
+                found = next_units(incoming.receipts(name), selection.usable, now_ms, replica.stopping)
                 expected = next_receipt_field(*found) if found else b""
             elif number < 0:
                 raise UnknownSku(name)
         if number < 0:  # nothing of it was ever there, but it is expected
             answer, partition = _NOTHING_YET, partition_of(name, replica.partitions)
         else:
-            answer, partition = self._positions(number, selection, ignored), int(columns.skus[number, PARTITION])
+            answer = self._positions(number, selection.at(now_ms), selection, free, thresholds)
+            partition = int(columns.skus[number, PARTITION])
         return b"".join(
             (
                 answer,
@@ -192,16 +222,38 @@ class Availability:
             )
         )
 
-    def _positions(self, number: int, selection: Selection, ignored: npt.NDArray[np.int64]) -> bytes:
-        """`available`, `level` and `positions` of the answer."""
-        length = self._write(number, selection, ignored)
+    def _answer_kit(
+        self,
+        name: str,
+        kit: Kit,
+        selection: Selection,
+        ignored: Mapping[str, npt.NDArray[np.int64]] | None,
+        now_ms: int,
+    ) -> bytes:
+        replica = self._replica
+        answer = self._kits.answer(name, kit, selection, ignored, now_ms)
+        partitions = {partition_of(component.sku, replica.partitions) for component in kit}
+        answer.consistency_token = replica.token(sorted(partitions))
+        answer.staleness.FromMilliseconds(replica.staleness_ms())
+        return bytes(answer.SerializeToString())
+
+    def _positions(self, number: int, *about: Any) -> bytes:
+        """`available`, `level` and `positions` of the answer; what it is `about` as `_write` takes it."""
+        length = self._write(number, *about)
         if length < 0:  # no room for so many positions
             self._terms = np.empty((-length, TERM_COLUMNS), np.int64)
             self._out = np.empty(-length * POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
-            length = self._write(number, selection, ignored)
+            length = self._write(number, *about)
         return self._out[:length].tobytes()
 
-    def _write(self, number: int, selection: Selection, ignored: npt.NDArray[np.int64]) -> int:
+    def _write(
+        self,
+        number: int,
+        block: npt.NDArray[np.int64],
+        selection: Selection,
+        ignored: npt.NDArray[np.int64],
+        thresholds: npt.NDArray[np.int64],
+    ) -> int:
         columns = self._replica.state.columns
         return int(
             kernels.answer_availability(
@@ -209,70 +261,27 @@ class Availability:
                 columns.positions,
                 columns.skus,
                 columns.fences,
-                selection.block,
+                block,
                 ignored,
                 selection.names,
                 selection.name_ends,
-                selection.low_stock_threshold,
+                thresholds,
                 self._terms,
                 self._out,
             )
         )
 
-    def _answer_batch(self, text: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], question: Question) -> bytes:
-        replica = self._replica
-        replica.advance(self._clock.now_ms())
-        columns = replica.state.columns
-        arrays = columns.positions, columns.skus, columns.fences, question.selection.block
-        count = len(spans)
-        numbers = np.empty(count, np.int64)
-        status, totals = np.empty(count, np.uint8), np.empty(count, np.int64)
-        kernels.find_names(text, spans, columns.index.slots, columns.index.arena, numbers)
-        if question.totals_only:
-            kernels.available_totals(numbers, *arrays, status, totals)
-            self._know_expected(text, spans, status)
-            fields = totals_fields(status, totals)
-        else:
-            room = int(kernels.rows_at_most(numbers, columns.skus))
-            row_counts, index, available = np.empty(count, np.int32), np.empty(room, np.int32), np.empty(room, np.int64)
-            rows = int(kernels.available_rows(numbers, *arrays, status, totals, row_counts, index, available))
-            self._know_expected(text, spans, status)
-            fields = totals_fields(status, totals)
-            fields += rows_fields(row_counts, index[:rows], available[:rows], question.selection.locations_field)
-        fields.append(field(_BATCH_TOKEN_FIELD, replica.token().encode()))
-        fields.append(duration_field(_BATCH_STALENESS_FIELD, replica.staleness_ms()))
-        return b"".join(fields)
-
-    def _know_expected(
-        self, text: npt.NDArray[np.uint8], spans: npt.NDArray[np.int64], status: npt.NDArray[np.uint8]
-    ) -> None:
-        """A SKU without a position is known where units of it are expected or backordered."""
-        incoming = self._replica.state.incoming
-        if incoming:
-            for i in np.flatnonzero(status == UNKNOWN_SKU).tolist():
-                at, length = spans[i].tolist()
-                if text[at : at + length].tobytes().decode() in incoming:
-                    status[i] = KNOWN
-
     def _answer_query(self, response: pb.StreamAvailabilityResponse, sku: str, channel: str, group: str) -> None:
         required_id("sku", sku)
         selection = self._questions.of_stream(channel, group)
-        self._replica.advance(self._clock.now_ms())
-        columns = self._replica.state.columns
-        number = columns.find_sku(sku)
-        if number < 0:
-            expected = sku in self._replica.state.incoming
-            response.status = pb.AVAILABILITY_STATUS_KNOWN if expected else pb.AVAILABILITY_STATUS_UNKNOWN_SKU
+        total = self.total(sku, selection)
+        if total is None:
+            response.status = pb.AVAILABILITY_STATUS_UNKNOWN_SKU
             response.level = pb.LEVEL_OUT
             return
-        arrays = columns.positions, columns.skus, columns.fences, selection.block
-        total = int(kernels.available_total(number, *arrays))
         response.available = total
         response.status = pb.AVAILABILITY_STATUS_KNOWN
-        if total == 0:
-            response.level = pb.LEVEL_OUT
-        else:
-            response.level = pb.LEVEL_LOW if total <= selection.low_stock_threshold else pb.LEVEL_IN_STOCK
+        response.level = level_of(total, int(selection.thresholds_of(sku)[0]))
 
     async def _freshen(self, question: Question, timeout_seconds: float | None) -> None:
         """Waits until the replica has what the question wants of it. ReplicaBehind."""
@@ -284,23 +293,25 @@ class Availability:
         if question.fully_consistent:
             self._replica.caught_up(began)
 
-    async def _ignored(self, question: Question, sku: str, timeout_seconds: float | None) -> npt.NDArray[np.int64]:
-        """Units of the SKU, by rank of location, that the named reservation holds on hand while it is live.
+    async def _ignored(
+        self, question: Question, skus: Sequence[str], timeout_seconds: float | None
+    ) -> dict[str, npt.NDArray[np.int64]]:
+        """Per SKU its units, by rank of location, that the named reservation holds on hand while it is live.
 
         The replica is brought up to the reservation as it was read, so that these units are among its reserved ones.
         """
         reservation = await self._store.reservation(question.ignore_reservation_id)
         selection = question.selection
-        units = np.zeros_like(selection.nothing_ignored)
+        units = {sku: np.zeros_like(selection.nothing_ignored) for sku in skus}
         if reservation is None:
             return units
         await self._replica.wait_for(list(enumerate(await self._store.revisions())), _patience(timeout_seconds))
         if reservation.state_at(self._clock.now_ms()) in _LIVE:
             ranks = {name: rank for rank, name in enumerate(selection.asked)}
             for line in reservation.lines:
-                for allocation in line.allocations if line.sku == sku else ():
+                for allocation in line.allocations if line.sku in units else ():
                     if allocation.is_on_hand and allocation.location in ranks:
-                        free = units[ranks[allocation.location]]
+                        free = units[line.sku][ranks[allocation.location]]
                         free[IGNORED_UNITS] += allocation.open
                         free[IGNORED_FENCED] += allocation.fenced
                         if allocation.fence_channel == selection.channel:

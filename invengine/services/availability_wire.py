@@ -22,6 +22,7 @@ _LENGTH: Final = 2  # wire type
 _ORDINAL_OF_1970: Final = dt.date(1970, 1, 1).toordinal()
 _NEXT_RECEIPT: Final = 6
 _STATUS, _AVAILABLE, _ROW_COUNTS, _LOCATION_INDEX, _LOCATION_AVAILABLE, _LOCATIONS = 1, 2, 3, 4, 5, 6
+_LEVEL: Final = 9
 
 
 class OddMessage(Exception):
@@ -70,6 +71,11 @@ def next_receipt_field(day: int, quantity: int) -> bytes:
 def locations_field(names: tuple[str, ...]) -> bytes:
     """`locations` of a BatchGetAvailabilityResponse."""
     return b"".join(field(_LOCATIONS, name.encode()) for name in names)
+
+
+def levels_field(levels: npt.NDArray[np.uint8]) -> bytes:
+    """`level` of a BatchGetAvailabilityResponse."""
+    return field(_LEVEL, levels.tobytes())
 
 
 def totals_fields(status: npt.NDArray[np.uint8], available: npt.NDArray[np.int64]) -> list[bytes]:

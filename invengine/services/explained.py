@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain import explanation
 from invengine.domain.explanation import Cap, Figures, SafetyRule, Term
 from invengine.domain.orders import Fulfilment, Reservation, ReservationState
+from invengine.domain.stock import uncertain_units
 
 if TYPE_CHECKING:
     from invengine.domain.incoming import Receipt
@@ -35,6 +36,7 @@ class Question:
 class Known:
     """What is known of a position. `reserved` and `ring_fences`, (channel, units), as callers see them, with what holds
     that are over gave back; `expired` are the units of such holds that the store still has among its reserved ones.
+    `overdue_stops`: receipts whose day is over do not count there.
     """
 
     location: str
@@ -47,6 +49,9 @@ class Known:
     receipts: Sequence[Receipt] = ()
     backordered: int = 0
     last_change: LedgerEntry | None = None
+    states: tuple[tuple[str, int], ...] = ()
+    counted_at_ms: int = 0
+    overdue_stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,13 @@ def explain(question: Question, known: Known, now_ms: int) -> Explanation:
     usable_rule = explanation.usable_rule(network, channel, location, question.fulfilment, why_not)
     caps = [Cap("location", 0, usable_rule)] if why_not else []
     borrows = network.channel(channel).borrows
+    uncertain = uncertain_units(known.on_hand, known.counted_at_ms, now_ms, network.confidence(location))
     terms = explanation.terms_of(
         figures,
         channel=channel,
         borrows=borrows,
         safety=winner,
+        uncertain=uncertain,
         ignored_reservation=question.ignored.reservation_id if question.ignored else "",
         caps=caps,
     )
@@ -107,7 +114,7 @@ def explain(question: Question, known: Known, now_ms: int) -> Explanation:
         known,
         figures,
         terms,
-        (why_not,) if why_not else _reasons(figures, winner, explanation.available(terms)),
+        (why_not,) if why_not else _reasons(figures, winner, uncertain, explanation.available(terms)),
         why_not,
         usable_rule,
         tuple(rules),
@@ -142,19 +149,22 @@ def _figures(question: Question, known: Known, now_ms: int) -> tuple[Figures, tu
     return figures, tuple(sorted(fences.items()))
 
 
-def _reasons(figures: Figures, winner: SafetyRule | None, available: int) -> tuple[str, ...]:
+def _reasons(figures: Figures, winner: SafetyRule | None, uncertain: int, available: int) -> tuple[str, ...]:
     """Why a channel that can use the position is offered less than is on hand."""
     unreserved = figures.unreserved
-    unfenced = max(0, unreserved - (winner.keeps if winner else 0))
+    kept = winner.keeps if winner else 0
+    above_safety, trusted = max(0, unreserved - kept), max(0, unreserved - kept - uncertain)
     found = []
-    if unfenced < unreserved:
+    if above_safety < unreserved:
         found.append("SAFETY_STOCK")
     if unreserved < 0:
         found.append("SHORTFALL")
     if unreserved < figures.on_hand:
         found.append("RESERVED")
-    if available < unfenced:
+    if available < trusted:
         found.append("RING_FENCE")
+    if trusted < above_safety:
+        found.append("CONFIDENCE")
     return tuple(found)
 
 

@@ -14,7 +14,16 @@ from invengine.domain.incoming import SUM_MAX
 from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import partition_of
 from invengine.errors import InvalidArgument, UnknownSku
-from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, POSITION_COLUMNS, RESERVED, REVISION
+from invengine.kernels.layout import (
+    EXPIRED,
+    LOCATION,
+    ON_HAND,
+    PARTS_BITS,
+    POSITION_COLUMNS,
+    RESERVED,
+    REVISION,
+    SAFETY_PARTS,
+)
 from invengine.services.explained import Explanation, Known, Question, explain
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, be_fresh, catch_up
 from invengine.services.questions import Questions
@@ -92,6 +101,9 @@ class Explanations:
         home = partition_of(sku, replica.partitions)
         seconds = min(FRESHNESS_SECONDS_MAX, remaining_seconds or FRESHNESS_SECONDS_MAX)
         await be_fresh(self._store, replica, message.consistency, remaining_seconds, (home,))
+        if (kit := self._networks.required().kits.get(sku)) is not None:
+            components = ", ".join(component.sku for component in kit)
+            raise InvalidArgument("sku", f"{sku!r} is a kit: ask for its components, {components}")
         if replica.columns.find_sku(sku) < 0 and sku not in replica.incoming:
             raise UnknownSku(sku)
         ignored = None
@@ -187,6 +199,9 @@ class Explanations:
                     receipts.get(place, ()),
                     backordered,
                     change if change is not None and change.revision == row[REVISION] else None,
+                    replica.unsellable.at(sku, place),
+                    row[SAFETY_PARTS] >> PARTS_BITS,
+                    place in question.network.stopping,
                 )
                 explained.append(explain(question, known, now_ms))
         more = explained[EXPLAINED_MAX:]
@@ -194,7 +209,7 @@ class Explanations:
             tuple(explained[:EXPLAINED_MAX]),
             len(more),
             sum(position.available for position in more),
-            question.network.channel(question.channel).low_stock_threshold,
+            question.network.low_stock_threshold(question.channel, sku, asked[0] if len(asked) == 1 else ""),
             now_ms,
             settled,
             found.complete,

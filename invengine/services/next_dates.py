@@ -6,11 +6,14 @@ counts for one line only, so that the dates of one answer can be kept together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from invengine.domain.orders import KitRequest
 from invengine.errors import InsufficientStock
+from invengine.services.kit_changes import KitPlacement
+from invengine.services.kit_lines import kit_day
 from invengine.services.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         LineRequest,
         ReservationAnswer,
         ReservationChange,
+        ReservationLine,
         ReserveRequest,
     )
     from invengine.replica.clock import StoreClock
@@ -63,18 +67,23 @@ class NextDates:
         if answer.replayed or not request.best_effort:
             return answer
         wanted = []
-        for asked, line in zip(request.lines, answer.reservation.lines, strict=True):
-            if not line.short_quantity:
+        by_id = {asked.line_id: asked for asked in request.lines}
+        for line in answer.reservation.lines:
+            if not line.short_quantity or line.kit is not None:
                 continue
+            asked = by_id[line.line_id]
             candidates = asked.candidates
             if not asked.allow_split and line.allocations:  # what it has is at one place, where the rest must be too
                 there = line.allocations[0].location
                 candidates = tuple(candidate for candidate in candidates if candidate.location == there)
             wanted.append((line.line_id, Missing(asked.sku, line.short_quantity, 0, candidates, asked.allow_split)))
-        if not wanted:
+        kits = [line for line in answer.reservation.lines if line.short_quantity and line.kit is not None]
+        if not wanted and not kits:
             return answer
-        days = self._days([missing for _, missing in wanted], request.channel, borrows=request.borrows)
+        shelf = self._shelf(request.channel, borrows=request.borrows)
+        days = [_day(shelf, missing) for _, missing in wanted]
         found = [(line_id, day) for (line_id, _), day in zip(wanted, days, strict=True) if day]
+        found += [(line.line_id, day) for line in kits if (day := _day_of_rest(shelf, line, by_id))]
         return answer.dated(tuple(found))
 
     def _dated(
@@ -86,23 +95,34 @@ class NextDates:
         borrows: bool,
     ) -> InsufficientStock:
         asked = {line.line_id: line for line in lines}
-        missing = []
+        shelf = self._shelf(channel, borrows=borrows)
+        dated = []
         for short in refusal.short_lines:
             line = asked.get(short.line_id)
             if line is None:
-                missing.append(Missing(short.sku, short.wanted, short.available, (), False))
-                continue
-            numbers = short.sku, short.wanted, short.available
-            missing.append(Missing(*numbers, line.candidates, line.allow_split, line.future))
-        days = self._days(missing, channel, borrows=borrows)
-        return InsufficientStock(
-            tuple(replace(short, next_day=day) for short, day in zip(refusal.short_lines, days, strict=True))
-        )
+                day = 0
+            elif isinstance(line, KitRequest | KitPlacement):
+                day = kit_day(shelf, line, short.wanted)
+            else:
+                numbers = short.sku, short.wanted, short.available
+                day = _day(shelf, Missing(*numbers, line.candidates, line.allow_split, line.future))
+            dated.append(replace(short, next_day=day))
+        return InsufficientStock(tuple(dated))
 
-    def _days(self, missing: Iterable[Missing], channel: str, *, borrows: bool) -> list[int]:
-        """The day for each, 0 where what is coming is never enough."""
-        shelf = Shelf(self._replica, self._clock.now_ms(), channel, borrows=borrows)
-        return [_day(shelf, one) for one in missing]
+    def _shelf(self, channel: str, *, borrows: bool) -> Shelf:
+        return Shelf(self._replica, self._clock.now_ms(), channel, borrows=borrows)
+
+
+def _day_of_rest(shelf: Shelf, line: ReservationLine, asked: Mapping[str, LineRequest]) -> int:
+    """The day by which the kits come together that a line of one of their components is short of."""
+    assert line.kit is not None
+    whole = asked[line.kit.line_id]
+    assert isinstance(whole, KitRequest)
+    if not whole.allow_split and line.allocations:  # the rest must be where the line has kits
+        there = line.allocations[0].location
+        candidates = tuple([candidate for candidate in whole.candidates if candidate.location == there])
+        whole = replace(whole, candidates=candidates)
+    return kit_day(shelf, whole, line.short_quantity // line.kit.units)
 
 
 def _day(shelf: Shelf, missing: Missing) -> int:

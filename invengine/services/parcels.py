@@ -18,11 +18,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.orders import Fulfilment
-from invengine.errors import InsufficientStock, ShortLine, TooManyParcels
+from invengine.errors import InsufficientStock, TooManyParcels
+from invengine.services.kit_lines import short_line
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import Candidate, LineRequest, ReserveRequest
+    from invengine.errors import ShortLine
     from invengine.services.shelf import Shelf
 
 STEPS_MAX: Final = 100_000
@@ -78,7 +80,7 @@ class _Choice:
             (line.sku, candidate.location)
             for line in self._shipped
             for candidate in line.candidates
-            if shelf.on_hand(line.sku, candidate) or shelf.future(line.sku, line.future, candidate.location)
+            if shelf.offer(line, candidate) or shelf.future(line.sku, line.future, candidate.location)
         }
         useful = {location for _, location in offers} | named
         order = sorted(useful, key=lambda location: (network.locations[location].priority, location))
@@ -127,7 +129,7 @@ class _Choice:
             units += taken.units
             on_hand += taken.on_hand
             if taken.units < line.quantity:
-                short.append(ShortLine(line.line_id, line.sku, line.named_location, line.quantity, taken.units))
+                short.append(replace(short_line(line, shelf), available=taken.units))
         shelf.undo(mark)
         return _Outcome(units, on_hand, not short, tuple(short))
 
@@ -137,7 +139,7 @@ class _Choice:
         for line in self._shipped:
             caps = {}
             for candidate in line.candidates:
-                offer = self._shelf.on_hand(line.sku, candidate)
+                offer = self._shelf.offer(line, candidate)
                 if future:
                     offer += self._shelf.future(line.sku, line.future, candidate.location)
                 if offer:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import decode_token
 from invengine.errors import InvalidArgument, MalformedMessage, NetworkMissing
-from invengine.services.selection import Selection, select
+from invengine.services.selection import NOTHING_RULED, RuledSkus, Selection, select
 from invengine.services.validation import count_of, optional_text, required_id
 from invengine.v1 import availability_service_pb2 as pb
 
@@ -24,6 +24,7 @@ KEPT_MAX: Final = 4096
 """Questions of a kind that are kept; the oldest gives way, so no caller can fill memory."""
 
 GET, BATCH, STREAM = "GetAvailability", "BatchGetAvailability", "StreamAvailability"
+WATCH: Final = "WatchAvailability"
 _FULFILMENTS: Final = (Fulfilment.ANY, Fulfilment.SHIP, Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE)
 
 
@@ -58,6 +59,7 @@ class Questions:
         self._replica = replica
         self._networks = networks
         self._network: Network | None = None
+        self._ruled = NOTHING_RULED
         self._gets: dict[bytes, Question] = {}
         self._batches: dict[bytes, Question] = {}
         self._streams: dict[tuple[str, str], Selection] = {}
@@ -77,7 +79,9 @@ class Questions:
         if selection is None:
             required_id("channel", channel)
             optional_text("group", group)
-            selection = select(network, self._replica.locations, self._replica.channels, channel, group=group)
+            selection = select(
+                network, self._replica.locations, self._replica.channels, channel, group=group, ruled=self._ruled
+            )
             _keep(self._streams, (channel, group), selection)
         return selection
 
@@ -86,6 +90,7 @@ class Questions:
         network = self._networks.current
         if network is not self._network:
             self._network = network
+            self._ruled = RuledSkus(network.threshold_skus()) if network is not None else NOTHING_RULED
             self._gets.clear()
             self._batches.clear()
             self._streams.clear()
@@ -125,15 +130,7 @@ class Questions:
     def _selection(
         self, request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest, network: Network
     ) -> Selection:
-        required_id("channel", request.channel)
-        count_of("locations", len(request.locations), LOCATIONS_MAX, least=0)
-        for i, location in enumerate(request.locations):
-            required_id(f"locations[{i}]", location)
-        optional_text("group", request.group)
-        if request.group and request.locations:
-            raise InvalidArgument("group", "not together with locations")
-        if not 0 <= request.fulfilment < len(_FULFILMENTS):
-            raise InvalidArgument("fulfilment", f"{request.fulfilment} is not a way to fulfil")
+        fulfilment = checked(request)
         return select(
             network,
             self._replica.locations,
@@ -141,7 +138,8 @@ class Questions:
             request.channel,
             locations=tuple(request.locations),
             group=request.group,
-            fulfilment=_FULFILMENTS[request.fulfilment],
+            fulfilment=fulfilment,
+            ruled=self._ruled,
         )
 
     def _pairs(self, request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest) -> list[tuple[int, int]]:
@@ -149,6 +147,22 @@ class Questions:
             return []
         replica = self._replica
         return decode_token(request.consistency.at_least_as_fresh, replica.store_id, replica.partitions)
+
+
+def checked(
+    request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest | pb.WatchAvailabilityRequest,
+) -> Fulfilment:
+    """Checks what narrows a question: channel, locations, group; answers the way to fulfil. InvalidArgument."""
+    required_id("channel", request.channel)
+    count_of("locations", len(request.locations), LOCATIONS_MAX, least=0)
+    for i, location in enumerate(request.locations):
+        required_id(f"locations[{i}]", location)
+    optional_text("group", request.group)
+    if request.group and request.locations:
+        raise InvalidArgument("group", "not together with locations")
+    if not 0 <= request.fulfilment < len(_FULFILMENTS):
+        raise InvalidArgument("fulfilment", f"{request.fulfilment} is not a way to fulfil")
+    return _FULFILMENTS[request.fulfilment]
 
 
 def parsed(message: bytes, kind: type[Any], method: str) -> Any:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from invengine.domain.orders import Fulfilment, LinePlacement, ReservationChange
+from invengine.domain.orders import ComponentRequest, Fulfilment, KitRequest, LinePlacement, ReservationChange
 from invengine.domain.stock import UNITS_MAX
 from invengine.errors import ChannelDisabled, InvalidArgument
 from invengine.services import validation
+from invengine.services.kit_changes import KitPlacement, check_named, numbered, stands_of
+from invengine.services.kit_lines import LINES_MAX
 from invengine.services.reservation_lines import (
-    LINES_MAX,
     CheckedLine,
     check_future,
     check_lines,
@@ -27,7 +28,8 @@ from invengine.services.reservation_requests import fingerprint, time_to_live
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.domain.orders import Reservation, ReservationLine
+    from invengine.domain.orders import Candidate, LineRequest, Reservation, ReservationLine
+    from invengine.services.kit_changes import KitStand
     from invengine.services.sourcing import Sourcing
     from invengine.v1 import reservation_service_pb2 as pb
 
@@ -112,9 +114,23 @@ def resolve_amend(
     checked: CheckedPlacing, seen: Reservation | None, network: Network, sourcing: Sourcing
 ) -> ReservationChange:
     """The amendment of the reservation as it was seen. Only what takes units asks what the network allows."""
-    lines = _lines_of(seen)
-    placements = []
-    for wanted in checked.placements:
+    lines, stands = _lines_of(seen), stands_of(seen)
+    placements: list[LinePlacement] = []
+    for place, wanted in enumerate(checked.placements):
+        check_named(wanted.line_id, f"lines[{place}].line_id", lines)
+        if stand := stands.get(wanted.line_id):
+            placements.append(
+                _kit_placed(
+                    wanted,
+                    f"lines[{place}]",
+                    stand,
+                    is_taking=wanted.quantity > stand.standing,
+                    channel=checked.channel,
+                    network=network,
+                    sourcing=sourcing,
+                )
+            )
+            continue
         line = lines.get(wanted.line_id)
         if line is None or wanted.quantity <= line.standing:
             placements.append(_placement(wanted, wanted.line_id))
@@ -125,7 +141,11 @@ def resolve_amend(
             own = {a.location for a in line.allocations if a.quantity > a.released}
             placement = replace(placement, candidates=tuple(c for c in placement.candidates if c.location in own))
         placements.append(placement)
-    added = resolve_lines(checked.added, checked.channel, network, sourcing) if checked.added else ()
+    added: tuple[LineRequest, ...] = ()
+    if checked.added:
+        added = resolve_lines(checked.added, checked.channel, network, sourcing, "added_lines")
+        if stands or any(isinstance(line, KitRequest) for line in added):
+            added = numbered(added, seen)
     return replace(_bound(checked, seen, network), placements=tuple(placements), added=added)
 
 
@@ -133,11 +153,28 @@ def resolve_rebind(
     checked: CheckedPlacing, seen: Reservation | None, network: Network, sourcing: Sourcing
 ) -> ReservationChange:
     """The rebinding of the reservation as it was seen. InvalidArgument where a pickup is left without a place."""
-    lines = _lines_of(seen)
+    lines, stands = _lines_of(seen), stands_of(seen)
     opened = {name: line for name, line in lines.items() if any(allocation.open for allocation in line.allocations)}
-    placements = []
+    all_opened = dict.fromkeys(line.kit.line_id if line.kit else name for name, line in opened.items())
+    placements: list[LinePlacement] = []
     for place, wanted in enumerate(checked.placements):
-        for name in [wanted.line_id] if wanted.line_id else opened:
+        check_named(wanted.line_id, f"lines[{place}].line_id", lines)
+        for name in [wanted.line_id] if wanted.line_id else all_opened:
+            if stand := stands.get(name):
+                if stand.lines[0].fulfilment is Fulfilment.PICKUP and not wanted.location:
+                    raise InvalidArgument(f"lines[{place}].location", "is required for FULFILMENT_PICKUP")
+                placements.append(
+                    _kit_placed(
+                        wanted,
+                        f"lines[{place}]",
+                        stand,
+                        is_taking=stand.open > 0,
+                        channel=checked.channel,
+                        network=network,
+                        sourcing=sourcing,
+                    )
+                )
+                continue
             line = opened.get(name)
             if line is None:
                 placements.append(_placement(wanted, name))
@@ -163,14 +200,14 @@ def resolve_hand_over(change: ReservationChange, network: Network) -> Reservatio
 
 
 def impossible_placing(checked: CheckedPlacing) -> ReservationChange:
-    """The request for a revision that no reservation has: the store answers what it answered before, or refuses."""
-    return impossible_change(
-        ReservationChange(checked.request_id, checked.fingerprint, checked.reservation_id, checked.channel)
+    """The request without its lines: made impossible, the store answers what it answered before, or refuses."""
+    return ReservationChange(
+        checked.request_id, checked.fingerprint, checked.reservation_id, checked.channel, checked.expected_revision
     )
 
 
 def impossible_change(change: ReservationChange) -> ReservationChange:
-    """As `impossible_placing`."""
+    """The request for a revision that no reservation has: the store answers what it answered before, or refuses."""
     return replace(change, expected_revision=UNITS_MAX)
 
 
@@ -239,6 +276,44 @@ def _placed(
     (candidates,) = sourcing.candidates(channel, (asked,), network)
     future = future_of(asked, channel, network) if wanted.allow_backorder else None
     return replace(_placement(wanted, line.line_id), candidates=candidates, future=future)
+
+
+def _kit_placed(
+    wanted: CheckedPlacement,
+    field: str,
+    stand: KitStand,
+    *,
+    is_taking: bool,
+    channel: str,
+    network: Network,
+    sourcing: Sourcing,
+) -> KitPlacement:
+    """The placement of a kit line, sourced as one of its own would be. InvalidArgument where it may wait."""
+    if wanted.allow_backorder:
+        raise InvalidArgument(f"{field}.allow_backorder", f"not for a kit, and {stand.sku!r} is one")
+    line = stand.lines[0]
+    candidates: tuple[Candidate, ...] = ()
+    if is_taking:
+        whole = replace(line, line_id=stand.line_id, sku=stand.sku)
+        candidates = _placed(wanted, whole, 1, channel=channel, network=network, sourcing=sourcing).candidates
+        if line.fulfilment is Fulfilment.PICKUP and not wanted.location:
+            own = {a.location for a in line.allocations if a.quantity > a.released}
+            candidates = tuple([one for one in candidates if one.location in own])
+    usable = tuple([one.location for one in candidates])
+    components = []
+    for one in stand.lines:
+        assert one.kit is not None
+        floors = {floor.location: floor for floor in network.candidates(channel, one.sku, usable)}
+        components.append(ComponentRequest(one.sku, one.kit.units, floors))
+    return KitPlacement(
+        stand.line_id,
+        wanted.quantity,
+        candidates,
+        wanted.allow_split,
+        wanted.location,
+        stand=stand,
+        components=tuple(components),
+    )
 
 
 def _placement(wanted: CheckedPlacement, line_id: str) -> LinePlacement:

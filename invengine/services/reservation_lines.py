@@ -9,14 +9,15 @@ from invengine.domain.orders import Destination, Fulfilment, Future, LineRequest
 from invengine.domain.stock import UNITS_MAX
 from invengine.errors import InvalidArgument
 from invengine.services.days import optional_day
+from invengine.services.kit_lines import LINES_MAX, check_count, kit_request
 from invengine.services.validation import count_of, is_plain, optional_text, required_id, units
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
+    from invengine.domain.orders import Candidate
     from invengine.services.sourcing import Sourcing
     from invengine.v1 import reservation_service_pb2 as pb
 
-LINES_MAX: Final = 200
 COUNTRY_LETTERS: Final = 2
 POSTAL_CODE_BYTES_MAX: Final = 16
 
@@ -88,29 +89,48 @@ def lines_as_text(lines: list[CheckedLine]) -> str:
 
 
 def resolve_lines(
-    lines: Sequence[CheckedLine], channel: str, network: Network, sourcing: Sourcing
+    lines: Sequence[CheckedLine], channel: str, network: Network, sourcing: Sourcing, field: str = "lines"
 ) -> tuple[LineRequest, ...]:
     """The lines with their candidates. LocationNotUsable, ChannelDisabled and what else the network refuses."""
     for line in lines:
         if line.fulfilment is _SHIP_TO_STORE:
             network.pickup_location(line.destination.location, channel)
     found = sourcing.candidates(channel, lines, network)
-    return tuple(
-        [
-            LineRequest(
-                line.line_id,
-                line.sku,
-                line.quantity,
-                candidates,
-                line.fulfilment,
-                line.destination,
-                line.allow_split,
-                line.location,
-                future_of(line, channel, network) if line.allow_backorder else None,
-            )
-            for line, candidates in zip(lines, found, strict=True)
-        ]
+    if network.kits and any(line.sku in network.kits for line in lines):
+        return _resolve_kits(list(zip(lines, found, strict=True)), channel, network, field)
+    return tuple([_resolved(line, candidates, channel, network) for line, candidates in zip(lines, found, strict=True)])
+
+
+def _resolved(line: CheckedLine, candidates: tuple[Candidate, ...], channel: str, network: Network) -> LineRequest:
+    return LineRequest(
+        line.line_id,
+        line.sku,
+        line.quantity,
+        candidates,
+        line.fulfilment,
+        line.destination,
+        line.allow_split,
+        line.location,
+        future_of(line, channel, network) if line.allow_backorder else None,
     )
+
+
+def _resolve_kits(
+    lines: Sequence[tuple[CheckedLine, tuple[Candidate, ...]]], channel: str, network: Network, field: str
+) -> tuple[LineRequest, ...]:
+    """The same where some of the lines ask for kits."""
+    found: list[LineRequest] = []
+    for place, (line, candidates) in enumerate(lines):
+        kit = network.kits.get(line.sku)
+        if kit is None:
+            found.append(_resolved(line, candidates, channel, network))
+            continue
+        try:
+            found.append(kit_request(line, kit, candidates, channel, network))
+        except InvalidArgument as refusal:
+            raise InvalidArgument(f"{field}[{place}].{refusal.field}", refusal.problem) from None
+    check_count(found, field)
+    return tuple(found)
 
 
 def future_of(line: CheckedLine, channel: str, network: Network) -> Future:

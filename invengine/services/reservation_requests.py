@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import LineRequest, LineUnits, ReservationChange, ReserveRequest
 from invengine.errors import ChannelDisabled, InvalidArgument, TimeToLiveTooLong
+from invengine.services.kit_lines import LINES_MAX
 from invengine.services.reservation_ids import ANYWHERE, ReservationIds
-from invengine.services.reservation_lines import LINES_MAX, CheckedLine, check_lines, lines_as_text, resolve_lines
+from invengine.services.reservation_lines import CheckedLine, check_lines, lines_as_text, resolve_lines
 from invengine.services.validation import (
     count_of,
     expected_revision,

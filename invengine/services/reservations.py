@@ -19,11 +19,18 @@ from invengine.errors import (
     InsufficientStock,
     InvalidArgument,
     InventoryError,
+    LineNotFound,
+    QuantityExceedsOpen,
+    ReservationClosed,
+    ReservationExpired,
     ReservationNotFound,
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
+from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.group_commit import GroupCommit
+from invengine.services.kit_changes import components_in, is_about_kits, placed_change, with_units_of_components
+from invengine.services.kit_lines import skus_of, told_in_kits
 from invengine.services.next_dates import NextDates
 from invengine.services.reservation_amendments import (
     check_amend,
@@ -37,6 +44,7 @@ from invengine.services.reservation_amendments import (
 )
 from invengine.services.reservation_requests import check_change, check_create, time_to_live
 from invengine.services.reserving import Outcome, Reserving, first_answer_or
+from invengine.services.shelf import Shelf
 from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
@@ -83,6 +91,7 @@ class Reservations:
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
+        self._replica = replica
         self._clock = clock
         self._networks = networks
         self._metrics = metrics
@@ -209,8 +218,29 @@ class Reservations:
                 change = replace(change, time_to_live_seconds=seconds)
         except InventoryError as refusal:
             return await self._changed_before(verb, impossible_change(change), refusal)
-        answered = await self._changes[verb].submit((change,))
-        return self._one(answered.outcomes[0], answered.revisions)
+        if not any("/" in line.line_id for line in change.lines):
+            answered = await self._changes[verb].submit((change,))
+            outcome = answered.outcomes[0]
+            # lines of kits are kept as those of their components, so their own ids are not found
+            if not isinstance(outcome, LineNotFound) and not _names_component(outcome):
+                return self._one(outcome, answered.revisions)
+        return await self._change_kits(verb, change)
+
+    async def _change_kits(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
+        """Releases or fulfils lines of kits, by the reservation as it is; anew when it changed in between."""
+        for _ in range(ATTEMPTS_MAX):
+            seen = await self._store.reservation(change.reservation_id)
+            try:
+                asked = with_units_of_components(verb, change, seen)
+            except InventoryError as refusal:
+                return await self._judged(verb, change, seen, refusal)
+            answered = await self._changes[verb].submit((asked,))
+            if change.expected_revision is not None or not isinstance(answered.outcomes[0], RevisionMismatch):
+                break
+        outcome = answered.outcomes[0]
+        if isinstance(outcome, InsufficientStock):
+            outcome = told_in_kits(outcome, components_in(asked, seen))
+        return self._one(outcome, answered.revisions)
 
     async def _place(
         self,
@@ -223,16 +253,48 @@ class Reservations:
         for _ in range(ATTEMPTS_MAX):
             seen = await self._store.reservation(checked.reservation_id)
             try:
-                change = resolve_for(checked, seen, network, self._sourcing)
+                change = asked = resolve_for(checked, seen, network, self._sourcing)
+                if seen is not None and is_about_kits(change):
+                    asked = placed_change(verb, change, seen, await self._fresh_shelf(change, seen))
             except InventoryError as refusal:
-                return await self._changed_before(verb, impossible_placing(checked), refusal)
-            answered = await self._changes[verb].submit((change,))
-            if checked.expected_revision is not None or not isinstance(answered.outcomes[0], RevisionMismatch):
+                bare = impossible_placing(checked)
+                if isinstance(refusal, InsufficientStock):
+                    refusal = self._next_dates.of_change(change, refusal)
+                elif not isinstance(refusal, QuantityExceedsOpen):
+                    return await self._changed_before(verb, impossible_change(bare), refusal)
+                return await self._judged(verb, bare, seen, refusal)
+            answered = await self._changes[verb].submit((asked,))
+            outcome = answered.outcomes[0]
+            if isinstance(outcome, InsufficientStock) and asked is not change:  # the stock moved: choose again
+                continue
+            if checked.expected_revision is not None or not isinstance(outcome, RevisionMismatch):
                 break
-        outcome = answered.outcomes[0]
         if isinstance(outcome, InsufficientStock):
+            outcome = told_in_kits(outcome, components_in(asked, seen))
             outcome = self._next_dates.of_change(change, outcome)
         return self._one(outcome, answered.revisions)
+
+    async def _fresh_shelf(self, change: ReservationChange, seen: Reservation) -> Shelf:
+        """What the channel of a change could take, with every write that was acknowledged before."""
+        skus = {line.sku for line in seen.lines} | skus_of(change.added)
+        partitions = {partition_of(sku, self._store.partitions) for sku in skus}
+        await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
+        return Shelf(self._replica, self._clock.now_ms(), change.channel, borrows=change.borrows)
+
+    async def _judged(
+        self, verb: str, asked: ReservationChange, seen: Reservation | None, refusal: InventoryError
+    ) -> tuple[ReservationAnswer, str]:
+        """What the store says to a request that is refused here: the answer of the first time, or what its reservation
+        does not allow whatever the request says; else the refusal.
+        """
+        answered = await self._changes[verb].submit((impossible_change(asked),))
+        outcome = answered.outcomes[0]
+        if isinstance(outcome, ReservationNotFound | ReservationExpired | ReservationClosed):
+            return self._one(outcome, answered.revisions)
+        expected = asked.expected_revision
+        if expected is not None and seen is not None and expected != seen.revision:
+            refusal = RevisionMismatch(expected, seen.revision)
+        return self._one(first_answer_or(refusal, outcome), answered.revisions)
 
     async def _changed_before(
         self, verb: str, asked: ReservationChange, refusal: InventoryError
@@ -271,3 +333,8 @@ class Reservations:
     def _known_channel(self, channel: str) -> None:
         validation.required_id("channel", channel)
         self._networks.required().channel(channel)
+
+
+def _names_component(outcome: Outcome) -> bool:
+    """Whether a refusal may have to be told in kits: some line of it has an id as those of components have."""
+    return isinstance(outcome, InsufficientStock) and any("/" in line.line_id for line in outcome.short_lines)

@@ -1,4 +1,4 @@
-"""Making reservations: one, many, and those that must fit into few parcels."""
+"""Making reservations: one, many, those that must fit into few parcels, and those with kits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from invengine.errors import (
     RequestMismatch,
     TooManyParcels,
     Unavailable,
+    UnknownSku,
 )
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
+from invengine.services.kit_lines import components_of_lines, has_kits, placed, skus_of, told_in_kits
 from invengine.services.next_dates import NextDates
 from invengine.services.parcels import choose
 from invengine.services.reservation_ids import ReservationIds
@@ -37,6 +39,9 @@ Outcome = ReservationAnswer | InventoryError
 
 CHOICES_MAX: Final = 5
 """Choices of few parcels for one request, when the stock moves each time before it is taken."""
+
+KIT_CHOICES_MAX: Final = 30
+"""Choices of where kits come together, likewise: each that fails is one that another request took."""
 
 
 class Reserving:
@@ -64,15 +69,18 @@ class Reserving:
             request = resolve(checked, network, self._sourcing)
         except InventoryError as refusal:
             return await self._answered_before(checked, refusal)
-        if checked.parcels_max:
-            return await self._in_few_parcels(checked, request, network)
+        if checked.parcels_max or has_kits(request.lines, network):
+            return await self._chosen(checked, request, network)
         answered = await self._queue.submit((request,))
         return self._dated(request, answered.outcomes[0]), answered.revisions
 
     async def many(
         self, messages: Sequence[pb.CreateReservationRequest], network: Network
     ) -> tuple[list[Outcome], dict[int, int]]:
-        """Makes many reservations, one outcome each, in their order. Those for few parcels are made one by one."""
+        """Makes many reservations, one outcome each, in their order.
+
+        Those for few parcels, or with kits, are made one by one.
+        """
         outcomes: list[Outcome | None] = [None] * len(messages)
         revisions: dict[int, int] = {}
         said: list[Outcome] = []  # by the store
@@ -94,13 +102,15 @@ class Reserving:
             except InvalidArgument as refusal:
                 outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
                 continue
-            if checked.parcels_max:
+            if checked.parcels_max or (network.kits and any(line.sku in network.kits for line in checked.lines)):
                 await write()
                 try:
                     outcome, more = await self.one(checked, network)
                 except InventoryError as failure:  # what was written before it stays written and is answered
                     outcome, more = failure, {}
                 _newest(revisions, more)
+                if isinstance(outcome, InvalidArgument):
+                    outcome = InvalidArgument(f"requests[{place}].{outcome.field}", outcome.problem)
                 said.append(outcome)
                 outcomes[place] = outcome
                 continue
@@ -119,28 +129,32 @@ class Reserving:
             return [failure] * len(requests), {}
         return answered.outcomes, answered.revisions
 
-    async def _in_few_parcels(
+    async def _chosen(
         self, checked: CheckedRequest, request: ReserveRequest, network: Network
     ) -> tuple[Outcome, dict[int, int]]:
         """Chooses locations by the stock as it is, and again when it moved before it was taken."""
-        partitions = {partition_of(line.sku, self._replica.partitions) for line in request.lines}
+        partitions = {partition_of(sku, self._replica.partitions) for sku in skus_of(request.lines)}
+        are_kits = has_kits(request.lines, network)
         outcome: Outcome = InsufficientStock(())
         revisions: dict[int, int] = {}
-        for _ in range(CHOICES_MAX):
+        for _ in range(KIT_CHOICES_MAX if are_kits else CHOICES_MAX):
             await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
             shelf = Shelf(self._replica, self._clock.now_ms(), request.channel, borrows=request.borrows)
             try:
-                chosen = choose(request, checked.parcels_max, network, shelf)
-            except (TooManyParcels, InsufficientStock) as refusal:
+                chosen = choose(request, checked.parcels_max, network, shelf) if checked.parcels_max else request
+                chosen = placed(chosen, shelf) if are_kits else chosen
+            except (TooManyParcels, InsufficientStock, UnknownSku) as refusal:
                 answered = await self._queue.submit((impossible(checked),))
                 outcome, revisions = answered.outcomes[0], answered.revisions
-                if isinstance(outcome, InsufficientStock):  # anything else says more than why it is impossible
+                # anything else says more than why it is impossible; of a kit the store knows nothing
+                if isinstance(outcome, (InsufficientStock, UnknownSku) if are_kits else InsufficientStock):
                     outcome = refusal
                 break
             answered = await self._queue.submit((chosen,))
             outcome, revisions = answered.outcomes[0], answered.revisions
             if not isinstance(outcome, InsufficientStock):
                 break
+            outcome = told_in_kits(outcome, components_of_lines(chosen.lines))
         return self._dated(request, outcome), revisions
 
     async def _answered_before(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,21 +11,31 @@ import numpy.typing as npt
 
 from invengine.domain.orders import Fulfilment
 from invengine.kernels.layout import (
+    CAREFUL,
     CHANNEL,
     FLOOR_PARTS,
     FLOOR_UNITS,
     IGNORED_COLUMNS,
     INDEX,
+    NOW,
     OWN_ONLY,
     RANK,
+    RULE,
+    RULE_AGE,
+    RULE_FEWER,
+    RULE_NEXT,
+    RULE_PARTS,
+    RULE_UNITS,
     SELECTION_COLUMNS,
     WHY_NOT,
 )
+from invengine.replica.index import NameIndex
 from invengine.services.availability_wire import locations_field
 from invengine.v1 import availability_service_pb2
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
+    from invengine.domain.stock import ConfidenceRule
     from invengine.replica.index import Channels, Locations
 
 REASON_NUMBERS: Final = {
@@ -39,7 +49,8 @@ REASON_NUMBERS: Final = {
 class Selection:
     """The locations that a question asks about, as the kernels want them."""
 
-    block: npt.NDArray[np.int64]  # [locations, 7], see kernels/layout.py
+    network: Network
+    block: npt.NDArray[np.int64]  # [locations and rules, 10], see kernels/layout.py
     channel: str
     asked: tuple[str, ...]  # by name
     usable: frozenset[str]  # of these
@@ -47,7 +58,40 @@ class Selection:
     name_ends: npt.NDArray[np.int64]  # [asked]
     nothing_ignored: npt.NDArray[np.int64]  # [asked, 3], zeros
     locations_field: bytes  # `usable`, as a BatchGetAvailabilityResponse lists them
-    low_stock_threshold: int
+    thresholds: npt.NDArray[np.int64]  # [1 + asked], of SKUs that no rule for low stock names
+    ruled: RuledSkus
+    is_timed: bool  # some location has a rule for confidence that looks at the age of counts
+    _thresholds: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)  # of SKUs that a rule names
+
+    def at(self, now_ms: int) -> npt.NDArray[np.int64]:
+        """The block, for answers that hold at this moment."""
+        if self.is_timed:
+            self.block[0, NOW] = now_ms
+        return self.block
+
+    def thresholds_of(self, sku: str) -> npt.NDArray[np.int64]:
+        """Most units of the SKU that are LEVEL_LOW: [0] of all asked about, [1 + rank] at each location."""
+        if sku not in self.ruled.places:
+            return self.thresholds
+        found = self._thresholds.get(sku)
+        if found is None:
+            found = self._thresholds[sku] = _thresholds(self.network, self.channel, sku, self.asked)
+        return found
+
+
+class RuledSkus:
+    """The SKUs that a rule for low stock names, to be found in a batch by their bytes."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names: Final = sorted(names)
+        self.places: Final = {name: place for place, name in enumerate(self.names)}
+        self.index: Final = NameIndex()
+        used = 0
+        for place, name in enumerate(self.names):
+            used = self.index.insert(name.encode(), place, used)
+
+
+NOTHING_RULED: Final = RuledSkus(())
 
 
 def select(
@@ -59,15 +103,22 @@ def select(
     locations: Sequence[str] = (),
     group: str = "",
     fulfilment: Fulfilment = Fulfilment.ANY,
+    ruled: RuledSkus = NOTHING_RULED,
 ) -> Selection:
-    """Compiles a question. UnknownChannel, UnknownLocation, UnknownGroup, GroupNotUsable; InvalidArgument."""
+    """Compiles a question; `ruled` are the SKUs that the network's rules for low stock name.
+
+    UnknownChannel, UnknownLocation, UnknownGroup, GroupNotUsable; InvalidArgument.
+    """
     asker = network.channel(channel)
     asked = network.asked(channel, locations=locations, group=group)
     rows = [numbers.number(name) for name in asked]
-    block = np.zeros((len(numbers), SELECTION_COLUMNS), np.int64)
+    rules = {row: network.confidence(name) for name, row in zip(asked, rows, strict=True)}
+    block = np.zeros((len(numbers) + sum(map(len, rules.values())), SELECTION_COLUMNS), np.int64)
     block[:, RANK] = block[:, INDEX] = -1
     block[:, CHANNEL] = channels.number(channel)
     block[:, OWN_ONLY] = not asker.borrows
+    _lay_rules(block, len(numbers), rules)
+    block[:, CAREFUL] = not asker.borrows or any(rules.values())
     usable: list[str] = []
     for rank, (name, row) in enumerate(zip(asked, rows, strict=True)):
         why_not = network.why_not(channel, name, fulfilment)
@@ -80,6 +131,7 @@ def select(
             usable.append(name)
     encoded = [name.encode() for name in asked]
     return Selection(
+        network=network,
         block=block,
         channel=channel,
         asked=asked,
@@ -88,5 +140,27 @@ def select(
         name_ends=np.cumsum([len(name) for name in encoded], dtype=np.int64),
         nothing_ignored=np.zeros((len(asked), IGNORED_COLUMNS), np.int64),
         locations_field=locations_field(tuple(usable)),
-        low_stock_threshold=asker.low_stock_threshold,
+        thresholds=_thresholds(network, channel, "", asked),
+        ruled=ruled,
+        is_timed=any(rule.counted_before_ms for of_location in rules.values() for rule in of_location),
     )
+
+
+def _lay_rules(block: npt.NDArray[np.int64], first: int, rules: Mapping[int, Sequence[ConfidenceRule]]) -> None:
+    """Writes the rules for confidence of the locations' lines from line `first` on, chained to these lines."""
+    line = first
+    for row, of_location in rules.items():
+        before = row
+        for rule in of_location:
+            block[before, RULE] = line
+            block[line, RULE_UNITS], block[line, RULE_PARTS] = rule.units, rule.parts
+            block[line, RULE_AGE], block[line, RULE_FEWER] = rule.counted_before_ms, rule.fewer_than
+            block[line, RULE_NEXT] = 0
+            before = line
+            line += 1
+
+
+def _thresholds(network: Network, channel: str, sku: str, asked: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Of all that is asked about, which goes by the location where there is one only, then of each location."""
+    each = [network.low_stock_threshold(channel, sku, location) for location in asked]
+    return np.array([each[0] if len(each) == 1 else network.low_stock_threshold(channel, sku), *each], np.int64)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from invengine.domain.incoming import effective_day
-from invengine.domain.stock import safety_units
-from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, RESERVED
+from invengine.domain.orders import KitRequest
+from invengine.domain.stock import safety_units, uncertain_units
+from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, PARTS_BITS, RESERVED, SAFETY_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from invengine.domain.orders import Candidate, Future, LineRequest
+    from invengine.domain.orders import Candidate, ComponentRequest, Future, LineRequest
     from invengine.replica.replica import Replica
 
     Undo = Callable[[], None]
@@ -31,6 +32,7 @@ class _Position:
     unreserved: int = 0
     fenced: int = 0  # in all ring-fences
     own_fence: int = 0
+    counted_at_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class Taken:
     units: int = 0
     on_hand: int = 0
     locations: frozenset[str] = frozenset()
+    placed: tuple[tuple[str, int], ...] = ()
+    """For a kit: how many of it where."""
 
 
 @dataclass(slots=True)
@@ -80,16 +84,53 @@ class Shelf:
         while len(self._undo) > mark:
             self._undo.pop()()
 
-    def on_hand(self, sku: str, candidate: Candidate) -> int:
-        """Units on hand that the channel could take at the candidate."""
+    def knows(self, sku: str) -> bool:
+        """Whether anything of the SKU was ever recorded or is expected."""
+        found = self._sku(sku)
+        return bool(found.positions or found.coming) or sku in self._replica.incoming
+
+    def on_hand(self, sku: str, candidate: Candidate, more: int = 0) -> int:
+        """Units on hand that the channel could take at the candidate, if there were so many more."""
         position = self._sku(sku).positions.get(candidate.location)
         if position is None:
-            return 0
-        safety = safety_units(position.on_hand, candidate.safety_units, candidate.safety_parts)
-        within = position.own_fence
+            if not more:
+                return 0
+            position = _Position()
+        on_hand = position.on_hand + more
+        kept = safety_units(on_hand, candidate.safety_units, candidate.safety_parts)
+        kept += uncertain_units(on_hand, position.counted_at_ms, self._now_ms, candidate.confidence)
+        unreserved, within = position.unreserved + more, position.own_fence
         if self._borrows:
-            within += max(0, position.unreserved - position.fenced)
-        return max(0, min(position.unreserved - safety, within))
+            within += max(0, unreserved - position.fenced)
+        return max(0, min(unreserved - kept, within))
+
+    def offer(self, line: LineRequest, candidate: Candidate) -> int:
+        """What the line could have of what is on hand at the candidate, as if alone: units, or kits."""
+        if isinstance(line, KitRequest):
+            return self.kits(line.components, candidate.location)
+        return self.on_hand(line.sku, candidate)
+
+    def kits(self, components: Sequence[ComponentRequest], location: str, day: int = 0) -> int:
+        """How many of a kit come together at a location: of what is on hand, and with a `day` of what comes by it."""
+        return min(
+            [
+                self.on_hand(one.sku, one.floors[location], self._arrived(one.sku, location, day) if day else 0)
+                // one.units
+                for one in components
+            ]
+        )
+
+    def limit(self, components: Sequence[ComponentRequest], location: str) -> str:
+        """The component of which there is the least for the kit at a location, the first of them."""
+        return min(components, key=lambda one: self.on_hand(one.sku, one.floors[location]) // one.units).sku
+
+    def give(self, sku: str, location: str, units: int, fenced: int = 0, *, own: bool = False) -> None:
+        """Lends reserved units to the takes to come; `fenced` of them return to a ring-fence, perhaps the `own`."""
+        position = self._sku(sku).positions.get(location)
+        if position is not None:
+            self.change(position, "unreserved", position.unreserved + units)
+            self.change(position, "fenced", position.fenced + fenced)
+            self.change(position, "own_fence", position.own_fence + (fenced if own else 0))
 
     def future(self, name: str, future: Future | None, location: str) -> int:
         """Units of a SKU from receipts and backorders that a line with this `future` could take at the location."""
@@ -101,6 +142,8 @@ class Shelf:
 
     def take(self, line: LineRequest, candidates: Sequence[Candidate], *, best_effort: bool) -> Taken:
         """What the line gets from these candidates. A line that is short takes nothing unless `best_effort`."""
+        if isinstance(line, KitRequest):
+            return self._take_kits(line, candidates, best_effort)
         if line.allow_split:
             return self._take_split(line, candidates, best_effort)
         on_hand = [self.on_hand(line.sku, candidate) for candidate in candidates]
@@ -130,6 +173,26 @@ class Shelf:
         before = getattr(of, name)
         setattr(of, name, value)
         self._undo.append(lambda: setattr(of, name, before))
+
+    def _take_kits(self, line: KitRequest, candidates: Sequence[Candidate], best_effort: bool) -> Taken:
+        """Each kit whole at one candidate; all at one of them, the first that will do, unless the line may be split."""
+        there = [(candidate.location, self.kits(line.components, candidate.location)) for candidate in candidates]
+        if not line.allow_split:
+            enough = next((one for one in there if one[1] >= line.quantity), None)
+            there = [enough or max(there, key=lambda one: one[1])] if there else []
+        placed: list[tuple[str, int]] = []
+        left = line.quantity
+        for location, kits in there:
+            if part := min(left, kits):
+                placed.append((location, part))
+                left -= part
+        units = line.quantity - left
+        if left and not best_effort:
+            return Taken(units)
+        for location, kits in placed:
+            for one in line.components:
+                self._take_on_hand(one.sku, location, kits * one.units)
+        return Taken(units, units, frozenset(location for location, _ in placed), tuple(placed))
 
     def _take_split(self, line: LineRequest, candidates: Sequence[Candidate], best_effort: bool) -> Taken:
         mark = self.mark()
@@ -179,6 +242,12 @@ class Shelf:
         self.change(position, "own_fence", position.own_fence - own)
         self.change(position, "fenced", position.fenced - own)
 
+    def _arrived(self, name: str, location: str, day: int) -> int:
+        """Units that come to the location by a day and are free then: those that wait for any get theirs first."""
+        sku = self._sku(name)
+        units = sum([one.left for one in sku.coming if one.location == location and one.day <= day])
+        return max(0, units - self._backordered(sku, name, location))
+
     def _backordered(self, sku: _Sku, name: str, location: str) -> int:
         if location not in sku.backordered:
             sku.backordered[location] = self._replica.incoming.backordered(name, location)
@@ -202,9 +271,13 @@ class Shelf:
                 row[ON_HAND] - row[RESERVED] + row[EXPIRED],
                 sum(fences.values()),
                 fences.get(self._channel, 0),
+                row[SAFETY_PARTS] >> PARTS_BITS,
             )
         for receipt in replica.incoming.receipts(name):
-            day = effective_day(receipt.expected_day, self._now_ms)
+            stops = receipt.location in replica.stopping
+            day = effective_day(receipt.expected_day, self._now_ms, overdue_stops=stops)
+            if not day:
+                continue
             left = max(0, receipt.quantity - receipt.pegged)
             found.coming.append(Coming(day, receipt.location, receipt.receipt_id, left))
         found.coming.sort(key=lambda receipt: (receipt.day, receipt.location, receipt.receipt_id))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgpack
 
+from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
     Candidate,
     Destination,
@@ -15,8 +16,10 @@ from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
     LineUnits,
+    PlacedRequest,
     ReservationChange,
 )
+from invengine.domain.stock import ConfidenceRule
 
 
 def write_operation(verb: str, change: ReservationChange) -> bytes:
@@ -30,19 +33,28 @@ def read_operation(content: bytes) -> tuple[str, ReservationChange]:
     verb, fields = msgpack.unpackb(content)
     fields["lines"] = tuple(LineUnits(**line) for line in fields["lines"])
     fields["placements"] = tuple(LinePlacement(**_line(line)) for line in fields["placements"])
-    fields["added"] = tuple(
-        LineRequest(
-            **_line(line)
-            | {"fulfilment": Fulfilment(line["fulfilment"]), "destination": Destination(**line["destination"])}
-        )
-        for line in fields["added"]
-    )
+    fields["added"] = tuple(_added(_line(line)) for line in fields["added"])
     return verb, ReservationChange(**fields)
+
+
+def _added(fields: dict[str, Any]) -> LineRequest:
+    fields |= {"fulfilment": Fulfilment(fields["fulfilment"]), "destination": Destination(**fields["destination"])}
+    if "asked" not in fields:
+        return LineRequest(**fields)
+    kit = fields["kit"]
+    return PlacedRequest(**fields | {"kit": None if kit is None else KitLine(**kit)})
 
 
 def _line(fields: dict[str, Any]) -> dict[str, Any]:
     future = fields["future"]
     return fields | {
-        "candidates": tuple(Candidate(**candidate) for candidate in fields["candidates"]),
+        "candidates": tuple(map(_candidate, fields["candidates"])),
         "future": None if future is None else Future(**future),
+        **({"units_at": tuple(fields["units_at"])} if "units_at" in fields else {}),
     }
+
+
+def _candidate(fields: dict[str, Any]) -> Candidate:
+    """A content of before there were rules for confidence has none."""
+    rules = tuple(ConfidenceRule(*rule) for rule in fields.pop("confidence", ()))
+    return Candidate(**fields, confidence=rules)

@@ -12,14 +12,14 @@ from invengine import errors
 from invengine.domain.incoming import IncomingChange
 from invengine.domain.orders import (
     Candidate,
-    Future,
     LinePlacement,
     LineRequest,
+    PlacedRequest,
     ReservationChange,
     ReserveRequest,
 )
 from invengine.domain.stock import FeedMark, Movement
-from invengine.store.records import StoreSettings
+from invengine.store.records import StoreSettings, future_text
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
@@ -68,14 +68,18 @@ class Packer:
             if customer or order or cart:
                 refs = ("customer", customer), ("order", order), ("cart", cart)
                 sets = [f"{kind}:{ref}" for kind, ref in refs if ref]
+            state, reason = "HELD", ""
+            if request.is_transfer:  # the place of the cart says why it is made
+                sets = ["transfers", *(name for name in sets if not name.startswith("cart:"))]
+                state, reason = "CONFIRMED", cart
             items += (
                 request.fingerprint,
                 request.time_to_live_seconds,
                 (1 if request.best_effort else 0) + (0 if request.borrows else 2),
-                f"HELD\t{channel}\t",
+                f"{state}\t{channel}\t",
                 f"\t{customer}\t{order}\t{cart}\t\t{len(request.lines)}",
-                f"\tRESERVE\t{channel}\t{reservation_id}\t\t{order}\t",
-                channel,
+                f"\tRESERVE\t{channel}\t{reservation_id}\t{reason}\t{order}\t",
+                "" if request.is_transfer else channel,
                 len(sets),
                 len(request.lines),
                 *sets,
@@ -113,6 +117,15 @@ class Packer:
                 added.add(partition)
                 items.append(added_item(new, new.line_id, partition, lists))
         return self._changes(changes, items, added, lists.columns)
+
+    def ship(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of shipments as far as they are known, and its message."""
+        items: list[object] = []
+        for change in changes:
+            items += (*shipping_head_of(change, is_part=False), len(change.lines))
+            for line in change.lines:
+                items += (line.line_id, line.location, line.quantity)
+        return self._changes(changes, items)
 
     def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of hand-overs as far as they are known, and its message."""
@@ -206,7 +219,7 @@ class Packer:
             touched[partition] = None
             event_partitions.append(self._of(event) if remembered_in is None else remembered_in)
             events.append(event)
-            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id))
+            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id, change.reason))
             items += (
                 partition,
                 change.sku,
@@ -218,6 +231,8 @@ class Packer:
                 int(change.closes),
                 change.occurred_at_ms,
                 -1 if change.expected_revision is None else change.expected_revision,
+                int(change.of_transfer) + int(change.of_transfer and change.all_there_is),
+                change.reason,
             )
         message = self._message(touched, items, event_partitions, events)
         return list(touched.keys() | set(event_partitions)), message
@@ -235,11 +250,14 @@ class CandidateLists:
     """The lists of candidates of a message; lines that share a list send it once."""
 
     def __init__(self) -> None:
-        self.columns: list[tuple[list[str], list[int], list[int]]] = []
+        self.columns: list[tuple[object, ...]] = []
         self._places: dict[int, int] = {}  # the messages are packed while their requests live, so ids are theirs alone
 
-    def place_of(self, candidates: Sequence[Candidate]) -> int:
-        """The place of this list, counted from 1."""
+    def place_of(self, candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> int:
+        """The place of this list, counted from 1; `units_at` are units that each candidate is to give."""
+        if units_at:
+            self.columns.append(_columns(candidates, units_at))
+            return len(self.columns)
         place = self._places.get(id(candidates))
         if place is None:
             self.columns.append(_columns(candidates))
@@ -250,25 +268,35 @@ class CandidateLists:
 def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple[object, ...]:
     """A line to take, as lua/reserve.lua has it."""
     sku, quantity, to = line.sku, line.quantity, line.destination
+    if isinstance(line, PlacedRequest):
+        asked, future, place = (
+            line.asked,
+            future_text(line.future, line.kit),
+            lists.place_of(line.candidates, line.units_at),
+        )
+    else:
+        asked, future, place = quantity, future_text(line.future), lists.place_of(line.candidates)
     fields = (
-        f"\t{line.line_id}\t{partition}\t{sku}\t{quantity}\t{line.fulfilment}"
-        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{_future(line.future)}\t"
+        f"\t{line.line_id}\t{partition}\t{sku}\t{asked}\t{line.fulfilment}"
+        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{line.expected_day or future}\t"
     )
-    return partition, sku, quantity, fields, _ways_of(line), lists.place_of(line.candidates)
+    return partition, sku, quantity, fields, _ways_of(line), place
 
 
 def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
     """A line to amend or rebind, as lua/amend.lua has it."""
     checked((line.line_id, line.named_location))
-    return line.line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates)
+    place = lists.place_of(line.candidates, line.units_at)
+    return line.line_id, line.quantity, line.named_location, _ways_of(line), place
 
 
 def added_item(line: LineRequest, line_id: str, partition: int, lists: CandidateLists) -> tuple[object, ...]:
     """A line to add, as lua/amend.lua has it."""
     texts = (line.fulfilment, line.destination.country, line.destination.postal_code, line.destination.location)
     checked((line_id, line.sku, line.named_location, *texts))
-    head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates))
-    return (*head, partition, line.sku, *texts, _future(line.future))
+    units_at, kit = (line.units_at, line.kit) if isinstance(line, PlacedRequest) else ((), None)
+    head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
+    return (*head, partition, line.sku, *texts, future_text(line.future, kit))
 
 
 def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:
@@ -281,6 +309,14 @@ def placing_head_of(change: ReservationChange) -> tuple[str, str, int, int, str]
     """The fields of an amendment or rebinding before its line count."""
     fingerprint, channel, expected, _, order_ref = head_of(change)
     return fingerprint, channel, expected, int(change.borrows), order_ref
+
+
+def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, str, int, int, str]:
+    """The fields of a shipment or cancellation of a transfer before its line count; `is_part`: other pieces have others
+    of its lines.
+    """
+    fingerprint, channel, expected, _, _ = head_of(change)
+    return fingerprint, channel, expected, change.expected_day, "PART" if is_part else ""
 
 
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
@@ -296,15 +332,24 @@ def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:
     return split if future is None else (split, future.needed_by, future.backorder_units)
 
 
-def _future(future: Future | None) -> str:
-    """As a record's line says what it may take that is not on hand."""
-    return "" if future is None else str(future.needed_by)
-
-
-def _columns(candidates: Sequence[Candidate]) -> tuple[list[str], list[int], list[int]]:
-    checked([candidate.location for candidate in candidates])
-    return (
-        [candidate.location for candidate in candidates],
+def _columns(candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> tuple[object, ...]:
+    """The columns of a list as lua/taking.lua has them; those at its end that say nothing are left out."""
+    locations = [candidate.location for candidate in candidates]
+    checked(locations)
+    columns: list[object] = [
+        locations,
         [candidate.safety_units for candidate in candidates],
         [candidate.safety_parts for candidate in candidates],
-    )
+    ]
+    rules, stops = False, False
+    for candidate in candidates:
+        rules = rules or bool(candidate.confidence)
+        stops = stops or candidate.overdue_stops
+    if rules or units_at or stops:
+        told = [[number for rule in candidate.confidence for number in rule] or False for candidate in candidates]
+        columns.append(told if rules else False)
+    if units_at or stops:
+        columns.append(units_at or False)
+    if stops:
+        columns.append([int(candidate.overdue_stops) for candidate in candidates])
+    return tuple(columns)

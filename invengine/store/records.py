@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
+from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
     Allocation,
     Destination,
@@ -130,10 +131,11 @@ def read_incoming(sku: str, name: str, text: str) -> Receipt:
     """The receipt or, without a receipt_id, the backorders that a field of the incoming hash says. Unreadable."""
     try:
         location, receipt_id = name.split("\t")
-        expected_day, quantity, pegged, revision = map(int, text.split(","))
+        *numbers, from_location = text.split(",", 4) if text.count(",") > 3 else (*text.split(","), "")
+        expected_day, quantity, pegged, revision = map(int, numbers)
     except ValueError as error:
         raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
-    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision, from_location)
 
 
 def read_unsellable(sku: str, name: str, text: str) -> Unsellable:
@@ -175,6 +177,24 @@ def read_source(text: str) -> Source:
     return Source(receipt_id=name, due_day=int(number))
 
 
+_OF_KIT = "*"
+_APART = "\x1e"  # a control character, so no id holds it
+
+
+def future_text(future: Future | None, kit: KitLine | None = None) -> str:
+    """As a record's line says what it may take that is not on hand, or (never both) what kit it is part of."""
+    if kit is not None:
+        return f"{_OF_KIT}{kit.units} {kit.line_id}{_APART}{kit.sku}{_APART}"
+    return "" if future is None else str(future.needed_by)
+
+
+def _read_kit(text: str) -> KitLine:
+    """The kit that a text says, without the separator at its end. ValueError."""
+    units, _, names = text[1:].partition(" ")
+    line_id, sku = names.split(_APART)
+    return KitLine(line_id, sku, int(units))
+
+
 def read_reservation(reservation_id: str, text: str) -> Reservation:
     """The reservation that a record says."""
     try:
@@ -193,17 +213,25 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
+            kit = None
+            if future.startswith(_OF_KIT):
+                of_kit, _, behind = future.rpartition(_APART)
+                kit, future = _read_kit(of_kit), behind
             future, _, returned = future.partition("<")
+            fulfilment = _FULFILMENTS[way]
+            is_transfer = fulfilment is Fulfilment.TRANSFER
             lines.append(
                 ReservationLine(
                     line_id,
                     sku,
                     int(quantity),
-                    _FULFILMENTS[way],
+                    fulfilment,
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
-                    Future(int(future)) if future else None,
+                    Future(int(future)) if future and not is_transfer else None,
                     int(returned or 0),
+                    kit,
+                    int(future) if is_transfer else 0,
                 )
             )
         return Reservation(

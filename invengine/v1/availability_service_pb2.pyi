@@ -36,19 +36,21 @@ class _LevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Level.ValueType
     LEVEL_OUT: _Level.ValueType  # 1
     """Nothing can be taken."""
     LEVEL_LOW: _Level.ValueType  # 2
-    """Something can be taken, and no more than the channel's `low_stock_threshold`."""
+    """Something can be taken, and no more than the threshold."""
     LEVEL_IN_STOCK: _Level.ValueType  # 3
     """More than the threshold can be taken."""
 
 class Level(_Level, metaclass=_LevelEnumTypeWrapper):
-    """How well a SKU is stocked, by the channel's thresholds."""
+    """How well a SKU is stocked, by the thresholds of the network file: the most specific rule for low stock that matches
+    the SKU, the location and the channel, else the channel's own `low_stock_threshold`.
+    """
 
 LEVEL_UNSPECIFIED: Level.ValueType  # 0
 """Never sent."""
 LEVEL_OUT: Level.ValueType  # 1
 """Nothing can be taken."""
 LEVEL_LOW: Level.ValueType  # 2
-"""Something can be taken, and no more than the channel's `low_stock_threshold`."""
+"""Something can be taken, and no more than the threshold."""
 LEVEL_IN_STOCK: Level.ValueType  # 3
 """More than the threshold can be taken."""
 Global___Level: _TypeAlias = Level  # noqa: Y015
@@ -62,7 +64,7 @@ class _AvailabilityStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Av
     AVAILABILITY_STATUS_UNSPECIFIED: _AvailabilityStatus.ValueType  # 0
     """Never sent."""
     AVAILABILITY_STATUS_KNOWN: _AvailabilityStatus.ValueType  # 1
-    """The SKU is known and `available` is its number."""
+    """The SKU is known and `available` is its number. A kit is known from the network file."""
     AVAILABILITY_STATUS_UNKNOWN_SKU: _AvailabilityStatus.ValueType  # 2
     """No movement of this SKU was ever recorded; `available` is 0."""
 
@@ -72,7 +74,7 @@ class AvailabilityStatus(_AvailabilityStatus, metaclass=_AvailabilityStatusEnumT
 AVAILABILITY_STATUS_UNSPECIFIED: AvailabilityStatus.ValueType  # 0
 """Never sent."""
 AVAILABILITY_STATUS_KNOWN: AvailabilityStatus.ValueType  # 1
-"""The SKU is known and `available` is its number."""
+"""The SKU is known and `available` is its number. A kit is known from the network file."""
 AVAILABILITY_STATUS_UNKNOWN_SKU: AvailabilityStatus.ValueType  # 2
 """No movement of this SKU was ever recorded; `available` is 0."""
 Global___AvailabilityStatus: _TypeAlias = AvailabilityStatus  # noqa: Y015
@@ -101,6 +103,8 @@ class _AvailabilityReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Av
     """The channel is switched off."""
     AVAILABILITY_REASON_RING_FENCE: _AvailabilityReason.ValueType  # 8
     """Ring-fences keep units for other channels, or this channel may take from its own only."""
+    AVAILABILITY_REASON_CONFIDENCE: _AvailabilityReason.ValueType  # 9
+    """A rule for confidence keeps units from being offered: the last count is old, or the units are few."""
 
 class AvailabilityReason(_AvailabilityReason, metaclass=_AvailabilityReasonEnumTypeWrapper):
     """Why a position offers nothing, or less than its units."""
@@ -123,6 +127,8 @@ AVAILABILITY_REASON_CHANNEL_DISABLED: AvailabilityReason.ValueType  # 7
 """The channel is switched off."""
 AVAILABILITY_REASON_RING_FENCE: AvailabilityReason.ValueType  # 8
 """Ring-fences keep units for other channels, or this channel may take from its own only."""
+AVAILABILITY_REASON_CONFIDENCE: AvailabilityReason.ValueType  # 9
+"""A rule for confidence keeps units from being offered: the last count is old, or the units are few."""
 Global___AvailabilityReason: _TypeAlias = AvailabilityReason  # noqa: Y015
 
 @_typing.final
@@ -139,7 +145,7 @@ class GetAvailabilityRequest(_message.Message):
     IGNORE_RESERVATION_ID_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """Required. 1 to 64 bytes."""
+    """Required. 1 to 64 bytes. A kit of the network file is answered like any SKU, from the stock of its components."""
     channel: _builtins.str
     """Required. The channel that asks; it sees the locations of its groups."""
     group: _builtins.str
@@ -177,7 +183,10 @@ Global___GetAvailabilityRequest: _TypeAlias = GetAvailabilityRequest  # noqa: Y0
 
 @_typing.final
 class PositionAvailability(_message.Message):
-    """One position and what the channel can take from it."""
+    """One position and what the channel can take from it. Of a kit: a location where at least one of its components has a
+    position. Then `available` and `on_hand` are whole kits, as many as the component has for that is there the least; the
+    other numbers, which are told in units, are 0: ask for the component.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -189,6 +198,9 @@ class PositionAvailability(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     FENCED_FIELD_NUMBER: _builtins.int
     OWN_FENCE_FIELD_NUMBER: _builtins.int
+    UNCERTAIN_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    LIMITING_COMPONENT_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     available: _builtins.int
@@ -203,9 +215,17 @@ class PositionAvailability(_message.Message):
     """Unreserved units that ring-fences keep for other channels."""
     own_fence: _builtins.int
     """Unreserved units that a ring-fence keeps for this channel."""
+    uncertain: _builtins.int
+    """Units that rules for confidence keep from being offered, beside the safety stock."""
+    level: Global___Level.ValueType
+    """How well `available` is, by the threshold for this location."""
+    limiting_component: _builtins.str
+    """Of a kit: the component of which there is the least for it here, the first of them in the network file."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___AvailabilityReason.ValueType]:
-        """Why `available` is less than `on_hand`; empty when nothing keeps units back."""
+        """Why `available` is less than `on_hand`; empty when nothing keeps units back. Of a kit: those of
+        `limiting_component`.
+        """
 
     def __init__(
         self,
@@ -218,14 +238,47 @@ class PositionAvailability(_message.Message):
         reasons: _abc.Iterable[Global___AvailabilityReason.ValueType] | None = ...,
         fenced: _builtins.int = ...,
         own_fence: _builtins.int = ...,
+        uncertain: _builtins.int = ...,
+        level: Global___Level.ValueType = ...,
+        limiting_component: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "fenced", b"fenced", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "reasons", b"reasons", "reserved", b"reserved", "safety_stock", b"safety_stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "fenced", b"fenced", "level", b"level", "limiting_component", b"limiting_component", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "reasons", b"reasons", "reserved", b"reserved", "safety_stock", b"safety_stock", "uncertain", b"uncertain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PositionAvailability: _TypeAlias = PositionAvailability  # noqa: Y015
+
+@_typing.final
+class KitComponent(_message.Message):
+    """A SKU that a kit is made of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """The SKU."""
+    units: _builtins.int
+    """Units of it in one kit."""
+    available: _builtins.int
+    """Units of it that the channel can take now at the locations asked about."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        units: _builtins.int = ...,
+        available: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "sku", b"sku", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KitComponent: _TypeAlias = KitComponent  # noqa: Y015
 
 @_typing.final
 class NextReceipt(_message.Message):
@@ -236,10 +289,13 @@ class NextReceipt(_message.Message):
     DATE_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     quantity: _builtins.int
-    """Units expected then that are promised to nobody yet."""
+    """Units expected then that are promised to nobody yet. Of a kit: how many more come together then."""
     @_builtins.property
     def date(self) -> _common_pb2.Date:
-        """The day: the receipt's, or the day after today where that is over."""
+        """The day: the receipt's, or the day after today where that is over (unless overdue receipts stop counting there). Of a
+        kit: the first on which more of it come together at some location than now, from what is there and what is expected
+        by then.
+        """
 
     def __init__(
         self,
@@ -267,10 +323,11 @@ class GetAvailabilityResponse(_message.Message):
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
     NEXT_RECEIPT_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
     available: _builtins.int
     """The sum over `positions`."""
     level: Global___Level.ValueType
-    """How well that is."""
+    """How well that is, by the threshold for the SKU and the channel; where one location is asked about, by its threshold."""
     consistency_token: _builtins.str
     """Names the state that was read."""
     @_builtins.property
@@ -285,6 +342,10 @@ class GetAvailabilityResponse(_message.Message):
     def next_receipt(self) -> Global___NextReceipt:
         """The next units expected at the positions that the channel can use; not set when none are."""
 
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___KitComponent]:
+        """Of a kit: what it is made of, in the order of the network file. Empty for other SKUs."""
+
     def __init__(
         self,
         *,
@@ -294,10 +355,11 @@ class GetAvailabilityResponse(_message.Message):
         consistency_token: _builtins.str = ...,
         staleness: _duration_pb2.Duration | None = ...,
         next_receipt: Global___NextReceipt | None = ...,
+        components: _abc.Iterable[Global___KitComponent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_receipt", b"next_receipt", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "level", b"level", "next_receipt", b"next_receipt", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "components", b"components", "consistency_token", b"consistency_token", "level", b"level", "next_receipt", b"next_receipt", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -326,7 +388,7 @@ class BatchGetAvailabilityRequest(_message.Message):
     """Leave out the columns per location."""
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. 1 to 10,000 SKUs of 1 to 64 bytes; a SKU may repeat."""
+        """Required. 1 to 10,000 SKUs of 1 to 64 bytes, kits among them; a SKU may repeat."""
 
     @_builtins.property
     def locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -371,6 +433,7 @@ class BatchGetAvailabilityResponse(_message.Message):
     LOCATIONS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     consistency_token: _builtins.str
     """Names the state that was read."""
     @_builtins.property
@@ -401,6 +464,10 @@ class BatchGetAvailabilityResponse(_message.Message):
     def staleness(self) -> _duration_pb2.Duration:
         """The answer may miss changes of at most this age."""
 
+    @_builtins.property
+    def level(self) -> _containers.RepeatedScalarFieldContainer[Global___Level.ValueType]:
+        """One per SKU: how well `available` is, as in GetAvailabilityResponse."""
+
     def __init__(
         self,
         *,
@@ -412,10 +479,11 @@ class BatchGetAvailabilityResponse(_message.Message):
         locations: _abc.Iterable[_builtins.str] | None = ...,
         consistency_token: _builtins.str = ...,
         staleness: _duration_pb2.Duration | None = ...,
+        level: _abc.Iterable[Global___Level.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "location_available", b"location_available", "location_index", b"location_index", "locations", b"locations", "row_counts", b"row_counts", "staleness", b"staleness", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "level", b"level", "location_available", b"location_available", "location_index", b"location_index", "locations", b"locations", "row_counts", b"row_counts", "staleness", b"staleness", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -434,7 +502,7 @@ class StreamAvailabilityRequest(_message.Message):
     query_id: _builtins.int
     """Chosen by the caller; comes back in the answer."""
     sku: _builtins.str
-    """Required. 1 to 64 bytes."""
+    """Required. 1 to 64 bytes; may be a kit."""
     channel: _builtins.str
     """Required in the first message of a stream; later messages may leave it out to keep the last one."""
     group: _builtins.str
@@ -471,7 +539,7 @@ class StreamAvailabilityResponse(_message.Message):
     available: _builtins.int
     """Units that the channel can take now."""
     level: Global___Level.ValueType
-    """How well that is."""
+    """How well that is, as in GetAvailabilityResponse."""
     status: Global___AvailabilityStatus.ValueType
     """Whether the SKU is known."""
     @_builtins.property
@@ -496,6 +564,149 @@ class StreamAvailabilityResponse(_message.Message):
 Global___StreamAvailabilityResponse: _TypeAlias = StreamAvailabilityResponse  # noqa: Y015
 
 @_typing.final
+class WatchAvailabilityRequest(_message.Message):
+    """Asks to be told of changes. A SKU that is not known yet may be watched: it is told when it comes to exist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    SKUS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
+    FULFILMENT_FIELD_NUMBER: _builtins.int
+    BY_LOCATION_FIELD_NUMBER: _builtins.int
+    LEVELS_ONLY_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """Required. The channel that asks; it sees the locations of its groups."""
+    group: _builtins.str
+    """Only the members of this group. Not together with `locations`."""
+    fulfilment: _common_pb2.Fulfilment.ValueType
+    """Only locations that can fulfil this way."""
+    by_location: _builtins.bool
+    """Tell changes of single locations instead of totals."""
+    levels_only: _builtins.bool
+    """Tell only when the level changes; the units are left out."""
+    resume_token: _builtins.str
+    """The newest token of a stream that broke off, of this or another server: only what may have changed since is told
+    before `caught_up`. Nothing is missed; a value may be told again. With a token of another question, one from before
+    the network changed, or one whose writes the log does not have any more, the whole first state is told (`begins_anew`).
+    """
+    @_builtins.property
+    def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SKUs of 1 to 64 bytes, at most 10,000. Empty: every SKU that has a position at the locations asked about, those that
+        come to have one included; what is expected there is told from its arrival on.
+        """
+
+    @_builtins.property
+    def locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these locations, at most 1,000. Not together with `group`."""
+
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        skus: _abc.Iterable[_builtins.str] | None = ...,
+        group: _builtins.str = ...,
+        locations: _abc.Iterable[_builtins.str] | None = ...,
+        fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+        by_location: _builtins.bool = ...,
+        levels_only: _builtins.bool = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_location", b"by_location", "channel", b"channel", "fulfilment", b"fulfilment", "group", b"group", "levels_only", b"levels_only", "locations", b"locations", "resume_token", b"resume_token", "skus", b"skus"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAvailabilityRequest: _TypeAlias = WatchAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class AvailabilityChange(_message.Message):
+    """A change of what the channel can take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """The SKU."""
+    location: _builtins.str
+    """The location, when asked by location. Empty there for a SKU that has no position which the channel can use; that is
+    over when a location of it is told.
+    """
+    available: _builtins.int
+    """Units that the channel can take now: at the location, or at all wanted locations together. Not set with levels_only."""
+    level: Global___Level.ValueType
+    """How well that is, by the channel's thresholds."""
+    status: Global___AvailabilityStatus.ValueType
+    """Whether the SKU is known."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location: _builtins.str = ...,
+        available: _builtins.int = ...,
+        level: Global___Level.ValueType = ...,
+        status: Global___AvailabilityStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "level", b"level", "location", b"location", "sku", b"sku", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AvailabilityChange: _TypeAlias = AvailabilityChange  # noqa: Y015
+
+@_typing.final
+class WatchAvailabilityResponse(_message.Message):
+    """Some changes, or a sign of life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    CAUGHT_UP_FIELD_NUMBER: _builtins.int
+    BEGINS_ANEW_FIELD_NUMBER: _builtins.int
+    STALENESS_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Names the state that has been told with this message. Empty when more of that state follows: keep the one before."""
+    caught_up: _builtins.bool
+    """Set in one message of every stream, when the first state (or what changed since the token) has been told."""
+    begins_anew: _builtins.bool
+    """Set in the first message of a stream that tells its whole first state. Forget what an earlier stream told: a SKU that
+    is not told has nothing available.
+    """
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityChange]:
+        """About 1,000 at most; each SKU (and location) once. Empty in a heartbeat, which comes when nothing changes for a while."""
+
+    @_builtins.property
+    def staleness(self) -> _duration_pb2.Duration:
+        """Changes of at most this age may be missing in what has been told. Set with resume_token."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___AvailabilityChange] | None = ...,
+        resume_token: _builtins.str = ...,
+        caught_up: _builtins.bool = ...,
+        begins_anew: _builtins.bool = ...,
+        staleness: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_anew", b"begins_anew", "caught_up", b"caught_up", "changes", b"changes", "resume_token", b"resume_token", "staleness", b"staleness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAvailabilityResponse: _TypeAlias = WatchAvailabilityResponse  # noqa: Y015
+
+@_typing.final
 class ExplainAvailabilityRequest(_message.Message):
     """Asks why one SKU is as available as it is."""
 
@@ -510,7 +721,7 @@ class ExplainAvailabilityRequest(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     RESERVATIONS_MAX_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """Required. 1 to 64 bytes."""
+    """Required. 1 to 64 bytes. Not a kit: its components are explained one by one."""
     channel: _builtins.str
     """Required. The channel that asks; it sees the locations of its groups."""
     group: _builtins.str
@@ -718,6 +929,7 @@ class PositionExplanation(_message.Message):
     BACKORDERED_MAX_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     LAST_CHANGE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     available: _builtins.int
@@ -778,6 +990,10 @@ class PositionExplanation(_message.Message):
     def last_change(self) -> _stock_service_pb2.LedgerEntry:
         """The change that gave it that revision; not set when the log has it no longer."""
 
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[_stock_service_pb2.StateQuantity]:
+        """Units that are there and cannot be sold, by state: no part of on_hand, so no term of the sum."""
+
     def __init__(
         self,
         *,
@@ -804,10 +1020,11 @@ class PositionExplanation(_message.Message):
         backordered_max: _builtins.int = ...,
         revision: _builtins.int = ...,
         last_change: _stock_service_pb2.LedgerEntry | None = ...,
+        states: _abc.Iterable[_stock_service_pb2.StateQuantity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_change", b"last_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "states", b"states", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,11 @@ class AvailabilityServiceStub:
                 request_serializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.FromString,
                 _registered_method=True)
+        self.WatchAvailability = channel.unary_stream(
+                '/invengine.v1.AvailabilityService/WatchAvailability',
+                request_serializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityResponse.FromString,
+                _registered_method=True)
         self.ExplainAvailability = channel.unary_unary(
                 '/invengine.v1.AvailabilityService/ExplainAvailability',
                 request_serializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.SerializeToString,
@@ -82,6 +87,17 @@ class AvailabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchAvailability(self, request, context):
+        """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+        (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+        newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+        takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+        stops: open another stream, there or at another server, with the newest resume_token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainAvailability(self, request, context):
         """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
         the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
@@ -107,6 +123,11 @@ def add_AvailabilityServiceServicer_to_server(servicer, server):
                     servicer.StreamAvailability,
                     request_deserializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.SerializeToString,
+            ),
+            'WatchAvailability': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAvailability,
+                    request_deserializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityResponse.SerializeToString,
             ),
             'ExplainAvailability': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainAvailability,
@@ -196,6 +217,33 @@ class AvailabilityService:
             '/invengine.v1.AvailabilityService/StreamAvailability',
             invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityRequest.SerializeToString,
             invengine_dot_v1_dot_availability__service__pb2.StreamAvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAvailability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/invengine.v1.AvailabilityService/WatchAvailability',
+            invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityRequest.SerializeToString,
+            invengine_dot_v1_dot_availability__service__pb2.WatchAvailabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

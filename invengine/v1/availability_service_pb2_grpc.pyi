@@ -39,6 +39,13 @@ class AvailabilityServiceStub:
     """Many SKUs in columns. One outcome per SKU: an unknown SKU is a status, not an error."""
     StreamAvailability: _grpc.StreamStreamMultiCallable[_availability_service_pb2.StreamAvailabilityRequest, _availability_service_pb2.StreamAvailabilityResponse]
     """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+    WatchAvailability: _grpc.UnaryStreamMultiCallable[_availability_service_pb2.WatchAvailabilityRequest, _availability_service_pb2.WatchAvailabilityResponse]
+    """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+    (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+    newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+    takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+    stops: open another stream, there or at another server, with the newest resume_token.
+    """
     ExplainAvailability: _grpc.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]
     """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
     the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
@@ -55,6 +62,13 @@ class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
     """Many SKUs in columns. One outcome per SKU: an unknown SKU is a status, not an error."""
     StreamAvailability: _aio.StreamStreamMultiCallable[_availability_service_pb2.StreamAvailabilityRequest, _availability_service_pb2.StreamAvailabilityResponse]  # type: ignore[assignment]
     """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+    WatchAvailability: _aio.UnaryStreamMultiCallable[_availability_service_pb2.WatchAvailabilityRequest, _availability_service_pb2.WatchAvailabilityResponse]  # type: ignore[assignment]
+    """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+    (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+    newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+    takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+    stops: open another stream, there or at another server, with the newest resume_token.
+    """
     ExplainAvailability: _aio.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]  # type: ignore[assignment]
     """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
     the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
@@ -86,6 +100,19 @@ class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_availability_service_pb2.StreamAvailabilityResponse], _abc.AsyncIterator[_availability_service_pb2.StreamAvailabilityResponse]]:
         """A stream of small queries, answered in order: several times cheaper per query than unary calls."""
+
+    @_abc_1.abstractmethod
+    def WatchAvailability(
+        self,
+        request: _availability_service_pb2.WatchAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_availability_service_pb2.WatchAvailabilityResponse], _abc.AsyncIterator[_availability_service_pb2.WatchAvailabilityResponse]]:
+        """Tells what is available, then every change of it, until the caller ends the call. Changes are gathered for a moment
+        (a setting, 50 ms unless told); of what changes several times meanwhile, or faster than the caller reads, only the
+        newest state is told. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP, UNKNOWN_LOCATION, at the start or when a new network
+        takes them away. RESOURCE_EXHAUSTED: OVERLOADED, when too many watch this server. UNAVAILABLE: SHUTTING_DOWN, when it
+        stops: open another stream, there or at another server, with the newest resume_token.
+        """
 
     @_abc_1.abstractmethod
     def ExplainAvailability(

@@ -33,6 +33,8 @@ class _FulfilmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fulfilment
     """Collected by the customer at the location that holds the units."""
     FULFILMENT_SHIP_TO_STORE: _Fulfilment.ValueType  # 3
     """Sent from a location that ships to a location that offers pickup, and collected there."""
+    FULFILMENT_TRANSFER: _Fulfilment.ValueType  # 4
+    """Sent to another location of ours. Only lines of transfers have it; it is refused in requests."""
 
 class Fulfilment(_Fulfilment, metaclass=_FulfilmentEnumTypeWrapper):
     """How the customer gets the units of a line."""
@@ -45,6 +47,8 @@ FULFILMENT_PICKUP: Fulfilment.ValueType  # 2
 """Collected by the customer at the location that holds the units."""
 FULFILMENT_SHIP_TO_STORE: Fulfilment.ValueType  # 3
 """Sent from a location that ships to a location that offers pickup, and collected there."""
+FULFILMENT_TRANSFER: Fulfilment.ValueType  # 4
+"""Sent to another location of ours. Only lines of transfers have it; it is refused in requests."""
 Global___Fulfilment: _TypeAlias = Fulfilment  # noqa: Y015
 
 class _ErrorReason:
@@ -122,7 +126,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 32
     """The server is stopping and takes no new work. UNAVAILABLE, with RetryInfo."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 33
-    """More work is queued than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
+    """More work is queued, or more callers watch, than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
     ERROR_REASON_NETWORK_MISSING: _ErrorReason.ValueType  # 34
     """No network was applied yet. FAILED_PRECONDITION."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 35
@@ -137,12 +141,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_UNKNOWN_STATE: _ErrorReason.ValueType  # 39
     """The network has no such state, and no units of the position are in it. NOT_FOUND."""
+    ERROR_REASON_TRANSFER_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """No such transfer, or it was closed so long ago that it is forgotten. NOT_FOUND."""
+    ERROR_REASON_TRANSFER_CLOSED: _ErrorReason.ValueType  # 41
+    """Nothing of the transfer is left to ship, to cancel or to receive. FAILED_PRECONDITION."""
+    ERROR_REASON_TRANSFER_EXISTS: _ErrorReason.ValueType  # 42
+    """The transfer_id belongs to another transfer, to a reservation, or to a receipt at the destination. ALREADY_EXISTS."""
     ERROR_REASON_RETURN_NOT_FOUND: _ErrorReason.ValueType  # 43
     """No such return, or it is forgotten, or the return has no such line. NOT_FOUND."""
     ERROR_REASON_RETURN_EXISTS: _ErrorReason.ValueType  # 44
     """The return_id belongs to another return. ALREADY_EXISTS."""
     ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: _ErrorReason.ValueType  # 45
     """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
+    ERROR_REASON_OF_TRANSFER: _ErrorReason.ValueType  # 54
+    """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -216,7 +228,7 @@ ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 31
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 32
 """The server is stopping and takes no new work. UNAVAILABLE, with RetryInfo."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 33
-"""More work is queued than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
+"""More work is queued, or more callers watch, than the server takes. RESOURCE_EXHAUSTED, with RetryInfo."""
 ERROR_REASON_NETWORK_MISSING: ErrorReason.ValueType  # 34
 """No network was applied yet. FAILED_PRECONDITION."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 35
@@ -231,12 +243,20 @@ FAILED_PRECONDITION.
 """
 ERROR_REASON_UNKNOWN_STATE: ErrorReason.ValueType  # 39
 """The network has no such state, and no units of the position are in it. NOT_FOUND."""
+ERROR_REASON_TRANSFER_NOT_FOUND: ErrorReason.ValueType  # 40
+"""No such transfer, or it was closed so long ago that it is forgotten. NOT_FOUND."""
+ERROR_REASON_TRANSFER_CLOSED: ErrorReason.ValueType  # 41
+"""Nothing of the transfer is left to ship, to cancel or to receive. FAILED_PRECONDITION."""
+ERROR_REASON_TRANSFER_EXISTS: ErrorReason.ValueType  # 42
+"""The transfer_id belongs to another transfer, to a reservation, or to a receipt at the destination. ALREADY_EXISTS."""
 ERROR_REASON_RETURN_NOT_FOUND: ErrorReason.ValueType  # 43
 """No such return, or it is forgotten, or the return has no such line. NOT_FOUND."""
 ERROR_REASON_RETURN_EXISTS: ErrorReason.ValueType  # 44
 """The return_id belongs to another return. ALREADY_EXISTS."""
 ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: ErrorReason.ValueType  # 45
 """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
+ERROR_REASON_OF_TRANSFER: ErrorReason.ValueType  # 54
+"""The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -403,6 +423,7 @@ class ShortLine(_message.Message):
     WANTED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     NEXT_DATE_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line of the request."""
     sku: _builtins.str
@@ -413,6 +434,8 @@ class ShortLine(_message.Message):
     """Units asked for."""
     available: _builtins.int
     """Units that this line could have had."""
+    component: _builtins.str
+    """For a line of a kit, where all numbers are kits: the component of which there is too little for it."""
     @_builtins.property
     def next_date(self) -> Global___Date:
         """The day by which incoming receipts at the line's locations make up what is missing, as far as they are promised to
@@ -428,10 +451,11 @@ class ShortLine(_message.Message):
         wanted: _builtins.int = ...,
         available: _builtins.int = ...,
         next_date: Global___Date | None = ...,
+        component: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "line_id", b"line_id", "location", b"location", "next_date", b"next_date", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "component", b"component", "line_id", b"line_id", "location", b"location", "next_date", b"next_date", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

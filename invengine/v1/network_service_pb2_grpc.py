@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class NetworkServiceStub:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels and safety-stock rules.
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class NetworkServiceStub:
 
 
 class NetworkServiceServicer:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels and safety-stock rules.
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock.
     """
 
     def ApplyNetwork(self, request, context):
@@ -88,7 +88,7 @@ def add_NetworkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NetworkService:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels and safety-stock rules.
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock.
     """
 
     @staticmethod

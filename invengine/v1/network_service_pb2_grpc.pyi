@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NetworkServiceStub:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels and safety-stock rules."""
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class NetworkServiceStub:
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
-    """Keeps the network document: the planner's YAML file of locations, groups, channels and safety-stock rules."""
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ApplyNetwork: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ApplyNetworkRequest, _network_service_pb2.ApplyNetworkResponse]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the network document: the planner's YAML file of locations, groups, channels and safety-stock rules."""
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
 
     @_abc_1.abstractmethod
     def ApplyNetwork(

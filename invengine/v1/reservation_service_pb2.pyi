@@ -138,6 +138,9 @@ class ReservationLine(_message.Message):
     NEEDED_BY_FIELD_NUMBER: _builtins.int
     NEXT_DATE_FIELD_NUMBER: _builtins.int
     RETURNED_FIELD_NUMBER: _builtins.int
+    KIT_LINE_ID_FIELD_NUMBER: _builtins.int
+    KIT_SKU_FIELD_NUMBER: _builtins.int
+    UNITS_PER_KIT_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """As in the request."""
     sku: _builtins.str
@@ -152,6 +155,14 @@ class ReservationLine(_message.Message):
     """The line may wait for stock that is not there yet, as in the request."""
     returned: _builtins.int
     """Of the units that left, those that came back: see ReturnService."""
+    kit_line_id: _builtins.str
+    """For a component of a kit: the id of the line that asked for the kit. The line_id of the component is that, a slash,
+    and the component's SKU. Empty for other lines.
+    """
+    kit_sku: _builtins.str
+    """For a component of a kit: the SKU of the kit."""
+    units_per_kit: _builtins.int
+    """For a component of a kit: units of it in one kit, so all quantities of this line are multiples of it."""
     @_builtins.property
     def destination(self) -> _common_pb2.Destination:
         """Where they go, as in the request."""
@@ -182,10 +193,13 @@ class ReservationLine(_message.Message):
         needed_by: _common_pb2.Date | None = ...,
         next_date: _common_pb2.Date | None = ...,
         returned: _builtins.int = ...,
+        kit_line_id: _builtins.str = ...,
+        kit_sku: _builtins.str = ...,
+        units_per_kit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by", "next_date", b"next_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "returned", b"returned", "short_quantity", b"short_quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "kit_line_id", b"kit_line_id", "kit_sku", b"kit_sku", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "returned", b"returned", "short_quantity", b"short_quantity", "sku", b"sku", "units_per_kit", b"units_per_kit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,9 +284,9 @@ class ReservationLineRequest(_message.Message):
     line_id: _builtins.str
     """1 to 64 bytes, unique in the request; empty: its place in the request, counted from 1."""
     sku: _builtins.str
-    """Required."""
+    """Required. A SKU, or a kit of the network file."""
     quantity: _builtins.int
-    """Required. 1 to 2^53-1 units."""
+    """Required. 1 to 2^53-1 units; of a kit: kits."""
     location: _builtins.str
     """Take from this location. Not together with `group`. Required for FULFILMENT_PICKUP."""
     group: _builtins.str
@@ -280,10 +294,10 @@ class ReservationLineRequest(_message.Message):
     fulfilment: _common_pb2.Fulfilment.ValueType
     """How the customer gets the units; only locations that can do so are used."""
     allow_split: _builtins.bool
-    """The units may come from several locations."""
+    """The units may come from several locations; each kit is whole at one of them."""
     allow_backorder: _builtins.bool
     """What is not on hand may come from the future: from open incoming receipts, the earliest day first, and beyond them
-    as a backorder, as far as the network allows that for the SKU and the channel.
+    as a backorder, as far as the network allows that for the SKU and the channel. Not for a kit.
     """
     @_builtins.property
     def destination(self) -> _common_pb2.Destination:
@@ -813,7 +827,7 @@ class LineUnits(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
-    """Required. The line."""
+    """Required. The line. For a kit the line that asked for it: then the units are kits."""
     location: _builtins.str
     """Only at this location; empty: at the line's locations, in their order."""
     quantity: _builtins.int
@@ -995,7 +1009,7 @@ class LineAmendment(_message.Message):
     ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
     NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
-    """Required. The line."""
+    """Required. The line. For a kit the line that asked for it: then the units are kits."""
     quantity: _builtins.int
     """Units that the line is to have in all: those that left counted, those given back before not. 0 removes the line.
     When it has more now, units are given back, from its last location first; not those that left already:
@@ -1132,7 +1146,7 @@ class LineRebinding(_message.Message):
     ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
     NEEDED_BY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
-    """The line; empty: every line that has open units. Then it is the only element."""
+    """The line, of a kit the one that asked for it; empty: every line that has open units. Then it is the only element."""
     location: _builtins.str
     """To this location, which must be able to fulfil the line as it asks. Not together with `group`. Required for
     FULFILMENT_PICKUP.

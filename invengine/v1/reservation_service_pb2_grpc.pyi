@@ -30,6 +30,13 @@ class ReservationServiceStub:
     """Reserves stock for orders and carts, and gives it back. Every write carries a request_id: sent again with the same
     content it answers what it answered the first time, also after a restart; with other content it is refused with
     REQUEST_MISMATCH. A refused request changed nothing and is judged anew when sent again.
+
+    Kits. A line may ask for a kit of the network file. It is taken as its components, each kit whole at one location, and
+    stands in the reservation as a line per component (`kit_line_id`, `kit_sku`, `units_per_kit`), as the kit was made up
+    then, whatever the network file says of it since. Every verb names the line as it was asked for, in whole kits, and
+    acts on all components in one step; the lines of components cannot be named (INVALID_ARGUMENT). Refusals name the kit's
+    line with numbers of kits, and the component of which there is too little. A kit cannot wait: `allow_backorder` is
+    INVALID_ARGUMENT there. A reservation has at most 200 lines, those of components counted.
     """
 
     @_typing.overload
@@ -84,6 +91,13 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     """Reserves stock for orders and carts, and gives it back. Every write carries a request_id: sent again with the same
     content it answers what it answered the first time, also after a restart; with other content it is refused with
     REQUEST_MISMATCH. A refused request changed nothing and is judged anew when sent again.
+
+    Kits. A line may ask for a kit of the network file. It is taken as its components, each kit whole at one location, and
+    stands in the reservation as a line per component (`kit_line_id`, `kit_sku`, `units_per_kit`), as the kit was made up
+    then, whatever the network file says of it since. Every verb names the line as it was asked for, in whole kits, and
+    acts on all components in one step; the lines of components cannot be named (INVALID_ARGUMENT). Refusals name the kit's
+    line with numbers of kits, and the component of which there is too little. A kit cannot wait: `allow_backorder` is
+    INVALID_ARGUMENT there. A reservation has at most 200 lines, those of components counted.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -134,6 +148,13 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reserves stock for orders and carts, and gives it back. Every write carries a request_id: sent again with the same
     content it answers what it answered the first time, also after a restart; with other content it is refused with
     REQUEST_MISMATCH. A refused request changed nothing and is judged anew when sent again.
+
+    Kits. A line may ask for a kit of the network file. It is taken as its components, each kit whole at one location, and
+    stands in the reservation as a line per component (`kit_line_id`, `kit_sku`, `units_per_kit`), as the kit was made up
+    then, whatever the network file says of it since. Every verb names the line as it was asked for, in whole kits, and
+    acts on all components in one step; the lines of components cannot be named (INVALID_ARGUMENT). Refusals name the kit's
+    line with numbers of kits, and the component of which there is too little. A kit cannot wait: `allow_backorder` is
+    INVALID_ARGUMENT there. A reservation has at most 200 lines, those of components counted.
     """
 
     @_abc_1.abstractmethod

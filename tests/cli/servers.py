@@ -21,9 +21,10 @@ locations:
   WH1: {kind: warehouse, priority: 10}
   ST1: {kind: store, priority: 50, fulfilments: [ship, pickup]}
   ST2: {kind: store, priority: 60}
+  ST3: {kind: store, priority: 70}
   OLD: {kind: store, enabled: false}
 groups:
-  everywhere: [WH1, ST1, ST2, OLD]
+  everywhere: [WH1, ST1, ST2, ST3, OLD]
   stores: [ST1, ST2]
 channels:
   web: {groups: [everywhere, stores], low_stock_threshold: 2, time_to_live: {default: 15m, maximum: 2h}}
@@ -31,6 +32,10 @@ channels:
   closed: {groups: [stores], enabled: false}
 safety_stock:
   - {location: ST2, units: 1}
+kits:
+  av-set: {av-sofa: 1, av-cushion: 4}
+confidence:
+  - {location: ST3, fewer_than: 3, units: 1}
 """
 
 

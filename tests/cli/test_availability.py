@@ -15,9 +15,9 @@ def test_one_sku_shows_every_position_and_the_total(invengine: CommandLine) -> N
     stock(invengine, "av-one", WH1=5, ST2=3)
     lines = invengine.run("availability", "av-one", "--channel", "web").stdout.splitlines()
     assert [line.split() for line in lines] == [
-        ["location", "available", "on_hand", "reserved", "safety_stock", "reasons"],
-        ["ST2", "2", "3", "0", "1", "SAFETY_STOCK"],
-        ["WH1", "5", "5", "0", "0"],
+        ["location", "available", "on_hand", "reserved", "safety_stock", "level", "reasons"],
+        ["ST2", "2", "3", "0", "1", "LOW", "SAFETY_STOCK"],
+        ["WH1", "5", "5", "0", "0", "IN_STOCK"],
         ["total", "7", "8", "0", "1", "IN_STOCK"],
     ]
 
@@ -27,8 +27,9 @@ def test_json_is_proto_json_with_numbers(invengine: CommandLine) -> None:
     answer = invengine.json("availability", "av-json", "--channel", "web", "--fresh", "latest")
     assert answer["available"] == 2
     assert answer["level"] == "LEVEL_LOW"
-    numbers = {"available": 2, "onHand": 2, "reserved": 0, "safetyStock": 0, "fenced": 0, "ownFence": 0}
-    assert answer["positions"] == [{"location": "WH1", **numbers, "reasons": []}]
+    numbers = {"available": 2, "onHand": 2, "reserved": 0, "safetyStock": 0, "fenced": 0, "ownFence": 0, "uncertain": 0}
+    rest = {"reasons": [], "level": "LEVEL_LOW", "limitingComponent": ""}
+    assert answer["positions"] == [{"location": "WH1", **numbers, **rest}]
     parsed = json_format.ParseDict(answer, availability_service_pb2.GetAvailabilityResponse())
     assert parsed.positions[0].on_hand == 2
 
@@ -45,11 +46,11 @@ def test_several_skus_are_a_table_of_totals(invengine: CommandLine) -> None:
     stock(invengine, "av-a", WH1=1, ST1=2)
     stock(invengine, "av-b", WH1=4)
     lines = invengine.run("availability", "av-a", "av-none", "av-b", "--channel", "web").stdout.splitlines()
-    assert [line.split(maxsplit=3) for line in lines] == [
-        ["sku", "available", "status", "where"],
-        ["av-a", "3", "KNOWN", "ST1 2, WH1 1"],
-        ["av-none", "0", "UNKNOWN_SKU"],
-        ["av-b", "4", "KNOWN", "WH1 4"],
+    assert [line.split(maxsplit=4) for line in lines] == [
+        ["sku", "available", "level", "status", "where"],
+        ["av-a", "3", "IN_STOCK", "KNOWN", "ST1 2, WH1 1"],
+        ["av-none", "0", "OUT", "UNKNOWN_SKU"],
+        ["av-b", "4", "IN_STOCK", "KNOWN", "WH1 4"],
     ]
     assert invengine.json("availability", "av-a", "av-b", "--channel", "web")["available"] == [3, 4]
 
@@ -90,11 +91,46 @@ def test_ring_fences_and_what_is_expected_are_shown_where_there_are_any(invengin
     invengine.run("incoming", "set", "po-1", "av-fence", "ST2", "40", "2099-12-24")
     web = invengine.run("availability", "av-fence", "--channel", "web")
     assert [line.split() for line in web.stdout.splitlines()] == [
-        ["location", "available", "on_hand", "reserved", "safety_stock", "fenced", "reasons"],
-        ["ST1", "3", "5", "0", "0", "2", "RING_FENCE"],
+        ["location", "available", "on_hand", "reserved", "safety_stock", "fenced", "level", "reasons"],
+        ["ST1", "3", "5", "0", "0", "2", "IN_STOCK", "RING_FENCE"],
         ["total", "3", "5", "0", "0", "2", "IN_STOCK"],
     ]
     assert web.stderr == "Expected next: 40 on 2099-12-24.\n"
     till = invengine.run("availability", "av-fence", "--channel", "till").stdout.splitlines()
-    assert till[0].split() == ["location", "available", "on_hand", "reserved", "safety_stock", "own_fence", "reasons"]
-    assert till[1].split() == ["ST1", "5", "5", "0", "0", "2"]
+    columns = ["location", "available", "on_hand", "reserved", "safety_stock", "own_fence", "level", "reasons"]
+    assert till[0].split() == columns
+    assert till[1].split() == ["ST1", "5", "5", "0", "0", "2", "IN_STOCK"]
+
+
+def test_a_kit_says_what_it_is_made_of_and_what_limits_it(invengine: CommandLine) -> None:
+    stock(invengine, "av-sofa", WH1=2, ST2=9)
+    stock(invengine, "av-cushion", WH1=20)
+    shown = invengine.run("availability", "av-set", "--channel", "web")
+    assert [line.split() for line in shown.stdout.splitlines()] == [
+        ["location", "available", "on_hand", "level", "limited", "by", "reasons"],
+        ["ST2", "0", "0", "OUT", "av-cushion"],
+        ["WH1", "2", "2", "LOW", "av-sofa"],
+        ["total", "2", "2", "LOW"],
+    ]
+    assert shown.stderr == "A kit of 1 av-sofa (10 available), 4 av-cushion (20 available).\n"
+    made = invengine.run("reserve", "av-set", "2", "--channel", "web").stdout.splitlines()
+    assert made[1] == "line 1: 2 of kit av-set, as its components"
+    assert [line.split()[:4] for line in made[3:]] == [
+        ["1/av-sofa", "av-sofa", "WH1", "2"],
+        ["1/av-cushion", "av-cushion", "WH1", "8"],
+    ]
+    refused = invengine.run("reserve", "av-set", "1", "--channel", "web", exit_code=4)
+    assert "av-set" in refused.stderr
+    assert "av-sofa" in refused.stderr
+    invengine.run("reservation", "release", made[0].split()[1], "--line", "1=1", "--channel", "web")
+    assert invengine.json("availability", "av-set", "--channel", "web")["available"] == 1
+
+
+def test_units_that_are_not_trusted_are_shown(invengine: CommandLine) -> None:
+    stock(invengine, "av-few", ST3=2)
+    shown = invengine.run("availability", "av-few", "--channel", "web").stdout
+    assert [line.split() for line in shown.splitlines()] == [
+        ["location", "available", "on_hand", "reserved", "safety_stock", "uncertain", "level", "reasons"],
+        ["ST3", "1", "2", "0", "0", "1", "LOW", "CONFIDENCE"],
+        ["total", "1", "2", "0", "0", "1", "LOW"],
+    ]

@@ -34,7 +34,7 @@ def example_of(entry: Any) -> str:
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        *("serve", "demo", "load", "check", "availability", "reserve", "explain", "history"),
+        *("serve", "demo", "load", "check", "availability", "reserve", "explain", "history", "watch"),
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"stock {name}" for name in ("import", "post", "show", "history", "feeds")),
@@ -42,6 +42,7 @@ def test_the_commands_are_these() -> None:
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
         *(f"return {name}" for name in ("receive", "dispose", "show", "list")),
         *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),
+        *(f"transfer {name}" for name in ("create", "ship", "receive", "cancel", "show", "list")),
     }
 
 

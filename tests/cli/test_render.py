@@ -20,6 +20,7 @@ def test_json_has_every_field_and_numbers_where_proto_json_has_text() -> None:
         "locations": [],
         "consistencyToken": "",
         "staleness": "0.005s",
+        "level": [],
     }
 
 
@@ -32,7 +33,8 @@ def test_json_of_messages_within_messages() -> None:
         )
     )
     told = as_json(reservation_service_pb2.BatchCreateReservationsResponse(outcomes=[outcome]))["outcomes"][0]
-    assert told["refusal"]["shortLines"] == [{"lineId": "1", "sku": "", "location": "", "wanted": 5, "available": 3}]
+    texts = dict.fromkeys(("sku", "location", "component"), "")
+    assert told["refusal"]["shortLines"] == [{"lineId": "1", **texts, "wanted": 5, "available": 3}]
     assert told["refusal"]["metadata"] == {"wanted": "5"}
 
 

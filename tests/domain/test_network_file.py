@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine.domain import network_yaml
-from invengine.domain.network import LocationKind, Network
+from invengine.domain.network import LocationKind, Network, diff
 from invengine.domain.network_document import (
     BackorderRuleDocument,
     ChannelDocument,
     LocationDocument,
     SafetyRuleDocument,
 )
+from invengine.domain.network_rules import ConfidenceRuleDocument, LowStockRuleDocument
 from invengine.domain.orders import Fulfilment
 from invengine.errors import NetworkFault, NetworkInvalid
 
@@ -83,7 +84,14 @@ def test_the_example_that_planners_read_is_a_network() -> None:
     network = Network.parse(examples[0])
     assert network.usable("web", fulfilment=Fulfilment.SHIP) == ("LON1", "SOHO")
     assert network.locations["YORK"].fulfilments == {Fulfilment.PICKUP}
-    for model in (LocationDocument, ChannelDocument, SafetyRuleDocument, BackorderRuleDocument):
+    for model in (
+        LocationDocument,
+        ChannelDocument,
+        SafetyRuleDocument,
+        BackorderRuleDocument,
+        ConfidenceRuleDocument,
+        LowStockRuleDocument,
+    ):
         for field in model.model_fields:
             assert f"`{field}" in guide, f"{field} is not described"
 
@@ -121,6 +129,11 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
     web = network.channels["web"]
     assert (web.enabled, web.time_to_live_seconds, web.time_to_live_seconds_max) == (True, 900, 7200)
     assert web.low_stock_threshold == 0
+
+
+SECTIONS = (
+    "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds, states and incoming"
+)
 
 
 @pytest.mark.parametrize(
@@ -302,12 +315,7 @@ def test_a_fault_names_its_line_its_path_and_itself(document: str, path: str, pr
             "has the same scope as the rule in line 3",
         ),
         ("groups: {}\n", 1, "document", "locations are missing"),
-        (
-            "- A\n",
-            1,
-            "document",
-            "locations, groups, channels, safety_stock, backorders and states are wanted, a list found",
-        ),
+        ("- A\n", 1, "document", f"{SECTIONS} are wanted, a list found"),
         ("# nothing\n", 0, "document", "is empty"),
         ("locations: {A: {}}\n---\nlocations: {}\n", 2, "document", "a second document begins here"),
         ("locations:\n\tA: {}\n", 2, "document", "not YAML: while scanning for the next token found"),
@@ -371,7 +379,7 @@ def nested_aliases(levels: int) -> str:
         ("{a: " * 100_000, "nested deeper than 12 levels"),
         (
             "a, " * 10 + "[" + "x," * 450_000 + "]",
-            "locations, groups, channels, safety_stock, backorders and states are wanted",
+            f"{SECTIONS} are wanted",
         ),
         ("[" + "x," * 450_000 + "]", "more than 400000 values, aliases unfolded"),
         ("locations: {A: {fulfilments: [" + "x," * 300_000 + "]}}", "has more fields or list items than any element"),
@@ -415,6 +423,8 @@ fields = st.sampled_from(
         *ChannelDocument.model_fields,
         *SafetyRuleDocument.model_fields,
         *BackorderRuleDocument.model_fields,
+        *ConfidenceRuleDocument.model_fields,
+        *LowStockRuleDocument.model_fields,
     ]
 )
 
@@ -430,3 +440,39 @@ fields = st.sampled_from(
 def test_any_shape_is_a_network_or_has_faults(plain: dict[str, Any]) -> None:
     faults = faults_if_any(json.dumps(plain))
     assert all(fault.line <= 1 and fault.path and fault.problem for fault in faults)
+
+
+def test_overdue_receipts_slip_unless_the_file_says_otherwise() -> None:
+    """For all locations, and for one of its own."""
+    document = """
+    locations: {A: {}, B: {incoming: {overdue: slip}}, C: {incoming: {overdue: stop}}, D: {incoming: }}
+    """
+    assert Network.parse(document).stopping == {"C"}
+    assert Network.parse(document + "incoming: {overdue: stop}").stopping == {"A", "C", "D"}
+    network = Network.parse(document + "\n    groups: {all: [A, C]}\n    channels: {web: {groups: [all]}}\n")
+    usable = network.usable("web")
+    assert [(one.location, one.overdue_stops) for one in network.candidates("web", "LAMP", usable)] == [
+        ("A", False),
+        ("C", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "problem"),
+    [
+        ("incoming: {overdue: never}", "incoming.overdue", "'never' is not one of 'slip' or 'stop'"),
+        ("incoming: {over: slip}", "incoming.over", "not a known field; overdue is meant?"),
+        ("incoming: [slip]", "incoming", "a mapping is wanted, a list found"),
+    ],
+)
+def test_a_rule_for_overdue_receipts_that_cannot_be_read_is_named(section: str, path: str, problem: str) -> None:
+    with pytest.raises(NetworkInvalid) as found:
+        Network.parse(f"locations: {{A: {{}}}}\n{section}")
+    assert [(fault.line, fault.path, fault.problem) for fault in found.value.faults] == [(2, path, problem)]
+
+
+def test_a_rule_for_overdue_receipts_is_told_among_the_changes() -> None:
+    before = Network.parse("locations: {A: {}}")
+    after = Network.parse("locations: {A: {incoming: {overdue: stop}}}")
+    assert len(diff(before, after)) == 1
+    assert diff(after, Network.parse("locations: {A: {}}\nincoming: {overdue: stop}")) == []

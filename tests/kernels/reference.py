@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from invengine.domain.stock import UNITS_MAX, safety_units
+from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, uncertain_units
+from invengine.kernels.layout import COUNTED_MAX
 from invengine.v1 import availability_service_pb2 as pb
 
 
@@ -19,6 +20,7 @@ class Position:
     reserved: int = 0
     revision: int = 0
     safety: tuple[int, int] = (0, 0)
+    counted_at: int = 0
     fences: dict[str, int] = field(default_factory=dict)
 
 
@@ -40,6 +42,11 @@ class State:
     holds: dict[tuple[int, int], Hold] = field(default_factory=dict)
     second: int = 0
     passed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)  # SKUs, each once, since `take_changed`
+
+    def note(self, sku: str) -> None:
+        if sku not in self.changed:
+            self.changed.append(sku)
 
     def place(self, sku: str, location: str) -> Position:
         return self.skus.setdefault(sku, {}).setdefault(location, Position())
@@ -62,6 +69,10 @@ class State:
             for over in [fenced(holds_over.get((sku, location), []))]
             for channel in sorted(position.fences.keys() | over.keys())
         ]
+
+    def counted(self) -> list[int]:
+        """When each position was counted last."""
+        return [position.counted_at for places in self.skus.values() for position in places.values()]
 
     def rows(self) -> list[tuple[str, str, int, int, int, int]]:
         holds_over = self.holds_over()
@@ -146,16 +157,20 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
         kind, *columns = line[:-1].split("\t")
         if kind == "P" and len(columns) == 13:
             sku, location, on_hand, reserved = columns[0], columns[1], _number(columns[2]), _number(columns[3])
+            counted_at = _number(columns[4], 10**18)
             if not sku or not location:
                 raise Malformed(line)
             position = state.place(sku, location)
+            state.note(sku)
             if revision >= position.revision:
+                position.counted_at = min(counted_at, COUNTED_MAX)
                 position.on_hand, position.reserved, position.revision = on_hand, reserved, revision
         elif kind == "F" and len(columns) == 4:
             sku, location, channel, units = columns[0], columns[1], columns[2], _number(columns[3])
             if not sku or not location or not channel:
                 raise Malformed(line)
             position = state.place(sku, location)
+            state.note(sku)
             if revision >= position.revision:
                 position.fences.pop(channel, None)
                 if units:
@@ -166,10 +181,11 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             if not sku or not location or fenced > units or bool(fenced) != bool(channel):
                 raise Malformed(line)
             state.place(sku, location)
+            state.note(sku)
             state.holds.pop((partition, leg), None)
             if units and expires_at:
                 state.holds[partition, leg] = Hold(sku, location, units, expires_at, fenced, channel)
-        elif (kind == "I" and len(columns) == 9) or (kind == "U" and len(columns) == 6):
+        elif (kind == "I" and len(columns) in (9, 10)) or (kind == "U" and len(columns) == 6):
             state.passed.append(line)
         elif not ((kind in ("R", "G", "T") and len(columns) >= 3) or (kind == "B" and len(columns) == 10)):
             raise Malformed(line)
@@ -184,12 +200,13 @@ def load_positions(state: State, chunk: Iterable[tuple[str, Mapping[str, str]]])
             if len(numbers) != 4 or len(pairs) % 2:
                 raise Malformed(text)
             on_hand, reserved, revision = (_number(number) for number in numbers[:3])
-            _number(numbers[3], 10**18)
+            counted_at = _number(numbers[3], 10**18)
             fences = {channel: _number(units) for channel, units in zip(pairs[::2], pairs[1::2], strict=True)}
             if "" in fences:
                 raise Malformed(text)
             position = state.place(sku, location)
             if revision >= position.revision:
+                position.counted_at = min(counted_at, COUNTED_MAX)
                 position.on_hand, position.reserved, position.revision = on_hand, reserved, revision
                 position.fences = {channel: units for channel, units in fences.items() if units}
 
@@ -198,8 +215,30 @@ def load_positions(state: State, chunk: Iterable[tuple[str, Mapping[str, str]]])
 
 
 def advance_holds(state: State, second: int) -> None:
-    """What is over is a matter of the clock alone: State.holds_over."""
-    state.second = second
+    """What is over is a matter of the clock alone: State.holds_over. SKUs of holds that end, or end no more, change."""
+    before, state.second = state.second, second
+    for hold in state.holds.values():
+        if (hold.expires_at <= before) != (hold.expires_at <= second):
+            state.note(hold.sku)
+
+
+def take_changed(state: State) -> list[str]:
+    taken, state.changed = state.changed, []
+    return taken
+
+
+def newer_slots(slots: Iterable[int], changed_at: Sequence[int], count: int) -> list[int]:
+    return [slot for slot in slots if changed_at[slot] > count]
+
+
+def changed_since(state: State, names: Iterable[str], seen: Mapping[str, int]) -> list[bool]:
+    """`seen`: the revision of each SKU's partition that was seen."""
+    return [
+        not state.skus.get(sku)
+        or any(position.revision > seen[sku] for position in state.skus[sku].values())
+        or any(hold.sku == sku for holds in state.holds_over().values() for hold in holds)
+        for sku in names
+    ]
 
 
 def rehash_holds(holds: Mapping[int, int]) -> dict[int, int]:
@@ -216,7 +255,11 @@ class Asked:
     units: int = 0
     parts: int = 0
     why_not: int = 0
+    rules: tuple[ConfidenceRule, ...] = ()
 
+
+NOW_MS = 1_000_000_000
+"""When a test asks."""
 
 Selection = Mapping[str, Asked]
 
@@ -250,6 +293,7 @@ class Terms:
     reasons: tuple[int, ...]
     fenced: int = 0
     own_fence: int = 0
+    uncertain: int = 0
 
 
 def available_positions(
@@ -276,20 +320,24 @@ def available_positions(
         safety = safety_units(
             position.on_hand, max(asked.units, position.safety[0]), max(asked.parts, position.safety[1])
         )
-        unfenced = max(0, unreserved - safety)
-        available = max(0, min(unreserved - safety, own + max(0, pool) if asker.borrows else own))
+        uncertain = uncertain_units(position.on_hand, position.counted_at, NOW_MS, asked.rules)
+        above_safety = max(0, unreserved - safety)
+        trusted = max(0, unreserved - safety - uncertain)
+        available = max(0, min(unreserved - safety - uncertain, own + max(0, pool) if asker.borrows else own))
         reasons: list[int] = []
         if asked.why_not:
             available, reasons = 0, [asked.why_not]
         else:
-            if unfenced < max(0, unreserved):
+            if above_safety < max(0, unreserved):
                 reasons.append(pb.AVAILABILITY_REASON_SAFETY_STOCK)
             if reserved > position.on_hand:
                 reasons.append(pb.AVAILABILITY_REASON_SHORTFALL)
             if reserved:
                 reasons.append(pb.AVAILABILITY_REASON_RESERVED)
-            if available < unfenced:
+            if available < trusted:
                 reasons.append(pb.AVAILABILITY_REASON_RING_FENCE)
+            if trusted < above_safety:
+                reasons.append(pb.AVAILABILITY_REASON_CONFIDENCE)
         others = min(sum(fences.values()) - own, 2**62)
         found.append(
             Terms(
@@ -301,6 +349,7 @@ def available_positions(
                 tuple(reasons),
                 others,
                 min(own, UNITS_MAX),
+                uncertain,
             )
         )
     return found
@@ -329,6 +378,28 @@ def available_rows(state: State, skus: Iterable[str], selection: Selection, aske
     ]
 
 
+def stock_levels(totals: Iterable[int], threshold: int) -> list[int]:
+    return [_level(units, threshold) for units in totals]
+
+
+def available_kits(
+    state: State, kit: Mapping[str, int], selection: Selection, asker: Asker = WEB
+) -> dict[str, tuple[int, int]]:
+    """Kits by usable location, and how many of the components have a position there."""
+    found = {}
+    for location in selection:
+        there = [
+            (terms.available, units)
+            for sku, units in kit.items()
+            for terms in (available_positions(state, sku, selection, None, asker) if sku in state.skus else ())
+            if terms.location == location
+        ]
+        if not selection[location].why_not:
+            whole = min(available // units for available, units in there) if len(there) == len(kit) else 0
+            found[location] = whole, len(there)
+    return found
+
+
 def rows_at_most(state: State, skus: Iterable[str]) -> int:
     return sum(len(state.skus.get(sku, {})) for sku in skus)
 
@@ -340,15 +411,16 @@ def answer_availability(
     state: State,
     sku: str,
     selection: Selection,
-    threshold: int,
+    thresholds: Mapping[str, int],
     ignored: Mapping[str, Ignored] | None = None,
     asker: Asker = WEB,
 ) -> pb.GetAvailabilityResponse:
+    """`thresholds` by location, and of all together under the empty name."""
     positions = available_positions(state, sku, selection, ignored, asker)
     total = min(sum(terms.available for terms in positions), 2**62)
     return pb.GetAvailabilityResponse(
         available=total,
-        level=pb.LEVEL_OUT if not total else pb.LEVEL_LOW if total <= threshold else pb.LEVEL_IN_STOCK,
+        level=_level(total, thresholds.get("", 0)),  # type: ignore[arg-type]
         positions=[
             pb.PositionAvailability(
                 location=terms.location,
@@ -359,10 +431,18 @@ def answer_availability(
                 reasons=terms.reasons,  # type: ignore[arg-type]
                 fenced=terms.fenced,
                 own_fence=terms.own_fence,
+                uncertain=terms.uncertain,
+                level=_level(terms.available, thresholds.get(terms.location, 0)),  # type: ignore[arg-type]
             )
             for terms in positions
         ],
     )
+
+
+def _level(units: int, threshold: int) -> int:
+    if not units:
+        return pb.LEVEL_OUT
+    return pb.LEVEL_LOW if units <= threshold else pb.LEVEL_IN_STOCK
 
 
 def split_request(message: bytes) -> tuple[list[str], pb.BatchGetAvailabilityRequest]:

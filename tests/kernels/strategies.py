@@ -10,25 +10,36 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from invengine import kernels
-from invengine.domain.stock import UNITS_MAX
+from invengine.domain.stock import UNITS_MAX, ConfidenceRule
 from invengine.kernels.layout import (
+    CAREFUL,
     CHANNEL,
     FLOOR_PARTS,
     FLOOR_UNITS,
     IGNORED_COLUMNS,
     INDEX,
+    NOW,
     OWN_ONLY,
+    PARTS_BITS,
     RANK,
+    RULE,
+    RULE_AGE,
+    RULE_FEWER,
+    RULE_NEXT,
+    RULE_PARTS,
+    RULE_UNITS,
+    SAFETY_PARTS,
     SELECTION_COLUMNS,
     WHY_NOT,
 )
 from invengine.replica.columns import Columns
 from invengine.replica.index import Locations
 from tests.kernels import reference
-from tests.kernels.reference import WEB, Asked, Asker, Ignored
+from tests.kernels.reference import NOW_MS, WEB, Asked, Asker, Ignored
 
 units = st.one_of(st.integers(0, 20), st.integers(0, UNITS_MAX), st.just(UNITS_MAX))
 parts = st.one_of(st.just(0), st.integers(0, 10_000))
+counted = st.one_of(st.just(0), st.integers(NOW_MS - 9_000, NOW_MS + 9), st.sampled_from((2**48, 10**17)))
 seconds = st.one_of(st.integers(1, 30), st.integers(1, 300_000))
 
 # few SKUs and locations, so that rows meet; some names are longer than an inline key, and alike
@@ -52,13 +63,18 @@ locations = st.sampled_from(LOCATIONS)
 channels = st.sampled_from(CHANNELS)
 
 
+causes = st.sampled_from(("SET\terp\te1", "TRANSFER_OUT\tplanner\tt1\tAMS1"))
+"""What an I row says behind its numbers; of a transfer, where its units left."""
+
+
 @st.composite
 def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
     """One row of the log. A leg belongs to one position for ever, as in the store."""
     kind = draw(st.sampled_from(kinds))
     if kind == "P":
         sku, location = draw(skus), draw(locations)
-        return f"P\t{sku}\t{location}\t{draw(units)}\t{draw(units)}\t0\t1\t-1\tSALE\ttill\tx\t\tref\t1700000000000\t\n"
+        numbers = f"{draw(units)}\t{draw(units)}\t{draw(counted)}"
+        return f"P\t{sku}\t{location}\t{numbers}\t1\t-1\tSALE\ttill\tx\t\tref\t1700000000000\t\n"
     if kind == "F":
         return f"F\t{draw(skus)}\t{draw(locations)}\t{draw(channels)}\t{draw(units)}\t\n"
     if kind == "H":
@@ -69,7 +85,7 @@ def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
             held = f"{quantity}\t{draw(seconds)}\t{fenced}\t{draw(channels) if fenced else ''}"
         return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
     if kind == "I":
-        return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\tSET\terp\te1\t\n"
+        return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\t{draw(causes)}\t\n"
     if kind == "U":
         return f"U\t{draw(skus)}\t{draw(locations)}\tdamaged\t{draw(units)}\t1\t0\t\n"
     return draw(
@@ -105,8 +121,19 @@ class Worlds:
 
     def check(self) -> None:
         assert self.state.rows() == list(self.columns.all_positions())
+        assert self.state.counted() == [
+            row[SAFETY_PARTS] >> PARTS_BITS
+            for number in range(self.columns.sku_count)
+            for row in self.columns.rows(number).tolist()
+        ]
         assert self.state.ring_fences() == list(self.columns.all_ring_fences())
         assert len(self.state.holds) == self.columns.hold_count
+
+    def taken(self) -> tuple[list[str], list[str]]:
+        """What each says has changed since it was asked last, in any order."""
+        numbers, _ = self.columns.take_changed()
+        names = [name.decode() for name in self.columns.index.names(self.columns.sku_count)]
+        return sorted(reference.take_changed(self.state)), sorted(names[number] for number in numbers.tolist())
 
 
 @st.composite
@@ -137,7 +164,20 @@ def _ignored(draw: st.DrawFn) -> Ignored:
 
 ignored_units = st.dictionaries(locations, _ignored(), max_size=3)
 askers = st.builds(Asker, st.sampled_from((*CHANNELS, "nobody")), st.sampled_from((True, True, False)))
-asked = st.builds(Asked, units=units, parts=parts, why_not=st.sampled_from((0, 0, 0, 1, 2, 3, 7)))
+_rules = st.builds(
+    ConfidenceRule,
+    counted_before_ms=st.one_of(st.just(0), st.integers(1, 10_000)),
+    fewer_than=st.one_of(st.just(0), units),
+    units=units,
+    parts=parts,
+)
+asked = st.builds(
+    Asked,
+    units=units,
+    parts=parts,
+    why_not=st.sampled_from((0, 0, 0, 1, 2, 3, 7)),
+    rules=st.lists(_rules, max_size=3).map(tuple) | st.just(()),
+)
 selections = st.dictionaries(locations, asked, max_size=len(LOCATIONS))
 
 
@@ -169,12 +209,23 @@ def compiled(selection: reference.Selection, columns: Columns, asker: Asker = WE
     names = tuple(sorted(selection))
     usable = tuple(name for name in names if not selection[name].why_not)
     places = {name: columns.locations.number(name) for name in names}
-    block = np.zeros((len(columns.locations), SELECTION_COLUMNS), np.int64)
+    lines = len(columns.locations)
+    block = np.zeros((lines + sum(len(one.rules) for one in selection.values()), SELECTION_COLUMNS), np.int64)
     block[:, RANK] = block[:, INDEX] = -1
     block[:, CHANNEL] = columns.channels.number(asker.channel)
     block[:, OWN_ONLY] = not asker.borrows
+    block[:, CAREFUL] = not asker.borrows or len(block) > lines
+    if len(block):
+        block[0, NOW] = NOW_MS
     for rank, name in enumerate(names):
         row, wanted = places[name], selection[name]
+        before = row
+        for rule in wanted.rules:
+            block[before, RULE] = lines
+            block[lines, [RULE_UNITS, RULE_PARTS]] = rule.units, rule.parts
+            block[lines, [RULE_AGE, RULE_FEWER, RULE_NEXT]] = rule.counted_before_ms, rule.fewer_than, 0
+            before = lines
+            lines += 1
         block[row, FLOOR_UNITS] = wanted.units
         block[row, FLOOR_PARTS] = wanted.parts
         block[row, RANK] = rank

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine import kernels
-from invengine.domain.stock import UNITS_MAX, safety_units
+from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units
 from invengine.kernels.availability import safety_units as safety_units_kernel
-from invengine.kernels.layout import ANSWER_BYTES_MORE, POSITION_BYTES_MAX, REASONS_MAX, TERM_COLUMNS
+from invengine.kernels.layout import ANSWER_BYTES_MORE, KIT_COLUMNS, POSITION_BYTES_MAX, REASONS_MAX, TERM_COLUMNS
 from invengine.v1 import availability_service_pb2 as pb
 from tests.kernels import reference
 from tests.kernels.reference import Asked, Asker, Ignored
 from tests.kernels.strategies import (
+    LOCATIONS,
     SKUS,
     Worlds,
     askers,
@@ -32,13 +33,16 @@ def test_safety_stock_is_exact_up_to_the_largest_quantity(on_hand: int, least: i
     assert safety_units(on_hand, least, share) == safety_units_kernel(on_hand, least, share)
 
 
-@given(worlds(), selections, ignored_units, askers, st.integers(0, 100))
+@given(
+    worlds(), selections, ignored_units, askers, st.dictionaries(st.sampled_from(("", *LOCATIONS)), st.integers(0, 100))
+)
 def test_positions_and_their_message_agree_with_the_definition(
-    both: Worlds, selection: reference.Selection, ignored: dict[str, Ignored], asker: Asker, threshold: int
+    both: Worlds, selection: reference.Selection, ignored: dict[str, Ignored], asker: Asker, thresholds: dict[str, int]
 ) -> None:
     """Terms, reasons and level; the message is byte for byte what protobuf writes."""
     columns, chosen = both.columns, compiled(selection, both.columns, asker)
     terms = np.empty((len(SKUS), TERM_COLUMNS), np.int64)
+    low = np.array([thresholds.get(name, 0) for name in ("", *chosen.asked)], np.int64)
     out = np.empty(len(SKUS) * POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
     for sku in both.state.skus:
         number = columns.find_sku(sku)
@@ -52,11 +56,12 @@ def test_positions_and_their_message_agree_with_the_definition(
                 tuple(bit for bit in range(REASONS_MAX + 1) if reasons >> bit & 1),
                 others,
                 own,
+                uncertain,
             )
-            for rank, *numbers, reasons, others, own in terms[:count].tolist()
+            for rank, *numbers, reasons, others, own, uncertain in terms[:count].tolist()
         ] == expected
-        length = kernels.answer_availability(*arrays, chosen.names, chosen.name_ends, threshold, terms, out)
-        message = reference.answer_availability(both.state, sku, selection, threshold, ignored, asker)
+        length = kernels.answer_availability(*arrays, chosen.names, chosen.name_ends, low, terms, out)
+        message = reference.answer_availability(both.state, sku, selection, thresholds, ignored, asker)
         assert pb.GetAvailabilityResponse.FromString(out[:length].tobytes()) == message
         assert out[:length].tobytes() == message.SerializeToString(deterministic=True)
 
@@ -97,6 +102,35 @@ def test_totals_and_rows_agree_with_the_definition(
             )
 
 
+@given(worlds(), selections, askers, st.dictionaries(skus, st.integers(1, 9) | st.just(10**6), min_size=1, max_size=4))
+def test_kits_agree_with_their_definition(
+    both: Worlds, selection: reference.Selection, asker: Asker, kit: dict[str, int]
+) -> None:
+    """At each location as many as of the component of which there is the least; nothing where one never was."""
+    columns, chosen = both.columns, compiled(selection, both.columns, asker)
+    numbers = np.array([columns.find_sku(sku) for sku in kit], np.int64)
+    found = np.full((len(chosen.usable), KIT_COLUMNS), -1, np.int64)
+    total = kernels.available_kits(
+        numbers,
+        np.array(list(kit.values()), np.int64),
+        columns.positions,
+        columns.skus,
+        columns.fences,
+        chosen.block,
+        found,
+    )
+    expected = reference.available_kits(both.state, kit, selection, asker)
+    assert expected == {name: tuple(line) for name, line in zip(chosen.usable, found.tolist(), strict=True)}
+    assert total == min(sum(kits for kits, _ in expected.values()), 2**62)
+
+
+@given(st.lists(units, max_size=9), units)
+def test_levels_agree_with_their_definition(totals: list[int], threshold: int) -> None:
+    levels = np.zeros(len(totals), np.uint8)
+    kernels.stock_levels(np.array(totals, np.int64), threshold, levels)
+    assert reference.stock_levels(totals, threshold) == levels.tolist()
+
+
 def test_sums_stop_at_two_to_the_62_instead_of_wrapping() -> None:
     both = Worlds()
     names = [f"L{i}" for i in range(1100)]
@@ -122,10 +156,11 @@ def test_an_answer_without_room_says_how_much_it_needs() -> None:
         chosen.name_ends,
     )
     terms, out = np.empty((3, TERM_COLUMNS), np.int64), np.zeros(3 * POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
-    assert kernels.answer_availability(*arrays, 0, terms[:2], out) == -3
-    assert kernels.answer_availability(*arrays, 0, terms, out[:-1]) == -3
+    low = np.zeros(2, np.int64)
+    assert kernels.answer_availability(*arrays, low, terms[:2], out) == -3
+    assert kernels.answer_availability(*arrays, low, terms, out[:-1]) == -3
     assert not out.any()
-    assert kernels.answer_availability(*arrays, 0, terms, out) > 0
+    assert kernels.answer_availability(*arrays, low, terms, out) > 0
 
 
 def test_the_longest_position_fits_into_its_room() -> None:
@@ -135,7 +170,8 @@ def test_the_longest_position_fits_into_its_room() -> None:
     rows += [f"F\tA\t{location}\tC{i}\t{UNITS_MAX}\t\n" for i in range(600)]
     both.apply(0, 1, "".join(rows))
     both.check()
-    selection, asker = {location: Asked(units=2**51)}, Asker("C7")
+    rules = (ConfidenceRule(1, 0, 2**50, 0),)
+    selection, asker = {location: Asked(units=2**51, rules=rules)}, Asker("C7")
     chosen, columns = compiled(selection, both.columns, asker), both.columns
     terms, out = np.empty((1, TERM_COLUMNS), np.int64), np.zeros(POSITION_BYTES_MAX + ANSWER_BYTES_MORE, np.uint8)
     ignored = {location: Ignored(1, {"C7": 1})}
@@ -148,11 +184,11 @@ def test_the_longest_position_fits_into_its_room() -> None:
         chosen.ignored(ignored, asker),
         chosen.names,
         chosen.name_ends,
-        0,
+        np.zeros(2, np.int64),
         terms,
         out,
     )
-    message = reference.answer_availability(both.state, "A", selection, 0, ignored, asker)
+    message = reference.answer_availability(both.state, "A", selection, {}, ignored, asker)
     assert pb.GetAvailabilityResponse.FromString(out[:length].tobytes()) == message
-    assert message.positions[0].ByteSize() > 120
+    assert message.positions[0].ByteSize() > 127  # so that its length takes two bytes
     assert (message.positions[0].fenced, message.positions[0].own_fence) == (2**62, UNITS_MAX)

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine import kernels
-from invengine.kernels.layout import FENCE_SLOTS, POSITION_COUNT, ROW_COUNT, SAFETY_PARTS, SAFETY_UNITS
+from invengine.kernels.layout import (
+    FENCE_SLOTS,
+    PARTS_BITS,
+    PARTS_MASK,
+    POSITION_COUNT,
+    ROW_COUNT,
+    SAFETY_PARTS,
+    SAFETY_UNITS,
+)
 from invengine.replica.columns import Columns, LogMalformed
 from invengine.replica.index import Locations
 from tests.kernels import reference
@@ -133,6 +141,7 @@ _GOOD = "P\tLAMP\tAMS1\t5\t1\t0\t5\t0\tRECEIPT\tdock\te1\t\t\t0\t\n"
         "F\tLAMP\tAMS1\tweb\t1\t2\t\n",
         "F\tLAMP\t\tweb\t1\t\n",
         "I\tLAMP\tAMS1\tPO\t1\t2\t0\tSET\terp\t\n",
+        "I\tLAMP\tAMS1\tPO\t1\t2\t0\tSET\terp\te\tBER\tmore\t\n",
         "B\t1\t2\tr\tl\tLAMP\tAMS1\tPO\t\t0\t\n",
         "R\tid\tHELD\t\n",
         "G\tid\tHELD\t\n",
@@ -273,15 +282,17 @@ def test_packing_changes_nothing_but_the_room(both: Worlds) -> None:
 def test_safety_rules_are_raised_and_cleared(both: Worlds, data: st.DataObject) -> None:
     columns, state = both.columns, both.state
 
-    def found() -> list[tuple[int, int]]:
+    def found() -> list[tuple[int, int, int]]:
         return [
-            tuple(row)
+            (least, parts & PARTS_MASK, parts >> PARTS_BITS)
             for number in range(columns.sku_count)
-            for row in columns.rows(number)[:, [SAFETY_UNITS, SAFETY_PARTS]].tolist()
+            for least, parts in columns.rows(number)[:, [SAFETY_UNITS, SAFETY_PARTS]].tolist()
         ]
 
-    def expected() -> list[tuple[int, int]]:
-        return [position.safety for places in state.skus.values() for position in places.values()]
+    def expected() -> list[tuple[int, int, int]]:
+        return [
+            (*position.safety, position.counted_at) for places in state.skus.values() for position in places.values()
+        ]
 
     assert expected() == found()
     kernels.clear_safety(columns.positions, columns.skus, columns.counters)

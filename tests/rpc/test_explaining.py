@@ -164,3 +164,21 @@ async def test_bad_questions_are_refused(shop: Stubs) -> None:
     assert (await refused(explain(shop, sku="NOBODY"))).reason == "UNKNOWN_SKU"
     assert (await refused(explain(shop, channel="nobody"))).reason == "UNKNOWN_CHANNEL"
     assert (await refused(explain(shop, reservations_max=101))).fields == ["reservations_max"]
+
+
+async def test_units_that_cannot_be_sold_are_told_and_are_no_term(shop: Stubs) -> None:
+    before = (await explain(shop)).available
+    movement = stock_service_pb2.Movement(
+        source="dock",
+        kind=stock_service_pb2.Movement.KIND_RECEIPT,
+        sku="LAMP",
+        location="DC",
+        quantity=3,
+        state="damaged",
+    )
+    await shop.stock.PostMovements(stock_service_pb2.PostMovementsRequest(request_id="bad", movements=[movement]))
+    told = await explain(shop)
+    (dc,) = told.positions
+    assert [(one.state, one.quantity) for one in dc.states] == [("damaged", 3)]
+    assert [(one.state, one.before, one.after) for one in dc.last_change.states] == [("damaged", 0, 3)]
+    assert told.available == before == sum(term.quantity for term in dc.terms)

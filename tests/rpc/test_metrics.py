@@ -44,7 +44,7 @@ def test_every_series_is_there_at_0_from_the_start() -> None:
     }
     for path, method in servicers.methods():
         service = path.split("/")[1]
-        kind = "bidi_stream" if method.client_streaming else "unary"
+        kind = "bidi_stream" if method.client_streaming else "server_stream" if method.server_streaming else "unary"
         labels = (("grpc_method", method.name), ("grpc_service", service), ("grpc_type", kind))
         assert found["grpc_server_started_total", labels] == 0
         for code in CODES:

@@ -23,21 +23,35 @@ class Rows:
         return self._rows
 
 
+class _Incoming:
+    """Receipts and backorders, as a replica hands them out."""
+
+    def __init__(self, receipts: dict[str, list[Receipt]], backordered: dict[tuple[str, str], int]) -> None:
+        self._receipts, self._backordered = receipts, backordered
+
+    def __contains__(self, sku: str) -> bool:
+        return sku in self._receipts or any(sku == name for name, _ in self._backordered)
+
+    def receipts(self, sku: str) -> list[Receipt]:
+        return list(self._receipts.get(sku, ()))
+
+    def backordered(self, sku: str, location: str) -> int:
+        return self._backordered.get((sku, location), 0)
+
+
 class FakeReplica:
     """Positions, receipts and backorders by SKU and location; `replica` where a Replica is wanted."""
 
     def __init__(self) -> None:
         self.partitions = 1
+        self.stopping: tuple[str, ...] = ()
         self._skus: dict[str, list[list[int]]] = {}
         self._fences: dict[tuple[int, int], dict[str, int]] = {}
         self._backordered: dict[tuple[str, str], int] = {}
         self._receipts: dict[str, list[Receipt]] = {}
         self.locations = SimpleNamespace(names=[])
         self.columns = SimpleNamespace(find_sku=self._find, rows=self._rows, ring_fences=self._ring_fences)
-        self.incoming = SimpleNamespace(
-            receipts=lambda sku: list(self._receipts.get(sku, ())),
-            backordered=lambda sku, location: self._backordered.get((sku, location), 0),
-        )
+        self.incoming = _Incoming(self._receipts, self._backordered)
 
     def position(
         self,

@@ -627,7 +627,7 @@ def test_every_answer_agrees_with_the_definition(
         for name in network.asked(channel, locations=question.get("locations", ()))  # type: ignore[arg-type]
     }
 
-    threshold = network.channel(channel).low_stock_threshold
+    thresholds = dict.fromkeys(("", *selection), network.channel(channel).low_stock_threshold)
 
     async def check() -> None:
         batch = await world.batch(skus=["LAMP", "CHAIR", "DESK"], **question)
@@ -641,7 +641,7 @@ def test_every_answer_agrees_with_the_definition(
             assert reference.available_rows(state, [sku], selection, asker) == [rows]
             assert reference.available_totals(state, [sku], selection, asker) == [(batch.status[i], batch.available[i])]
             if sku in state.skus:
-                message: Message = reference.answer_availability(state, sku, selection, threshold, None, asker)
+                message: Message = reference.answer_availability(state, sku, selection, thresholds, None, asker)
                 answer = await world.get(sku=sku, **question)
                 answer.ClearField("consistency_token")
                 answer.ClearField("staleness")

@@ -99,7 +99,7 @@ class PiecesMachine(StoreMachine):
             is_other = verb in RESERVING and data.draw(st.integers(0, 3)) == 0
             return replace(item, fingerprint="other") if is_other else item
         self.count += 1
-        item = replace(self.new_item(verb, data), **self.ids(verb, data))
+        item = self.worked_out(verb, replace(self.new_item(verb, data), **self.ids(verb, data)))
         if hasattr(item, "expected_revision"):
             item = replace(item, **UNREVISED)
         sent.append(item)

@@ -1,7 +1,7 @@
 -- Reservations that change their content: amend (quantities, lines), rebind (locations), hand over (channel, customer).
 -- An item is one step: what it gives back counts for what it takes, and one short line refuses all of it.
 
-local function change_and_take(args, change_record)
+function moving.change_and_take(args, change_record)
   taking.begin()
   return change(args, change_record, 1, EXPIRE_MAX)
 end
@@ -12,7 +12,8 @@ local LINE_QUANTITY = 4 -- place in a line of `lines_of`
 
 -- A line of an item, one table:
 --   1 line_id   2 units that the line is to have (amend)   3 the location that the caller named, or ''
---   4 how what it takes may be split and what else it may take, as `take_line` reads it   5 place in the lists
+--   4 how what it takes may be split and what else it may take, as `take_line` reads it   5 place in the lists; where its
+--   list says how many units each candidate gives, those below 0 go back there (amend)
 --   and for a line to add: 6 partition   7 sku   8 fulfilment   9 country   10 postal_code   11 destination_location
 --   12 future, as the record says it
 -- The time to live of an item is 1 when its channel borrows, else 0.
@@ -35,12 +36,43 @@ local function own_first(line, list)
       ordered[#ordered + 1] = k
     end
   end
-  local locations, units, parts = {}, {}, {}
-  for i = 1, #ordered do
-    local k = ordered[i]
-    locations[i], units[i], parts[i] = list[1][k], list[2][k], list[3][k]
+  local columns = {}
+  for c = 1, #list do
+    columns[c] = list[c] and {}
+    for i = 1, list[c] and #ordered or 0 do
+      columns[c][i] = list[c][ordered[i]]
+    end
   end
-  return { locations, units, parts }
+  return columns
+end
+
+-- What a line gives back at each location where its list says so, of its last allocations there first.
+--   returns  nil, or where it has fewer open units on hand: these, and how many were to go back there
+local function give_exactly(line, list, gives)
+  for k = 1, #list[1] do
+    local back, open = -list[5][k], 0
+    for a = #line.allocations, 1, -1 do
+      local allocation = line.allocations[a]
+      local is_there = allocation.location == list[1][k] and is_on_hand(allocation.source)
+      local part = is_there and math.min(back - open, open_of(allocation)) or 0
+      if part > 0 then
+        gives[#gives + 1] = moving.give(line, allocation, part)
+        open = open + part
+      end
+    end
+    if open < back then
+      return open, back
+    end
+  end
+end
+
+-- Units that a list says are to come from its candidates.
+local function units_from(list)
+  local units = 0
+  for k = 1, #list[5] do
+    units = units + math.max(0, list[5][k])
+  end
+  return units
 end
 
 -- The line that an item adds, without units yet; or nil and the refusal.
@@ -71,11 +103,20 @@ local function plan_amendment(record, items, at, lists)
       return nil, refusal or { 'LINE_NOT_FOUND', n }
     end
     local has, open = moving.units_of(line)
-    local back = has - units
-    if back > open then
+    local back, list = has - units, lists[asked[5]]
+    if list[5] then -- worked out for the record as it was seen
+      local there, wanted = give_exactly(line, list, gives)
+      if there then
+        return nil, { 'QUANTITY_EXCEEDS_OPEN', n, there, wanted }
+      end
+      if units_from(list) > 0 then
+        wants[#wants + 1] = moving.want(line, units_from(list), asked, list)
+      end
+      back = 0
+    elseif back > open then
       return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open, back }
     elseif back < 0 then
-      wants[#wants + 1] = moving.want(line, -back, asked, own_first(line, lists[asked[5]]))
+      wants[#wants + 1] = moving.want(line, -back, asked, own_first(line, list))
     end
     for kind = 1, 3 do -- backorders, pegs, units on hand
       for a = #line.allocations, 1, -1 do
@@ -93,6 +134,9 @@ local function plan_amendment(record, items, at, lists)
 end
 
 local function amend_record(record, items, at, lists)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   taker, taker_borrows = items[at + 1], items[at + 3] == 1
   local lines, gives, wants = moving.decide(record, function()
     return plan_amendment(record, items, at, lists)
@@ -110,7 +154,7 @@ verbs.amend = amend_record
 -- QUANTITY_EXCEEDS_OPEN, line, open, units to give back | LINE_EXISTS, line_id | INVALID_ARGUMENT (too many lines) |
 -- UNKNOWN_SKU, sku, line_id | INSUFFICIENT_STOCK, line_id, sku, location named, units to take, available, ...
 redis.register_function('invengine_amend', function(_, args)
-  return change_and_take(args, amend_record)
+  return moving.change_and_take(args, amend_record)
 end)
 
 end
@@ -161,6 +205,9 @@ local function plan_rebinding(record, items, at, lists)
 end
 
 local function rebind_record(record, items, at, lists)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   taker, taker_borrows = items[at + 1], items[at + 3] == 1
   local lines, gives, wants = moving.decide(record, function()
     return plan_rebinding(record, items, at, lists)
@@ -217,6 +264,8 @@ local function hand_over_record(record, items, at)
     if refusal then
       return refusal
     end
+  elseif transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
   end
   if to[1] ~= '' then
     each_allocation(record, function(line, allocation)
@@ -235,7 +284,7 @@ verbs.rebind, verbs.hand_over = rebind_record, hand_over_record
 -- The open units of lines move to other locations: all of them or none. Refuses with LINE_NOT_FOUND, line |
 -- INSUFFICIENT_STOCK, line_id, sku, location named, units to move, available, ...
 redis.register_function('invengine_rebind', function(_, args)
-  return change_and_take(args, rebind_record)
+  return moving.change_and_take(args, rebind_record)
 end)
 
 -- A reservation gets another channel or customer, and perhaps a new time to live; ring-fences follow where they can.

@@ -42,16 +42,38 @@ function taking.undo(from)
   take_count = from
 end
 
--- Units that the taker may take at p when so many units, and such a part of on_hand, must stay.
-local function free_at(p, keep, part)
+-- The larger of so many units and such a part of on_hand, in ten-thousandths; see domain.stock.safety_units.
+local function larger_of(p, units, part)
   if part > 0 then
     local rest = on_hand[p] % 10000
     local share = (on_hand[p] - rest) / 10000 * part + math.ceil(rest * part / 10000)
-    if share > keep then
-      keep = share
+    return share > units and share or units
+  end
+  return units
+end
+
+-- Units that rules for confidence keep from being offered at p, see domain.stock.uncertain_units.
+--   rules  per rule: age of the last count in milliseconds from which on it holds, or 0; units below which on_hand must be
+--          for it to hold, or 0; units and part of on_hand that it keeps
+local function uncertain_at(p, rules)
+  local most, counted_at = 0, number(counted_text[p])
+  for r = 1, #rules, 4 do
+    local age, fewer = rules[r], rules[r + 1]
+    if (age == 0 or counted_at + age <= now_ms) and (fewer == 0 or on_hand[p] < fewer) then
+      most = math.max(most, larger_of(p, rules[r + 2], rules[r + 3]))
     end
   end
-  local free = on_hand[p] - reserved[p] - keep
+  return math.min(most, on_hand[p])
+end
+
+-- Units that the taker may take at p when so many units, or such a part of on_hand, must stay, and what the rules for
+-- confidence keep beside them.
+--   rules  as above, or false
+local function free_at(p, keep, part, rules)
+  local free = on_hand[p] - reserved[p] - larger_of(p, keep, part)
+  if rules then
+    free = free - uncertain_at(p, rules)
+  end
   if fences_of[p] or not taker_borrows then
     local reach = reach_of(p, taker, taker_borrows)
     return reach < free and reach or free
@@ -63,9 +85,11 @@ taking.free_at = free_at
 
 -- Takes the units of one line as far as they are on hand: whole from the first candidate that has them all, or in parts
 -- when it may be split. Returns how many are missing, and how many there were (0, nil when nothing is missing).
---   list  { locations, units to keep, ten-thousandths of on_hand to keep }, see domain.stock.safety_units
+--   list  { locations, units to keep, ten-thousandths of on_hand to keep (see domain.stock.safety_units) }: per candidate
+--         each; and perhaps, false where there are none and others follow: { rules for confidence, see free_at }, { units
+--         that each candidate is to give }, { 1 where receipts whose day is over stop counting, else 0 }
 local function take_line_units(line, partition, sku, wanted, may_split, list, best_effort)
-  local locations, units, parts = list[1], list[2], list[3]
+  local locations, units, parts, rules = list[1], list[2], list[3], list[4]
   local places = places_in(sku)
   local first, left, best, best_position = take_count, wanted, 0, nil
   for k = 1, #locations do
@@ -76,7 +100,7 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
       p = places[location]
     end
     if p then
-      local free = free_at(p, units[k], parts[k])
+      local free = free_at(p, units[k], parts[k], rules and rules[k])
       if free >= left then
         take(p, left, line)
         return 0
@@ -101,13 +125,37 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
   return wanted - best, best
 end
 
+-- Takes as many units on hand at each candidate as its list says, or none at all.
+--   list     as above, and fifth: units at each candidate; those below 0 are given back elsewhere
+--   returns  how many are missing, how many there were, whether units on hand did not suffice
+local function take_exactly(line, partition, sku, list)
+  local first, missing, there = take_count, 0, 0
+  for k = 1, #list[1] do
+    local wanted = list[5][k]
+    if wanted > 0 then
+      local p = find_position(sku, list[1][k], partition)
+      local free = p and math.max(0, free_at(p, list[2][k], list[3][k], list[4] and list[4][k])) or 0
+      if free >= wanted then
+        take(p, wanted, line)
+      end
+      missing, there = missing + math.max(0, wanted - free), there + math.min(wanted, free)
+    end
+  end
+  if missing > 0 then
+    taking.undo(first)
+  end
+  return missing, there, missing > 0
+end
+
 -- Receipts of the candidates that have units for a line, in the order of taking: { place of the candidate, receipt,
 -- units, day promised }.
-local function receipt_offers(partition, sku, place_of, needed_by)
+--   stops  place of the candidate -> 1 when receipts whose day is over stop counting there; nil: nowhere
+local function receipt_offers(partition, sku, place_of, needed_by, stops)
   local today, offers = floor(now_s / 86400), {}
   for _, receipt in pairs(incoming.all_of(sku, partition)) do
     local place = receipt and receipt.id ~= '' and place_of[receipt.location]
-    if place and receipt.quantity > receipt.pegged then
+    local is_stopped = place and stops and stops[place] == 1 and receipt.day < today
+    if place and not is_stopped and receipt.quantity > receipt.pegged then
       local day = receipt.day >= today and receipt.day or today + 1
       if needed_by == 0 or day <= needed_by then
         local due_day = needed_by > 0 and needed_by or day
@@ -133,13 +181,13 @@ local function offers_for(partition, sku, list, needed_by, backorder_units)
   local places = places_in(sku)
   for k = 1, #locations do
     local p = places[locations[k]]
-    local free = p and free_at(p, list[2][k], list[3][k]) or 0
+    local free = p and free_at(p, list[2][k], list[3][k], list[4] and list[4][k]) or 0
     place_of[locations[k]] = k
     if free > 0 then
       offers[#offers + 1] = { k, p, free }
     end
   end
-  local of_receipts = receipt_offers(partition, sku, place_of, needed_by)
+  local of_receipts = receipt_offers(partition, sku, place_of, needed_by, list[6])
   for i = 1, #of_receipts do
     offers[#offers + 1] = of_receipts[i]
   end
@@ -214,6 +262,11 @@ end
 --            { the same, last day whose receipts count or 0, units that may be backordered at a position }
 --   returns  how many are missing, how many there were (nil when nothing is), whether units on hand did not suffice
 function taking.take_line(line, partition, sku, wanted, split, list, best_effort)
+  if wanted == 0 then -- a line that others were asked for, and that got nothing
+    return 0
+  elseif list[5] then
+    return take_exactly(line, partition, sku, list)
+  end
   if split == 1 or split == 0 then
     local missing, available = take_line_units(line, partition, sku, wanted, split == 1, list, best_effort)
     return missing, available, missing > 0

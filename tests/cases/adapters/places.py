@@ -33,6 +33,7 @@ def network(case: dict[str, Any], decimals: int) -> str:
         "groups": channels,
         "channels": {name: {"groups": [name]} for name in channels},
         "safety_stock": rules,
+        "kits": case.get("kits", {}),
         "backorders": [{"sku": sku, "units": units(most, decimals)} for sku, most in case.get("allowance", {}).items()],
     }
     return json.dumps(document)  # JSON is YAML

@@ -9,6 +9,7 @@ from invengine.domain.orders import (
     Candidate,
     LinePlacement,
     LineRequest,
+    PlacedRequest,
     Reservation,
     ReservationChange,
     ReservationLine,
@@ -26,31 +27,36 @@ class Amendments(Reservations):
 
     def amend(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            self.live(change)
+            self.of_channels(change)
             plan = None
 
             def lent() -> Stock:  # anew after a sweep, which may have covered backorders of this reservation
                 nonlocal plan
                 plan = _with_quantities(self.reservations[change.reservation_id], change)
-                return self._lent([(line, _last_first(line)) for line, _ in plan])
+                return self._lent([(line, _given_back(line, wanted)) for line, wanted in plan])
 
             lent()
             in_order = [wanted.line_id for wanted in change.placements]  # then those that are added
-            raised = [(line, wanted) for line, wanted in plan if wanted and line.standing < line.quantity]
+            raised = [(line, wanted) for line, wanted in plan if wanted and _units_wanted(line, wanted)]
             raised.sort(key=lambda one: in_order.index(one[0].line_id) if one[0].line_id in in_order else len(in_order))
             asked = tuple(
-                _asked(line, wanted, line.quantity - line.standing, _own_first(line, wanted.candidates))
+                _asked(
+                    line,
+                    wanted,
+                    _units_wanted(line, wanted),
+                    wanted.candidates if wanted.units_at else _own_first(line, wanted.candidates),
+                )
                 for line, wanted in raised
             )
             takes = self._placed(lent, asked, Buyer(change.channel, change.borrows))
-            gives = {serial: units for line, _ in plan for serial, units in _last_first(line).items()}
+            gives = {serial: units for line, wanted in plan for serial, units in _given_back(line, wanted).items()}
             return self._moved(change, [line for line, _ in plan], gives, takes)
 
         return self._answers(changes, decide)
 
     def rebind(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            self.live(change)
+            self.of_channels(change)
             for wanted in change.placements:
                 if not any(wanted.line_id == line.line_id for line in self._now(change).lines):
                     raise errors.LineNotFound(change.reservation_id, wanted.line_id)
@@ -79,7 +85,7 @@ class Amendments(Reservations):
 
     def hand_over(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            reservation = self.held(change) if change.time_to_live_seconds else self.live(change)
+            reservation = self.held(change) if change.time_to_live_seconds else self.of_channels(change)
             lines = tuple(
                 replace(line, allocations=tuple(self._fenced_anew(line, leg, change) for leg in line.allocations))
                 for line in reservation.lines
@@ -155,7 +161,7 @@ class Amendments(Reservations):
 
 def _asked(line: ReservationLine, wanted: LinePlacement, units: int, candidates: tuple[Candidate, ...]) -> LineRequest:
     """What a line is to take, as one that is to be reserved."""
-    return LineRequest(
+    return PlacedRequest(
         line.line_id,
         line.sku,
         units,
@@ -163,7 +169,15 @@ def _asked(line: ReservationLine, wanted: LinePlacement, units: int, candidates:
         allow_split=wanted.allow_split,
         named_location=wanted.named_location,
         future=wanted.future,
+        units_at=tuple(max(0, part) for part in wanted.units_at),
     )
+
+
+def _units_wanted(line: ReservationLine, wanted: LinePlacement) -> int:
+    """Units that an amended line takes."""
+    if wanted.units_at:
+        return sum(units for units in wanted.units_at if units > 0)
+    return max(0, line.quantity - line.standing)
 
 
 def _with_quantities(
@@ -181,7 +195,9 @@ def _with_quantities(
             raise errors.LineNotFound(change.reservation_id, wanted.line_id)
         line, _ = lines[wanted.line_id]
         back, opened = line.standing - wanted.quantity, sum(leg.open for leg in line.allocations)
-        if back > opened:
+        if wanted.units_at:
+            _check_given(line, wanted, change.reservation_id)
+        elif back > opened:
             raise errors.QuantityExceedsOpen(change.reservation_id, line.line_id, back, opened)
         kept = (replace(leg, quantity=leg.quantity - leg.released, released=0) for leg in line.allocations)
         allocations = tuple(leg for leg in kept if leg.quantity)
@@ -191,10 +207,11 @@ def _with_quantities(
         if line_id in lines:
             raise errors.LineExists(change.reservation_id, line_id)
         future = replace(new.future, backorder_units=0) if new.future else None
-        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future)
+        units_at, kit = (new.units_at, new.kit) if isinstance(new, PlacedRequest) else ((), None)
+        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future, kit=kit)
         lines[line_id] = (
             line,
-            LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location, new.future),
+            LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location, new.future, units_at),
         )
     return list(lines.values())
 
@@ -202,6 +219,32 @@ def _with_quantities(
 def _own_first(line: ReservationLine, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     own = [leg.location for leg in line.allocations]
     return tuple(sorted(candidates, key=lambda c: own.index(c.location) if c.location in own else len(own)))
+
+
+def _given_back(line: ReservationLine, wanted: LinePlacement | None) -> Gives:
+    """What an amended line gives back, by serial of the leg."""
+    return _given_exactly(line, wanted) if wanted and wanted.units_at else _last_first(line)
+
+
+def _check_given(line: ReservationLine, wanted: LinePlacement, reservation_id: str) -> None:
+    """QuantityExceedsOpen where a line is to give back more at a candidate than it has on hand there."""
+    for candidate, units in zip(wanted.candidates, wanted.units_at, strict=True):
+        there = sum(leg.open for leg in line.allocations if leg.location == candidate.location and leg.is_on_hand)
+        if there < -units:
+            raise errors.QuantityExceedsOpen(reservation_id, line.line_id, -units, there)
+
+
+def _given_exactly(line: ReservationLine, wanted: LinePlacement) -> Gives:
+    """What goes back to each candidate, out of the last legs on hand there, as far as they have it."""
+    gives: Gives = {}
+    for candidate, units in zip(wanted.candidates, wanted.units_at, strict=True):
+        back = -units
+        for leg in reversed(line.allocations):
+            part = min(back, leg.open) if leg.location == candidate.location and leg.is_on_hand else 0
+            if part > 0:
+                gives[leg.serial] = part
+                back -= part
+    return gives
 
 
 def _last_first(line: ReservationLine) -> Gives:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from invengine import errors
 from invengine.domain.incoming import effective_day
-from invengine.domain.orders import Candidate, LineRequest
-from invengine.domain.stock import safety_units
+from invengine.domain.orders import Candidate, LineRequest, PlacedRequest
+from invengine.domain.stock import safety_units, uncertain_units
 from tests.store.model.stock import Buyer, Stock
 
 
@@ -38,13 +38,16 @@ def takes_of_lines(
     takes: list[list[Take]] = []
     short: dict[LineRequest, int] = {}
     for line in lines:
+        if not line.quantity:
+            takes.append([])
+            continue
         mine = takes_of_line(stock, line, buyer, now_ms)
         available = sum(take.units for take in mine)
         if not available and not stock.is_known(line.sku):
             raise errors.UnknownSku(line.sku)
         if available < line.quantity:
             short[line] = available
-            if not best_effort:
+            if not best_effort or units_at(line):
                 mine = []
         for take in mine:
             if take.is_on_hand:
@@ -57,9 +60,14 @@ def takes_of_lines(
 
 def takes_of_line(stock: Stock, line: LineRequest, buyer: Buyer, now_ms: int) -> list[Take]:
     """What one line takes; less than its quantity when it is short."""
+    if units_at(line):
+        found = []
+        for candidate, units in zip(line.candidates, units_at(line), strict=True):
+            found += _up_to(units, _on_hand(stock, line, (candidate,), buyer, now_ms))
+        return found
     if line.allow_split:
         return _up_to(line.quantity, _everything(stock, line, line.candidates, buyer, now_ms))
-    on_hand = {c: _units(_on_hand(stock, line, (c,), buyer)) for c in line.candidates}
+    on_hand = {c: _units(_on_hand(stock, line, (c,), buyer, now_ms)) for c in line.candidates}
     everything = {c: _units(_everything(stock, line, (c,), buyer, now_ms)) for c in line.candidates}
     for there in (on_hand, everything):
         for candidate in line.candidates:
@@ -77,14 +85,19 @@ def _everything(
     stock: Stock, line: LineRequest, candidates: tuple[Candidate, ...], buyer: Buyer, now_ms: int
 ) -> list[Take]:
     """All that the line could take at these candidates, in the order in which it would."""
-    found = _on_hand(stock, line, candidates, buyer)
+    found = _on_hand(stock, line, candidates, buyer, now_ms)
     if not line.future:
         return found
     locations = [candidate.location for candidate in candidates]
+    stopping = [candidate.location for candidate in candidates if candidate.overdue_stops]
+    days = {
+        source: effective_day(receipt.expected_day, now_ms, overdue_stops=receipt.location in stopping)
+        for source, receipt in stock.receipts.items()
+    }
     receipts = sorted(
-        (effective_day(receipt.expected_day, now_ms), locations.index(receipt.location), receipt.receipt_id)
-        for receipt in stock.receipts.values()
-        if receipt.receipt_id and receipt.sku == line.sku and receipt.location in locations
+        (days[source], locations.index(receipt.location), receipt.receipt_id)
+        for source, receipt in stock.receipts.items()
+        if receipt.receipt_id and receipt.sku == line.sku and receipt.location in locations and days[source]
     )
     needed_by, allowance = line.future.needed_by, line.future.backorder_units
     for day, place, receipt_id in receipts:
@@ -97,12 +110,21 @@ def _everything(
     return [take for take in found if take.units > 0]
 
 
-def _on_hand(stock: Stock, line: LineRequest, candidates: tuple[Candidate, ...], buyer: Buyer) -> list[Take]:
+def units_at(line: LineRequest) -> tuple[int, ...]:
+    """Units that a line takes at each candidate, where that is decided already."""
+    return line.units_at if isinstance(line, PlacedRequest) else ()
+
+
+def _on_hand(
+    stock: Stock, line: LineRequest, candidates: tuple[Candidate, ...], buyer: Buyer, now_ms: int
+) -> list[Take]:
     found = []
     for candidate in candidates:
         place = line.sku, candidate.location
-        safety = safety_units(stock.at(place).on_hand, candidate.safety_units, candidate.safety_parts)
-        found.append(Take(candidate.location, stock.can_take(place, buyer, safety)))
+        position = stock.at(place)
+        kept = safety_units(position.on_hand, candidate.safety_units, candidate.safety_parts)
+        kept += uncertain_units(position.on_hand, position.counted_at_ms, now_ms, candidate.confidence)
+        found.append(Take(candidate.location, stock.can_take(place, buyer, kept)))
     return [take for take in found if take.units > 0]
 
 
