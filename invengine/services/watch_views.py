@@ -212,6 +212,7 @@ class View:
         if self.question.by_location:
             self._take_rows(slots, status, (row_counts, index[:rows], available[:rows]), kits)
         else:
+            row_counts[[i for i, (_, its) in kits.items() if its]] = 1
             there = (row_counts > 0) | (self._codes[slots] != 0)
             self._take_totals(slots[there], status[there], totals[there])
 

@@ -142,6 +142,7 @@ class Watching:
         names: AllNames | ListedNames
         if question.is_all:
             names = self._all_names = self._all_names or AllNames(self._replica.columns)
+            names.add_kits(network.kits)
         else:
             names = ListedNames(self._replica.columns)
         view = View(question, names, self._replica, self._clock, network)
@@ -242,6 +243,8 @@ class Watching:
                 names.find_anew(columns)
             else:
                 names.know(changes.created)
+            if isinstance(names, AllNames) and self._network is not None:
+                names.add_kits(self._network.kits)
 
     def _asked_anew(self, view: View) -> Slots:
         """All slots of the view under the network in force; none when that does not have what the view asks about."""
