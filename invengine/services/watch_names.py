@@ -135,7 +135,7 @@ class AllNames(WatchedNames):
         names = list(columns.index.names(columns.sku_count))
         self._append(names, np.arange(len(names)))
         self._next = len(names)  # the number of the next SKU to be created
-        self._lost: dict[bytes, int] = {}  # slots of SKUs that other columns knew
+        self._lost: dict[bytes, int] = {}  # slots of kits, and of SKUs that other columns knew, that have no number
 
     def know(self, created: Iterable[tuple[int, bytes]]) -> None:
         """SKUs that came to have a number, in the order of their numbers."""
@@ -151,6 +151,14 @@ class AllNames(WatchedNames):
                 new.append((number, name))
         if new:
             self._append([name for _, name in new], np.array([number for number, _ in new], np.int64))
+
+    def add_kits(self, kits: Iterable[str]) -> None:
+        """Kits are among all SKUs too, though they have no positions."""
+        names = [name for name in map(str.encode, kits) if name not in self._lost]
+        new = [names[i] for i in np.flatnonzero(find_numbers(names, self.columns) < 0).tolist()]
+        first = len(self.names)
+        self._append(new, np.full(len(new), -1))
+        self._lost.update(zip(new, range(first, len(self.names)), strict=True))
 
     def find_anew(self, columns: Columns) -> None:
         """Takes over other columns, their numbers and their SKUs."""

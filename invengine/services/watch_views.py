@@ -8,7 +8,7 @@ one costs nothing, and is told the newest state, however much it missed.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
@@ -19,19 +19,24 @@ import numpy.typing as npt
 
 from invengine import kernels
 from invengine.domain.orders import Fulfilment
-from invengine.kernels.layout import INDEX, KNOWN, RANK, UNKNOWN_SKU
-from invengine.services.selection import RuledSkus, select
+from invengine.kernels.layout import INDEX, KIT_PARTS, KIT_UNITS, KNOWN, RANK, UNKNOWN_SKU
+from invengine.services.kit_availability import KitAvailability, level_of
+from invengine.services.selection import NOTHING_RULED, RuledSkus, select
 from invengine.services.watch_cells import Cells
 from invengine.services.watch_wire import change_field
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
+    from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.watch_names import Slots, WatchedNames
 
 SLOTS_A_STEP: Final = 10_000
 SLOTS_A_STEP_BY_LOCATION: Final = 1_000
 """How many SKUs are worked out at once: a few milliseconds, then others have their turn."""
+
+TIMED_MS: Final = 10_000
+"""How often it is looked whether counts got too old to offer everything."""
 
 CHANGES_A_MESSAGE: Final = 1_000
 _ENCODED_MAX: Final = 10_000
@@ -41,6 +46,8 @@ _OUT, _LOW, _IN_STOCK = 1, 2, 3
 LEVELS: Final = 4  # a code is status * LEVELS + level; 0 stands for what was never told
 
 Codes = npt.NDArray[np.uint8]
+Counts = npt.NDArray[np.int32]
+Kits = dict[int, tuple[int, list[tuple[int, int]]]]
 
 PieceKey = tuple[bytes, int, int, int]
 """Digest of the question, the counts after and up to which its queue tells, and where in the queue the piece begins:
@@ -66,12 +73,16 @@ class ViewQuestion:
 class View:
     """One question over the SKUs of `names`. `count` is how many of its looks found something."""
 
-    def __init__(self, question: ViewQuestion, names: WatchedNames, replica: Replica, network: Network) -> None:
+    def __init__(
+        self, question: ViewQuestion, names: WatchedNames, replica: Replica, clock: StoreClock, network: Network
+    ) -> None:
         self.question = question
         self.names = names
         self.count = 0
         self.count_told = 0  # of these, those that were told to whoever waited
         self._replica = replica
+        self._clock = clock
+        self._answers = KitAvailability(replica)
         self._available: Slots = np.zeros(16, np.int64)
         self._codes: Codes = np.zeros(16, np.uint8)
         self.changed_at: Slots = np.zeros(16, np.int64)
@@ -85,6 +96,7 @@ class View:
     def ask(self, network: Network) -> None:
         """Asks the network anew. UnknownChannel, UnknownLocation, UnknownGroup, GroupNotUsable."""
         question, replica = self.question, self._replica
+        names = network.threshold_skus()
         self._selection = select(
             network,
             replica.locations,
@@ -93,13 +105,29 @@ class View:
             locations=question.locations,
             group=question.group,
             fulfilment=question.fulfilment,
-            ruled=RuledSkus(network.threshold_skus()),
+            ruled=RuledSkus(names) if names else NOTHING_RULED,
         )
-        index = self._selection.block[:, INDEX]
+        index = self._selection.block[: len(replica.locations), INDEX]
         usable = np.flatnonzero(index >= 0)
         self._places = np.empty(usable.size, np.int64)  # the number of each usable location
         self._places[index[usable]] = usable
-        self._ranks = self._selection.block[:, RANK]  # by number of the location
+        self._ranks = self._selection.block[self._places, RANK]
+        self.kits: set[int] = set()  # slots of kits: they change with their components
+        self._timed_at = self._clock.now_ms()
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether values change as counts get old, without any change of stock."""
+        return self._selection.is_timed
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether it is time to look whether counts got too old."""
+        return self.is_timed and abs(now_ms - self._timed_at) >= TIMED_MS
+
+    def grow_older(self, now_ms: int) -> Slots:
+        """All slots, to be worked out for this moment."""
+        self._timed_at = now_ms
+        return np.arange(len(self.names))
 
     def steps(self, slots: Slots) -> Iterator[None]:
         """Works out the values of these slots, step by step: others may have their turn between two."""
@@ -123,6 +151,7 @@ class View:
         self._pieces.clear()
         if self._cells is not None:
             self._cells.keep(kept.tolist())
+        self.kits = {new for new, old in enumerate(kept.tolist()) if old in self.kits}
 
     def told_after(self, count: int, slots: Slots | None) -> Slots:
         """Those of the slots (None: of all) whose value became another one after the look of this count."""
@@ -163,11 +192,14 @@ class View:
 
     def _update(self, slots: Slots) -> None:
         numbers, columns = self.names.numbers[slots], self.names.columns
-        arrays = columns.positions, columns.skus, columns.fences, self._selection.at(columns.second * 1000)
+        now_ms = self._clock.now_ms()
+        arrays = columns.positions, columns.skus, columns.fences, self._selection.at(now_ms)
+        kits = self._kits_among(slots, numbers, now_ms)
         status, totals = np.empty(slots.size, np.uint8), np.empty(slots.size, np.int64)
         if not (self.question.is_all or self.question.by_location):
             kernels.available_totals(numbers, *arrays, status, totals)
             self._know_expected(slots, status)
+            _put_kits(kits, status, totals)
             self._take_totals(slots, status, totals)
             return
         room = int(kernels.rows_at_most(numbers, columns.skus))
@@ -176,17 +208,16 @@ class View:
         rows = int(kernels.available_rows(numbers, *arrays, status, totals, row_counts, index, available))
         if not self.question.is_all:
             self._know_expected(slots, status)
+        _put_kits(kits, status, totals)
         if self.question.by_location:
-            self._take_rows(slots, status, row_counts, self._places[index[:rows]], available[:rows])
+            self._take_rows(slots, status, (row_counts, index[:rows], available[:rows]), kits)
         else:
+            row_counts[[i for i, (_, its) in kits.items() if its]] = 1
             there = (row_counts > 0) | (self._codes[slots] != 0)
             self._take_totals(slots[there], status[there], totals[there])
 
     def _take_totals(self, slots: Slots, status: Codes, totals: Slots) -> None:
-        thresholds = np.full(slots.size, self._selection.thresholds[0])
-        for i, of_sku in self._ruled(slots):
-            thresholds[i] = of_sku[0]
-        codes = (status * LEVELS + _levels(totals, thresholds)).astype(np.uint8)
+        codes = (status * LEVELS + self._levels(slots, totals)).astype(np.uint8)
         if self.question.levels_only:
             totals = np.zeros_like(totals)
         is_new = (codes != self._codes[slots]) | (totals != self._available[slots])
@@ -199,42 +230,68 @@ class View:
             for slot in changed.tolist() if self._encoded else ():
                 self._encoded.pop(slot, None)
 
-    def _take_rows(
-        self, slots: Slots, status: Codes, row_counts: npt.NDArray[np.int32], places: Slots, available: Slots
-    ) -> None:
+    def _take_rows(self, slots: Slots, status: Codes, found: tuple[Counts, Counts, Slots], kits: Kits) -> None:
+        """`found`: how many rows each slot has, then of each row its place among the usable ones and its units."""
+        row_counts, index, available = found
         assert self._cells is not None
         count: int = self.count + 1
         changed: list[int] = []
-        ranks = self._ranks[places]
-        thresholds, ends = self._selection.thresholds[1 + ranks], np.cumsum(row_counts)
-        for i, of_sku in self._ruled(slots):
-            its_rows = slice(ends[i] - row_counts[i], ends[i])
-            thresholds[its_rows] = of_sku[1 + ranks[its_rows]]
-        levels = _levels(available, thresholds).tolist()
-        units = [0] * len(levels) if self.question.levels_only else available.tolist()
-        rows = list(zip(places.tolist(), units, levels, strict=True))
+        rows = list(zip(index.tolist(), available.tolist(), strict=True))
         at = 0
-        for slot, known, its_rows in zip(slots.tolist(), status.tolist(), row_counts.tolist(), strict=True):
-            its = rows[at : at + its_rows]
+        for i, (slot, known, its_rows) in enumerate(
+            zip(slots.tolist(), status.tolist(), row_counts.tolist(), strict=True)
+        ):
+            its = kits[i][1] if i in kits else rows[at : at + its_rows]
             at += its_rows
-            if self._cells.take(slot, known * LEVELS, its, count, is_all=self.question.is_all):
+            cells = self._levelled(slot, its)
+            if self._cells.take(slot, known * LEVELS, cells, count, is_all=self.question.is_all):
                 changed.append(slot)
         if changed:
             self._count_on()
             self.changed_at[changed] = count
+
+    def _levelled(self, slot: int, rows: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """Number of the location, units and level of each (place among the usable ones, units)."""
+        thresholds = self._selection.thresholds
+        if self._selection.ruled.names:
+            thresholds = self._selection.thresholds_of(self.names.names[slot].decode())
+        counts = 0 if self.question.levels_only else 1
+        places, ranks = self._places, self._ranks
+        return [
+            (int(places[index]), counts * units, level_of(units, int(thresholds[1 + ranks[index]])))
+            for index, units in rows
+        ]
+
+    def _kits_among(self, slots: Slots, numbers: Slots, now_ms: int) -> Kits:
+        """The kits among the slots, by their place there: kits in all, and by place among the usable locations."""
+        kits = self._selection.network.kits
+        if not kits:
+            return {}
+        found: Kits = {}
+        with_stock = self._replica.kits_with_stock
+        for i, (slot, number) in enumerate(zip(slots.tolist(), numbers.tolist(), strict=True)):
+            if number >= 0 and number not in with_stock:
+                continue
+            kit = kits.get(self.names.names[slot].decode())
+            if kit is not None:
+                self.kits.add(slot)
+                total, units = self._answers.units(kit, self._selection, now_ms)
+                there = np.flatnonzero(units[:, KIT_PARTS] > 0)
+                found[i] = total, list(zip(there.tolist(), units[there, KIT_UNITS].tolist(), strict=True))
+        return found
 
     def _count_on(self) -> None:
         self.count += 1
         self._pieces.clear()
         self._all_after.clear()
 
-    def _ruled(self, slots: Slots) -> Iterator[tuple[int, Slots]]:
-        """Those of the slots whose SKU a rule for low stock names: place among the slots, its thresholds."""
-        places = self._selection.ruled.places
-        for i, slot in enumerate(slots.tolist()) if places else ():
-            name = self.names.names[slot].decode()
-            if name in places:
-                yield i, self._selection.thresholds_of(name)
+    def _levels(self, slots: Slots, totals: Slots) -> Slots:
+        selection, names = self._selection, self.names.names
+        thresholds = np.full(slots.size, selection.thresholds[0])
+        if selection.ruled.names:
+            for i, slot in enumerate(slots.tolist()):
+                thresholds[i] = selection.thresholds_of(names[slot].decode())[0]
+        return np.where(totals == 0, _OUT, np.where(totals > thresholds, _IN_STOCK, _LOW))
 
     def _know_expected(self, slots: Slots, status: Codes) -> None:
         """A SKU without a position is known where units of it are expected or backordered."""
@@ -280,6 +337,7 @@ class View:
             self.changed_at = np.concatenate((self.changed_at, np.zeros(more, np.int64)))
 
 
-def _levels(available: Slots, thresholds: Slots) -> Slots:
-    low = np.where(available > thresholds, _IN_STOCK, _LOW)
-    return np.where(available == 0, _OUT, low)
+def _put_kits(kits: Kits, status: Codes, totals: Slots) -> None:
+    """Kits are known, and what there is of them is what their components make."""
+    for place, (total, _) in kits.items():
+        status[place], totals[place] = KNOWN, total

@@ -142,9 +142,10 @@ class Watching:
         names: AllNames | ListedNames
         if question.is_all:
             names = self._all_names = self._all_names or AllNames(self._replica.columns)
+            names.add_kits(network.kits)
         else:
             names = ListedNames(self._replica.columns)
-        view = View(question, names, self._replica, network)
+        view = View(question, names, self._replica, self._clock, network)
         self._views[question] = view
         self._subscribers[view], self._waiting[view] = set(), set()
         return view
@@ -167,7 +168,9 @@ class Watching:
             revisions = np.array(seen.revisions, np.int64)
             numbers = view.names.numbers[first]
             kernels.changed_since(numbers, revisions, columns.positions, columns.skus, may_differ)
-            first = first[may_differ != 0]
+            if view.kits:
+                may_differ |= np.isin(first, list(view.kits))
+            first = first if view.is_timed else first[may_differ != 0]
         subscriber.begin(first, is_whole=is_whole)
 
     def _leave(self, subscriber: Subscriber) -> None:
@@ -210,8 +213,10 @@ class Watching:
         self._compact()
         began = step_began = perf_counter()
         replica, network = self._replica, self._networks.current
-        replica.advance(self._clock.now_ms())
-        if not replica.has_changes and network is self._network and not self._is_interrupted:
+        now_ms = self._clock.now_ms()
+        replica.advance(now_ms)
+        is_due = any(view.is_due(now_ms) for view in self._views.values())
+        if not (replica.has_changes or is_due or self._is_interrupted or network is not self._network):
             self.look = self._captured()
             return
         changes = replica.take_changes()
@@ -223,7 +228,7 @@ class Watching:
         self._metrics.watch.coalesced += max(0, changes.rows - changes.numbers.size)
         for view in list(self._views.values()):
             before = view.count
-            slots = self._asked_anew(view) if everything else _changed_slots(view, changes)
+            slots = self._asked_anew(view) if everything else _changed_slots(view, changes, now_ms)
             if slots.size:
                 step_began = await self._work_out(view, slots, step_began)
                 view.looked(before, changes.since)
@@ -238,6 +243,8 @@ class Watching:
                 names.find_anew(columns)
             else:
                 names.know(changes.created)
+            if isinstance(names, AllNames) and self._network is not None:
+                names.add_kits(self._network.kits)
 
     def _asked_anew(self, view: View) -> Slots:
         """All slots of the view under the network in force; none when that does not have what the view asks about."""
@@ -297,11 +304,15 @@ class Watching:
         return Look(self._replica, list(state.applied), list(state.newest), network.revision if network else 0)
 
 
-def _changed_slots(view: View, changes: Changes) -> Slots:
+def _changed_slots(view: View, changes: Changes, now_ms: int) -> Slots:
+    if view.is_due(now_ms):
+        return view.grow_older(now_ms)
     slots = view.names.slots_of(changes.numbers)
     if changes.expected and isinstance(view.names, ListedNames):
         expected = _known_slots(view.names, changes.expected)
         slots = np.union1d(slots, np.array(expected, np.int64))
+    if view.kits and changes.numbers.size:
+        slots = np.union1d(slots, np.array(sorted(view.kits), np.int64))
     return slots
 
 

@@ -28,13 +28,13 @@ from invengine.v1 import availability_service_pb2 as pb
 from tests.replica.fakes import PARTITIONS
 from tests.services.watchers import LATER, NETWORK, Watcher, World
 
-SKUS = ("LAMP", "CHAIR", "DESK", "SOFA", "S" * 30)
+SKUS = ("LAMP", "CHAIR", "DESK", "SOFA", "S" * 30, "SET")
 PLACES = ("AMS1", "BER", "CDG", "DUB", "XXX")
 QUESTIONS: tuple[dict[str, Any], ...] = (
     {"channel": "web", "skus": ["LAMP", "CHAIR", "LAMP"]},
     {"channel": "web", "skus": ["CHAIR", "DESK", "S" * 30]},  # the same view, other SKUs
     {"channel": "web"},
-    {"channel": "web", "by_location": True, "skus": ["LAMP", "SOFA"]},
+    {"channel": "web", "by_location": True, "skus": ["LAMP", "SOFA", "SET"]},
     {"channel": "web", "by_location": True},
     {"channel": "app", "levels_only": True},
     {"channel": "app", "levels_only": True, "by_location": True, "group": "eu"},
@@ -64,14 +64,14 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 # --- any history ----------------------------------------------------------------------------------------------------
 
-skus, places = st.sampled_from(SKUS), st.sampled_from(PLACES)
+skus, places = st.sampled_from(SKUS[:-1]), st.sampled_from(PLACES)
 which = st.just(range(len(QUESTIONS))) | st.lists(st.integers(0, len(QUESTIONS) - 1), min_size=1, max_size=4)
 changes = st.one_of(
     st.tuples(st.just("stock"), skus, places, st.integers(0, 12), st.integers(0, 4)),
     st.tuples(st.just("fence"), skus, places, st.sampled_from(("web", "market")), st.integers(0, 8)),
     st.tuples(st.just("hold"), st.integers(0, 6), st.integers(1, 9), st.integers(0, 20)),
     st.tuples(st.just("expect"), skus, places, st.integers(0, 3)),
-    st.tuples(st.just("clock"), st.integers(-15, 15)),
+    st.tuples(st.just("clock"), st.integers(-15, 15) | st.sampled_from((3000, 5000))),
     st.tuples(st.just("network"), st.sampled_from((NETWORK, *LATER))),
     st.tuples(st.just("reload"), st.integers(0, 3)),
 )
@@ -576,6 +576,38 @@ def test_a_question_that_the_network_took_away_is_refused_to_those_who_come_late
             while ("LAMP", "") not in again.known:
                 await asyncio.sleep(0)
             await again.check(SKUS)
+
+    run(test())
+
+
+@pytest.mark.parametrize("by_location", [False, True])
+def test_kits_are_told_with_their_components_and_levels_by_their_rules(by_location: bool) -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(LATER[5])
+            watcher = world.watcher(channel="web", skus=["SET", "LAMP", "SOFA"], by_location=by_location)
+            watcher.open()
+            await watcher.first()
+            place = "AMS1" if by_location else ""
+            for sku, units in (("LAMP", 3), ("CHAIR", 4), ("SOFA", 9)):
+                world.stock(sku, "AMS1", units)
+            await world.settle()
+            await watcher.check(SKUS)
+            assert watcher.known["SET", place][0] == 2
+            token = watcher.token
+            await watcher.close()
+            world.stock("CHAIR", "AMS1", 2)
+            watcher.open(resume=True)
+            await watcher.first()
+            assert watcher.known["SET", place][0] == 1
+            assert token != watcher.token
+            world.use(LATER[6])
+            await world.settle()
+            await watcher.check(SKUS)
+            for seconds in (3000, 3000, 9000):  # counts get older
+                world.now_ms += 1000 * seconds
+                await world.settle()
+                await watcher.check(SKUS)
 
     run(test())
 

@@ -48,6 +48,10 @@ LATER = (
     NETWORK.replace("AMS1: {kind: warehouse}", "AMS1: {kind: warehouse, enabled: false}"),
     NETWORK.replace("north: [DUB]", "north: [DUB, BER, XXX]").replace("threshold: 5", "threshold: 9"),
     NETWORK.replace("eu: [AMS1, BER, CDG]", "eu: [BER, CDG]"),
+    NETWORK + "kits:\n  SET: {LAMP: 1, CHAIR: 2}\n  SOFA: {DESK: 2}\n",
+    NETWORK + "low_stock_thresholds:\n  - {sku: LAMP, units: 3}\n  - {sku: DESK, location: AMS1, units: 1}\n"
+    "kits:\n  SET: {LAMP: 2}\nconfidence:\n  - {counted_before: 1h, percent: 50}\n"
+    "  - {location: BER, fewer_than: 3, units: 1}\n",
 )
 
 Value = tuple[int, int, int]
@@ -139,13 +143,16 @@ class World:
             answer = await self.availability.get(pb.GetAvailabilityRequest(sku=sku, **fields))
             status = pb.AVAILABILITY_STATUS_KNOWN
         assert self.networks.current is not None
-        threshold = self.networks.current.channel(fields["channel"]).low_stock_threshold
+        network, channel = self.networks.current, fields["channel"]
         units = 0 if watcher.question.get("levels_only") else 1
 
-        def level(available: int) -> int:
+        def level(available: int, place: str) -> int:
+            threshold = network.low_stock_threshold(channel, sku, place)
             return pb.LEVEL_OUT if not available else pb.LEVEL_LOW if available <= threshold else pb.LEVEL_IN_STOCK
 
-        places = {p.location: (units * p.available, level(p.available), int(status)) for p in answer.positions}
+        places = {
+            p.location: (units * p.available, level(p.available, p.location), int(status)) for p in answer.positions
+        }
         return (units * answer.available, answer.level, int(status)), places
 
 
