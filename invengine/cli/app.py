@@ -22,6 +22,7 @@ from invengine.cli import (
     serve,
     snapshot,
     stock,
+    transfers,
     watch,
 )
 
@@ -59,6 +60,7 @@ app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
+app.add_typer(transfers.app, name="transfer")
 availability.register(app)
 watch.register(app)
 explain.register(app)

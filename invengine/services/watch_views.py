@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from invengine import kernels
 from invengine.domain.orders import Fulfilment
-from invengine.kernels.layout import INDEX, KNOWN, UNKNOWN_SKU
-from invengine.services.selection import select
+from invengine.kernels.layout import INDEX, KNOWN, RANK, UNKNOWN_SKU
+from invengine.services.selection import RuledSkus, select
 from invengine.services.watch_cells import Cells
 from invengine.services.watch_wire import change_field
 
@@ -93,11 +93,13 @@ class View:
             locations=question.locations,
             group=question.group,
             fulfilment=question.fulfilment,
+            ruled=RuledSkus(network.threshold_skus()),
         )
         index = self._selection.block[:, INDEX]
         usable = np.flatnonzero(index >= 0)
         self._places = np.empty(usable.size, np.int64)  # the number of each usable location
         self._places[index[usable]] = usable
+        self._ranks = self._selection.block[:, RANK]  # by number of the location
 
     def steps(self, slots: Slots) -> Iterator[None]:
         """Works out the values of these slots, step by step: others may have their turn between two."""
@@ -161,7 +163,7 @@ class View:
 
     def _update(self, slots: Slots) -> None:
         numbers, columns = self.names.numbers[slots], self.names.columns
-        arrays = columns.positions, columns.skus, columns.fences, self._selection.block
+        arrays = columns.positions, columns.skus, columns.fences, self._selection.at(columns.second * 1000)
         status, totals = np.empty(slots.size, np.uint8), np.empty(slots.size, np.int64)
         if not (self.question.is_all or self.question.by_location):
             kernels.available_totals(numbers, *arrays, status, totals)
@@ -181,7 +183,10 @@ class View:
             self._take_totals(slots[there], status[there], totals[there])
 
     def _take_totals(self, slots: Slots, status: Codes, totals: Slots) -> None:
-        codes = (status * LEVELS + self._levels(totals)).astype(np.uint8)
+        thresholds = np.full(slots.size, self._selection.thresholds[0])
+        for i, of_sku in self._ruled(slots):
+            thresholds[i] = of_sku[0]
+        codes = (status * LEVELS + _levels(totals, thresholds)).astype(np.uint8)
         if self.question.levels_only:
             totals = np.zeros_like(totals)
         is_new = (codes != self._codes[slots]) | (totals != self._available[slots])
@@ -200,7 +205,12 @@ class View:
         assert self._cells is not None
         count: int = self.count + 1
         changed: list[int] = []
-        levels = self._levels(available).tolist()
+        ranks = self._ranks[places]
+        thresholds, ends = self._selection.thresholds[1 + ranks], np.cumsum(row_counts)
+        for i, of_sku in self._ruled(slots):
+            its_rows = slice(ends[i] - row_counts[i], ends[i])
+            thresholds[its_rows] = of_sku[1 + ranks[its_rows]]
+        levels = _levels(available, thresholds).tolist()
         units = [0] * len(levels) if self.question.levels_only else available.tolist()
         rows = list(zip(places.tolist(), units, levels, strict=True))
         at = 0
@@ -218,9 +228,13 @@ class View:
         self._pieces.clear()
         self._all_after.clear()
 
-    def _levels(self, available: Slots) -> Slots:
-        low = np.where(available > self._selection.thresholds[0], _IN_STOCK, _LOW)
-        return np.where(available == 0, _OUT, low)
+    def _ruled(self, slots: Slots) -> Iterator[tuple[int, Slots]]:
+        """Those of the slots whose SKU a rule for low stock names: place among the slots, its thresholds."""
+        places = self._selection.ruled.places
+        for i, slot in enumerate(slots.tolist()) if places else ():
+            name = self.names.names[slot].decode()
+            if name in places:
+                yield i, self._selection.thresholds_of(name)
 
     def _know_expected(self, slots: Slots, status: Codes) -> None:
         """A SKU without a position is known where units of it are expected or backordered."""
@@ -264,3 +278,8 @@ class View:
             self._available = np.concatenate((self._available, np.zeros(more, np.int64)))
             self._codes = np.concatenate((self._codes, np.zeros(more, np.uint8)))
             self.changed_at = np.concatenate((self.changed_at, np.zeros(more, np.int64)))
+
+
+def _levels(available: Slots, thresholds: Slots) -> Slots:
+    low = np.where(available > thresholds, _IN_STOCK, _LOW)
+    return np.where(available == 0, _OUT, low)

@@ -20,6 +20,7 @@ FRAGMENTS: Final = (
     "taking",
     "reserve",
     "changes",
+    "transfers",
     "moving",
     "amend",
     "pieces",

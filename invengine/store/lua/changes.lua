@@ -253,18 +253,41 @@ local function not_on_hand(record)
   return #short > 1 and short or nil
 end
 
--- Whether units that left at an instant (0: now) were gone already when the position was last counted.
+-- Whether units that left at an instant (0 or nil: now) were gone already when the position was last counted.
 local function is_counted_without(p, left_at)
-  local counted_at = left_at > 0 and whole(counted_text[p]) or 0
+  local counted_at = (left_at or 0) > 0 and whole(counted_text[p]) or 0
   return counted_at > 0 and left_at <= counted_at
 end
 
--- Units of an allocation on hand leave, at an instant or (0) now: reserved and on_hand fall. What was gone already when
--- the position was counted is not in on_hand any more.
-local function send_off(record, line, allocation, units, channel_and_id, left_at, reason)
+-- What of a plan is reserved and not on hand any more, as a refusal; nil when nothing is. With `shortens` its steps are
+-- made to want no more than there is.
+--   left_at  when it left, 0 or nil for now: what was gone already when its position was counted need not be there
+local function not_there(record, plan, shortens, left_at)
+  local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
+  for i = 1, #plan do
+    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
+    local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
+    local there = on_hand[p] - (leaving[p] or 0)
+    if is_counted_without(p, left_at) then
+      units = 0
+    elseif units > there then
+      local n = #short
+      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
+      short[n + 4], short[n + 5] = units, there
+      units = shortens and there or 0
+      plan[i][3] = shortens and there or plan[i][3]
+    end
+    leaving[p] = (leaving[p] or 0) + units
+  end
+  return #short > 1 and short or nil
+end
+
+-- Units of an allocation on hand leave, at an instant or (0 or nil) now: reserved and on_hand fall. What was gone already when
+-- the position was counted is not in on_hand any more. `kind` and `reason` are what the row says.
+local function send_off(record, line, allocation, units, channel_and_id, kind, reason, left_at)
   local partition, source = whole(record[line + LINE_PARTITION]), record[allocation + SOURCE]
   local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
-  local happened_at, leaving = left_at > 0 and left_at or now_ms, is_counted_without(p, left_at) and 0 or units
+  local happened_at, leaving = (left_at or 0) > 0 and left_at or now_ms, is_counted_without(p, left_at) and 0 or units
   if leaving == 0 then
     note_pool(p)
   end
@@ -280,10 +303,13 @@ local function send_off(record, line, allocation, units, channel_and_id, left_at
     record[allocation + SOURCE] = source_of_fence(out_of_fence - math.min(out_of_fence, units), channel)
   end
   rows[#rows + 1] =
-    position_row(p, -leaving, -units, 'FULFIL', channel_and_id, reason .. '\t' .. record[ORDER_REF], text_of(happened_at))
+    position_row(p, -leaving, -units, kind, channel_and_id, reason .. '\t' .. record[ORDER_REF], text_of(happened_at))
 end
 
 local function release_record(record, items, at)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   local plan, refusal = named_units(record, items, at, 1)
   if not plan then
     return refusal
@@ -301,6 +327,8 @@ end
 local function fulfil_record(record, items, at)
   if record[STATE] ~= 'CONFIRMED' then
     return { 'RESERVATION_NOT_CONFIRMED' }
+  elseif transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
   end
   local plan, refusal = named_units(record, items, at, 3)
   refusal = refusal or items[at + 5] == 0 and not_on_hand(record)
@@ -310,29 +338,21 @@ local function fulfil_record(record, items, at)
   if not units_are_reserved(record) then
     return { 'INTERNAL' }
   end
-  local short, leaving, left_at = { 'INSUFFICIENT_STOCK' }, {}, math.max(0, -items[at + 3])
-  for i = 1, #plan do
-    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
-    local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
-    local there = on_hand[p] - (leaving[p] or 0)
-    if units > there and not is_counted_without(p, left_at) then
-      local n = #short
-      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
-      short[n + 4], short[n + 5] = units, there
-    elseif not is_counted_without(p, left_at) then
-      leaving[p] = (leaving[p] or 0) + units
-    end
-  end
-  if #short > 1 then
+  local left_at = math.max(0, -items[at + 3])
+  local short = not_there(record, plan, false, left_at)
+  if short then
     return short
   end
   for i = 1, #plan do
     local cause, reason = items[at + 1] .. '\t' .. record.id, left_at > 0 and items[at + 4] or ''
-    send_off(record, plan[i][1], plan[i][2], plan[i][3], cause, left_at, reason)
+    send_off(record, plan[i][1], plan[i][2], plan[i][3], cause, 'FULFIL', reason, left_at)
   end
   close_if_done(record)
   return nil, #plan == 0
 end
+
+transfers.named_units, transfers.not_there, transfers.send_off = named_units, not_there, send_off
+transfers.UNITS_SIZE = UNITS_SIZE
 
 verbs.confirm, verbs.extend, verbs.release, verbs.fulfil = confirm_record, extend_record, release_record, fulfil_record
 

@@ -11,9 +11,10 @@ from tests.store.model.incoming import Incoming
 from tests.store.model.returns import Returns
 from tests.store.model.snapshots import Snapshots
 from tests.store.model.state import LIVE
+from tests.store.model.transfers import Transfers
 
 __all__ = ["LIVE", "Model"]
 
 
-class Model(Snapshots, Returns, Amendments, Incoming):
+class Model(Snapshots, Returns, Amendments, Transfers, Incoming):
     """State and rules of a store."""
