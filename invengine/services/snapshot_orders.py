@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from invengine.domain.orders import LineUnits, Reservation, ReservationAnswer, ReservationChange, ReservationState
+from invengine.domain.orders import (
+    Fulfilment,
+    LineUnits,
+    Reservation,
+    ReservationAnswer,
+    ReservationChange,
+    ReservationState,
+)
 from invengine.errors import (
     InventoryError,
     LineNotFound,
@@ -115,7 +122,7 @@ class ContainedOrders:
     def _here(self, reservation: Reservation) -> Iterator[tuple[str, Allocation]]:
         """Allocations at the location, of SKUs that the snapshot speaks of."""
         for line in reservation.lines:
-            if self._is_spoken_of(line.sku):
+            if line.fulfilment is not Fulfilment.TRANSFER and self._is_spoken_of(line.sku):
                 for allocation in line.allocations:
                     if allocation.location == self._snapshot.location:
                         yield line.sku, allocation

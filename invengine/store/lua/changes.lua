@@ -253,40 +253,40 @@ local function not_on_hand(record)
   return #short > 1 and short or nil
 end
 
--- Whether units that left at an instant (0: now) were gone already when the position was last counted.
+-- Whether units that left at an instant (0 or nil: now) were gone already when the position was last counted.
 local function is_counted_without(p, left_at)
-  local counted_at = left_at > 0 and whole(counted_text[p]) or 0
+  local counted_at = (left_at or 0) > 0 and whole(counted_text[p]) or 0
   return counted_at > 0 and left_at <= counted_at
 end
 
 -- What of a plan is reserved and not on hand any more, as a refusal; nil when nothing is. With `shortens` its steps are
--- made to want no more than there is. What left at an instant (0: now) and was gone when it was counted is not missed.
+-- made to want no more than there is.
+--   left_at  when it left, 0 or nil for now: what was gone already when its position was counted need not be there
 local function not_there(record, plan, shortens, left_at)
   local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
   for i = 1, #plan do
     local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
     local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
-    if not is_counted_without(p, left_at) then
-      local there = on_hand[p] - (leaving[p] or 0)
-      if units > there then
-        local n = #short
-        short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
-        short[n + 4], short[n + 5] = units, there
-        units = shortens and there or 0
-        plan[i][3] = shortens and there or plan[i][3]
-      end
-      leaving[p] = (leaving[p] or 0) + units
+    local there = on_hand[p] - (leaving[p] or 0)
+    if is_counted_without(p, left_at) then
+      units = 0
+    elseif units > there then
+      local n = #short
+      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
+      short[n + 4], short[n + 5] = units, there
+      units = shortens and there or 0
+      plan[i][3] = shortens and there or plan[i][3]
     end
   end
   return #short > 1 and short or nil
 end
 
--- Units of an allocation on hand leave, at an instant or (0) now: reserved and on_hand fall. What was gone already when
+-- Units of an allocation on hand leave, at an instant or (0 or nil) now: reserved and on_hand fall. What was gone already when
 -- the position was counted is not in on_hand any more. `kind` and `reason` are what the row says.
 local function send_off(record, line, allocation, units, channel_and_id, kind, reason, left_at)
   local partition, source = whole(record[line + LINE_PARTITION]), record[allocation + SOURCE]
   local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
-  local happened_at, leaving = left_at > 0 and left_at or now_ms, is_counted_without(p, left_at) and 0 or units
+  local happened_at, leaving = (left_at or 0) > 0 and left_at or now_ms, is_counted_without(p, left_at) and 0 or units
   if leaving == 0 then
     note_pool(p)
   end

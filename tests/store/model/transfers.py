@@ -8,7 +8,7 @@ from invengine import errors
 from invengine.domain.incoming import Receipt
 from invengine.domain.orders import Reservation, ReservationChange, ReservationLine
 from tests.store.model.reservations import Answers, Reservations, is_transfer, named_units
-from tests.store.model.state import legs_of, open_legs
+from tests.store.model.state import Moved, legs_of, open_legs
 from tests.store.model.stock import Leg
 
 
@@ -76,7 +76,7 @@ class Transfers(Reservations):
         place = line.sku, leg.location
         before = self.stock.at(place)
         self.stock.set(place, on_hand=before.on_hand - units, reserved=before.reserved - units)
-        self.trail.append((*place, self.now_ms, -units))
+        self.trail.append(Moved(place, self.now_ms, -units, order_ref=reservation.order_ref))
         source = line.sku, line.destination.location, reservation.reservation_id
         known = self.stock.receipts.get(source)
         if known is None:
