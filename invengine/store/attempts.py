@@ -26,6 +26,7 @@ taken for abandoned."""
 
 PAUSE_SECONDS_MAX = 0.05
 _TAKE, _BEST_EFFORT, _LOOK = 0, 1, 2
+_NO_PARTITION = -1
 _NOTHING_IN_THE_WAY = b"RESERVATION_NOT_FOUND"
 
 Outcome = ReservationAnswer | errors.InventoryError
@@ -97,7 +98,10 @@ class Attempts:
                 attempt.note_short(batch)
                 await self._learn_shortages(batch, attempt, partition)
                 break
-        if attempt.refusals or (how == _BEST_EFFORT and not attempt.has_units):
+        if how == _BEST_EFFORT and not attempt.refusals and not attempt.has_units:
+            await self._learn_shortages(batch, attempt, _NO_PARTITION)  # lines that take all or nothing had some units
+            return await self._refused(batch, attempt)
+        if attempt.refusals:
             return await self._refused(batch, attempt)
         if self._stock_came_free(batch, attempt):
             await self._free(batch, attempt)

@@ -277,6 +277,7 @@ local function not_there(record, plan, shortens, left_at)
       units = shortens and there or 0
       plan[i][3] = shortens and there or plan[i][3]
     end
+    leaving[p] = (leaving[p] or 0) + units
   end
   return #short > 1 and short or nil
 end
