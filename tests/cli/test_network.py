@@ -51,7 +51,7 @@ def test_faults_are_named_with_their_lines_on_the_server_and_without(invengine: 
 def test_check_needs_no_server_and_reads_stdin(network_file: Path) -> None:
     nowhere = CommandLine("127.0.0.1:1")
     assert (
-        nowhere.run("network", "check", str(network_file)).stdout == "No faults: 4 locations, 2 groups, 3 channels.\n"
+        nowhere.run("network", "check", str(network_file)).stdout == "No faults: 5 locations, 2 groups, 3 channels.\n"
     )
     assert nowhere.run("network", "check", "-", stdin=NETWORK).exit_code == 0
     assert "No such file" in nowhere.run("network", "check", "/nowhere/x.yaml", exit_code=2).stderr

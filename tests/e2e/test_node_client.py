@@ -164,5 +164,11 @@ def test_a_client_without_proto_files_learns_them_by_reflection(foreign: Run) ->
     answered = foreign("reflection")
     ours = {f"invengine.v1.{name}Service" for name in ("Admin", "Availability", "Network", "Reservation", "Stock")}
     assert ours | {"grpc.health.v1.Health"} <= set(answered["services"])
-    assert answered["methods"] == ["GetAvailability", "BatchGetAvailability", "StreamAvailability"]
+    assert answered["methods"] == [
+        "GetAvailability",
+        "BatchGetAvailability",
+        "StreamAvailability",
+        "WatchAvailability",
+        "ExplainAvailability",
+    ]
     assert answered["answer"]["available"] == UNITS_MAX

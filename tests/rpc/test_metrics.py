@@ -44,7 +44,12 @@ def test_every_series_is_there_at_0_from_the_start() -> None:
     }
     for path, method in servicers.methods():
         service = path.split("/")[1]
-        kind = "bidi_stream" if method.client_streaming else "server_stream" if method.server_streaming else "unary"
+        kind = {
+            (False, False): "unary",
+            (False, True): "server_stream",
+            (True, False): "client_stream",
+            (True, True): "bidi_stream",
+        }[method.client_streaming, method.server_streaming]
         labels = (("grpc_method", method.name), ("grpc_service", service), ("grpc_type", kind))
         assert found["grpc_server_started_total", labels] == 0
         for code in CODES:

@@ -17,13 +17,14 @@ texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=16)
 ids = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=16)
 units = st.integers(1, UNITS_MAX)
 moments = st.integers(1, 253_402_300_799)
+WAYS = [way for way in Fulfilment if way is not Fulfilment.TRANSFER]  # those have a day and a destination, never usual
 
 
 @st.composite
 def usual_lines(draw: st.DrawFn) -> list[str]:
     """A line with one allocation of all its units."""
     quantity = str(draw(units))
-    line = [draw(ids), "17", draw(ids), quantity, draw(st.sampled_from(Fulfilment)).value, "", "", "", "", "1"]
+    line = [draw(ids), "17", draw(ids), quantity, draw(st.sampled_from(WAYS)).value, "", "", "", "", "1"]
     return [*line, draw(ids), "809042999", quantity, "0", "0", ""]
 
 
@@ -32,7 +33,7 @@ def lines(draw: st.DrawFn) -> list[str]:
     """Any line: sent somewhere or not, short or not, in parts, of the future, out of ring-fences, partly gone."""
     quantities = draw(st.lists(st.integers(1, 1000), max_size=3))
     quantity = str(sum(quantities) + draw(st.integers(0, 1)) + (not quantities))
-    found = [draw(ids), "17", draw(ids), quantity, draw(st.sampled_from(Fulfilment)).value]
+    found = [draw(ids), "17", draw(ids), quantity, draw(st.sampled_from(WAYS)).value]
     found += draw(st.sampled_from([["", "", ""], ["GB", "E1 6AN", ""], ["", "", "LON"]]))
     found += [draw(st.sampled_from(["", "0", "20000"])), str(len(quantities))]
     sources = st.sampled_from(["", "", "?", "=20000 PO1", "#1 web"])

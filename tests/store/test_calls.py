@@ -23,6 +23,22 @@ from tests.store.making import change, line, movement, request
 pytestmark = pytest.mark.asyncio
 
 
+def _is_whole(request: bytes) -> bool:
+    """Whether these are commands from beginning to end."""
+    at = 0
+    while at < len(request):
+        end = request.find(b"\r\n", at)
+        if end < 0:
+            return False
+        words, at = int(request[at + 1 : end]), end + 2
+        for _ in range(words):
+            end = request.find(b"\r\n", at)
+            if end < 0:
+                return False
+            at = end + 2 + int(request[at + 1 : end]) + 2
+    return at == len(request)
+
+
 class Proxy:
     """Between store and server; cuts connections when told."""
 
@@ -62,6 +78,8 @@ class Proxy:
         self._writers |= {writer, server_writer}
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while request := await reader.read(2**24):
+                while not _is_whole(request):  # the library is longer than what a socket takes at once
+                    request += await reader.read(2**24)
                 if b"FCALL" in request:
                     self.requests += 1
                     if self.cut_requests:

@@ -10,7 +10,7 @@ from invengine.domain.stock import MovementResult, Position
 from invengine.store import keys
 from invengine.store.records import read_position
 from tests.store.making import Candidate, change, line, movement, request
-from tests.store.worlds import World, told
+from tests.store.worlds import World
 
 pytestmark = pytest.mark.asyncio
 
@@ -215,4 +215,4 @@ async def test_a_fence_says_nothing_of_what_was_counted(world: World) -> None:
     await posted(world, "COUNT", 9)
     await world.clock.advance(-1_000)
     assert (await posted(world, "RING_FENCE", 2, channel="web")).result == "APPLIED"
-    assert told(await posted(world, "COUNT", 9))[0] == "STALE"
+    assert (await posted(world, "COUNT", 9)).result == "STALE"
