@@ -368,7 +368,7 @@ def return_requests(draw: st.DrawFn, reservation: Reservation | None) -> ReturnR
         quantity = draw(st.integers(1, most + 1)) if draw(st.integers(0, 5)) else 1
         lines.append(ReturnLineRequest(line_id, sku, quantity, draw(_shelves), "too small"))
     if draw(st.integers(1, 40)) == 40:
-        lines[0] = replace(lines[0], quantity=UNITS_MAX)
+        lines = [replace(lines[0], quantity=UNITS_MAX)]  # alone: sums beyond it are not exact in the functions
     named = reservation.reservation_id if reservation and draw(st.integers(0, 2)) else ""
     order_ref = "" if named else draw(references)
     head = ("", draw(fingerprints), "", draw(channels), draw(locations))

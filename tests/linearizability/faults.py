@@ -52,7 +52,7 @@ IN_LIBRARY = [
     ),
     Fault(
         "what is fulfilled stays on hand",
-        (("set_on_hand(p, on_hand[p] - units)\n", "set_on_hand(p, on_hand[p])\n"),),
+        (("set_on_hand(p, on_hand[p] - leaving)\n", "set_on_hand(p, on_hand[p])\n"),),
         answers=1500,
     ),
     Fault(
@@ -80,12 +80,17 @@ IN_LIBRARY = [
     ),
     Fault(
         "a count forgets what moved since",
-        (("local moved = exists and moved_since(p, occurred_at) or 0", "local moved = 0"),),
+        (
+            (
+                "local moved = is_known and moved_since(m.p, m.state and m.state.name or '', m.occurred_at) or 0",
+                "local moved = 0",
+            ),
+        ),
         answers=3000,
     ),
     Fault(
         "an older count is applied",
-        (("if counted_at > 0 and occurred_at < counted_at then", "if false then"),),
+        (("if counted_at > 0 and m.occurred_at < counted_at then", "if false then"),),
         answers=3000,
     ),
     Fault("a position keeps its old revision", (("  revised[p] = revision_texts[partition_of[p]]\n", ""),)),
@@ -98,7 +103,10 @@ IN_LIBRARY = [
             ),
         ),
     ),
-    Fault("safety stock is sold", (("= on_hand[p] - reserved[p] - keep\n", "= on_hand[p] - reserved[p]\n"),)),
+    Fault(
+        "safety stock is sold",
+        ((" - reserved[p] - larger_of(p, keep, part)\n", " - reserved[p]\n"),),
+    ),
     Fault(
         "a stale revision is accepted",
         (("elseif expected_revision >= 0 and whole(record[REVISION]) ~= expected_revision then", "elseif false then"),),

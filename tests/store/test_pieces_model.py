@@ -27,7 +27,7 @@ from tests.redis_servers import KINDS, RunningRedis
 from tests.store.test_store_model import PARTITIONS, RETURNING, UNREVISED, StoreMachine
 from tests.store.worlds import World, opened
 
-EXAMPLES, STEPS_EACH = 30, 50
+EXAMPLES, STEPS_EACH = 20, 50
 RESERVING = ("reserve", "confirm", "extend", "release", "fulfil", "amend", "rebind", "hand_over")
 
 
