@@ -19,6 +19,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         available_total,
         available_totals,
         rows_at_most,
+        rules_begun,
         stock_levels,
     )
     from invengine.kernels.holds import advance_holds, rehash_holds
@@ -50,6 +51,7 @@ __all__ = [
     "rehash_holds",
     "rehash_names",
     "rows_at_most",
+    "rules_begun",
     "split_request",
     "stock_levels",
     "take_changed",
