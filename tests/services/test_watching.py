@@ -23,6 +23,7 @@ from invengine.errors import (
     UnknownChannel,
     UnknownGroup,
 )
+from invengine.services.watch_times import RuleTimes
 from invengine.services.watch_views import CHANGES_A_MESSAGE, KITS_A_STEP, View
 from invengine.v1 import availability_service_pb2 as pb
 from tests.replica.fakes import PARTITIONS
@@ -101,8 +102,20 @@ slow = st.tuples(which, st.lists(changes, min_size=2, max_size=4)).map(
         ("go on", drawn[0]),
     ]
 )
+aged = st.tuples(which, skus, places, st.integers(1, 12), st.integers(0, 9), st.integers(1, 12)).map(
+    lambda drawn: [
+        ("count", *drawn[1:5]),
+        ("open", drawn[0]),
+        ("settle",),
+        *([("break off", drawn[0])] if drawn[4] % 2 else ()),
+        ("clock", drawn[5]),
+        ("open", drawn[0]),
+        ("settle",),
+    ]
+)
+filled = places.map(lambda place: [("stock", sku, place, 12, 0) for sku in SKUS])  # so that kits come together
 histories = st.lists(
-    st.one_of(changes.map(lambda step: [step]), turns.map(lambda step: [step]), away, slow), max_size=30
+    st.one_of(changes.map(lambda step: [step]), turns.map(lambda step: [step]), away, slow, aged, filled), max_size=30
 )
 
 
@@ -408,6 +421,47 @@ def test_many_kits_of_one_component_are_told() -> None:
                 assert kits == {name: 1000 // (number + 1) for number, name in enumerate(names)}
 
     run(test())
+
+
+def test_kits_and_rules_for_skus_stay_with_their_names_when_others_are_forgotten() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(NETWORK + KITS + RULES)
+            for sku in SKUS:
+                world.count(sku, "AMS1", 2, 0)
+            leaving = world.watcher(channel="web", skus=[*(f"OTHER{number}" for number in range(9)), "PAIR"])
+            leaving.open()
+            await leaving.first()
+            stays = world.watcher(channel="web", skus=["SET", "LAMP", "CHAIR"])
+            stays.open()
+            await stays.first()
+            await leaving.close()
+            await world.settle()
+            world.count("LAMP", "AMS1", 4, 0)
+            world.count("CHAIR", "AMS1", 4, 0)
+            await world.settle()
+            assert told(stays) == {
+                ("SET", ""): (2, pb.LEVEL_IN_STOCK, 1),
+                ("LAMP", ""): (4, pb.LEVEL_IN_STOCK, 1),
+                ("CHAIR", ""): (4, pb.LEVEL_LOW, 1),
+            }
+
+    run(test())
+
+
+def test_a_clock_that_goes_back_to_a_second_in_which_all_was_looked_at_is_looked_at_again() -> None:
+    times = RuleTimes()
+    times.worked_out(5_000, 7_500)
+    assert not times.is_due(7_499)
+    assert times.is_due(7_500)
+    assert times.begin(7_500) == (5_000, 7_500)
+    times.worked_out(7_500, 7_900)
+    assert not times.is_due(7_950), "once a second"
+    times.worked_out(9_000, 20_000)
+    assert times.is_due(7_950)
+    assert times.begin(7_950) == (7_500, 9_000)
+    times.worked_out(7_950, 8_000)
+    assert times.is_due(8_000)
 
 
 def test_a_count_that_grows_old_is_told_and_nobody_looks_before() -> None:
