@@ -12,6 +12,7 @@ from pathlib import Path
 from invengine.kernels.cache import kernel_cache
 
 with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
+    from invengine.kernels.ages import rules_begun
     from invengine.kernels.availability import (
         available_kits,
         available_positions,
@@ -19,7 +20,6 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         available_total,
         available_totals,
         rows_at_most,
-        rules_begun,
         stock_levels,
     )
     from invengine.kernels.holds import advance_holds, rehash_holds
