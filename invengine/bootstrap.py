@@ -24,7 +24,7 @@ from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
-from invengine.rpc import incoming_servicers, servicers
+from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.return_servicer import ReturnServicer
@@ -44,6 +44,7 @@ from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
+from invengine.services.transfers import Transfers
 from invengine.services.watching import Watching
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
@@ -73,6 +74,7 @@ class Running:
     store: RedisStore
     replica: Replica
     sweeper: Sweeper
+    transfers: Transfers
     broken: asyncio.Future[str]
 
     @property
@@ -182,6 +184,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(feeds.close)
     incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(incoming.close)
+    transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
+    stack.push_async_callback(transfers.close)
+    background.run("transfers", transfers.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
     watching = Watching(
@@ -217,13 +222,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 Ledgers(store, networks),
                 feeds,
             ),
+            "invengine.v1.TransferService": transfer_servicers.TransferServicer(transfers),
         },
         server.streams,
         metrics,
     )
     stack.push_async_callback(server.drain)
     server.open(served)
-    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, broken)
+    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken)
 
 
 def _metrics() -> Metrics:

@@ -5,15 +5,18 @@
     |- MalformedMessage         the bytes are not a message of the method
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
-    |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, ReturnNotFound
+    |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
+    |                           ReturnNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
-    |                           CountTooOld, TooManyParcels, NetworkMissing, QuantityExceedsFulfilled
+    |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
+    |                           QuantityExceedsFulfilled
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
     |- LineExists               the id belongs to another line of the reservation
+    |- TransferExists           the id belongs to another transfer, a reservation or a receipt
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
@@ -505,6 +508,50 @@ class LineExists(InventoryError):
 
     def __str__(self) -> str:
         return f"reservation {self.reservation_id!r} has a line {self.line_id!r} already"
+
+
+@dataclass(eq=False)
+class TransferNotFound(NotFound):
+    """No such transfer, or it was closed so long ago that it is forgotten."""
+
+    reason = "TRANSFER_NOT_FOUND"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"transfer {self.transfer_id!r} does not exist"
+
+
+@dataclass(eq=False)
+class TransferClosed(Refused):
+    """Nothing of the transfer is left to ship, to cancel or to receive."""
+
+    reason = "TRANSFER_CLOSED"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"transfer {self.transfer_id!r} has nothing left for this"
+
+
+@dataclass(eq=False)
+class TransferExists(InventoryError):
+    """The transfer_id is in use: by another transfer, by a reservation, or by a receipt at the destination."""
+
+    reason = "TRANSFER_EXISTS"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"transfer_id {self.transfer_id!r} is in use"
+
+
+@dataclass(eq=False)
+class OfTransfer(Refused):
+    """The reservation or receipt belongs to a transfer: only the calls for transfers change it so."""
+
+    reason = "OF_TRANSFER"
+    transfer_id: str
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id!r} is a transfer: it is changed by the calls for transfers"
 
 
 @dataclass(eq=False)

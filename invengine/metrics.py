@@ -38,6 +38,10 @@ VERBS: Final = (
     "post_movements",
     "stream_movements",
     "change_incoming",
+    "create_transfer",
+    "ship_transfer",
+    "cancel_transfer",
+    "close_transfer",
     "receive_return",
     "dispose_return",
 )

@@ -50,6 +50,7 @@ ways = st.sampled_from(
     [
         (way, destination)
         for way in Fulfilment
+        if way is not Fulfilment.TRANSFER
         for destination in (Destination(), Destination("NL", "1012 AB"), Destination(location="BER1"))
     ]
 )
@@ -73,7 +74,7 @@ _CONFIDENCE = (
 candidates = st.sampled_from(
     [
         tuple(
-            Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)], _CONFIDENCE[(n + k) % len(_CONFIDENCE)])
+            Candidate(place, *_SAFETY[(7 * n + k) % len(_SAFETY)], _CONFIDENCE[(n + k) % len(_CONFIDENCE)], n == 3)
             for k, place in enumerate(places)
         )
         for n in range(len(_SAFETY))
@@ -149,6 +150,36 @@ def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
     )
 
 
+@cache
+def transfers(today: int) -> st.SearchStrategy[ReserveRequest]:
+    """Transfers from one location to another; several lines may be of one SKU."""
+
+    def made(parts: list[tuple[str, int]], way: tuple[str, str], day: int, fingerprint: str, why: str):
+        start, end = way
+        lines = tuple(
+            LineRequest(
+                line_id,
+                sku,
+                quantity,
+                (Candidate(start),),
+                Fulfilment.TRANSFER,
+                Destination(location=end),
+                expected_day=day,
+            )
+            for line_id, (sku, quantity) in zip(LINE_IDS, parts, strict=False)
+        )
+        return ReserveRequest("", fingerprint, "", "planner", lines, 0, cart_ref=why, is_transfer=True)
+
+    return st.builds(
+        made,
+        st.lists(st.tuples(skus, st.integers(1, 6)), min_size=1, max_size=3),
+        st.sampled_from([("AMS1", "BER1"), ("AMS1", "BER1"), ("BER1", "AMS1"), ("AMS1", "PAR1")]),
+        st.integers(today - 1, today + 6),
+        fingerprints,
+        references,
+    )
+
+
 line_units = st.builds(
     LineUnits,
     st.sampled_from(["1", "1", "1", "2"] * 5 + ["3", "9"]),
@@ -192,6 +223,15 @@ def added_lines(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
 def reservation_changes(today: int, verb: str = "") -> st.SearchStrategy[ReservationChange]:
     """Changes of reservations; only what `verb` reads differs from change to change."""
     head = (ReservationChange, st.just(""), fingerprints, st.just(""), channels, maybe_revisions)
+    if verb in ("ship_transfer", "cancel_transfer", "close_transfer"):
+        named = st.lists(line_units.map(lambda units: LineUnits(units.line_id, "", units.quantity)), max_size=2)
+        return st.builds(
+            *head[:4],
+            st.just("planner"),
+            maybe_revisions,
+            lines=named.map(tuple) if verb == "ship_transfer" else st.just(()),
+            expected_day=st.sampled_from([0, 0, today + 1, today + 4]) if verb == "ship_transfer" else st.just(0),
+        )
     if verb in ("amend", "rebind"):
         return st.builds(
             *head,

@@ -239,12 +239,12 @@ def test_the_waiting_client_has_every_call_of_the_other() -> None:
         and not name.startswith("_")
         and name != "close"
     }
-    assert calls | {"feed"} == {
+    assert calls == {
         name
         for name, method in vars(SyncClient).items()
         if not name.startswith("_") and name != "close" and callable(method)
     }
-    for name in calls:
+    for name in calls - {"feed"}:  # which takes its movements in another way
         assert getattr(SyncClient, name).__doc__ == getattr(Client, name).__doc__
 
 

@@ -21,6 +21,7 @@ from invengine.cli import (
     returns,
     serve,
     stock,
+    transfers,
     watch,
 )
 
@@ -57,6 +58,7 @@ serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(stock.app, name="stock")
 app.add_typer(incoming.app, name="incoming")
+app.add_typer(transfers.app, name="transfer")
 availability.register(app)
 watch.register(app)
 explain.register(app)

@@ -20,6 +20,7 @@ from invengine.errors import (
     ReturnExists,
     RevisionMismatch,
     Stale,
+    TransferExists,
     Unavailable,
 )
 
@@ -33,7 +34,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, state, reservation, receipt or return that does not exist."""
+    """A SKU, location, channel, group, state, reservation, receipt, transfer or return that does not exist."""
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
@@ -45,7 +46,10 @@ class ExitCode(IntEnum):
 _FAMILIES: Final = (
     ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
-    ((Refused, Stale, ReservationExists, ReturnExists, LineExists, RevisionMismatch), ExitCode.REFUSED),
+    (
+        (Refused, Stale, ReservationExists, ReturnExists, LineExists, TransferExists, RevisionMismatch),
+        ExitCode.REFUSED,
+    ),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
 )
 
@@ -62,6 +66,10 @@ _ADVICE: Final = {
     "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",
     "LINE_NOT_FOUND": "See its lines: invengine reservation show ID.",
     "RECEIPT_NOT_FOUND": "See what is expected: invengine incoming list --sku SKU.",
+    "TRANSFER_NOT_FOUND": "See what there is: invengine transfer list.",
+    "TRANSFER_CLOSED": "See what is left of it: invengine transfer show ID.",
+    "TRANSFER_EXISTS": "Choose another --transfer-id, or leave it out.",
+    "OF_TRANSFER": "See what can be done: invengine transfer --help.",
     "RETURN_NOT_FOUND": "Find it: invengine return list --order REFERENCE, and its lines: invengine return show ID.",
     "RETURN_EXISTS": "Choose another --return-id, or leave it out.",
     "QUANTITY_EXCEEDS_FULFILLED": "See what left and came back: invengine reservation show ID.",

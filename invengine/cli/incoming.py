@@ -12,7 +12,7 @@ from invengine.cli.days import day_of, shown
 from invengine.cli.movement_file import moment
 from invengine.cli.promises import show_broken
 from invengine.cli.render import as_json, say, show_json, table
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.session import RequestId, Session, command, fail, fail_usage
 
 if TYPE_CHECKING:
     from invengine.v1.incoming_service_pb2 import BrokenPromise, Receipt
@@ -113,9 +113,11 @@ async def receive(
     session: Session,
     *,
     receipt: ReceiptId,
-    sku: Sku,
-    location: Location,
-    quantity: Annotated[int, typer.Argument(help="Units that arrived: more, fewer or as many as expected.")],
+    sku: Annotated[str, typer.Argument(metavar="[SKU", help="Default: everything of the receipt, as expected.")] = "",
+    location: Annotated[str, typer.Argument(metavar="LOCATION")] = "",
+    quantity: Annotated[
+        int, typer.Argument(metavar="QUANTITY]", help="Units that arrived: more, fewer or as many as expected.")
+    ] = -1,
     closes: Annotated[bool, typer.Option("--closes", help="Nothing more of this receipt will come.")] = False,
     occurred_at: Annotated[str, typer.Option(metavar="ISO-8601", help="When they arrived; default: now.")] = "",
     source: Source = "cli",
@@ -126,10 +128,17 @@ async def receive(
 
     Example: invengine incoming receive po-7 LAMP AMS1 40
     """
+    if sku and quantity < 0:
+        fail_usage("SKU, LOCATION and QUANTITY go together; without them everything of the receipt is taken in")
     try:
         happened = moment(occurred_at)
     except ValueError:
         fail_usage(f"--occurred-at: {occurred_at!r} is not an instant such as 2026-01-31T09:30:00Z")
+    if not sku:
+        if expected_revision is not None or closes:
+            fail_usage("--closes and --expected-revision need a SKU")
+        await _receive_all(session, receipt, {"occurred_at": happened, "source": source}, request_id)
+        return
     answer = await session.client.receive_incoming(
         receipt,
         sku,
@@ -186,23 +195,70 @@ async def list_(
         say("There are more: raise --most.")
 
 
-def show_receipts(receipts: Iterable[Receipt]) -> None:
-    """Print receipts as a table."""
-    table(
-        ("receipt", "sku", "location", "expected", "quantity", "promised", "revision"),
-        [
-            (
-                r.receipt_id,
-                r.sku,
-                r.location,
-                shown(r.expected_date) + (" (overdue)" if r.overdue else ""),
-                r.quantity,
-                r.pegged,
-                r.revision,
-            )
-            for r in receipts
-        ],
+async def _receive_all(session: Session, receipt: str, how: dict[str, Any], request_id: str) -> None:
+    """Take in everything that is open of a receipt, SKU by SKU: each is a step, so a cut call goes on when repeated."""
+    from invengine.client import new_request_id
+    from invengine.errors import ReceiptNotFound
+
+    request_id = request_id or new_request_id()
+    listed = await session.client.list_incoming(
+        receipt_id=receipt, page_size=_PAGE, consistency=consistency_of("latest")
     )
+    if not listed.receipts:
+        fail(ReceiptNotFound(receipt, "", ""), session.json)
+    answers = []
+    for one in listed.receipts:
+        answer = await session.client.receive_incoming(
+            receipt,
+            one.sku,
+            one.location,
+            quantity=one.quantity,
+            request_id=_part(request_id, f"{one.sku} {one.location}"),
+            **how,
+        )
+        answers.append((one, answer))
+    if session.json:
+        show_json([as_json(answer) | {"sku": one.sku, "location": one.location} for one, answer in answers])
+        return
+    table(
+        ("sku", "location", "received", "on_hand", "reserved"),
+        [(one.sku, one.location, one.quantity, answer.on_hand, answer.reserved) for one, answer in answers],
+    )
+
+
+def _part(request_id: str, what: str) -> str:
+    """The id of one of several requests that a command makes."""
+    from hashlib import blake2b
+
+    return blake2b(f"{request_id}\t{what}".encode(), digest_size=16).hexdigest()
+
+
+def show_receipts(receipts: Iterable[Receipt]) -> None:
+    """Print receipts as a table; where transfers bring some, with the location that those left."""
+    rows: list[tuple[str | int, ...]] = [
+        (
+            r.receipt_id,
+            r.sku,
+            r.location,
+            shown(r.expected_date) + _overdue(r),
+            r.quantity,
+            r.pegged,
+            r.revision,
+            r.from_location,
+        )
+        for r in receipts
+    ]
+    columns = ["receipt", "sku", "location", "expected", "quantity", "promised", "revision", "from"]
+    if not any(row[-1] for row in rows):
+        columns.pop()
+        rows = [row[:-1] for row in rows]
+    table(columns, rows)
+
+
+def _overdue(receipt: Receipt) -> str:
+    if not receipt.overdue:
+        return ""
+    return " (overdue)" if receipt.HasField("effective_date") else " (overdue, does not count)"
 
 
 def _show_change(session: Session, answer: Any, receipts: Sequence[Receipt]) -> None:

@@ -23,6 +23,7 @@ from invengine.v1 import (
     reservation_service_pb2_grpc,
     return_service_pb2_grpc,
     stock_service_pb2_grpc,
+    transfer_service_pb2_grpc,
 )
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Connection:
         self._returns = return_service_pb2_grpc.ReturnServiceStub(self._wire)
         self._network = network_service_pb2_grpc.NetworkServiceStub(self._wire)
         self._admin = admin_service_pb2_grpc.AdminServiceStub(self._wire)
+        self._transfers = transfer_service_pb2_grpc.TransferServiceStub(self._wire)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import date
 from typing import Final, TypedDict, Unpack
 
@@ -163,7 +163,7 @@ class StockCalls(Connection):
 
     async def position_pages(
         self, *, sku_prefix: str = "", location: str = "", consistency: common_pb2.Consistency | None = None
-    ) -> AsyncIterator[stock_service_pb2.ListPositionsResponse]:
+    ) -> AsyncGenerator[stock_service_pb2.ListPositionsResponse, None]:
         """All positions, page by page; an outage between two pages is waited for like any other."""
         token = ""
         while True:
@@ -181,7 +181,7 @@ class StockCalls(Connection):
 
     async def movement_pages(
         self, *, after_token: str = "", sku_prefix: str = "", location: str = ""
-    ) -> AsyncIterator[stock_service_pb2.ExportMovementsResponse]:
+    ) -> AsyncGenerator[stock_service_pb2.ExportMovementsResponse, None]:
         """The ledger of all SKUs up to now, part by part. The `consistency_token` of the last part that was used, as
         `after_token`, goes on from there: then, or any day later.
         """

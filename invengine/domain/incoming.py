@@ -37,6 +37,8 @@ class IncomingChange:
     `expected_day`   SET, SLIP
     `closes`         RECEIVE: nothing more will come
     `occurred_at_ms` RECEIVE: when, for counts that come later
+    `of_transfer`    RECEIVE: the receipt is a transfer's, and what `closes` leaves out is written off for `reason`
+    `all_there_is`   RECEIVE of a transfer: the quantity is what is on the way
     """
 
     source: str
@@ -50,11 +52,17 @@ class IncomingChange:
     closes: bool = False
     occurred_at_ms: int = 0
     expected_revision: int | None = None
+    of_transfer: bool = False
+    all_there_is: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Units of a SKU that are expected at a location under one reference; `pegged` of them are promised."""
+    """Units of a SKU that are expected at a location under one reference; `pegged` of them are promised.
+
+    `from_location` is where they left, if a transfer brings them.
+    """
 
     sku: str
     location: str
@@ -63,6 +71,7 @@ class Receipt:
     quantity: int
     pegged: int
     revision: int
+    from_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +101,30 @@ class IncomingOutcome:
     replayed: bool = False
 
 
-def effective_day(expected_day: int, now_ms: int) -> int:
-    """The day that counts for a receipt: its own, or the day after today where that is over.
+def effective_day(expected_day: int, now_ms: int, *, overdue_stops: bool = False) -> int:
+    """The day that counts for a receipt: its own, or where that is over the day after today; then 0 (none, it does not
+    count) where overdue receipts stop counting.
 
-    Today is the UTC day of the store's clock, in the functions too.
+    Today is the UTC day of the store's clock. The functions have the same rule, in lua/taking.lua.
     """
     today = now_ms // 1000 // SECONDS_OF_DAY
-    return expected_day if expected_day >= today else today + 1
+    if expected_day >= today:
+        return expected_day
+    return 0 if overdue_stops else today + 1
 
 
-def next_units(receipts: Iterable[Receipt], locations: Container[str], now_ms: int) -> tuple[int, int] | None:
+def next_units(
+    receipts: Iterable[Receipt], locations: Container[str], now_ms: int, stopping: Container[str] = ()
+) -> tuple[int, int] | None:
     """The earliest effective day on which units come to one of the locations that are promised to nobody yet, and how
-    many then; None when none do.
+    many then; None when none do. At the locations `stopping`, overdue receipts do not count.
     """
     by_day: dict[int, int] = {}
     for receipt in receipts:
         if receipt.quantity > receipt.pegged and receipt.location in locations:
-            day = effective_day(receipt.expected_day, now_ms)
-            by_day[day] = by_day.get(day, 0) + receipt.quantity - receipt.pegged
+            day = effective_day(receipt.expected_day, now_ms, overdue_stops=receipt.location in stopping)
+            if day:
+                by_day[day] = by_day.get(day, 0) + receipt.quantity - receipt.pegged
     if not by_day:
         return None
     earliest = min(by_day)

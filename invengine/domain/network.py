@@ -67,7 +67,11 @@ class Network:
         self.document: Final = document
         self.revision: Final = revision
         self.parsed: Final = parsed
-        self._locations: Final = {name: compile_location(name, entry) for name, entry in parsed.locations.items()}
+        self._locations: Final = {
+            name: compile_location(name, entry, parsed.incoming) for name, entry in parsed.locations.items()
+        }
+        self.stopping: Final = frozenset(name for name, place in self._locations.items() if place.overdue_stops)
+        """The locations where receipts stop counting when their day is over."""
         self._groups: Final = {name: tuple(sorted(members)) for name, members in parsed.groups.items()}
         self._channels: Final = {name: compile_channel(entry) for name, entry in parsed.channels.items()}
         self._visible: Final = {
@@ -208,7 +212,7 @@ class Network:
             units, parts = self.place_safety(channel, location)
             if ruled:
                 units, parts = larger((units, parts), self.sku_location_safety(sku, location))
-            folded.append(Candidate(location, units, parts, self.confidence(location)))
+            folded.append(Candidate(location, units, parts, self.confidence(location), location in self.stopping))
         found = tuple(folded)
         _remember(self._candidates, key, found)
         return found

@@ -162,6 +162,22 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Overdue(StrEnum):
+    """What becomes of an incoming receipt whose day is over."""
+
+    SLIP = "slip"
+    STOP = "stop"
+
+
+class IncomingDocument(Model):
+    """How incoming receipts count. `overdue`: they slip to the next day (the default), or stop counting."""
+
+    overdue: Overdue | None = None
+
+
+_INCOMING: Final = IncomingDocument()
+
+
 class LocationDocument(Model):
     """A place that can hold stock. `priority`: the lower is taken from first."""
 
@@ -175,6 +191,7 @@ class LocationDocument(Model):
     longitude: Annotated[float | None, Field(ge=-180, le=180), BeforeValidator(_decimal)] = None
     country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     postal_code: Annotated[str, _short_text(16)] = ""
+    incoming: Annotated[IncomingDocument, BeforeValidator(nothing_is_empty)] = _INCOMING
 
     @model_validator(mode="after")
     def _check(self) -> LocationDocument:
@@ -274,3 +291,4 @@ class NetworkDocument:
     confidence: tuple[ConfidenceRuleDocument, ...] = ()
     low_stock_thresholds: tuple[LowStockRuleDocument, ...] = ()
     states: tuple[str, ...] = ()
+    incoming: IncomingDocument = _INCOMING

@@ -11,8 +11,10 @@ from invengine.domain.network_document import (
     BackorderRuleDocument,
     ChannelDocument,
     FulfilmentWord,
+    IncomingDocument,
     LocationDocument,
     LocationKind,
+    Overdue,
     SafetyRuleDocument,
 )
 from invengine.domain.orders import Fulfilment
@@ -37,6 +39,8 @@ class Location:
     longitude: float | None
     country: str
     postal_code: str
+    overdue_stops: bool = False
+    """Receipts whose day is over do not count any more."""
 
     def can_fulfil(self, fulfilment: Fulfilment) -> bool:
         """Whether units from here can reach the customer this way; ship-to-store leaves from where shipping does."""
@@ -94,8 +98,8 @@ def compile_backorders(rules: Iterable[BackorderRuleDocument]) -> dict[tuple[str
     return {rule.scope: rule.units for rule in rules}
 
 
-def compile_location(name: str, entry: LocationDocument) -> Location:
-    """The location, named by its id where it has no name."""
+def compile_location(name: str, entry: LocationDocument, incoming: IncomingDocument) -> Location:
+    """The location, named by its id where it has no name; `incoming` holds where it says nothing itself."""
     words = FULFILMENTS_BY_KIND[entry.kind] if entry.fulfilments is None else entry.fulfilments
     return Location(
         name=entry.name or name,
@@ -108,6 +112,7 @@ def compile_location(name: str, entry: LocationDocument) -> Location:
         longitude=entry.longitude,
         country=entry.country,
         postal_code=entry.postal_code,
+        overdue_stops=(entry.incoming.overdue or incoming.overdue) is Overdue.STOP,
     )
 
 
@@ -119,7 +124,9 @@ def compile_channel(entry: ChannelDocument) -> Channel:
 
 def location_elements(place: Location) -> dict[str, Any]:
     """A location as plain values."""
-    return {**asdict(place), "fulfilments": sorted(word.lower() for word in place.fulfilments)}
+    found = {**asdict(place), "fulfilments": sorted(word.lower() for word in place.fulfilments)}
+    found["incoming"] = {"overdue": (Overdue.STOP if found.pop("overdue_stops") else Overdue.SLIP).value}
+    return found
 
 
 def channel_elements(channel: Channel) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from invengine.domain.kits import Component, Kit
 from invengine.domain.network_document import (
     BackorderRuleDocument,
     ChannelDocument,
+    IncomingDocument,
     LocationDocument,
     Model,
     NetworkDocument,
@@ -49,6 +50,7 @@ _SECTIONS: Final = (
     "confidence",
     "low_stock_thresholds",
     "states",
+    "incoming",
 )
 _NOT_OF_KITS: Final = {"safety_stock": "its components keep stock back", "backorders": "it is never backordered"}
 
@@ -90,8 +92,19 @@ class _Reader:
         confidence = tuple(self._rules("confidence", ConfidenceRuleDocument))
         self._few_rules_each()
         thresholds = tuple(self._rules("low_stock_thresholds", LowStockRuleDocument))
+        raw = nothing_is_empty(self._raw.get("incoming"))
+        incoming = self._model(("incoming",), IncomingDocument, raw) or IncomingDocument()
         return NetworkDocument(
-            locations, groups, channels, safety_stock, backorders, kits, confidence, thresholds, self._states()
+            locations,
+            groups,
+            channels,
+            safety_stock,
+            backorders,
+            kits,
+            confidence,
+            thresholds,
+            self._states(),
+            incoming,
         )
 
     def _kits(self) -> Iterator[tuple[str, Kit]]:
@@ -278,7 +291,8 @@ def _explained(model: type[BaseModel], detail: Any) -> tuple[tuple[str | int, ..
     elif kind == "missing":
         problem = "is missing"
     elif kind == "extra_forbidden":
-        owner = TimeToLiveDocument if path[0] == "time_to_live" else model
+        owners: dict[str, type[BaseModel]] = {"time_to_live": TimeToLiveDocument, "incoming": IncomingDocument}
+        owner = owners.get(str(path[0]), model)
         problem = _unknown_field(str(path[-1]), list(owner.model_fields))
     elif kind == "enum":
         problem = f"{found} is not one of {context['expected']}"

@@ -40,6 +40,8 @@ class Fulfilment(StrEnum):
     SHIP = "SHIP"
     PICKUP = "PICKUP"
     SHIP_TO_STORE = "SHIP_TO_STORE"
+    TRANSFER = "TRANSFER"
+    """To another location of ours; of transfers only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,15 @@ class Destination:
 class Candidate:
     """A location that may serve a line, and what must stay there: `units`, or `parts` ten-thousandths of on_hand; and
     beside that what its rules for confidence keep from being offered.
+
+    `overdue_stops`: receipts whose day is over do not count there any more.
     """
 
     location: str
     safety_units: int = 0
     safety_parts: int = 0
     confidence: tuple[ConfidenceRule, ...] = ()
+    overdue_stops: bool = False
 
 
 @_record
@@ -81,6 +86,7 @@ class LineRequest:
     """One line to take: from `candidates` in their order, from one of them unless `allow_split`.
 
     `named_location` is the location that the caller named, empty when the choice was left open: refusals repeat it.
+    `expected_day` is that of a transfer, on which the units are expected at the destination.
     """
 
     line_id: str
@@ -92,6 +98,7 @@ class LineRequest:
     allow_split: bool = False
     named_location: str = ""
     future: Future | None = None
+    expected_day: int = 0
 
 
 class ComponentRequest(NamedTuple):
@@ -131,7 +138,8 @@ class PlacedRequest(LineRequest):
 class ReserveRequest:
     """Everything that one reservation needs, decided but for the stock.
 
-    `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody.
+    `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody. `is_transfer`: it is one,
+    CONFIRMED at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
     """
 
     request_id: str
@@ -145,6 +153,7 @@ class ReserveRequest:
     order_ref: str = ""
     cart_ref: str = ""
     borrows: bool = True
+    is_transfer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +195,7 @@ class ReservationChange:
     `added`                 amend: lines to add; an empty line_id becomes the line's place in the reservation, from 1
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
+    `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
     """
 
     request_id: str
@@ -201,6 +211,7 @@ class ReservationChange:
     to_channel: str = ""
     to_customer_ref: str = ""
     borrows: bool = True
+    expected_day: int = 0
 
 
 @_record
@@ -236,7 +247,8 @@ class Allocation:
 class ReservationLine:
     """One line of a reservation. `returned` of its fulfilled units came back.
 
-    `kit`: it has a component of a kit, and all its quantities are multiples of that.
+    `kit`: it has a component of a kit, and all its quantities are multiples of that. `expected_day` is that of a
+    transfer.
     """
 
     line_id: str
@@ -248,6 +260,7 @@ class ReservationLine:
     future: Future | None = None
     returned: int = 0
     kit: KitLine | None = None
+    expected_day: int = 0
 
     @property
     def standing(self) -> int:

@@ -59,7 +59,7 @@ _I, _B, _R, _G, _U, _T = ord("I"), ord("B"), ord("R"), ord("G"), ord("U"), ord("
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
 _FENCE_COLUMNS = 5
 _HOLD_COLUMNS = 8
-_INCOMING_COLUMNS = 10
+_INCOMING_COLUMNS = 10  # and one more where a transfer brings the units
 _PROMISE_COLUMNS = 11
 _STATE_COLUMNS = 7
 _RECORD_COLUMNS = 4  # of an R, G or T row, at least
@@ -75,7 +75,7 @@ def _is_whole(kind, tabs):
     if kind == _F:
         return tabs == _FENCE_COLUMNS
     if kind == _I:
-        return tabs == _INCOMING_COLUMNS
+        return tabs in (_INCOMING_COLUMNS, _INCOMING_COLUMNS + 1)
     if kind == _B:
         return tabs == _PROMISE_COLUMNS
     if kind == _U:

@@ -9,7 +9,7 @@ from invengine.domain.incoming import Receipt
 from invengine.domain.stock import UNITS_MAX
 from invengine.replica.rows import RowMalformed, columns_of, number_in
 
-_COLUMNS: Final = 11  # of an I row, what stands behind its last TAB among them
+_COLUMNS: Final = 11  # of an I row, what stands behind its last TAB among them; one more where a transfer brings it
 _DAYS_MAX: Final = 2_932_896  # the last day of the year 9999
 
 Key = tuple[str, str]
@@ -61,7 +61,10 @@ class Incoming:
 
     def apply(self, revision: int, row: bytes) -> None:
         """Takes in an I row, without its line feed, of an entry of this revision. RowMalformed."""
-        _, sku, location, receipt_id, day, quantity, pegged, *_ = columns_of(row, "I", _COLUMNS)
+        has_from = row.count(b"\t") == _COLUMNS
+        columns = columns_of(row, "I", _COLUMNS + has_from)
+        _, sku, location, receipt_id, day, quantity, pegged, *_ = columns
+        from_location = columns[-2] if has_from else ""
         if not sku or not location:
             raise RowMalformed
         if self.changed is not None:
@@ -75,6 +78,7 @@ class Incoming:
                 number_in(quantity, UNITS_MAX),
                 number_in(pegged, UNITS_MAX),
                 revision,
+                from_location,
             )
         )
 

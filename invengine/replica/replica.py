@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
@@ -37,6 +37,10 @@ class SafetyRules(Protocol):
         """Rules for a SKU at all locations."""
 
     @property
+    def stopping(self) -> Collection[str]:
+        """The locations where receipts stop counting when their day is over."""
+
+    @property
     def position_safety(self) -> Mapping[tuple[str, str], Safety]:
         """Rules for a SKU at one location."""
 
@@ -60,6 +64,8 @@ class Replica:
         self.fault: LogMalformed | None = None
         self._caught_up_at = _NEVER
         self._waiting: set[asyncio.Future[None]] = set()
+        self.stopping: Collection[str] = frozenset()
+        """The locations where overdue receipts do not count, by the network in force."""
         self._sku_rules: dict[str, list[tuple[str, Safety]]] = {}
         self._kits: Mapping[str, object] = {}
         self.kits_with_stock: set[int] = set()
@@ -136,6 +142,7 @@ class Replica:
         """Takes over kits and rules that name SKUs; those for locations and channels come with each question."""
         for name in network.locations:
             self.locations.number(name)
+        self.stopping = network.stopping
         self._sku_rules = {}
         for sku, safety in network.sku_safety.items():
             self._sku_rules.setdefault(sku, []).append(("", safety))

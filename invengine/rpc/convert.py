@@ -32,6 +32,7 @@ FULFILMENT_NUMBERS: Final = {
     Fulfilment.SHIP: 1,
     Fulfilment.PICKUP: 2,
     Fulfilment.SHIP_TO_STORE: 3,
+    Fulfilment.TRANSFER: 4,
 }
 FULFILMENTS: Final = {number: fulfilment for fulfilment, number in FULFILMENT_NUMBERS.items()}
 
@@ -217,6 +218,7 @@ def position_to_proto(position: PositionNow, today: int) -> stock_service_pb2.Ge
 
 def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Position:
     """One position."""
+    stopping = (position.location,) if position.overdue_stops else ()
     return stock_service_pb2.Position(
         sku=position.sku,
         location=position.location,
@@ -229,7 +231,7 @@ def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Posit
             stock_service_pb2.RingFence(channel=channel, quantity=units) for channel, units in position.ring_fences
         ],
         backordered=position.backordered,
-        incoming=[receipt_to_proto(receipt, today) for receipt in position.incoming],
+        incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
         states=state_quantities(position.states),
     )
 

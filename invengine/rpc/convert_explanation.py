@@ -41,6 +41,7 @@ def explained_to_proto(explained: Explained) -> pb.ExplainAvailabilityResponse:
 
 def _position(position: Explanation, day: int) -> pb.PositionExplanation:
     known, figures, winner = position.known, position.figures, position.winner
+    stopping = (known.location,) if known.overdue_stops else ()
     message = pb.PositionExplanation(
         location=known.location,
         available=position.available,
@@ -73,7 +74,7 @@ def _position(position: Explanation, day: int) -> pb.PositionExplanation:
         reservations=[_holder(holder) for holder in position.holders],
         unlisted_lines=position.unlisted_lines,
         unlisted_quantity=position.unlisted_units,
-        incoming=[receipt_to_proto(receipt, day) for receipt in known.receipts],
+        incoming=[receipt_to_proto(receipt, day, stopping) for receipt in known.receipts],
         backordered=known.backordered,
         backordered_max=position.backordered_max,
         revision=known.revision,

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import timestamp_pb2
 
-from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
+from invengine.domain.incoming import SECONDS_OF_DAY, BrokenPromise, BrokenReason, Receipt, effective_day
 from invengine.services.days import date_or_none
 from invengine.v1 import incoming_service_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from invengine.domain.incoming import IncomingOutcome
 
 REASON_NUMBERS: Final = {
@@ -26,8 +28,10 @@ def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
     return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 
-def receipt_to_proto(receipt: Receipt, today: int) -> incoming_service_pb2.Receipt:
-    """A receipt as it is; `today` says whether it is overdue."""
+def receipt_to_proto(receipt: Receipt, today: int, stopping: Container[str]) -> incoming_service_pb2.Receipt:
+    """A receipt as it is; `today` says whether it is overdue, `stopping` where such do not count."""
+    stops = receipt.location in stopping
+    day = effective_day(receipt.expected_day, today * SECONDS_OF_DAY * 1000, overdue_stops=stops)
     return incoming_service_pb2.Receipt(
         receipt_id=receipt.receipt_id,
         sku=receipt.sku,
@@ -37,6 +41,8 @@ def receipt_to_proto(receipt: Receipt, today: int) -> incoming_service_pb2.Recei
         expected_date=date_or_none(receipt.expected_day),
         overdue=receipt.expected_day < today,
         revision=receipt.revision,
+        from_location=receipt.from_location,
+        effective_date=date_or_none(day),
     )
 
 

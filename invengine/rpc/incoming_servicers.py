@@ -60,16 +60,18 @@ class IncomingServicer:
     ) -> incoming_service_pb2.ListIncomingResponse:
         """A page of open receipts."""
         found, next_page_token, token = await self._incoming.list(request, context.time_remaining())
-        today = self._incoming.today()
+        today, stopping = self._incoming.today(), self._incoming.stopping
         return incoming_service_pb2.ListIncomingResponse(
-            receipts=[convert_incoming.receipt_to_proto(receipt, today) for receipt in found],
+            receipts=[convert_incoming.receipt_to_proto(receipt, today, stopping) for receipt in found],
             next_page_token=next_page_token,
             consistency_token=token,
         )
 
     def _receipt(self, outcome: IncomingOutcome) -> incoming_service_pb2.Receipt | None:
         receipt = outcome.receipt
-        return None if receipt is None else convert_incoming.receipt_to_proto(receipt, self._incoming.today())
+        if receipt is None:
+            return None
+        return convert_incoming.receipt_to_proto(receipt, self._incoming.today(), self._incoming.stopping)
 
 
 class PromiseServicer:

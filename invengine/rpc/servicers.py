@@ -34,6 +34,7 @@ from invengine.v1 import (
     reservation_service_pb2,
     return_service_pb2,
     stock_service_pb2,
+    transfer_service_pb2,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ FILES: Final = (
     reservation_service_pb2,
     return_service_pb2,
     stock_service_pb2,
+    transfer_service_pb2,
 )
 
 SERVICES: Final = tuple(

@@ -204,7 +204,7 @@ class Availability:
             thresholds = selection.thresholds_of(name)
             free = free if ignored is None else ignored[name]
             if name in incoming:
-                found = next_units(incoming.receipts(name), selection.usable, now_ms)
+                found = next_units(incoming.receipts(name), selection.usable, now_ms, replica.stopping)
                 expected = next_receipt_field(*found) if found else b""
             elif number < 0:
                 raise UnknownSku(name)

@@ -36,6 +36,7 @@ class Question:
 class Known:
     """What is known of a position. `reserved` and `ring_fences`, (channel, units), as callers see them, with what holds
     that are over gave back; `expired` are the units of such holds that the store still has among its reserved ones.
+    `overdue_stops`: receipts whose day is over do not count there.
     """
 
     location: str
@@ -50,6 +51,7 @@ class Known:
     last_change: LedgerEntry | None = None
     states: tuple[tuple[str, int], ...] = ()
     counted_at_ms: int = 0
+    overdue_stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)

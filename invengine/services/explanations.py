@@ -201,6 +201,7 @@ class Explanations:
                     change if change is not None and change.revision == row[REVISION] else None,
                     replica.unsellable.at(sku, place),
                     row[SAFETY_PARTS] >> PARTS_BITS,
+                    place in question.network.stopping,
                 )
                 explained.append(explain(question, known, now_ms))
         more = explained[EXPLAINED_MAX:]

@@ -16,9 +16,10 @@ from invengine.services.group_commit import GroupCommit
 from invengine.services.stock import FUTURE_MS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from invengine.domain.incoming import Receipt
+    from invengine.domain.network import Location
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
@@ -148,6 +149,24 @@ class Incoming:
         found = heapq.nsmallest(size + 1, matching(), key=_order)
         cursor = "\t".join(map(str, _order(found[size - 1]))) if len(found) > size else ""
         return found[:size], validation.page_token(bound, cursor), replica.token(partitions)
+
+    async def apply(
+        self, changes: Sequence[IncomingChange]
+    ) -> tuple[Sequence[IncomingOutcome | InventoryError], dict[int, int]]:
+        """Makes changes that were checked, each on its own: their outcomes, and the revisions that contain them."""
+        answered = await self._queue.submit(changes)
+        return answered.outcomes, answered.revisions
+
+    @property
+    def locations(self) -> Mapping[str, Location]:
+        """The locations of the network in force. NetworkMissing."""
+        return self._networks.required().locations
+
+    @property
+    def stopping(self) -> frozenset[str]:
+        """The locations where receipts stop counting when their day is over."""
+        network = self._networks.current
+        return network.stopping if network else frozenset()
 
     def today(self) -> int:
         """The day that counts as today, since 1970: the UTC day of the store's clock."""

@@ -45,6 +45,8 @@ class PositionNow:
     backordered: int = 0
     incoming: tuple[Receipt, ...] = ()
     states: tuple[tuple[str, int], ...] = ()
+    overdue_stops: bool = False
+    """Receipts here whose day is over do not count."""
 
 
 def position_now(
@@ -66,6 +68,7 @@ def position_now(
         replica.incoming.backordered(sku, location),
         receipts,
         replica.unsellable.at(sku, location),
+        location in network.stopping,
     )
 
 

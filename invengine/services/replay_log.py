@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from sys import intern
 from typing import TYPE_CHECKING, Final
@@ -23,13 +24,16 @@ ROWS_A_TURN: Final = 500
 POSITION_COLUMNS: Final = 15
 HOLD_COLUMNS: Final = 9
 FENCE_COLUMNS: Final = 6
-INCOMING_COLUMNS: Final = 11
+INCOMING_COLUMNS: Final = (11, 12)  # the longer ones say where the units of a transfer left
 BROKEN_COLUMNS: Final = 12
 STATE_COLUMNS: Final = 8
 RETURN_COLUMNS_LEAST: Final = 12
 RECORD_COLUMNS_LEAST: Final = 13
 HEAD_COLUMNS_LEAST: Final = 15
 TOKEN_COLUMN: Final = 11
+_ARRIVES: Final = ("RECEIVE", "COVER")
+"""Kinds of I rows by which units arrive: those of pegs that are served have their own."""
+
 _LIVE: Final = {ReservationState.HELD.value, ReservationState.CONFIRMED.value}
 
 
@@ -81,6 +85,8 @@ class PartitionLog:
         """Leg -> `sku TAB location TAB units TAB expires_at TAB fenced TAB channel`; empty: it is none any more."""
         self.broken: dict[str, str] = {}
         """Leg -> the row as the store keeps it; empty: it is not broken any more."""
+        self._sent: Counter[tuple[str, str]] = Counter()
+        """SKU and transfer -> units that left their source by the entry that is read and are not on the way yet."""
         self.states: dict[str, str] = {}
         """`SKU TAB location TAB state` -> text as the store keeps it."""
         self.returns: dict[str, str] = {}
@@ -108,6 +114,13 @@ class PartitionLog:
                 self._apply_row(entry, line.decode().split("\t"))
             except ValueError as error:
                 self._fault(READABLE, NOWHERE, f"row {line!r} of revision {entry.revision} cannot be read: {error}")
+        for (sku, transfer_id), units in self._sent.items():
+            if units:
+                what = (
+                    f"revision {entry.revision} has {units} units of transfer {transfer_id} leave and not be on the way"
+                )
+                self._fault(LOG_REPLAYS, (sku, ""), what, 0, units)
+        self._sent.clear()
         if lines[-1]:
             self._fault(READABLE, NOWHERE, f"revision {entry.revision} ends within a row: {lines[-1]!r}")
         return len(lines)
@@ -135,7 +148,7 @@ class PartitionLog:
             self._apply_fence(entry.revision, row)
         elif kind == "H" and count == HOLD_COLUMNS:
             self._apply_promise(self.holds, row[1], "\t".join(row[2:-1]), is_there=int(row[4]) > 0)
-        elif kind == "I" and count == INCOMING_COLUMNS:
+        elif kind == "I" and count in INCOMING_COLUMNS:
             self._apply_receipt(entry.revision, row)
         elif kind == "U" and count == STATE_COLUMNS:
             self._apply_state(entry.revision, row)
@@ -149,6 +162,8 @@ class PartitionLog:
     def _apply_position(self, revision: int, row: list[str]) -> None:
         sku, location = row[1], row[2]
         on_hand, reserved, counted_at_ms, units, set_aside = map(int, row[3:8])
+        if row[8] == "TRANSFER_OUT":
+            self._sent[sku, row[10]] -= units
         places = self.positions.setdefault(sku, {})
         if places is None:
             return
@@ -175,9 +190,31 @@ class PartitionLog:
     def _apply_receipt(self, revision: int, row: list[str]) -> None:
         sku, location, receipt_id, day, quantity, pegged = row[1], row[2], row[3], *map(int, row[4:7])
         text = f"{day},{quantity},{pegged},{revision}"
+        if len(row) == INCOMING_COLUMNS[-1] and row[10]:
+            text += f",{row[10]}"
+            self._judge_transit(revision, row, quantity)
         self._apply_promise(self.receipts, "\t".join(row[1:4]), text, is_there=bool(quantity or pegged))
         if pegged < 0 or (not receipt_id and quantity):
             self._fault(READABLE, (sku, location), f"revision {revision} says {text!r} of receipt {receipt_id!r}")
+
+    def _judge_transit(self, revision: int, row: list[str], quantity: int) -> None:
+        """Units of a transfer get on the way by leaving their source, and off it by being received; not otherwise."""
+        sku, location, transfer_id, kind, name = row[1], row[2], row[3], row[7], "\t".join(row[1:4])
+        before: int | None = 0
+        if known := self.receipts.get(name):
+            before = int(known.split(",")[1])
+        elif self.first > 1 and name not in self.receipts:
+            before = None  # it may have been there before this log begins
+        if kind == "TRANSFER_OUT":
+            rise = self._sent.pop((sku, transfer_id), 0)
+            if before is not None and quantity - before != rise:
+                what = (
+                    f"revision {revision} has {rise} units of transfer {transfer_id} leave, {quantity - before} more go"
+                )
+                self._fault(LOG_REPLAYS, (sku, location), what, rise, quantity - before)
+        elif before is not None and (quantity > before or (quantity < before and kind not in _ARRIVES)):
+            what = f"revision {revision} changes what is on the way of transfer {transfer_id} from {before} by {kind}"
+            self._fault(LOG_REPLAYS, (sku, location), what, before, quantity)
 
     def _apply_state(self, revision: int, row: list[str]) -> None:
         name, units, change, counted_at_ms = "\t".join(row[1:4]), *map(int, row[4:7])

@@ -169,8 +169,8 @@ def _holds_of(reservation_id: str, text: str) -> dict[Name, str]:
 
 
 def _revision_of_receipt(_name: str, text: str) -> int:
-    revision = text.rpartition(",")[2]
-    return int(revision) if revision.isdecimal() else 0
+    revision = text.split(",", 4)[3:4]
+    return int(revision[0]) if revision and revision[0].isdecimal() else 0
 
 
 def _revision_of_state(_name: str, text: str) -> int:

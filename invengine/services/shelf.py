@@ -274,7 +274,10 @@ class Shelf:
                 row[SAFETY_PARTS] >> PARTS_BITS,
             )
         for receipt in replica.incoming.receipts(name):
-            day = effective_day(receipt.expected_day, self._now_ms)
+            stops = receipt.location in replica.stopping
+            day = effective_day(receipt.expected_day, self._now_ms, overdue_stops=stops)
+            if not day:
+                continue
             left = max(0, receipt.quantity - receipt.pegged)
             found.coming.append(Coming(day, receipt.location, receipt.receipt_id, left))
         found.coming.sort(key=lambda receipt: (receipt.day, receipt.location, receipt.receipt_id))

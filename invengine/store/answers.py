@@ -114,6 +114,10 @@ _CHANGE_REFUSALS: dict[int | bytes, Callable[[ReservationChange, list[int | byte
     b"INVALID_ARGUMENT": lambda *_: errors.InvalidArgument("added_lines", "would be more than 200 lines together"),
     b"UNKNOWN_SKU": lambda _, facts: errors.UnknownSku(_text(facts[0])),
     b"INSUFFICIENT_STOCK": _short_lines,
+    b"OF_TRANSFER": lambda change, _: errors.OfTransfer(change.reservation_id),
+    b"TRANSFER_NOT_FOUND": lambda change, _: errors.TransferNotFound(change.reservation_id),
+    b"TRANSFER_CLOSED": lambda change, _: errors.TransferClosed(change.reservation_id),
+    b"TRANSFER_EXISTS": lambda change, _: errors.TransferExists(change.reservation_id),
     b"INTERNAL": lambda change, _: errors.InternalError(
         f"units of reservation {change.reservation_id!r} are missing: run invengine check"
     ),
@@ -161,15 +165,18 @@ def rescheduled(change: IncomingChange, answer: Answer) -> IncomingOutcome | err
     match word:
         case b"RECEIPT_NOT_FOUND":
             return errors.ReceiptNotFound(change.receipt_id, change.sku, change.location)
+        case b"OF_TRANSFER":
+            return errors.OfTransfer(change.receipt_id)
         case b"REVISION_MISMATCH":
             return errors.RevisionMismatch(change.expected_revision or 0, _number(facts[0]))
         case b"QUANTITY_OUT_OF_RANGE":
             return errors.QuantityOutOfRange(change.sku, change.location, _number(facts[0]), _number(facts[1]))
     assert word in (b"APPLIED", b"REPEATED"), word
     on_hand, reserved_units, day, quantity, pegged, revision = map(_number, facts[:6])
-    receipt = Receipt(change.sku, change.location, change.receipt_id, day, quantity, pegged, revision)
+    left = _text(facts[6])
+    receipt = Receipt(change.sku, change.location, change.receipt_id, day, quantity, pegged, revision, left)
     return IncomingOutcome(
-        receipt if quantity else None, on_hand, reserved_units, tuple(broken_in(facts[6:])), word == b"REPEATED"
+        receipt if quantity else None, on_hand, reserved_units, tuple(broken_in(facts[7:])), word == b"REPEATED"
     )
 
 

@@ -143,6 +143,7 @@ class Attempts:
             [request.channel, first[2], first[3], request.customer_ref, request.order_ref, request.cart_ref],
             [text for line_id, partition in lines for text in (line_id, str(partition))],
             merged(lines, attempt.pieces),
+            int(request.is_transfer),
         )
         if isinstance(answer, list):
             await self._free(batch, attempt)
@@ -188,6 +189,7 @@ class Attempts:
         """Packs the item of a piece, see `reserve_pieces` in lua/pieces.lua."""
         request = attempt.request
         expires_at = next((int(text.split("\t", 4)[3]) for text in attempt.pieces.values()), 0)
+        reason = request.cart_ref if request.is_transfer else ""
 
         def build(lists: CandidateLists) -> list[Any]:
             lines: list[object] = []
@@ -199,12 +201,12 @@ class Attempts:
                 expires_at,
                 request.time_to_live_seconds,
                 how,
-                f"HELD\t{request.channel}\t",
+                f"{'CONFIRMED' if request.is_transfer else 'HELD'}\t{request.channel}\t",
                 f"\t{request.customer_ref}\t{request.order_ref}\t{request.cart_ref}",
                 len(attempt.lines[partition]),
                 lines,
-                f"\tRESERVE\t{request.channel}\t{request.reservation_id}\t\t{request.order_ref}\t",
-                request.channel,
+                f"\tRESERVE\t{request.channel}\t{request.reservation_id}\t{reason}\t{request.order_ref}\t",
+                "" if request.is_transfer else request.channel,
                 int(request.borrows),
             ]
 

@@ -105,6 +105,11 @@ def references(partition: int, kind: str, reference: str) -> str:
     return f"{{p{partition}}}:{kind}:{reference}"
 
 
+def transfers(partition: int) -> str:
+    """Ids of the transfers of this home partition, until they are forgotten."""
+    return f"{{p{partition}}}:transfers"
+
+
 def heads(partition: int) -> str:
     """Heads of live reservations that are kept in pieces."""
     return f"{{p{partition}}}:heads"

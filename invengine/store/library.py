@@ -19,6 +19,7 @@ FRAGMENTS: Final = (
     "taking",
     "reserve",
     "changes",
+    "transfers",
     "moving",
     "amend",
     "pieces",

@@ -20,12 +20,15 @@ from invengine.store.answers import Answer
 from invengine.store.heads import SHARED_FIELDS, Head, merged, read_head, what_is_left
 from invengine.store.operation_text import read_operation, write_operation
 from invengine.store.payload import CandidateLists
-from invengine.store.plans import STOCK_REFUSALS, Plan, check_texts, plan_of
+from invengine.store.plans import OF_TRANSFERS, STOCK_REFUSALS, Plan, check_texts, plan_of
 from invengine.store.turns import Batch
 
 TRIES_MAX = 20
-_CLOSING = frozenset({"release", "fulfil", "amend", "rebind"})
+_CLOSING = frozenset({"release", "fulfil", "amend", "rebind", "close_transfer"})
 _TAKING = frozenset({"amend", "rebind"})
+_DOING = frozenset({"ship_transfer", "cancel_transfer"})
+"""What has to find something to do."""
+
 _MADE = frozenset({b"APPLIED", b"PREPARED"})
 _OVER = frozenset({b"UNDONE", b"STALE", b"RESERVATION_NOT_FOUND"})
 
@@ -144,6 +147,12 @@ class Operations:
                 if await self._end(batch, operation, "GO") != [b"PREPARED"]:
                     raise _Over
             made = await self._modes(batch, operation, "finish", plan.asked)
+        elif plan.verb in OF_TRANSFERS and len(plan.asked) > 1:
+            # nothing of it is ever taken back: units on the way may be promised. So it is decided now, and pieces that
+            # have less by then send what they have
+            if not operation.is_decided and await self._end(batch, operation, "GO") != [b"PREPARED"]:
+                raise _Over
+            made = await self._modes(batch, operation, "apply", plan.asked)
         elif plan.verb == "fulfil":  # one after the other: what is done is taken back when a later one has not enough
             made = {}
             for partition in plan.asked:
@@ -163,6 +172,8 @@ class Operations:
             if any(answer[0] in _OVER for answer in refused.values()):
                 raise _Over
             if not refused and not operation.plan.refusals:
+                if operation.plan.verb in _DOING and all(answer[2:] == [1] for answer in answers.values()):
+                    raise _Refused([b"TRANSFER_CLOSED"])
                 return
             if batch.expired == expired:  # else there may be units now that were not there when others were asked
                 raise _Refused(operation.plan.refusal(refused))

@@ -68,14 +68,18 @@ class Packer:
             if customer or order or cart:
                 refs = ("customer", customer), ("order", order), ("cart", cart)
                 sets = [f"{kind}:{ref}" for kind, ref in refs if ref]
+            state, reason = "HELD", ""
+            if request.is_transfer:  # the place of the cart says why it is made
+                sets = ["transfers", *(name for name in sets if not name.startswith("cart:"))]
+                state, reason = "CONFIRMED", cart
             items += (
                 request.fingerprint,
                 request.time_to_live_seconds,
                 (1 if request.best_effort else 0) + (0 if request.borrows else 2),
-                f"HELD\t{channel}\t",
+                f"{state}\t{channel}\t",
                 f"\t{customer}\t{order}\t{cart}\t\t{len(request.lines)}",
-                f"\tRESERVE\t{channel}\t{reservation_id}\t\t{order}\t",
-                channel,
+                f"\tRESERVE\t{channel}\t{reservation_id}\t{reason}\t{order}\t",
+                "" if request.is_transfer else channel,
                 len(sets),
                 len(request.lines),
                 *sets,
@@ -113,6 +117,15 @@ class Packer:
                 added.add(partition)
                 items.append(added_item(new, new.line_id, partition, lists))
         return self._changes(changes, items, added, lists.columns)
+
+    def ship(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of shipments as far as they are known, and its message."""
+        items: list[object] = []
+        for change in changes:
+            items += (*shipping_head_of(change, is_part=False), len(change.lines))
+            for line in change.lines:
+                items += (line.line_id, line.location, line.quantity)
+        return self._changes(changes, items)
 
     def hand_over(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of hand-overs as far as they are known, and its message."""
@@ -206,7 +219,7 @@ class Packer:
             touched[partition] = None
             event_partitions.append(self._of(event) if remembered_in is None else remembered_in)
             events.append(event)
-            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id))
+            checked((change.source, change.request_id, change.sku, change.location, change.receipt_id, change.reason))
             items += (
                 partition,
                 change.sku,
@@ -218,6 +231,8 @@ class Packer:
                 int(change.closes),
                 change.occurred_at_ms,
                 -1 if change.expected_revision is None else change.expected_revision,
+                int(change.of_transfer) + int(change.of_transfer and change.all_there_is),
+                change.reason,
             )
         message = self._message(touched, items, event_partitions, events)
         return list(touched.keys() | set(event_partitions)), message
@@ -241,7 +256,7 @@ class CandidateLists:
     def place_of(self, candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> int:
         """The place of this list, counted from 1; `units_at` are units that each candidate is to give."""
         if units_at:
-            self.columns.append((*_columns(candidates, with_rules=True), units_at))
+            self.columns.append(_columns(candidates, units_at))
             return len(self.columns)
         place = self._places.get(id(candidates))
         if place is None:
@@ -263,7 +278,7 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
         asked, future, place = quantity, future_text(line.future), lists.place_of(line.candidates)
     fields = (
         f"\t{line.line_id}\t{partition}\t{sku}\t{asked}\t{line.fulfilment}"
-        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{future}\t"
+        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{line.expected_day or future}\t"
     )
     return partition, sku, quantity, fields, _ways_of(line), place
 
@@ -296,6 +311,14 @@ def placing_head_of(change: ReservationChange) -> tuple[str, str, int, int, str]
     return fingerprint, channel, expected, int(change.borrows), order_ref
 
 
+def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, str, int, int, str]:
+    """The fields of a shipment or cancellation of a transfer before its line count; `is_part`: other pieces have others
+    of its lines.
+    """
+    fingerprint, channel, expected, _, _ = head_of(change)
+    return fingerprint, channel, expected, change.expected_day, "PART" if is_part else ""
+
+
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, change.order_ref))
@@ -309,16 +332,24 @@ def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:
     return split if future is None else (split, future.needed_by, future.backorder_units)
 
 
-def _columns(candidates: Sequence[Candidate], *, with_rules: bool = False) -> tuple[object, ...]:
-    """The columns of a list as lua/taking.lua has them; that of the rules is left out where there are none."""
+def _columns(candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> tuple[object, ...]:
+    """The columns of a list as lua/taking.lua has them; those at its end that say nothing are left out."""
     locations = [candidate.location for candidate in candidates]
     checked(locations)
-    columns = (
+    columns: list[object] = [
         locations,
         [candidate.safety_units for candidate in candidates],
         [candidate.safety_parts for candidate in candidates],
-    )
-    if any(candidate.confidence for candidate in candidates):
-        rules = [[number for rule in candidate.confidence for number in rule] or False for candidate in candidates]
-        return (*columns, rules)
-    return (*columns, False) if with_rules else columns
+    ]
+    rules, stops = False, False
+    for candidate in candidates:
+        rules = rules or bool(candidate.confidence)
+        stops = stops or candidate.overdue_stops
+    if rules or units_at or stops:
+        told = [[number for rule in candidate.confidence for number in rule] or False for candidate in candidates]
+        columns.append(told if rules else False)
+    if units_at or stops:
+        columns.append(units_at or False)
+    if stops:
+        columns.append([int(candidate.overdue_stops) for candidate in candidates])
+    return tuple(columns)

@@ -17,15 +17,19 @@ from invengine.store.payload import (
     head_of,
     placement_item,
     placing_head_of,
+    shipping_head_of,
 )
 
 LINES_MAX: Final = 200
 """Of a reservation, as in lua/amend.lua."""
 
+OF_TRANSFERS: Final = frozenset({"ship_transfer", "cancel_transfer", "close_transfer"})
+"""Verbs of transfers."""
+
 _OF_A_LINE = frozenset({b"LINE_NOT_FOUND", b"QUANTITY_EXCEEDS_OPEN"})
 _BY_RANK = (b"INTERNAL", b"UNKNOWN_SKU", b"INSUFFICIENT_STOCK")
 
-STOCK_REFUSALS: Final = frozenset({b"UNKNOWN_SKU", b"INSUFFICIENT_STOCK"})
+STOCK_REFUSALS: Final = frozenset({b"UNKNOWN_SKU", b"INSUFFICIENT_STOCK", b"TRANSFER_EXISTS"})
 """What may be refused at one time and not at another; all else follows from the reservation alone."""
 
 
@@ -58,10 +62,13 @@ class Plan:
                 len(places),
                 *(self._placing(place, partition, lists) for place in places),
             ]
+        head = head_of(change)
+        if self.verb in OF_TRANSFERS:
+            head = shipping_head_of(change, is_part=len(self.asked) > 1)
         lines = [change.lines[place] for place in places]
         units = [value for line in lines for value in (line.line_id, line.location, line.quantity)]
         checked(value for value in units if isinstance(value, str))
-        return [*head_of(change), len(places), *units]
+        return [*head, len(places), *units]
 
     def _placing(self, place: int, partition: int, lists: CandidateLists) -> tuple[object, ...]:
         if place < len(self.change.placements):
@@ -117,7 +124,7 @@ def check_texts(change: ReservationChange) -> None:
 def plan_of(verb: str, change: ReservationChange, head: Head, partitions: int) -> Plan:
     """How a change of the reservation with this head is made in its pieces."""
     plan = Plan(verb, change, lines=list(head.lines))
-    if verb in ("release", "fulfil") and change.lines:
+    if verb in ("release", "fulfil", "ship_transfer") and change.lines:
         _ask_lines(plan, [line.line_id for line in change.lines])
     elif verb in ("amend", "rebind"):
         _ask_lines(plan, [line.line_id for line in change.placements])

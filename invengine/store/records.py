@@ -131,10 +131,11 @@ def read_incoming(sku: str, name: str, text: str) -> Receipt:
     """The receipt or, without a receipt_id, the backorders that a field of the incoming hash says. Unreadable."""
     try:
         location, receipt_id = name.split("\t")
-        expected_day, quantity, pegged, revision = map(int, text.split(","))
+        *numbers, from_location = text.split(",", 4) if text.count(",") > 3 else (*text.split(","), "")
+        expected_day, quantity, pegged, revision = map(int, numbers)
     except ValueError as error:
         raise Unreadable(f"not a receipt of {sku} at {name!r}: {text!r}") from error
-    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision)
+    return Receipt(sku, location, receipt_id, expected_day, quantity, pegged, revision, from_location)
 
 
 def read_unsellable(sku: str, name: str, text: str) -> Unsellable:
@@ -217,17 +218,20 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 of_kit, _, behind = future.rpartition(_APART)
                 kit, future = _read_kit(of_kit), behind
             future, _, returned = future.partition("<")
+            fulfilment = _FULFILMENTS[way]
+            is_transfer = fulfilment is Fulfilment.TRANSFER
             lines.append(
                 ReservationLine(
                     line_id,
                     sku,
                     int(quantity),
-                    _FULFILMENTS[way],
+                    fulfilment,
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
-                    Future(int(future)) if future else None,
+                    Future(int(future)) if future and not is_transfer else None,
                     int(returned or 0),
                     kit,
+                    int(future) if is_transfer else 0,
                 )
             )
         return Reservation(

@@ -146,6 +146,20 @@ class RedisStore(ReturnWrites):
             "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
 
+    async def ship_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Units of transfers leave their source and are on the way; on a Cluster partition by partition."""
+        return await self._transfer("ship_transfer", changes)
+
+    async def cancel_transfer(
+        self, changes: Sequence[ReservationChange]
+    ) -> Written[ReservationAnswer | InventoryError]:
+        """What of transfers has not left goes back."""
+        return await self._transfer("cancel_transfer", changes)
+
+    async def close_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Transfers of which nothing is open become closed reservations; to be asked when nothing is on the way."""
+        return await self._transfer("close_transfer", changes)
+
     async def expire_due(self, partition: int, limit: int = SWEEP_LIMIT) -> tuple[Written[str], bool]:
         """Expire up to `limit` holds of a partition whose time is over: their ids, and whether more are due."""
         if self._pieces is not None:
@@ -202,6 +216,13 @@ class RedisStore(ReturnWrites):
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
         return await self._write(function, changes, _changes_that_fit, self._packer.change, answers.changed)
+
+    async def _transfer(
+        self, verb: str, changes: Sequence[ReservationChange]
+    ) -> Written[ReservationAnswer | InventoryError]:
+        if self._pieces is not None:
+            return await self._pieces.change(verb, changes)
+        return await self._write(_PREFIX + verb, changes, _changes_that_fit, self._packer.ship, answers.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]

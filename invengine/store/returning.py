@@ -25,6 +25,7 @@ from invengine.domain.returns import (
     ReturnRequest,
     ReturnSource,
 )
+from invengine.domain.transfers import is_transfer
 from invengine.store.payload import checked
 from invengine.store.return_plans import Part, UnderWay, Undone, location_of, parts_of, refusal_of, with_parts
 from invengine.store.return_text import Step, began_ms, read_return, read_step, sources_in, write_return
@@ -219,12 +220,16 @@ class Returning:
     async def _candidates(self, request: ReturnRequest) -> tuple[str, ...] | errors.InventoryError:
         """The reservations that the units may have left by, the oldest first."""
         if request.reservation_id:
-            if await self._reads.reservation(request.reservation_id) is None:
+            one = await self._reads.reservation(request.reservation_id)
+            if one is None:
                 return errors.ReservationNotFound(request.reservation_id)
+            if is_transfer(one):  # its units left for another location of ours
+                return errors.OfTransfer(request.reservation_id)
             return (request.reservation_id,)
         if not request.order_ref:
             return ()
-        found, _ = await self._reads.list_reservations(order_ref=request.order_ref, limit=RESERVATIONS_MAX)
+        listed, _ = await self._reads.list_reservations(order_ref=request.order_ref, limit=RESERVATIONS_MAX)
+        found = [reservation for reservation in listed if not is_transfer(reservation)]
         found.sort(key=lambda reservation: (reservation.created_at_ms, reservation.reservation_id))
         return tuple(reservation.reservation_id for reservation in found[:CANDIDATES_MAX])
 

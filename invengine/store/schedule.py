@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.stock import Unsellable
@@ -25,6 +25,24 @@ class Schedule(Listing):
     async def backordered(self, sku: str) -> dict[str, int]:
         """Units backordered of a SKU, by location."""
         return {receipt.location: receipt.pegged for receipt in await self._incoming(sku) if not receipt.receipt_id}
+
+    async def receipts_at(self, receipt_id: str, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
+        """What is open of one receipt, by (SKU, location); of those of these places that it brings anything to."""
+        asked = list(dict.fromkeys(places))
+        texts = await self._calls.read(
+            *(("HGET", keys.incoming(self._of(sku), sku), f"{location}\t{receipt_id}") for sku, location in asked)
+        )
+        return {
+            (sku, location): read_incoming(sku, f"{location}\t{receipt_id}", text.decode())
+            for (sku, location), text in zip(asked, texts, strict=True)
+            if text is not None
+        }
+
+    async def transfer_ids(self, partition: int | None = None) -> list[str]:
+        """The ids of all transfers that are not forgotten, or of those at one home, in the order of their bytes."""
+        homes = range(self.partitions) if partition is None else (partition,)
+        listed = await self._calls.read(*(("SMEMBERS", keys.transfers(home)) for home in homes))
+        return [name.decode() for name in sorted(name for members in listed for name in members)]
 
     async def _incoming(self, sku: str) -> list[Receipt]:
         (stored,) = await self._calls.read(("HGETALL", keys.incoming(self._of(sku), sku)))

@@ -16,7 +16,7 @@ _SWEEP_FIRST = b"SWEEP_FIRST"
 _COVER_FIRST = b"COVER_FIRST"
 _SEND_AGAIN = b"SEND_AGAIN"
 _APPLIED = b"APPLIED"
-_BROKEN_FROM = 7  # place of the broken promises in the answer of invengine_change_incoming
+_BROKEN_FROM = 8  # place of the broken promises in the answer of invengine_change_incoming
 
 
 class Tally(Generic[OutcomeT]):

@@ -292,8 +292,9 @@ class NextReceipt(_message.Message):
     """Units expected then that are promised to nobody yet. Of a kit: how many more come together then."""
     @_builtins.property
     def date(self) -> _common_pb2.Date:
-        """The day: the receipt's, or the day after today where that is over. Of a kit: the first on which more of it come
-        together at some location than now, from what is there and what is expected by then.
+        """The day: the receipt's, or the day after today where that is over (unless overdue receipts stop counting there). Of a
+        kit: the first on which more of it come together at some location than now, from what is there and what is expected
+        by then.
         """
 
     def __init__(

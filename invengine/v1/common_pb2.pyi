@@ -33,6 +33,8 @@ class _FulfilmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fulfilment
     """Collected by the customer at the location that holds the units."""
     FULFILMENT_SHIP_TO_STORE: _Fulfilment.ValueType  # 3
     """Sent from a location that ships to a location that offers pickup, and collected there."""
+    FULFILMENT_TRANSFER: _Fulfilment.ValueType  # 4
+    """Sent to another location of ours. Only lines of transfers have it; it is refused in requests."""
 
 class Fulfilment(_Fulfilment, metaclass=_FulfilmentEnumTypeWrapper):
     """How the customer gets the units of a line."""
@@ -45,6 +47,8 @@ FULFILMENT_PICKUP: Fulfilment.ValueType  # 2
 """Collected by the customer at the location that holds the units."""
 FULFILMENT_SHIP_TO_STORE: Fulfilment.ValueType  # 3
 """Sent from a location that ships to a location that offers pickup, and collected there."""
+FULFILMENT_TRANSFER: Fulfilment.ValueType  # 4
+"""Sent to another location of ours. Only lines of transfers have it; it is refused in requests."""
 Global___Fulfilment: _TypeAlias = Fulfilment  # noqa: Y015
 
 class _ErrorReason:
@@ -137,12 +141,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_UNKNOWN_STATE: _ErrorReason.ValueType  # 39
     """The network has no such state, and no units of the position are in it. NOT_FOUND."""
+    ERROR_REASON_TRANSFER_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """No such transfer, or it was closed so long ago that it is forgotten. NOT_FOUND."""
+    ERROR_REASON_TRANSFER_CLOSED: _ErrorReason.ValueType  # 41
+    """Nothing of the transfer is left to ship, to cancel or to receive. FAILED_PRECONDITION."""
+    ERROR_REASON_TRANSFER_EXISTS: _ErrorReason.ValueType  # 42
+    """The transfer_id belongs to another transfer, to a reservation, or to a receipt at the destination. ALREADY_EXISTS."""
     ERROR_REASON_RETURN_NOT_FOUND: _ErrorReason.ValueType  # 43
     """No such return, or it is forgotten, or the return has no such line. NOT_FOUND."""
     ERROR_REASON_RETURN_EXISTS: _ErrorReason.ValueType  # 44
     """The return_id belongs to another return. ALREADY_EXISTS."""
     ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: _ErrorReason.ValueType  # 45
     """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
+    ERROR_REASON_OF_TRANSFER: _ErrorReason.ValueType  # 54
+    """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -231,12 +243,20 @@ FAILED_PRECONDITION.
 """
 ERROR_REASON_UNKNOWN_STATE: ErrorReason.ValueType  # 39
 """The network has no such state, and no units of the position are in it. NOT_FOUND."""
+ERROR_REASON_TRANSFER_NOT_FOUND: ErrorReason.ValueType  # 40
+"""No such transfer, or it was closed so long ago that it is forgotten. NOT_FOUND."""
+ERROR_REASON_TRANSFER_CLOSED: ErrorReason.ValueType  # 41
+"""Nothing of the transfer is left to ship, to cancel or to receive. FAILED_PRECONDITION."""
+ERROR_REASON_TRANSFER_EXISTS: ErrorReason.ValueType  # 42
+"""The transfer_id belongs to another transfer, to a reservation, or to a receipt at the destination. ALREADY_EXISTS."""
 ERROR_REASON_RETURN_NOT_FOUND: ErrorReason.ValueType  # 43
 """No such return, or it is forgotten, or the return has no such line. NOT_FOUND."""
 ERROR_REASON_RETURN_EXISTS: ErrorReason.ValueType  # 44
 """The return_id belongs to another return. ALREADY_EXISTS."""
 ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: ErrorReason.ValueType  # 45
 """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
+ERROR_REASON_OF_TRANSFER: ErrorReason.ValueType  # 54
+"""The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

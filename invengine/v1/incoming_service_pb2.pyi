@@ -35,6 +35,8 @@ class Receipt(_message.Message):
     EXPECTED_DATE_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    FROM_LOCATION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
     receipt_id: _builtins.str
     """The reference of what brings it, 1 to 64 bytes; one reference may bring several SKUs to several locations."""
     sku: _builtins.str
@@ -49,9 +51,17 @@ class Receipt(_message.Message):
     """Its day is over."""
     revision: _builtins.int
     """Rises with every change of this receipt; may be handed to the next write."""
+    from_location: _builtins.str
+    """Where its units left, if a transfer brings them; else empty."""
     @_builtins.property
     def expected_date(self) -> _common_pb2.Date:
-        """The day at the location. One that is over counts as the day after today, and is `overdue`."""
+        """The day at the location. One that is over is `overdue`, see `effective_date`."""
+
+    @_builtins.property
+    def effective_date(self) -> _common_pb2.Date:
+        """The day that it counts for when units are offered: `expected_date`; once that is over the day after today; not set
+        where the network lets overdue receipts of the location stop counting. Pegs stay either way.
+        """
 
     def __init__(
         self,
@@ -64,10 +74,12 @@ class Receipt(_message.Message):
         expected_date: _common_pb2.Date | None = ...,
         overdue: _builtins.bool = ...,
         revision: _builtins.int = ...,
+        from_location: _builtins.str = ...,
+        effective_date: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_date", b"expected_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_date", b"effective_date", "expected_date", b"expected_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_date", b"expected_date", "location", b"location", "overdue", b"overdue", "pegged", b"pegged", "quantity", b"quantity", "receipt_id", b"receipt_id", "revision", b"revision", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_date", b"effective_date", "expected_date", b"expected_date", "from_location", b"from_location", "location", b"location", "overdue", b"overdue", "pegged", b"pegged", "quantity", b"quantity", "receipt_id", b"receipt_id", "revision", b"revision", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,6 +75,7 @@ class IncomingServiceServicer:
     def SetIncoming(self, request, context):
         """Says what a receipt brings and when, anew or instead of what was said before. A smaller quantity leaves the newest
         pegs without cover, a later day may break promises: both are answered and listed, nothing is dropped.
+        That of a transfer cannot be set: FAILED_PRECONDITION, OF_TRANSFER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +90,7 @@ class IncomingServiceServicer:
 
     def CancelIncoming(self, request, context):
         """Nothing more of the receipt will come: its pegs become backorders, on the list of broken promises. NOT_FOUND:
-        RECEIPT_NOT_FOUND.
+        RECEIPT_NOT_FOUND. That of a transfer is not cancelled but received and written off: OF_TRANSFER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +98,8 @@ class IncomingServiceServicer:
 
     def ReceiveIncoming(self, request, context):
         """Units of a receipt arrived: they leave incoming and are on hand in one step; pegged lines get theirs, the oldest
-        first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND.
+        first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND. With
+        `closes`, that of a transfer is received by ReceiveTransfer only: FAILED_PRECONDITION, OF_TRANSFER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,16 +40,18 @@ class IncomingServiceStub:
     SetIncoming: _grpc.UnaryUnaryMultiCallable[_incoming_service_pb2.SetIncomingRequest, _incoming_service_pb2.SetIncomingResponse]
     """Says what a receipt brings and when, anew or instead of what was said before. A smaller quantity leaves the newest
     pegs without cover, a later day may break promises: both are answered and listed, nothing is dropped.
+    That of a transfer cannot be set: FAILED_PRECONDITION, OF_TRANSFER.
     """
     SlipIncoming: _grpc.UnaryUnaryMultiCallable[_incoming_service_pb2.SlipIncomingRequest, _incoming_service_pb2.SlipIncomingResponse]
     """Moves a receipt to another day. NOT_FOUND: RECEIPT_NOT_FOUND."""
     CancelIncoming: _grpc.UnaryUnaryMultiCallable[_incoming_service_pb2.CancelIncomingRequest, _incoming_service_pb2.CancelIncomingResponse]
     """Nothing more of the receipt will come: its pegs become backorders, on the list of broken promises. NOT_FOUND:
-    RECEIPT_NOT_FOUND.
+    RECEIPT_NOT_FOUND. That of a transfer is not cancelled but received and written off: OF_TRANSFER.
     """
     ReceiveIncoming: _grpc.UnaryUnaryMultiCallable[_incoming_service_pb2.ReceiveIncomingRequest, _incoming_service_pb2.ReceiveIncomingResponse]
     """Units of a receipt arrived: they leave incoming and are on hand in one step; pegged lines get theirs, the oldest
-    first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND.
+    first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND. With
+    `closes`, that of a transfer is received by ReceiveTransfer only: FAILED_PRECONDITION, OF_TRANSFER.
     """
     ListIncoming: _grpc.UnaryUnaryMultiCallable[_incoming_service_pb2.ListIncomingRequest, _incoming_service_pb2.ListIncomingResponse]
     """Open receipts by SKU, location or reference, by day, in pages."""
@@ -66,16 +68,18 @@ class IncomingServiceAsyncStub(IncomingServiceStub):
     SetIncoming: _aio.UnaryUnaryMultiCallable[_incoming_service_pb2.SetIncomingRequest, _incoming_service_pb2.SetIncomingResponse]  # type: ignore[assignment]
     """Says what a receipt brings and when, anew or instead of what was said before. A smaller quantity leaves the newest
     pegs without cover, a later day may break promises: both are answered and listed, nothing is dropped.
+    That of a transfer cannot be set: FAILED_PRECONDITION, OF_TRANSFER.
     """
     SlipIncoming: _aio.UnaryUnaryMultiCallable[_incoming_service_pb2.SlipIncomingRequest, _incoming_service_pb2.SlipIncomingResponse]  # type: ignore[assignment]
     """Moves a receipt to another day. NOT_FOUND: RECEIPT_NOT_FOUND."""
     CancelIncoming: _aio.UnaryUnaryMultiCallable[_incoming_service_pb2.CancelIncomingRequest, _incoming_service_pb2.CancelIncomingResponse]  # type: ignore[assignment]
     """Nothing more of the receipt will come: its pegs become backorders, on the list of broken promises. NOT_FOUND:
-    RECEIPT_NOT_FOUND.
+    RECEIPT_NOT_FOUND. That of a transfer is not cancelled but received and written off: OF_TRANSFER.
     """
     ReceiveIncoming: _aio.UnaryUnaryMultiCallable[_incoming_service_pb2.ReceiveIncomingRequest, _incoming_service_pb2.ReceiveIncomingResponse]  # type: ignore[assignment]
     """Units of a receipt arrived: they leave incoming and are on hand in one step; pegged lines get theirs, the oldest
-    first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND.
+    first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND. With
+    `closes`, that of a transfer is received by ReceiveTransfer only: FAILED_PRECONDITION, OF_TRANSFER.
     """
     ListIncoming: _aio.UnaryUnaryMultiCallable[_incoming_service_pb2.ListIncomingRequest, _incoming_service_pb2.ListIncomingResponse]  # type: ignore[assignment]
     """Open receipts by SKU, location or reference, by day, in pages."""
@@ -95,6 +99,7 @@ class IncomingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_incoming_service_pb2.SetIncomingResponse, _abc.Awaitable[_incoming_service_pb2.SetIncomingResponse]]:
         """Says what a receipt brings and when, anew or instead of what was said before. A smaller quantity leaves the newest
         pegs without cover, a later day may break promises: both are answered and listed, nothing is dropped.
+        That of a transfer cannot be set: FAILED_PRECONDITION, OF_TRANSFER.
         """
 
     @_abc_1.abstractmethod
@@ -112,7 +117,7 @@ class IncomingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_incoming_service_pb2.CancelIncomingResponse, _abc.Awaitable[_incoming_service_pb2.CancelIncomingResponse]]:
         """Nothing more of the receipt will come: its pegs become backorders, on the list of broken promises. NOT_FOUND:
-        RECEIPT_NOT_FOUND.
+        RECEIPT_NOT_FOUND. That of a transfer is not cancelled but received and written off: OF_TRANSFER.
         """
 
     @_abc_1.abstractmethod
@@ -122,7 +127,8 @@ class IncomingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_incoming_service_pb2.ReceiveIncomingResponse, _abc.Awaitable[_incoming_service_pb2.ReceiveIncomingResponse]]:
         """Units of a receipt arrived: they leave incoming and are on hand in one step; pegged lines get theirs, the oldest
-        first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND.
+        first, then backorders do. In parts, fewer or more than expected: all allowed. NOT_FOUND: RECEIPT_NOT_FOUND. With
+        `closes`, that of a transfer is received by ReceiveTransfer only: FAILED_PRECONDITION, OF_TRANSFER.
         """
 
     @_abc_1.abstractmethod

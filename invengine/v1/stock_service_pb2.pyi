@@ -735,8 +735,8 @@ class LedgerEntry(_message.Message):
     """The location."""
     kind: _builtins.str
     """What changed it: a movement kind (RECEIPT, SALE, ADJUSTMENT, COUNT, RETURN, RING_FENCE, STATE_CHANGE), a
-    reservation step (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), RECEIVE (of incoming units) or COVER (backordered units
-    became reserved ones).
+    reservation step (RESERVE, RELEASE, FULFIL, AMEND, REBIND, HAND_OVER, EXPIRE), TRANSFER_OUT (units of a transfer
+    left), RECEIVE (of incoming units, transfers too) or COVER (backordered units became reserved ones).
     """
     actor: _builtins.str
     """Who: the source of the movement, or the channel."""

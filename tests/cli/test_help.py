@@ -42,6 +42,7 @@ def test_the_commands_are_these() -> None:
         *(f"reservation {name}" for name in ("amend", "rebind", "hand-over", "broken-promises")),
         *(f"return {name}" for name in ("receive", "dispose", "show", "list")),
         *(f"incoming {name}" for name in ("set", "slip", "cancel", "receive", "list")),
+        *(f"transfer {name}" for name in ("create", "ship", "receive", "cancel", "show", "list")),
     }
 
 

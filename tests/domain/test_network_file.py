@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine.domain import network_yaml
-from invengine.domain.network import LocationKind, Network
+from invengine.domain.network import LocationKind, Network, diff
 from invengine.domain.network_document import (
     BackorderRuleDocument,
     ChannelDocument,
@@ -131,7 +131,9 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
     assert web.low_stock_threshold == 0
 
 
-SECTIONS = "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds and states"
+SECTIONS = (
+    "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds, states and incoming"
+)
 
 
 @pytest.mark.parametrize(
@@ -438,3 +440,39 @@ fields = st.sampled_from(
 def test_any_shape_is_a_network_or_has_faults(plain: dict[str, Any]) -> None:
     faults = faults_if_any(json.dumps(plain))
     assert all(fault.line <= 1 and fault.path and fault.problem for fault in faults)
+
+
+def test_overdue_receipts_slip_unless_the_file_says_otherwise() -> None:
+    """For all locations, and for one of its own."""
+    document = """
+    locations: {A: {}, B: {incoming: {overdue: slip}}, C: {incoming: {overdue: stop}}, D: {incoming: }}
+    """
+    assert Network.parse(document).stopping == {"C"}
+    assert Network.parse(document + "incoming: {overdue: stop}").stopping == {"A", "C", "D"}
+    network = Network.parse(document + "\n    groups: {all: [A, C]}\n    channels: {web: {groups: [all]}}\n")
+    usable = network.usable("web")
+    assert [(one.location, one.overdue_stops) for one in network.candidates("web", "LAMP", usable)] == [
+        ("A", False),
+        ("C", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "problem"),
+    [
+        ("incoming: {overdue: never}", "incoming.overdue", "'never' is not one of 'slip' or 'stop'"),
+        ("incoming: {over: slip}", "incoming.over", "not a known field; overdue is meant?"),
+        ("incoming: [slip]", "incoming", "a mapping is wanted, a list found"),
+    ],
+)
+def test_a_rule_for_overdue_receipts_that_cannot_be_read_is_named(section: str, path: str, problem: str) -> None:
+    with pytest.raises(NetworkInvalid) as found:
+        Network.parse(f"locations: {{A: {{}}}}\n{section}")
+    assert [(fault.line, fault.path, fault.problem) for fault in found.value.faults] == [(2, path, problem)]
+
+
+def test_a_rule_for_overdue_receipts_is_told_among_the_changes() -> None:
+    before = Network.parse("locations: {A: {}}")
+    after = Network.parse("locations: {A: {incoming: {overdue: stop}}}")
+    assert len(diff(before, after)) == 1
+    assert diff(after, Network.parse("locations: {A: {}}\nincoming: {overdue: stop}")) == []

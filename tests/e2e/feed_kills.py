@@ -217,6 +217,7 @@ async def kept_killing(engine: Engine, seconds: float, victims: Sequence[str], s
             os.kill(await redis_of(engine.server), signal.SIGKILL)
         else:
             engine.crash()
+            await asyncio.to_thread(engine.server.wait)  # a server whose Redis dies while it starts gives up
         told.kills[victim] += 1
 
 

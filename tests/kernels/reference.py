@@ -185,7 +185,7 @@ def apply_rows(state: State, partition: int, revision: int, rows: str) -> None:
             state.holds.pop((partition, leg), None)
             if units and expires_at:
                 state.holds[partition, leg] = Hold(sku, location, units, expires_at, fenced, channel)
-        elif (kind == "I" and len(columns) == 9) or (kind == "U" and len(columns) == 6):
+        elif (kind == "I" and len(columns) in (9, 10)) or (kind == "U" and len(columns) == 6):
             state.passed.append(line)
         elif not ((kind in ("R", "G", "T") and len(columns) >= 3) or (kind == "B" and len(columns) == 10)):
             raise Malformed(line)

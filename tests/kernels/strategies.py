@@ -63,6 +63,10 @@ locations = st.sampled_from(LOCATIONS)
 channels = st.sampled_from(CHANNELS)
 
 
+causes = st.sampled_from(("SET\terp\te1", "TRANSFER_OUT\tplanner\tt1\tAMS1"))
+"""What an I row says behind its numbers; of a transfer, where its units left."""
+
+
 @st.composite
 def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
     """One row of the log. A leg belongs to one position for ever, as in the store."""
@@ -81,7 +85,7 @@ def rows(draw: st.DrawFn, kinds: str = "PPPHHHFFFIRU") -> str:
             held = f"{quantity}\t{draw(seconds)}\t{fenced}\t{draw(channels) if fenced else ''}"
         return f"H\t{leg}\t{SKUS[leg % 5]}\t{LOCATIONS[leg % 4]}\t{held}\t\n"
     if kind == "I":
-        return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\tSET\terp\te1\t\n"
+        return f"I\t{draw(skus)}\t{draw(locations)}\tPO-1\t20000\t{draw(units)}\t0\t{draw(causes)}\t\n"
     if kind == "U":
         return f"U\t{draw(skus)}\t{draw(locations)}\tdamaged\t{draw(units)}\t1\t0\t\n"
     return draw(

@@ -141,6 +141,7 @@ _GOOD = "P\tLAMP\tAMS1\t5\t1\t0\t5\t0\tRECEIPT\tdock\te1\t\t\t0\t\n"
         "F\tLAMP\tAMS1\tweb\t1\t2\t\n",
         "F\tLAMP\t\tweb\t1\t\n",
         "I\tLAMP\tAMS1\tPO\t1\t2\t0\tSET\terp\t\n",
+        "I\tLAMP\tAMS1\tPO\t1\t2\t0\tSET\terp\te\tBER\tmore\t\n",
         "B\t1\t2\tr\tl\tLAMP\tAMS1\tPO\t\t0\t\n",
         "R\tid\tHELD\t\n",
         "G\tid\tHELD\t\n",

@@ -215,7 +215,7 @@ def test_staleness_is_unknown_until_it_was_once_caught_up() -> None:
 
 
 def rules(sku: dict[str, tuple[int, int]], position: dict[tuple[str, str], tuple[int, int]]) -> SimpleNamespace:
-    return SimpleNamespace(locations={"AMS1": None}, sku_safety=sku, position_safety=position, kits={})
+    return SimpleNamespace(locations={"AMS1": None}, stopping=(), sku_safety=sku, position_safety=position, kits={})
 
 
 def safety(of: Replica) -> dict[tuple[str, str], tuple[int, int]]:

@@ -27,6 +27,7 @@ from invengine.v1 import (
     return_service_pb2_grpc,
     stock_service_pb2,
     stock_service_pb2_grpc,
+    transfer_service_pb2_grpc,
 )
 
 NETWORK = """\
@@ -58,6 +59,7 @@ class Stubs:
         self.reservations = reservation_service_pb2_grpc.ReservationServiceStub(channel)
         self.returns = return_service_pb2_grpc.ReturnServiceStub(channel)
         self.stock = stock_service_pb2_grpc.StockServiceStub(channel)
+        self.transfers = transfer_service_pb2_grpc.TransferServiceStub(channel)
 
     async def apply_network(self, document: str = NETWORK, request_id: str = "network") -> None:
         await self.network.ApplyNetwork(

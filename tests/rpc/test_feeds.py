@@ -156,6 +156,20 @@ async def test_thousands_in_one_stream_are_applied_in_their_order(served: tuple[
     assert answers[-1].decided == 6_000
 
 
+async def test_units_in_states_are_streamed_like_others(served: tuple[Running, Stubs]) -> None:
+    _, stubs = served
+    requests = [
+        asked(1, movement(1, 5, state="quarantine")),
+        asked(2, movement(2, 2, kind=Movement.KIND_STATE_CHANGE, state="quarantine", to_state="on_hand")),
+        asked(3, movement(3, 1, state="nowhere")),
+    ]
+    _, *answers = await streamed(stubs, requests)
+    assert [results(answer) for answer in answers] == [[APPLIED], [APPLIED], [REFUSED]]
+    assert [outcome.on_hand for answer in answers for outcome in answer.outcomes] == [0, 2, 0]
+    assert [(q.state, q.quantity) for q in answers[1].outcomes[0].states] == [("quarantine", 3)]
+    assert answers[2].outcomes[0].refusal.reason == common_pb2.ERROR_REASON_UNKNOWN_STATE
+
+
 async def test_many_streams_share_calls_to_the_store(served: tuple[Running, Stubs]) -> None:
     running, stubs = served
     calls = [stubs.stock.StreamMovements() for _ in range(20)]

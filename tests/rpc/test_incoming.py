@@ -338,3 +338,42 @@ async def test_broken_promises_are_filtered_and_paged(stubs: Stubs, lamps: Sched
         if not token:
             break
     assert sorted(found) == sorted({b.reservation_id for b in await broken_promises(stubs)})
+
+
+STOPPING = """\
+locations:
+  DC: {kind: warehouse}
+  LON: {kind: store, fulfilments: [ship, pickup], incoming: {overdue: slip}}
+incoming: {overdue: stop}
+groups: {all: [DC, LON]}
+channels: {web: {groups: [all]}}
+"""
+
+
+async def test_an_overdue_receipt_stops_counting_where_the_network_says_so(stubs: Stubs, lamps: Schedule) -> None:
+    """It is not offered and no date any more; it is listed, and what was promised from it stays promised."""
+    await lamps.set("po-late", 5, 1)
+    line = {"location": "DC", "allow_backorder": True}
+    await stubs.reservations.CreateReservation(create("early", quantity=4, line=line, reservation_id="early"))
+    await lamps.slip("po-late", -1)
+    slipped = (await lamps.set("po-b", 4, 5)).receipt
+    assert slipped.effective_date == slipped.expected_date
+    asked = availability_service_pb2.GetAvailabilityRequest(
+        sku="LAMP", channel="web", locations=["DC"], consistency=FRESH
+    )
+    answer = await stubs.availability.GetAvailability(asked)
+    assert (as_day(answer.next_receipt.date), answer.next_receipt.quantity) == (as_day(in_days(1)), 3)
+    await stubs.apply_network(STOPPING, "stopping")
+    answer = await stubs.availability.GetAvailability(asked)
+    assert (as_day(answer.next_receipt.date), answer.next_receipt.quantity) == (as_day(in_days(5)), 4)
+    short = await refused(stubs.reservations.CreateReservation(create("short", quantity=3, line={"location": "DC"})))
+    assert as_day(short.refusal.short_lines[0].next_date) == as_day(in_days(5))
+    late = create("late", quantity=5, line=line, reservation_id="late")
+    assert (await refused(stubs.reservations.CreateReservation(late))).reason == "INSUFFICIENT_STOCK"
+    listed = await stubs.incoming.ListIncoming(incoming_service_pb2.ListIncomingRequest(overdue_only=True))
+    (receipt,) = listed.receipts
+    assert (receipt.receipt_id, receipt.overdue, receipt.pegged) == ("po-late", True, 2)
+    assert not receipt.HasField("effective_date")
+    await lamps.receive("po-late", 5)
+    found = await stubs.reservations.GetReservation(pb.GetReservationRequest(reservation_id="early", channel="web"))
+    assert [(a.receipt_id, a.quantity) for a in found.reservation.lines[0].allocations] == [("", 4)]

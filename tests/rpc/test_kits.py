@@ -13,7 +13,7 @@ import pytest_asyncio
 from invengine.store.records import Atomicity
 from invengine.store.redis_store import RedisStore
 from invengine.v1 import availability_service_pb2 as availability_pb
-from invengine.v1 import common_pb2, incoming_service_pb2
+from invengine.v1 import common_pb2, incoming_service_pb2, return_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.cases.adapters.calls import move
 from tests.rpc.engines import Stubs, engine, refused
@@ -443,3 +443,28 @@ async def test_a_kit_is_explained_by_its_components(stubs: Stubs) -> None:
     why = await refused(stubs.availability.ExplainAvailability(request))
     assert (why.reason, why.fields) == ("INVALID_ARGUMENT", ["sku"])
     assert "SOFA, CUSHION" in why.message
+
+
+async def test_components_of_a_kit_that_left_come_back(stubs: Stubs) -> None:
+    """Twice, so that what came back before is read from the record too; the kit stays the kit that it was."""
+    await open_shop(stubs)
+    await make(stubs, basket("r", kit(1, location="A"), order_ref="o"))
+    head = {"reservation_id": "r", "channel": "web"}
+    await stubs.reservations.ConfirmReservation(pb.ConfirmReservationRequest(request_id="ok", **head))
+    await stubs.reservations.FulfilReservation(pb.FulfilReservationRequest(request_id="gone", **head))
+    for number, units in enumerate((3, 1, 1)):
+        line = return_service_pb2.ReturnLineRequest(sku="CUSHION", quantity=units, condition=1)
+        call = stubs.returns.ReceiveReturn(
+            return_service_pb2.ReceiveReturnRequest(
+                request_id=f"back {number}", channel="web", location="B", order_ref="o", lines=[line]
+            )
+        )
+        if number < 2:
+            await call
+        else:
+            assert (await refused(call)).reason == "QUANTITY_EXCEEDS_FULFILLED"
+    found = (await stubs.reservations.GetReservation(pb.GetReservationRequest(**head))).reservation
+    assert [(one.line_id, one.kit_sku, one.units_per_kit, one.returned) for one in found.lines] == [
+        ("1/SOFA", "SET", 1, 0),
+        ("1/CUSHION", "SET", 4, 4),
+    ]

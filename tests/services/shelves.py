@@ -44,6 +44,7 @@ class FakeReplica:
 
     def __init__(self) -> None:
         self.partitions = 1
+        self.stopping: tuple[str, ...] = ()
         self._skus: dict[str, list[list[int]]] = {}
         self._fences: dict[tuple[int, int], dict[str, int]] = {}
         self._backordered: dict[tuple[str, str], int] = {}

@@ -83,6 +83,14 @@ def test_units_that_are_coming_count_for_one_line_only() -> None:
     assert days(found.of_refused(asked, refused(("1", 12, 0), ("2", 3, 1)))) == [8, 0]
 
 
+def test_an_overdue_receipt_is_no_date_where_such_stop_counting() -> None:
+    replica = world()
+    replica.receipt("LAMP", "A", "po-overdue", -1, 9)
+    assert days(dates(replica).of_refused(request(line("1", 5)), refused(("1", 5, 2)))) == [1]
+    replica.stopping = ("A",)
+    assert days(dates(replica).of_refused(request(line("1", 5)), refused(("1", 5, 2)))) == [8]
+
+
 def test_an_overdue_receipt_counts_as_tomorrow() -> None:
     replica = FakeReplica()
     replica.receipt("LAMP", "A", "po", -3, 5)

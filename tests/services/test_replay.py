@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from invengine.store.redis_store import RedisStore, StoreSettings
 from invengine.v1 import admin_service_pb2 as pb
 from tests.rpc.engines import create, engine
 from tests.services.promises import make_promises
-from tests.store.making import change, line, movement, request
+from tests.store.making import change, incoming, line, movement, request, transfer
 
 pytestmark = pytest.mark.asyncio
 
@@ -683,3 +684,54 @@ async def test_the_service_replays_when_asked(redis_url: str) -> None:
         assert "reservation held differs" in violation.message
         samples = running.metrics.registry.get_sample_value
         assert samples("invengine_integrity_violations", {"invariant": "LOG_REPLAYS"}) == 1
+
+
+async def _transferred(store: RedisStore) -> int:
+    """A transfer that is shipped, slipped, received in part and written off; the partition of its SKU."""
+    now = int(time.time() * 1000)
+    here = {"sku": SKUS[0], "location": "BER1", "receipt_id": "T"}
+    await store.post_movements([movement("RECEIPT", 9, now, sku=SKUS[0])])
+    await store.reserve([transfer((SKUS[0], 7), day=now // 86_400_000 + 3, transfer_id="T")])
+    await store.ship_transfer([change("T", LineUnits("1", "", 4))])
+    await store.ship_transfer([change("T")])
+    await store.change_incoming([incoming("SLIP", day=now // 86_400_000 + 5, **here)])
+    arrived = {"of_transfer": True, "closes": True, "reason": "lost", "occurred_at_ms": now}
+    await store.change_incoming([incoming("RECEIVE", 5, **here, **arrived)])
+    return partition_of(SKUS[0], PARTITIONS)
+
+
+async def test_a_transfer_replays_clean(stores: tuple[RedisStore, Redis]) -> None:
+    store, _ = stores
+    await _transferred(store)
+    assert (await replayed(store)).violations == []
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "said"),
+    [
+        (0, b"\t5\t0\tTRANSFER_OUT", "has 4 units of transfer T leave, 5 more go"),
+        (2, b"\t6\t0\tSLIP", "changes what is on the way of transfer T from 7 by SLIP"),
+        (2, b"\t8\t0\tSLIP", "changes what is on the way of transfer T from 7 by SLIP"),
+        (0, b"", "has 4 units of transfer T leave and not be on the way"),
+    ],
+)
+async def test_units_of_a_transfer_that_vanish_or_appear_are_found(
+    stores: tuple[RedisStore, Redis], place: int, wrong: bytes, said: str
+) -> None:
+    """By the log alone, whatever the store has become since: one of the I rows of the transfer is another, or gone."""
+    store, _ = stores
+    partition = await _transferred(store)
+    log, seen = replay_log.PartitionLog(partition), 0
+    for entry in await store.read_log([0] * PARTITIONS, 0):
+        if entry.partition != partition:
+            continue
+        rows = entry.rows.split(b"\n")[:-1]
+        its = next((n for n, row in enumerate(rows) if row.startswith(b"I\t")), None)
+        if its is not None:
+            if seen == place:
+                columns = rows.pop(its).split(b"\t")
+                forged = [*columns[:5], *wrong.split(b"\t")[1:], *columns[8:]]
+                rows[its:its] = [b"\t".join(forged)] if wrong else []
+            seen += 1
+        log.apply(replace(entry, rows=b"".join(row + b"\n" for row in rows)))
+    assert any(said in fault.what for fault in log.faults_to_tell())

@@ -6,6 +6,7 @@ what the store must have.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,9 @@ class Auditor:
 
     def __init__(self) -> None:
         self.positions: dict[Place, Position] = {}
-        self.receipts: dict[Source, tuple[int, int, int, int]] = {}  # day, quantity, pegged, revision
+        self.receipts: dict[Source, tuple[int, int, int, int, str]] = {}  # day, quantity, pegged, revision, from where
+        self.sent: Counter[tuple[str, str]] = Counter()  # by transfer and SKU: units that left their source
+        self.arrived: Counter[tuple[str, str]] = Counter()  # likewise: units that arrived or were written off
         self.holds: dict[tuple[int, str], str] = {}  # partition and leg -> its row
         self.broken: dict[tuple[int, str], str] = {}  # partition and leg -> the rest of its row
         self.states: dict[tuple[str, str, str], Unsellable] = {}  # SKU, location, state
@@ -65,12 +68,15 @@ class Auditor:
             for group in _groups(entry.rows.decode()):
                 if group[0][0] == "P":
                     change = self._applied(entry.revision, group)
+                    if change.kind == "TRANSFER_OUT":
+                        assert change.units == change.set_aside < 0
+                        self.sent[change.cause, change.place[0]] -= change.units
                     if floors is not None:
                         _judge(change, floors, arrivals=arrivals)
                 for kind, *columns in group:
                     if kind not in "PF":
                         getattr(self, f"_apply_{kind.lower()}")(entry, columns)
-            for source, (_, quantity, pegged, _) in self.receipts.items():
+            for source, (_, quantity, pegged, *_) in self.receipts.items():
                 assert 0 <= pegged <= (quantity if source[2] else pegged), (source, entry)
 
     def _applied(self, revision: int, group: list[list[str]]) -> Change:
@@ -95,8 +101,16 @@ class Auditor:
         return Change(kind, actor, cause, place, int(units), int(set_aside), before, after)
 
     def _apply_i(self, entry: LogEntry, columns: list[str]) -> None:
-        sku, location, receipt_id, day, quantity, pegged, _kind, _actor, _cause = columns
-        numbers = int(day), int(quantity), int(pegged), entry.revision
+        sku, location, receipt_id, day, quantity, pegged, kind, _actor, _cause, *more = columns
+        left = more[0] if more else ""
+        numbers = int(day), int(quantity), int(pegged), entry.revision, left
+        before = self.receipts.get((sku, location, receipt_id), (0, 0, 0, 0, ""))
+        if left or before[4]:
+            fell = before[1] - numbers[1]
+            assert left == (before[4] or left)
+            assert (fell < 0) == (kind == "TRANSFER_OUT")
+            assert fell <= 0 or kind in ("RECEIVE", "COVER")  # the pegs that are served have rows of their own
+            self.arrived[receipt_id, sku] += max(0, fell)
         self.receipts[sku, location, receipt_id] = numbers
         if not any(numbers[1:3]):
             del self.receipts[sku, location, receipt_id]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import itertools
 
 from invengine.domain.incoming import IncomingChange, IncomingKind
-from invengine.domain.orders import Candidate, LineRequest, LineUnits, ReservationChange, ReserveRequest
+from invengine.domain.orders import (
+    Candidate,
+    Destination,
+    Fulfilment,
+    LineRequest,
+    LineUnits,
+    ReservationChange,
+    ReserveRequest,
+)
 from invengine.domain.stock import Movement, MovementKind
 
 _counter = itertools.count(1)
@@ -42,3 +50,16 @@ def incoming(kind: str, quantity: int = 0, day: int = 0, receipt_id: str = "PO1"
     defaults = {"source": "erp", "request_id": f"event {next(_counter)}", "sku": "LAMP", "location": "AMS1"}
     named = {"kind": IncomingKind(kind), "receipt_id": receipt_id, "quantity": quantity, "expected_day": day}
     return IncomingChange(**(defaults | named | more))
+
+
+def transfer(*lines: tuple[str, int], day: int, transfer_id: str = "T1", **more) -> ReserveRequest:
+    """A transfer of (SKU, units) from AMS1 to BER1, a request of its own; `start` and `end` are other places."""
+    start, end = more.pop("start", "AMS1"), more.pop("end", "BER1")
+    asked = [
+        LineRequest(
+            str(n), sku, units, (Candidate(start),), Fulfilment.TRANSFER, Destination(location=end), expected_day=day
+        )
+        for n, (sku, units) in enumerate(lines, 1)
+    ]
+    defaults = {"channel": "planner", "time_to_live_seconds": 0, "is_transfer": True}
+    return request(*asked, reservation_id=transfer_id, **(defaults | more))

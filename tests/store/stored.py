@@ -104,5 +104,5 @@ def _two(name: str) -> tuple[str, str]:
 
 
 def _receipt(sku: str, name: str, value: str) -> Receipt:
-    day, quantity, pegged, revision = map(int, value.split(","))
-    return Receipt(sku, *_two(name), day, quantity, pegged, revision)
+    day, quantity, pegged, revision, *left = value.split(",")
+    return Receipt(sku, *_two(name), int(day), int(quantity), int(pegged), int(revision), *left)

@@ -358,3 +358,24 @@ async def test_a_cancellation_of_many_pegs_goes_by_steps(open_world: Callable[..
     assert await world.store.backordered("LAMP") == {"AMS1": 10}
     stored = await world.client.hgetall(keys.incoming(partition_of("LAMP", 4), "LAMP"))
     assert list(stored) == [b"AMS1\t"]
+
+
+async def test_an_overdue_receipt_slips_to_tomorrow_or_stops_counting(world: World) -> None:
+    """As the candidate says; what was pegged before stays pegged, and arrives."""
+    await changed(world, "SET", 5, in_days=1)
+    await changed(world, "SET", 5, in_days=2, receipt_id="PO2")
+    stops = Candidate("AMS1", overdue_stops=True)
+    await waiting(world, "early", 2, places=(stops,), time_to_live_seconds=900_000)
+    assert await units(world, "early") == [("AMS1", "PO1", 2)]
+    await world.clock.advance(2 * 86_400_000)
+    await waiting(world, "late", 4, places=(stops,))
+    assert await units(world, "late") == [("AMS1", "PO2", 4)]
+    refusal = await waiting(world, "last", 2, places=(stops,))
+    assert told(refusal) == told(errors.InsufficientStock((errors.ShortLine("1", "LAMP", "", 2, 1),)))
+    await waiting(world, "slipped", 3)
+    assert await units(world, "slipped") == [("AMS1", "PO2", 1), ("AMS1", "PO1", 2)]
+    reservation = await world.store.reservation("slipped")
+    assert [a.due_day - today(world) for a in reservation.lines[0].allocations] == [0, 1]
+    assert await broken(world) == []
+    await changed(world, "RECEIVE", 5)
+    assert await units(world, "early") == [("AMS1", "on hand", 2)]

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
-from invengine.domain.orders import Candidate, Reservation, ReservationState
+from invengine.domain.orders import Candidate, Reservation, ReservationAnswer, ReservationState
 from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from tests import strategies
 from tests.redis_servers import RunningRedis
 from tests.store.auditor import Auditor
 from tests.store.model import LIVE, Model
+from tests.store.model.reservations import is_transfer
 from tests.store.model.stock import plain
 from tests.store.stored import Stored, read_stored
 from tests.store.worlds import World, opened, told
@@ -36,9 +37,11 @@ STEPS = (
     *("change_incoming",) * 4,
     *("post_movements",) * 3,
     *("confirm", "release", "fulfil", "amend", "rebind", "hand_over", "time") * 2,
-    *("extend", "expire_due"),
+    *("extend", "expire_due", "cancel_transfer", "close_transfer"),
+    *("create_transfer", "ship_transfer") * 2,
     *("receive_returns", "dispose_returns") * 2,
 )
+OF_TRANSFERS = ("ship_transfer", "cancel_transfer", "close_transfer")
 RETURNING = ("receive_returns", "dispose_returns")
 UNREVISED = {"expected_revision": None}
 
@@ -140,6 +143,8 @@ class StoreMachine(RuleBasedStateMachine):
                 assert not more
                 if self.is_one_group:
                     self.auditor.follow(written.entries, {}, arrivals=False)
+        elif step == "create_transfer":
+            self.both("reserve", [self.drawn(step, data)])
         else:
             self.both(step, [self.drawn(step, data) for _ in range(data.draw(st.integers(1, 4)))])
 
@@ -186,11 +191,19 @@ class StoreMachine(RuleBasedStateMachine):
         if verb == "change_incoming":
             known = [source for source in self.model.incoming() if source[2]]
             mostly = st.sampled_from(known) if known else strategies.any_receipt
-            sku, location, receipt_id = data.draw(strategies.rarely(strategies.any_receipt, mostly, 4))
+            sku, location, receipt_id = data.draw(strategies.rarely(self.any_receipt(), mostly, 4))
             kind = data.draw(st.sampled_from(IncomingKind)) if known else IncomingKind.SET
             change = data.draw(strategies.incoming_changes(today, kind))
             at = now_ms + change.occurred_at_ms if kind is IncomingKind.RECEIVE else 0
-            return replace(change, sku=sku, location=location, receipt_id=receipt_id, occurred_at_ms=at)
+            change = replace(change, sku=sku, location=location, receipt_id=receipt_id, occurred_at_ms=at)
+            known_receipt = self.model.incoming().get((sku, location, receipt_id))
+            if kind is IncomingKind.RECEIVE and (known_receipt and known_receipt.from_location) != (
+                data.draw(st.integers(0, 5)) == 0
+            ):
+                change = replace(change, of_transfer=True, all_there_is=data.draw(st.booleans()), reason="lost")
+            return change
+        if verb == "create_transfer":
+            return data.draw(strategies.transfers(today))
         if verb == "reserve":
             return data.draw(strategies.reserve_requests(today))
         if verb == "receive_returns":
@@ -220,13 +233,27 @@ class StoreMachine(RuleBasedStateMachine):
             return {"event_id": one(new)}
         if verb == "change_incoming":
             return {"request_id": one(new)}
-        known = self.worth_changing(verb)[-12:] if verb != "reserve" else []
+        makes = verb in ("reserve", "create_transfer")
+        known = [] if makes else self.worth_changing(verb, data)[-12:]
         return {"request_id": one(new), "reservation_id": one(data.draw(st.sampled_from(known)) if known else new)}
 
-    def worth_changing(self, verb: str) -> list[str]:
+    def any_receipt(self) -> Any:
+        """A receipt that may be there or not, at times under the id of a transfer."""
+        names = [name for name, its in self.model.reservations.items() if is_transfer(its)]
+        if not names:
+            return strategies.any_receipt
+        of_transfers = st.tuples(strategies.skus, strategies.locations, st.sampled_from(names[-5:]))
+        return st.one_of(strategies.any_receipt, strategies.any_receipt, of_transfers)
+
+    def worth_changing(self, verb: str, data: st.DataObject) -> list[str]:
         """Reservations in the order of their making; those that can be changed by the verb where there are any."""
         at = self.model.now_ms
-        states = {name: reservation.state_at(at) for name, reservation in self.model.reservations.items()}
+        is_odd = data.draw(st.integers(1, 12)) == 12
+        states = {
+            name: reservation.state_at(at)
+            for name, reservation in self.model.reservations.items()
+            if (is_transfer(reservation) == (verb in OF_TRANSFERS)) != is_odd
+        }
         wanted = (ReservationState.CONFIRMED,) if verb == "fulfil" else LIVE
         return [name for name, state in states.items() if state in wanted] or list(states)
 
@@ -260,6 +287,22 @@ class StoreMachine(RuleBasedStateMachine):
             if not receipt_id:
                 waiting[sku] += units
         assert stored.waiting == dict(waiting)
+
+    def transfers_are_conserved(self, stored: Stored, log: Auditor) -> None:
+        """What left the sources for a destination is on the way or was taken off it by an arrival; nothing else was."""
+        sent: Counter[tuple[str, str]] = Counter()
+        for name, reservation in self.model.reservations.items():
+            for line in reservation.lines if is_transfer(reservation) else ():
+                sent[name, line.sku] += sum(leg.fulfilled for leg in line.allocations)
+        assert dict(+sent) == dict(log.sent)
+        on_the_way = Counter(
+            {
+                (receipt_id, sku): receipt.quantity
+                for (sku, _, receipt_id), receipt in stored.receipts.items()
+                if receipt.from_location
+            }
+        )
+        assert log.sent == log.arrived + on_the_way
 
     def teardown(self) -> None:
         try:
@@ -331,10 +374,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert vars(self.auditor) == vars(replayed)
         assert stored.positions == replayed.positions
         numbers = {
-            source: (receipt.expected_day, receipt.quantity, receipt.pegged, receipt.revision)
+            source: (receipt.expected_day, receipt.quantity, receipt.pegged, receipt.revision, receipt.from_location)
             for source, receipt in stored.receipts.items()
         }
         assert numbers == replayed.receipts
+        self.transfers_are_conserved(stored, replayed)
         assert stored.broken_rows == replayed.broken
         assert {(one.sku, one.location, one.state): one for one in stored.unsellable} == replayed.states
         opened = {name for name, one in self.model.returns.items() if one.is_open}
@@ -385,6 +429,8 @@ def _without_revisions(value: Any) -> Any:
     """The same with every revision 0."""
     if isinstance(value, tuple):
         return tuple(map(_without_revisions, value))
+    if isinstance(value, ReservationAnswer):
+        return ReservationAnswer(_without_revisions(value.reservation), value.replayed, value.next_days)
     if not is_dataclass(value) or isinstance(value, BrokenPromise | Exception):
         return value
     parts = {f.name: _without_revisions(getattr(value, f.name)) for f in fields(value)}

@@ -1,7 +1,7 @@
 -- Reservations that change their content: amend (quantities, lines), rebind (locations), hand over (channel, customer).
 -- An item is one step: what it gives back counts for what it takes, and one short line refuses all of it.
 
-local function change_and_take(args, change_record)
+function moving.change_and_take(args, change_record)
   taking.begin()
   return change(args, change_record, 1, EXPIRE_MAX)
 end
@@ -134,6 +134,9 @@ local function plan_amendment(record, items, at, lists)
 end
 
 local function amend_record(record, items, at, lists)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   taker, taker_borrows = items[at + 1], items[at + 3] == 1
   local lines, gives, wants = moving.decide(record, function()
     return plan_amendment(record, items, at, lists)
@@ -151,7 +154,7 @@ verbs.amend = amend_record
 -- QUANTITY_EXCEEDS_OPEN, line, open, units to give back | LINE_EXISTS, line_id | INVALID_ARGUMENT (too many lines) |
 -- UNKNOWN_SKU, sku, line_id | INSUFFICIENT_STOCK, line_id, sku, location named, units to take, available, ...
 redis.register_function('invengine_amend', function(_, args)
-  return change_and_take(args, amend_record)
+  return moving.change_and_take(args, amend_record)
 end)
 
 end
@@ -202,6 +205,9 @@ local function plan_rebinding(record, items, at, lists)
 end
 
 local function rebind_record(record, items, at, lists)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   taker, taker_borrows = items[at + 1], items[at + 3] == 1
   local lines, gives, wants = moving.decide(record, function()
     return plan_rebinding(record, items, at, lists)
@@ -258,6 +264,8 @@ local function hand_over_record(record, items, at)
     if refusal then
       return refusal
     end
+  elseif transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
   end
   if to[1] ~= '' then
     each_allocation(record, function(line, allocation)
@@ -276,7 +284,7 @@ verbs.rebind, verbs.hand_over = rebind_record, hand_over_record
 -- The open units of lines move to other locations: all of them or none. Refuses with LINE_NOT_FOUND, line |
 -- INSUFFICIENT_STOCK, line_id, sku, location named, units to move, available, ...
 redis.register_function('invengine_rebind', function(_, args)
-  return change_and_take(args, rebind_record)
+  return moving.change_and_take(args, rebind_record)
 end)
 
 -- A reservation gets another channel or customer, and perhaps a new time to live; ring-fences follow where they can.

@@ -251,8 +251,28 @@ local function not_on_hand(record)
   return #short > 1 and short or nil
 end
 
--- Units of an allocation on hand leave: reserved and on_hand fall.
-local function send_off(record, line, allocation, units, channel_and_id)
+-- What of a plan is reserved and not on hand any more, as a refusal; nil when nothing is. With `shortens` its steps are
+-- made to want no more than there is.
+local function not_there(record, plan, shortens)
+  local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
+  for i = 1, #plan do
+    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
+    local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
+    local there = on_hand[p] - (leaving[p] or 0)
+    if units > there then
+      local n = #short
+      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
+      short[n + 4], short[n + 5] = units, there
+      units = shortens and there or 0
+      plan[i][3] = shortens and there or plan[i][3]
+    end
+    leaving[p] = (leaving[p] or 0) + units
+  end
+  return #short > 1 and short or nil
+end
+
+-- Units of an allocation on hand leave: reserved and on_hand fall. `kind` and `reason` are what the row says.
+local function send_off(record, line, allocation, units, channel_and_id, kind, reason)
   local partition, source = whole(record[line + LINE_PARTITION]), record[allocation + SOURCE]
   local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
   set_reserved(p, reserved[p] - units)
@@ -265,10 +285,13 @@ local function send_off(record, line, allocation, units, channel_and_id)
     record[allocation + SOURCE] = source_of_fence(out_of_fence - math.min(out_of_fence, units), channel)
   end
   rows[#rows + 1] =
-    position_row(p, -units, -units, 'FULFIL', channel_and_id, '\t' .. record[ORDER_REF], now_text)
+    position_row(p, -units, -units, kind, channel_and_id, reason .. '\t' .. record[ORDER_REF], now_text)
 end
 
 local function release_record(record, items, at)
+  if transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
+  end
   local plan, refusal = named_units(record, items, at, 1)
   if not plan then
     return refusal
@@ -286,6 +309,8 @@ end
 local function fulfil_record(record, items, at)
   if record[STATE] ~= 'CONFIRMED' then
     return { 'RESERVATION_NOT_CONFIRMED' }
+  elseif transfers.is_one(record) then
+    return { 'OF_TRANSFER' }
   end
   local plan, refusal = named_units(record, items, at, 3)
   refusal = refusal or items[at + 5] == 0 and not_on_hand(record)
@@ -295,28 +320,19 @@ local function fulfil_record(record, items, at)
   if not units_are_reserved(record) then
     return { 'INTERNAL' }
   end
-  local short, leaving = { 'INSUFFICIENT_STOCK' }, {}
-  for i = 1, #plan do
-    local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
-    local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
-    local there = on_hand[p] - (leaving[p] or 0)
-    if units > there then
-      local n = #short
-      short[n + 1], short[n + 2], short[n + 3] = record[line], record[line + LINE_SKU], record[allocation]
-      short[n + 4], short[n + 5] = units, there
-    else
-      leaving[p] = (leaving[p] or 0) + units
-    end
-  end
-  if #short > 1 then
+  local short = not_there(record, plan, false)
+  if short then
     return short
   end
   for i = 1, #plan do
-    send_off(record, plan[i][1], plan[i][2], plan[i][3], items[at + 1] .. '\t' .. record.id)
+    send_off(record, plan[i][1], plan[i][2], plan[i][3], items[at + 1] .. '\t' .. record.id, 'FULFIL', '')
   end
   close_if_done(record)
   return nil, #plan == 0
 end
+
+transfers.named_units, transfers.not_there, transfers.send_off = named_units, not_there, send_off
+transfers.UNITS_SIZE = UNITS_SIZE
 
 verbs.confirm, verbs.extend, verbs.release, verbs.fulfil = confirm_record, extend_record, release_record, fulfil_record
 

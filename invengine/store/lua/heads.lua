@@ -123,14 +123,18 @@ local function commit_item(item, home, stored, aborted)
     return { 'UNDONE' }
   end
   local fields, lines = item[5], item[6]
-  head = { 'HELD', fields[1], fields[2], fields[3], '', fields[4], fields[5], fields[6], '', item[2],
+  local is_transfer = item[8] == 1
+  head = { is_transfer and 'CONFIRMED' or 'HELD', fields[1], fields[2], fields[3], '', fields[4], fields[5], fields[6], '', item[2],
     text_of(#lines / 2), id = id, home = home, was_state = '' }
   for i = 1, #lines do
     head[#head + 1] = lines[i]
   end
   heads.by_id[id] = head
   heads.changed(head, true)
-  for i, name in ipairs({ 'customer:', 'order:', 'cart:' }) do
+  if is_transfer then
+    set_changes[#set_changes + 1] = { 'SADD', tags[home] .. 'transfers', id }
+  end
+  for i, name in ipairs({ 'customer:', 'order:', not is_transfer and 'cart:' or nil }) do
     if fields[3 + i] ~= '' then
       set_changes[#set_changes + 1] = { 'SADD', tags[home] .. name .. fields[3 + i], id }
     end
@@ -144,7 +148,7 @@ end
 --   keys   {pN}:log of the home
 --   args   1 message: { ..., { home }, home, items }; an item is { id, attempt, request, fingerprint, { channel,
 --          created_at_ms, expires_at, customer_ref, order_ref, cart_ref }, { line_id, partition, line_id, ... },
---          line count and lines of the record }, or only the first four to see what stands in the way; all are texts
+--          line count and lines of the record, 1 for a transfer else 0 }, or only the first four to see what stands in the way; all are texts
 --   reply  per item: the record as text | REPEATED, reservation_id TAB record | REQUEST_MISMATCH | RESERVATION_EXISTS |
 --          UNDONE: the attempt was given up by `judge`, its pieces are freed | RESERVATION_NOT_FOUND: nothing is in
 --          the way (only looked)

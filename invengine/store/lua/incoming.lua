@@ -72,6 +72,16 @@ local function take_in(p, receipt, id, units, is_counted, event, occurred_at)
   return taken
 end
 
+-- Writes units of a transfer off that will not arrive: received and lost in one step, so that the ledger has both.
+local function write_off(p, units, id, event, reason, occurred_at)
+  local rows, at = rows_in(partition_of[p]), text_of(occurred_at)
+  touch(p)
+  set_on_hand(p, on_hand[p] + units)
+  rows[#rows + 1] = position_row(p, units, 0, 'RECEIVE', event, '\t' .. id, at)
+  set_on_hand(p, on_hand[p] - units)
+  rows[#rows + 1] = position_row(p, -units, 0, 'ADJUSTMENT', event, reason .. '\t' .. id, at)
+end
+
 -- Makes units of a peg that lost their cover a backorder, and a broken promise.
 local function uncover(receipt, peg_of, reason)
   local record, lines, line, allocation = waiting_allocation(receipt, peg_of[1], peg_of[2], peg_of[3])
@@ -153,30 +163,39 @@ local function add_broken(outcome, receipt)
   return outcome
 end
 
-local INCOMING_SIZE = 10 -- partition, sku, location, receipt_id, kind, quantity, expected_day, 1 for closes else 0,
--- occurred_at_ms, expected revision or -1
+local INCOMING_SIZE = 12 -- partition, sku, location, receipt_id, kind, quantity, expected_day, 1 for closes else 0,
+-- occurred_at_ms, expected revision or -1, whose receipt it is to be (0: what closes it is for none of a transfer, 1: of
+-- a transfer, 2: the same, and the quantity is all that is on the way), reason
 
 -- The answer to an item: the receipt and the position as they are.
 local function outcome_of(word, sku, location, partition, receipt_id)
   local p, receipt = find_position(sku, location, partition), incoming.find(sku, partition, location, receipt_id)
-  local outcome = { word, p and on_hand[p] or 0, p and reserved[p] or 0, 0, 0, 0, 0 }
+  local outcome = { word, p and on_hand[p] or 0, p and reserved[p] or 0, 0, 0, 0, 0, '' }
   if receipt then
     outcome[4], outcome[5], outcome[6] = receipt.day, receipt.quantity, receipt.pegged
-    outcome[7] = whole(receipt.revision)
+    outcome[7], outcome[8] = whole(receipt.revision), receipt.from
   end
   return outcome, receipt
 end
 
 -- Why a change is refused, or nil.
-local function refused(receipt, p, kind, quantity, is_counted, expected)
-  if kind ~= 'SET' and not receipt then
+local function refused(items, at, receipt, p, quantity, is_counted)
+  local kind, closes, expected, whose = items[at + 4], items[at + 7] == 1, items[at + 9], items[at + 10]
+  local is_of_transfer = receipt and receipt.from ~= ''
+  if kind ~= 'SET' and (not receipt or (whose > 0 and not is_of_transfer)) then
     return { 'RECEIPT_NOT_FOUND' }
+  elseif is_of_transfer and whose == 0 and (kind == 'SET' or kind == 'CANCEL' or closes) then
+    return { 'OF_TRANSFER' } -- its units are somewhere: they arrive or are written off
   end
   local revision = receipt and whole(receipt.revision) or 0
   if expected >= 0 and expected ~= revision then
     return { 'REVISION_MISMATCH', revision }
-  elseif kind == 'RECEIVE' and p and not is_counted and on_hand[p] + quantity > UNITS_MAX then
-    return { 'QUANTITY_OUT_OF_RANGE', on_hand[p], quantity }
+  elseif kind ~= 'RECEIVE' or not p then
+    return nil
+  end
+  local arriving = math.max(is_counted and 0 or quantity, is_of_transfer and closes and receipt.quantity or 0)
+  if on_hand[p] + arriving > UNITS_MAX then
+    return { 'QUANTITY_OUT_OF_RANGE', on_hand[p], arriving }
   end
 end
 
@@ -190,12 +209,14 @@ local function expire_pegs(receipt)
 end
 
 -- Carries a change out as far as this call can.
+--   quantity    units that it says, or all that there are
 --   units, leg  what earlier steps of it did: units taken in, the last peg whose day was judged
 --   returns     units and leg as they are when it must be sent again, else nil
-local function step_on(items, at, p, receipt, event, units, leg)
-  local kind, quantity, day, occurred_at = items[at + 4], items[at + 5], items[at + 6], items[at + 8]
+local function step_on(items, at, p, receipt, event, quantity, units, leg)
+  local kind, day, occurred_at = items[at + 4], items[at + 6], items[at + 8]
   if kind == 'RECEIVE' then
-    if not p and quantity > units then
+    local writes_off = receipt and items[at + 7] == 1 and receipt.from ~= '' and receipt.quantity > quantity - units
+    if not p and (quantity > units or writes_off) then
       p = new_position(items[at + 1], items[at + 2], items[at])
       places_in(items[at + 1])[items[at + 2]] = p
       stock_key(items[at + 1], items[at])
@@ -205,8 +226,16 @@ local function step_on(items, at, p, receipt, event, units, leg)
       local is_counted = counted_at > 0 and occurred_at <= counted_at
       units = units + take_in(p, receipt, items[at + 3], quantity - units, is_counted, event, occurred_at)
     end
-    if units < quantity or (receipt and items[at + 7] == 1 and not shorten(receipt, 0)) then
+    if units < quantity then
       return units, leg
+    elseif receipt and items[at + 7] == 1 then
+      local before, is_all = receipt.quantity, shorten(receipt, 0)
+      if receipt.from ~= '' and receipt.quantity < before then
+        write_off(p, before - receipt.quantity, receipt.id, event, items[at + 11], occurred_at)
+      end
+      if not is_all then
+        return units, leg
+      end
     end
   elseif kind == 'CANCEL' then
     if not shorten(receipt, 0) then
@@ -235,7 +264,11 @@ local function change_receipt(items, at, event, stored)
   local p, receipt = find_position(sku, location, partition), incoming.find(sku, partition, location, id)
   local counted_at = p and whole(counted_text[p]) or 0
   local is_counted = counted_at > 0 and occurred_at <= counted_at
-  local refusal = not stored and refused(receipt, p, kind, quantity, is_counted, items[at + 9])
+  local units, leg = match(stored or ',0,0', ',(%d+),(%d+)$')
+  if items[at + 10] == 2 then
+    quantity = whole(units) + (receipt and receipt.quantity or 0)
+  end
+  local refusal = not stored and refused(items, at, receipt, p, quantity, is_counted)
   if refusal then
     return refusal
   end
@@ -243,14 +276,13 @@ local function change_receipt(items, at, event, stored)
   if sweep then
     return nil, nil, sweep
   end
-  local units, leg = match(stored or ',0,0', ',(%d+),(%d+)$')
   broke, lost_pegs, cause = {}, stored, '\t' .. kind .. '\t' .. event
   if kind == 'SET' then
     receipt = incoming.receipt_for(sku, partition, location, id)
   end
   rows_in(partition)
   if receipt or kind == 'RECEIVE' then -- one that went between two steps has nothing left to change
-    units, leg = step_on(items, at, p, receipt, event, whole(units), whole(leg))
+    units, leg = step_on(items, at, p, receipt, event, quantity, whole(units), whole(leg))
   else
     units = nil
   end
@@ -277,9 +309,9 @@ end
 --   args   1 message: { ..., { partition of a SKU, ... }, items, { item's event partition, ... }, { event, ... } }; an event
 --          is source TAB request_id; items are flat, INCOMING_SIZE fields each
 --   reply  per change, as far as this call went: { APPLIED or REPEATED, on_hand, reserved of the position, expected_day,
---          quantity, pegged, revision of the receipt (all 0 where nothing of it is open), then for each promise that it
---          broke: text as in {pN}:broken, open units, expected day } | RECEIPT_NOT_FOUND | REVISION_MISMATCH, revision |
---          QUANTITY_OUT_OF_RANGE, on_hand, quantity | SWEEP_FIRST, partition: sweep it, then send this one and those
+--          quantity, pegged, revision of the receipt (all 0 where nothing of it is open), the location that its units
+--          left or '', then for each promise that it broke: text as in {pN}:broken, open units, expected day } |
+--          RECEIPT_NOT_FOUND | OF_TRANSFER | REVISION_MISMATCH, revision | QUANTITY_OUT_OF_RANGE, on_hand, quantity | SWEEP_FIRST, partition: sweep it, then send this one and those
 --          after it again | SEND_AGAIN, then broken promises likewise: the step is done, send this one and those after
 --          it again
 local function change_incoming(_, args)

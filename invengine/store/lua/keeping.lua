@@ -30,6 +30,7 @@ local FORGET_MAX = 500 -- reservations per call
 -- first fields. Returns how many (a piece is none), how many entries that were, and whether all are done.
 local function forget_closed(tag, key, is_head)
   local records, count = call('HSCAN', key, '0', 'COUNT', FORGET_MAX)[2], 0
+  local has_transfers = call('EXISTS', tag .. 'transfers') == 1
   for i = 1, #records, 2 do
     local fields = {}
     for field in gmatch(records[i + 1] .. '\t', '([^\t]*)\t') do
@@ -41,6 +42,9 @@ local function forget_closed(tag, key, is_head)
         if fields[place] ~= '' then
           call('SREM', tag .. name .. fields[place], records[i])
         end
+      end
+      if has_transfers then
+        call('SREM', tag .. 'transfers', records[i])
       end
     end
     call('HDEL', key, records[i])

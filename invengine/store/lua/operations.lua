@@ -1,6 +1,8 @@
 -- Operations: changes of reservations in pieces, begun at the head and ended there.
 
 do
+local OF_TRANSFERS = { ship_transfer = true, cancel_transfer = true, close_transfer = true } -- verbs
+
 -- What the head alone can refuse a verb with, or nil.
 local function refused_by_head(head, expected_revision, verb, seconds)
   local refusal = refused_by_state(head, expected_revision)
@@ -8,8 +10,12 @@ local function refused_by_head(head, expected_revision, verb, seconds)
     return refusal
   elseif verb == 'fulfil' and head[STATE] ~= 'CONFIRMED' then
     return { 'RESERVATION_NOT_CONFIRMED' }
-  elseif (verb == 'confirm' or seconds > 0) and head[STATE] ~= 'HELD' then
+  elseif (verb == 'confirm' or verb == 'extend' or seconds > 0) and head[STATE] ~= 'HELD' then
     return { 'RESERVATION_CONFIRMED' }
+  end
+  local is_transfer = call('SISMEMBER', tags[head.home] .. 'transfers', head.id) == 1
+  if is_transfer ~= (OF_TRANSFERS[verb] or false) then
+    return { is_transfer and 'OF_TRANSFER' or 'TRANSFER_NOT_FOUND' }
   end
 end
 
@@ -43,7 +49,8 @@ end
 --          verb, time to live or 0, a text that no other call has, the content: what somebody else needs to go on }
 --   reply  per item: BEGUN, head, second of expiry or 0, content | BUSY, the same of the operation under way: it has to
 --          be ended first | REPEATED, ... | REQUEST_MISMATCH | RESERVATION_NOT_FOUND | RESERVATION_EXPIRED, second |
---          RESERVATION_CLOSED, state | REVISION_MISMATCH, revision | RESERVATION_CONFIRMED | RESERVATION_NOT_CONFIRMED
+--          RESERVATION_CLOSED, state | REVISION_MISMATCH, revision | RESERVATION_CONFIRMED | RESERVATION_NOT_CONFIRMED |
+--          OF_TRANSFER | TRANSFER_NOT_FOUND
 local function begin_operations(_, args)
   local message, home = heads.begin(args)
   local items, outcomes = message[6], {}

@@ -37,7 +37,7 @@ local function record_piece(partition, item, wanted)
   for t = 1, take_count do
     taken = taken + take_units[t]
   end
-  if expires_at == 0 then
+  if expires_at == 0 and item[4] ~= 0 then
     expires_at = math.ceil(now_ms / 1000) + given(item[4], 1)
   end
   rows_in(partition)
@@ -50,7 +50,7 @@ end
 -- Takes the pieces of new reservations: each all or nothing, or as much as there is, perhaps nothing at all.
 --   keys   {pN}:log of the partition
 --   args   1 message: { ..., { partition }, partition, lists, items }; lists as in reserve.lua; an item is
---          { id, attempt, second of expiry or 0, time to live, 0 all or nothing 1 best effort 2 only see whether all
+--          { id, attempt, second of expiry or 0, time to live or 0 for a transfer, 0 all or nothing 1 best effort 2 only see whether all
 --          is there, head, tail (these as `record_item` takes them, the tail up to cart_ref), line count, lines as
 --          `take_item` takes them, cause, channel, 1 when it borrows else 0 }
 --   reply  per item, as far as this call went: TAKEN, record, 1 when something is missing else 0 | TAKEN, '', 0 (only

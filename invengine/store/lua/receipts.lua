@@ -1,6 +1,6 @@
 -- Incoming receipts and backorders: what is expected, what of it is promised, whose turn it is, which promises broke.
 -- A receipt is a table: sku, partition, location, id ('' for the backorders of the position), day, quantity, pegged,
--- revision (a text).
+-- revision (a text), from ('' or, of a transfer, the location that its units left).
 
 local book -- what this call knows of all this; nil until something is looked up, which most calls never do
 local incoming = {} -- the functions of this fragment
@@ -49,15 +49,17 @@ local function incoming_key(sku, partition)
 end
 
 local function new_receipt(sku, partition, location, id)
-  return { sku = sku, partition = partition, location = location, id = id, day = 0, quantity = 0, pegged = 0, revision = '0' }
+  return { sku = sku, partition = partition, location = location, id = id, day = 0, quantity = 0, pegged = 0, revision = '0',
+    from = '' }
 end
 
 local function read_receipt(sku, partition, location, id, text)
   local receipt = new_receipt(sku, partition, location, id)
-  local day, quantity, pegged, revision = match(text, '^(%d+),(%d+),(%d+),(%d+)$')
-  if not day then
+  local day, quantity, pegged, revision, from = match(text, '^(%d+),(%d+),(%d+),(%d+)(.*)$')
+  if not day or (from ~= '' and not find(from, '^,.')) then
     broken('not a receipt at ' .. sku .. ' ' .. location .. ' ' .. id, text)
   end
+  receipt.from = sub(from, 2)
   receipt.day, receipt.quantity, receipt.pegged, receipt.revision = whole(day), whole(quantity), whole(pegged), revision
   return receipt
 end
@@ -80,6 +82,7 @@ function incoming.receipt_for(sku, partition, location, id)
   local receipt = incoming.find(sku, partition, location, id)
   if not receipt then
     receipt = book.receipts[sku][location .. '\t' .. id] or new_receipt(sku, partition, location, id)
+    receipt.from = ''
     book.receipts[sku][location .. '\t' .. id] = receipt
   end
   return receipt
@@ -125,7 +128,8 @@ function incoming.changed(receipt, cause)
   end
   local day = receipt.quantity > 0 and text_of(receipt.day) or '0'
   rows[#rows + 1] = 'I\t' .. receipt.sku .. '\t' .. receipt.location .. '\t' .. receipt.id .. '\t' .. day .. '\t'
-    .. text_of(receipt.quantity) .. '\t' .. text_of(receipt.pegged) .. cause .. '\t\n'
+    .. text_of(receipt.quantity) .. '\t' .. text_of(receipt.pegged) .. cause
+    .. (receipt.from == '' and '' or '\t' .. receipt.from) .. '\t\n'
 end
 
 -- Who waits for units of a receipt, or for any (backorders).
@@ -333,7 +337,7 @@ writers[#writers + 1] = function()
       call('HDEL', key, field)
     else
       call('HSET', key, field, text_of(receipt.quantity > 0 and receipt.day or 0) .. ',' .. text_of(receipt.quantity)
-        .. ',' .. text_of(receipt.pegged) .. ',' .. receipt.revision)
+        .. ',' .. text_of(receipt.pegged) .. ',' .. receipt.revision .. (receipt.from == '' and '' or ',' .. receipt.from))
     end
   end
   for i = 1, #book.queue_list do

@@ -3,6 +3,7 @@
 local STATE, CHANNEL, EXPIRES_AT, REVISION, CUSTOMER_REF, ORDER_REF = 1, 2, 4, 5, 6, 7
 local TOKEN, LINE_COUNT, LINES = 9, 10, 11 -- places in a record
 local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 9, 10 -- places after the start of a line
+local transfers = {} -- what transfers.lua needs of other fragments, and they of it
 local LEG, QUANTITY, FULFILLED, RELEASED, SOURCE = 1, 2, 3, 4, 5 -- after the start of an allocation
 local ALLOCATION_FIELDS = 6
 
@@ -44,6 +45,11 @@ local function each_allocation(record, visit)
     end
     line = allocation
   end
+end
+
+-- Whether a record is that of a transfer: then all its lines are.
+function transfers.is_one(record)
+  return record[LINES + 4] == 'TRANSFER'
 end
 
 local function open_units(record, allocation)

@@ -56,7 +56,7 @@ local function decide_item(items, at, line_count, best_effort, lists)
   return refusal
 end
 
-local held_count -- reservations made by this call
+local held_count, confirmed_count -- reservations made by this call, and transfers
 local second_of -- time to live -> the text of the second when it is over
 
 -- Writes down a take that is not on hand. Returns where, its leg and its source.
@@ -76,6 +76,16 @@ local function taken_later(p, t)
   return units
 end
 
+-- The row of a hold that was taken; a reservation that does not expire has none.
+local function taken_hold(t, leg, units, expires_at)
+  if expires_at == '0' then
+    return ''
+  end
+  local p, fenced_units = take_position[t], take_fenced[t]
+  return 'H\t' .. leg .. '\t' .. sku_of[p] .. '\t' .. location_of[p] .. '\t' .. units .. '\t' .. expires_at
+    .. (fenced_units > 0 and '\t' .. text_of(fenced_units) .. '\t' .. taker .. '\t\n' or '\t0\t\t\n')
+end
+
 -- Writes down the takes of a line: rows, legs. Returns the line's allocations for the record, and the first take after
 -- it.
 local function record_takes(line, partition, t, cause, expires_at, id, home)
@@ -92,9 +102,8 @@ local function record_takes(line, partition, t, cause, expires_at, id, home)
         source, fence = taking.source_of(t), fence_row(p, taker, taken_later(p, t))
       end
       rows[#rows + 1] = 'P\t' .. sku_of[p] .. '\t' .. location .. '\t' .. on_hand_text[p] .. '\t' .. reserved_text[p]
-        .. '\t' .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\n' .. fence .. 'H\t' .. leg .. '\t'
-        .. sku_of[p] .. '\t' .. location .. '\t' .. units .. '\t' .. expires_at
-        .. (take_fenced[t] > 0 and '\t' .. text_of(take_fenced[t]) .. '\t' .. taker .. '\t\n' or '\t0\t\t\n')
+        .. '\t' .. counted_text[p] .. '\t0\t' .. units .. cause .. now_text .. '\t\n' .. fence
+        .. taken_hold(t, leg, units, expires_at)
     else
       location, leg, source = record_promise(t, partition, cause, id, home)
     end
@@ -114,7 +123,9 @@ local function record_item(items, at, line_count, home, id, head, tail, cause, e
     local partition, first, allocations = items[at], t, ''
     if take_line[t] == line and t <= take_count then
       allocations, t = record_takes(line, partition, t, cause, expires_at, id, home)
-      look_at(partition, expires_at, entry)
+      if expires_at ~= '0' then
+        look_at(partition, expires_at, entry)
+      end
     end
     lines = lines .. items[at + 3] .. text_of(t - first) .. allocations
     at = at + LINE_SIZE
@@ -124,7 +135,11 @@ local function record_item(items, at, line_count, home, id, head, tail, cause, e
   home_rows[n + 1], home_rows[n + 2], home_rows[n + 3], home_rows[n + 4] = 'R\t', id, '\t\t', text
   home_rows[n + 5] = '\t\n'
   write_field(home, 'reservations', id, text)
-  held_count = held_count + 1
+  if expires_at == '0' then
+    confirmed_count = confirmed_count + 1
+  else
+    held_count = held_count + 1
+  end
   return text
 end
 
@@ -163,7 +178,7 @@ end
 -- Begins a call that reserves.
 function reserving.begin()
   taking.begin()
-  held_count, second_of = 0, {}
+  held_count, confirmed_count, second_of = 0, 0, {}
 end
 
 reserving.decide_item, reserving.record_item, reserving.LINE_SIZE = decide_item, record_item, LINE_SIZE
@@ -172,7 +187,7 @@ reserving.decide_item, reserving.record_item, reserving.LINE_SIZE = decide_item,
 local function second_in(seconds)
   local second = second_of[seconds]
   if not second then
-    second = text_of(math.ceil(now_ms / 1000) + given(seconds, 1))
+    second = seconds == 0 and '0' or text_of(math.ceil(now_ms / 1000) + given(seconds, 1))
     second_of[seconds] = second
   end
   return second
@@ -184,8 +199,7 @@ local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
 --   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { partition of the item's
 --          request, ... }, { request, ... }, { home, ... }, { reservation_id, ... } }
---          lists are { locations, units, parts }, perhaps with rules for confidence (false where there are none, else per
---          candidate as `free_at` takes them), perhaps with the units that each candidate is to give; items are flat: fingerprint, time to live, 1 for best effort else 0
+--          lists as `take_line` has them; items are flat: fingerprint, time to live or 0 for a transfer, 1 for best effort else 0
 --          and 2 more where the channel does not borrow, head, tail and cause as `record_item` takes them, channel,
 --          count of reference sets, line count; then the names of these sets (`customer:<ref>` and so on), then
 --          LINE_SIZE fields per line
@@ -216,7 +230,7 @@ local function reserve(_, args)
     if not outcome then
       local home, ways, expires_at = homes[i], items[at + 2], second_in(items[at + 1])
       taker, taker_borrows = items[at + 6], ways < 2
-      if line_count == 1 and taker_borrows then
+      if line_count == 1 and taker_borrows and expires_at ~= '0' then
         text = reserve_usual(items, lines, lists, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
       end
       if not text then
@@ -242,6 +256,7 @@ local function reserve(_, args)
     at = lines + line_count * LINE_SIZE
   end
   count_state('HELD', held_count)
+  count_state('CONFIRMED', confirmed_count)
   return finish(outcomes, homes[1])
 end
 

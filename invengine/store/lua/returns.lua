@@ -4,7 +4,7 @@
 -- partitions that one call sees, ended at its home. Whoever meets one under way goes on with it: each step is done once.
 -- What came back of a line stands in its reservation's record and is checked and written in the step that raises the stock.
 
-local returning = {} -- the functions of this fragment; forget: for keeping.lua
+local returning = {} -- the functions of this fragment, of which `forget` is for keeping.lua
 
 do -- Lua allows 200 local names at once: what only these use ends with them
 local REFUSED = '!' -- what is remembered of an event that was refused
@@ -12,7 +12,7 @@ local STATE, TO_STATE = 5, 7 -- places in a line of an item
 local LINE_FUTURE = 8 -- place in a line of a record; units that came back stand behind it
 
 -- Of a line of a record: units that were fulfilled, and of them those that came back.
-local function gone_and_back(record, line)
+function returning.gone_and_back(record, line)
   local fulfilled = 0
   for a = 0, whole(record[line + LINE_ALLOCATIONS]) - 1 do
     fulfilled = fulfilled + whole(record[line + LINE_FIELDS + a * ALLOCATION_FIELDS + FULFILLED])
@@ -22,7 +22,7 @@ end
 
 -- The lines of records by SKU, the first records first: sku -> a list of { record, where the line starts, units of it that
 -- the item takes back so far }.
-local function lines_by_sku(candidates)
+function returning.lines_by_sku(candidates)
   local by_sku = {}
   for c = 1, #candidates do
     local record, line = candidates[c], LINES
@@ -38,11 +38,11 @@ end
 
 -- Which units of the candidates' lines come back by a line, the first ones first.
 --   returns  a list of { record, line, units }; or nil and the refusal
-local function plan_line(asked, by_sku)
+function returning.plan_line(asked, by_sku)
   local left, fulfilled, back, plan, lines = asked[4], 0, 0, {}, by_sku[asked[3]] or {}
   for n = 1, #lines do
     local its = lines[n]
-    local went, came = gone_and_back(its[1], its[2])
+    local went, came = returning.gone_and_back(its[1], its[2])
     came = came + its[3]
     fulfilled, back = fulfilled + went, back + came
     local units = math.min(left, math.max(0, went - came))
@@ -62,7 +62,7 @@ end
 --   place    in a line: of the state that units come to or leave, '' for on hand
 --   kind     RETURN: they come; STATE_CHANGE: they leave
 --   returns  nil, or the refusal: with the first of the lines that share the shelf
-local function refused_by_shelves(item, place, kind, occurred_at)
+function returning.refused_by_shelves(item, place, kind, occurred_at)
   local sums, order = {}, {}
   for n = 1, #item[8] do
     local asked = item[8][n]
@@ -86,7 +86,7 @@ local function refused_by_shelves(item, place, kind, occurred_at)
 end
 
 -- Carries the lines of a decided item out.
-local function carry_out(kind, item, occurred_at)
+function returning.carry_out(kind, item, occurred_at)
   for n = 1, #item[8] do
     local asked = item[8][n]
     local to = kind == 'STATE_CHANGE' and asked[7] or ''
@@ -98,12 +98,12 @@ end
 
 -- Writes down what came back in the records that it left by.
 --   returns  a text: per part line_id TAB reservation_id TAB its line_id TAB units LF, the lines in their order
-local function note_returned(item, plans)
+function returning.note_returned(item, plans)
   local told, changed_ones, is_changed = {}, {}, {}
   for n = 1, #plans do
     for _, part in ipairs(plans[n]) do
       local record, line, units = part[1], part[2], part[3]
-      local _, back = gone_and_back(record, line)
+      local _, back = returning.gone_and_back(record, line)
       local future = match(record[line + LINE_FUTURE], '^.*\30') or match(record[line + LINE_FUTURE], '^[^<]*')
       record[line + LINE_FUTURE] = future .. '<' .. text_of(back + units)
       told[#told + 1] = item[8][n][1] .. '\t' .. record.id .. '\t' .. record[line] .. '\t' .. text_of(units) .. '\n'
@@ -121,7 +121,7 @@ end
 
 -- The records that units of an item may come back to: those of its candidates that are here; nil where one is not as it
 -- was when it was looked at.
-local function candidates_of(item, texts)
+function returning.candidates_of(item, texts)
   local found = {}
   for c = 1, #item[9], 3 do
     local id, home, token = item[9][c], item[9][c + 1], item[9][c + 2]
@@ -139,7 +139,7 @@ local function candidates_of(item, texts)
   return found
 end
 
-local function stored_candidates(item)
+function returning.stored_candidates(item)
   local homes, ids = {}, {}
   for c = 1, #item[9], 3 do
     ids[#ids + 1], homes[#homes + 1] = item[9][c], item[9][c + 1]
@@ -151,36 +151,36 @@ end
 local function take_back(item, only_looks)
   local plans, refusal = {}, nil
   if item[10] == 1 then
-    local candidates = candidates_of(item, stored_candidates(item))
+    local candidates = returning.candidates_of(item, returning.stored_candidates(item))
     if not candidates then
       return { 'STALE' }
     end
-    local by_sku = lines_by_sku(candidates)
+    local by_sku = returning.lines_by_sku(candidates)
     for n = 1, #item[8] do
-      plans[n], refusal = plan_line(item[8][n], by_sku)
+      plans[n], refusal = returning.plan_line(item[8][n], by_sku)
       if refusal then
         return refusal
       end
     end
   end
-  refusal = refused_by_shelves(item, STATE, 'RETURN', item[7])
+  refusal = returning.refused_by_shelves(item, STATE, 'RETURN', item[7])
   if refusal or only_looks then
     return refusal or { 'APPLIED', '' }
   end
-  local told = note_returned(item, plans)
-  carry_out('RETURN', item, item[7])
+  local told = returning.note_returned(item, plans)
+  returning.carry_out('RETURN', item, item[7])
   cover_raised()
   return { 'APPLIED', told }, told
 end
 
 -- Disposes of units of an item, likewise.
 local function dispose(item, only_looks)
-  local refusal = refused_by_shelves(item, STATE, 'STATE_CHANGE', now_ms)
-    or refused_by_shelves(item, TO_STATE, 'RETURN', now_ms)
+  local refusal = returning.refused_by_shelves(item, STATE, 'STATE_CHANGE', now_ms)
+    or returning.refused_by_shelves(item, TO_STATE, 'RETURN', now_ms)
   if refusal or only_looks then
     return refusal or { 'APPLIED', '' }
   end
-  carry_out('STATE_CHANGE', item, now_ms)
+  returning.carry_out('STATE_CHANGE', item, now_ms)
   cover_raised()
   return { 'APPLIED', '' }, '-'
 end

@@ -56,12 +56,12 @@ modes.finish = pieces.finish
 
 -- Says what `apply` would; only the function that writes nothing is called with it.
 function modes.check(record, item, lists)
-  piece.expires_at = item[6]
+  piece.expires_at, piece.is_check = item[6], true
   if pieces.prepared_for(record, item[2]) then
     return { 'PREPARED' }
   end
-  local refusal, _, sweep = verbs[item[4]](record, item[5], 1, lists)
-  return refusal or { 'APPLIED', '', 0 }, sweep
+  local refusal, is_same, sweep = verbs[item[4]](record, item[5], 1, lists)
+  return refusal or { 'APPLIED', '', is_same and 1 or 0 }, sweep
 end
 
 -- Closes a piece of a reservation that has nothing open any more; the verb's place has the state.

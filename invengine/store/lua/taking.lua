@@ -85,8 +85,9 @@ taking.free_at = free_at
 
 -- Takes the units of one line as far as they are on hand: whole from the first candidate that has them all, or in parts
 -- when it may be split. Returns how many are missing, and how many there were (0, nil when nothing is missing).
---   list  { locations, units to keep, ten-thousandths of on_hand to keep }, and perhaps { rules for confidence }: per
---         candidate each, see free_at
+--   list  { locations, units to keep, ten-thousandths of on_hand to keep (see domain.stock.safety_units) }: per candidate
+--         each; and perhaps, false where there are none and others follow: { rules for confidence, see free_at }, { units
+--         that each candidate is to give }, { 1 where receipts whose day is over stop counting, else 0 }
 local function take_line_units(line, partition, sku, wanted, may_split, list, best_effort)
   local locations, units, parts, rules = list[1], list[2], list[3], list[4]
   local places = places_in(sku)
@@ -148,11 +149,13 @@ end
 
 -- Receipts of the candidates that have units for a line, in the order of taking: { place of the candidate, receipt,
 -- units, day promised }.
-local function receipt_offers(partition, sku, place_of, needed_by)
+--   stops  place of the candidate -> 1 when receipts whose day is over stop counting there; nil: nowhere
+local function receipt_offers(partition, sku, place_of, needed_by, stops)
   local today, offers = floor(now_s / 86400), {}
   for _, receipt in pairs(incoming.all_of(sku, partition)) do
     local place = receipt and receipt.id ~= '' and place_of[receipt.location]
-    if place and receipt.quantity > receipt.pegged then
+    local is_stopped = place and stops and stops[place] == 1 and receipt.day < today
+    if place and not is_stopped and receipt.quantity > receipt.pegged then
       local day = receipt.day >= today and receipt.day or today + 1
       if needed_by == 0 or day <= needed_by then
         local due_day = needed_by > 0 and needed_by or day
@@ -184,7 +187,7 @@ local function offers_for(partition, sku, list, needed_by, backorder_units)
       offers[#offers + 1] = { k, p, free }
     end
   end
-  local of_receipts = receipt_offers(partition, sku, place_of, needed_by)
+  local of_receipts = receipt_offers(partition, sku, place_of, needed_by, list[6])
   for i = 1, #of_receipts do
     offers[#offers + 1] = of_receipts[i]
   end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tests.cases.adapters import expiry, places, position, returns, sourcing
+from tests.cases.adapters import expiry, places, position, returns, sourcing, transfer
 from tests.rpc.engines import Stubs
 
 Case = dict[str, Any]
@@ -16,4 +16,5 @@ ADAPTERS: Final[dict[str, Callable[[Stubs, Case], Awaitable[None]]]] = {
     "position": position.run,
     "returns": returns.run,
     "sourcing": sourcing.run,
+    "transfer": transfer.run,
 }

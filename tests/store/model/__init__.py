@@ -10,9 +10,10 @@ from tests.store.model.amendments import Amendments
 from tests.store.model.incoming import Incoming
 from tests.store.model.returns import Returns
 from tests.store.model.state import LIVE
+from tests.store.model.transfers import Transfers
 
 __all__ = ["LIVE", "Model"]
 
 
-class Model(Returns, Amendments, Incoming):
+class Model(Returns, Amendments, Transfers, Incoming):
     """State and rules of a store."""

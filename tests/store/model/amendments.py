@@ -27,7 +27,7 @@ class Amendments(Reservations):
 
     def amend(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            self.live(change)
+            self.of_channels(change)
             plan = None
 
             def lent() -> Stock:  # anew after a sweep, which may have covered backorders of this reservation
@@ -56,7 +56,7 @@ class Amendments(Reservations):
 
     def rebind(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            self.live(change)
+            self.of_channels(change)
             for wanted in change.placements:
                 if not any(wanted.line_id == line.line_id for line in self._now(change).lines):
                     raise errors.LineNotFound(change.reservation_id, wanted.line_id)
@@ -85,7 +85,7 @@ class Amendments(Reservations):
 
     def hand_over(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            reservation = self.held(change) if change.time_to_live_seconds else self.live(change)
+            reservation = self.held(change) if change.time_to_live_seconds else self.of_channels(change)
             lines = tuple(
                 replace(line, allocations=tuple(self._fenced_anew(line, leg, change) for leg in line.allocations))
                 for line in reservation.lines
@@ -208,7 +208,7 @@ def _with_quantities(
             raise errors.LineExists(change.reservation_id, line_id)
         future = replace(new.future, backorder_units=0) if new.future else None
         units_at, kit = (new.units_at, new.kit) if isinstance(new, PlacedRequest) else ((), None)
-        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future, kit)
+        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future, kit=kit)
         lines[line_id] = (
             line,
             LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location, new.future, units_at),

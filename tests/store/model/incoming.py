@@ -44,13 +44,21 @@ class Incoming(State):
     def _apply_change(self, change: IncomingChange) -> None:
         source = change.sku, change.location, change.receipt_id
         receipt = self.stock.receipts.get(source)
-        if receipt is None and change.kind is not IncomingKind.SET:
+        left_from = receipt.from_location if receipt else ""
+        is_there = receipt and (left_from or not change.of_transfer)
+        if not is_there and change.kind is not IncomingKind.SET:
             raise errors.ReceiptNotFound(change.receipt_id, change.sku, change.location)
+        ends_it = change.closes or change.kind in (IncomingKind.SET, IncomingKind.CANCEL)
+        if left_from and ends_it and not change.of_transfer:
+            raise errors.OfTransfer(change.receipt_id)
         revision = receipt.revision if receipt else 0
         if change.expected_revision is not None and change.expected_revision != revision:
             raise errors.RevisionMismatch(change.expected_revision, revision)
+        if change.all_there_is:
+            change = replace(change, quantity=receipt.quantity)
+        lost = max(0, receipt.quantity - change.quantity) if left_from and change.closes else 0
         if change.kind is IncomingKind.RECEIVE:
-            self._refuse_beyond_range(change)
+            self._refuse_beyond_range(change, receipt.quantity if lost else 0)
         if receipt and receipt.pegged:
             self.sweep(self.of(change.sku))
         pegged, quantity, day = self.stock.pegged(source), receipt.quantity if receipt else 0, change.expected_day
@@ -64,6 +72,8 @@ class Incoming(State):
             self._receive(change, source)
             left = 0 if change.closes else max(0, quantity - change.quantity)
             self.stock.set_receipt(source, replace(receipt, quantity=left, pegged=self.stock.pegged(source)))
+            if lost:
+                self.stock.set(source[:2])  # received and written off in one step
         self._take_cover_away(source)
         if change.kind in (IncomingKind.SET, IncomingKind.SLIP):
             self._judge_days(source, day)
@@ -73,10 +83,11 @@ class Incoming(State):
         counted_at_ms = self.stock.at((change.sku, change.location)).counted_at_ms
         return counted_at_ms > 0 and change.occurred_at_ms <= counted_at_ms
 
-    def _refuse_beyond_range(self, change: IncomingChange) -> None:
+    def _refuse_beyond_range(self, change: IncomingChange, with_lost: int) -> None:
         on_hand = self.stock.at((change.sku, change.location)).on_hand
-        if not self._is_counted(change) and on_hand + change.quantity > UNITS_MAX:
-            raise errors.QuantityOutOfRange(change.sku, change.location, on_hand, change.quantity)
+        arriving = max(0 if self._is_counted(change) else change.quantity, with_lost)
+        if on_hand + arriving > UNITS_MAX:
+            raise errors.QuantityOutOfRange(change.sku, change.location, on_hand, arriving)
 
     def _receive(self, change: IncomingChange, source: Source) -> None:
         """Units arrive: the pegs get them, the oldest first."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from invengine import errors
 from invengine.domain.orders import (
+    Fulfilment,
     LineRequest,
     LineUnits,
     PlacedRequest,
@@ -55,20 +56,21 @@ class Reservations(State):
     def _reserve(self, request: ReserveRequest) -> Reservation:
         if request.reservation_id in self.reservations:
             raise errors.ReservationExists(request.reservation_id)
-        buyer = Buyer(request.channel, request.borrows)
+        buyer = Buyer("" if request.is_transfer else request.channel, request.borrows)
         takes, short = self.decided(self.stock.copy, request.lines, buyer, best_effort=request.best_effort)
         if short and not (request.best_effort and any(takes)):
             raise shortage(short)
-        expires_at = self.seconds_up() + request.time_to_live_seconds
+        expires_at = 0 if request.is_transfer else self.seconds_up() + request.time_to_live_seconds
         lines = []
         for line, mine in zip(request.lines, takes, strict=True):
             future = replace(line.future, backorder_units=0) if line.future else None
             asked, kit = (line.asked, line.kit) if isinstance(line, PlacedRequest) else (line.quantity, None)
-            made = ReservationLine(line.line_id, line.sku, asked, line.fulfilment, line.destination, (), future, kit)
+            head = line.line_id, line.sku, asked, line.fulfilment, line.destination
+            made = ReservationLine(*head, (), future, kit=kit, expected_day=line.expected_day)
             lines.append(self.with_takes(made, mine, request.reservation_id, buyer, expires_at))
         return Reservation(
             request.reservation_id,
-            ReservationState.HELD,
+            ReservationState.CONFIRMED if request.is_transfer else ReservationState.HELD,
             request.channel,
             self.now_ms,
             expires_at,
@@ -160,8 +162,8 @@ class Reservations(State):
 
     def release(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            reservation = self.live(change)
-            units = _named(reservation, change.lines) if change.lines else _all_open(reservation)
+            reservation = self.of_channels(change)
+            units = named_units(reservation, change.lines)
 
             def released(line: ReservationLine, leg: Leg) -> Leg:
                 count = units.get(leg.serial, 0)
@@ -173,7 +175,7 @@ class Reservations(State):
 
     def fulfil(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
-            reservation = self.live(change)
+            reservation = self.of_channels(change)
             if reservation.state is not ReservationState.CONFIRMED:
                 raise errors.ReservationNotConfirmed(change.reservation_id)
             if change.lines:
@@ -181,7 +183,7 @@ class Reservations(State):
             else:
                 _refuse_unless_on_hand(reservation)
                 units = _all_open(reservation)
-            self._check_on_hand(reservation, units)
+            self.check_on_hand(reservation, units)
 
             def fulfilled(line: ReservationLine, leg: Leg) -> Leg:
                 count = units.get(leg.serial, 0)
@@ -213,7 +215,7 @@ class Reservations(State):
         state = ReservationState.FULFILLED if fulfilled else ReservationState.RELEASED
         return self.revised(after, state=state, expires_at=0)
 
-    def _check_on_hand(self, reservation: Reservation, units: dict[int, int]) -> None:
+    def check_on_hand(self, reservation: Reservation, units: dict[int, int]) -> None:
         """Refuses what is not physically there any more."""
         left: dict[tuple[str, str], int] = {}
         short = []
@@ -249,12 +251,29 @@ class Reservations(State):
             raise errors.RevisionMismatch(change.expected_revision, reservation.revision)
         return reservation
 
+    def of_channels(self, change: ReservationChange) -> Reservation:
+        """The same, if it is no transfer: channels may change it."""
+        reservation = self.live(change)
+        if is_transfer(reservation):
+            raise errors.OfTransfer(change.reservation_id)
+        return reservation
+
     def held(self, change: ReservationChange) -> Reservation:
-        """The same, if it is held."""
+        """The live reservation of a change, if it is held."""
         reservation = self.live(change)
         if reservation.state is ReservationState.CONFIRMED:
             raise errors.ReservationConfirmed(change.reservation_id)
         return reservation
+
+
+def is_transfer(reservation: Reservation) -> bool:
+    """Whether it is one: then all its lines are."""
+    return reservation.lines[0].fulfilment is Fulfilment.TRANSFER
+
+
+def named_units(reservation: Reservation, named: tuple[LineUnits, ...]) -> dict[int, int]:
+    """Units by leg that a change names, all that are open where it names none."""
+    return _named(reservation, named) if named else _all_open(reservation)
 
 
 def shortage(short: dict[LineRequest, int]) -> errors.InsufficientStock:

@@ -18,7 +18,7 @@ from invengine.domain.returns import (
 )
 from invengine.domain.stock import GONE
 from tests.store.model.movements import Movements
-from tests.store.model.reservations import Reservations
+from tests.store.model.reservations import Reservations, is_transfer
 
 Answers = list[ReturnAnswer | errors.InventoryError]
 GOES_TO = {Disposition.RESTOCK: "", Disposition.SCRAP: GONE}
@@ -72,6 +72,8 @@ class Returns(Movements, Reservations):
             raise errors.ReturnExists(request.return_id)
         if request.reservation_id and request.reservation_id not in self.reservations:
             raise errors.ReservationNotFound(request.reservation_id)
+        if request.reservation_id and is_transfer(self.reservations[request.reservation_id]):
+            raise errors.OfTransfer(request.reservation_id)
         back: Counter[tuple[str, str]] = Counter()
         sources = {line.line_id: self._sources(request, line, back) for line in request.lines}
         coming: Counter[tuple[str, str]] = Counter()
@@ -99,6 +101,7 @@ class Returns(Movements, Reservations):
         if request.reservation_id:
             return [self.reservations[request.reservation_id]]
         found = [one for one in self.reservations.values() if request.order_ref and one.order_ref == request.order_ref]
+        found = [one for one in found if not is_transfer(one)]
         return sorted(found, key=lambda one: (one.created_at_ms, one.reservation_id))
 
     def _sources(self, request: ReturnRequest, wanted, back: Counter) -> tuple[ReturnSource, ...]:

@@ -89,10 +89,15 @@ def _everything(
     if not line.future:
         return found
     locations = [candidate.location for candidate in candidates]
+    stopping = [candidate.location for candidate in candidates if candidate.overdue_stops]
+    days = {
+        source: effective_day(receipt.expected_day, now_ms, overdue_stops=receipt.location in stopping)
+        for source, receipt in stock.receipts.items()
+    }
     receipts = sorted(
-        (effective_day(receipt.expected_day, now_ms), locations.index(receipt.location), receipt.receipt_id)
-        for receipt in stock.receipts.values()
-        if receipt.receipt_id and receipt.sku == line.sku and receipt.location in locations
+        (days[source], locations.index(receipt.location), receipt.receipt_id)
+        for source, receipt in stock.receipts.items()
+        if receipt.receipt_id and receipt.sku == line.sku and receipt.location in locations and days[source]
     )
     needed_by, allowance = line.future.needed_by, line.future.backorder_units
     for day, place, receipt_id in receipts:
