@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.replica.state import Entry
-    from invengine.services.watch_names import Slots
+    from invengine.services.watch_network import Slots
     from invengine.services.watch_views import View
 
 

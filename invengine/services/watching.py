@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from invengine import kernels
 from invengine.errors import InventoryError, NetworkMissing, Overloaded
 from invengine.services.questions import WATCH, Networks, parsed
 from invengine.services.watch_names import AllNames, ListedNames
+from invengine.services.watch_network import NamedSkus
 from invengine.services.watch_resuming import Asked, Log, Resuming
 from invengine.services.watch_subscribers import Look, Subscriber
 from invengine.services.watch_views import View, ViewQuestion
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from invengine.replica.changes import Changes
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
-    from invengine.services.watch_names import Slots
+    from invengine.services.watch_network import Slots
 
 _WOKEN_AT_ONCE: Final = 32
 _STEP_SECONDS: Final = 0.002
@@ -67,6 +67,7 @@ class Watching:
         self._watched = asyncio.Event()
         self._one_look = asyncio.Lock()
         self._network: Network | None = None
+        self._named = NamedSkus()  # by this network
         self._is_interrupted = False  # the newest look was not done to its end
         self.look = self._captured()
 
@@ -139,13 +140,13 @@ class Watching:
         return subscriber
 
     def _made(self, question: ViewQuestion, network: Network) -> View:
-        names: AllNames | ListedNames
-        if question.is_all:
-            names = self._all_names = self._all_names or AllNames(self._replica.columns)
-            names.add_kits(network.kits)
-        else:
-            names = ListedNames(self._replica.columns)
-        view = View(question, names, self._replica, self._clock, network)
+        names: AllNames | ListedNames | None = self._all_names if question.is_all else None
+        if names is None:
+            names = (AllNames if question.is_all else ListedNames)(self._replica.columns)
+            names.use(self._named)
+        view = View(question, names, self._replica, network, self._named.ruled)
+        if isinstance(names, AllNames):
+            self._all_names = names
         self._views[question] = view
         self._subscribers[view], self._waiting[view] = set(), set()
         return view
@@ -158,19 +159,12 @@ class Watching:
             new = view.never_told(subscriber.slots)
         else:
             new = np.arange(len(view.names) if view.count else 0, len(view.names))
-        await self._work_out(view, new)
+        await self._work_out(view, new, self._clock.now_ms())
         first = view.told_after(0, subscriber.slots)
         is_whole = seen is None or self._resuming.is_changed_since(seen)
         if not is_whole:
             assert seen is not None
-            columns = view.names.columns
-            may_differ = np.empty(first.size, np.uint8)
-            revisions = np.array(seen.revisions, np.int64)
-            numbers = view.names.numbers[first]
-            kernels.changed_since(numbers, revisions, columns.positions, columns.skus, may_differ)
-            if view.kits:
-                may_differ |= np.isin(first, list(view.kits))
-            first = first if view.is_timed else first[may_differ != 0]
+            first = self._resuming.changed(view, first, seen)
         subscriber.begin(first, is_whole=is_whole)
 
     def _leave(self, subscriber: Subscriber) -> None:
@@ -198,7 +192,7 @@ class Watching:
         self._metrics.watch.subscribers = self._watchers
         if change > 0 and self._watchers == 1:
             self._replica.note_changes(True)
-            self._network = self._networks.current
+            self._use(self._networks.current)
             self.look = self._captured()
             self._watched.set()
         elif self._watchers == 0:
@@ -212,25 +206,27 @@ class Watching:
         """Brings every view up to the replica as it is now. Tokens name that state when all views have it."""
         self._compact()
         began = step_began = perf_counter()
-        replica, network = self._replica, self._networks.current
-        now_ms = self._clock.now_ms()
+        replica, network, now_ms = self._replica, self._networks.current, self._clock.now_ms()
         replica.advance(now_ms)
-        is_due = any(view.is_due(now_ms) for view in self._views.values())
-        if not (replica.has_changes or is_due or self._is_interrupted or network is not self._network):
+        is_same = not replica.has_changes and network is self._network and not self._is_interrupted
+        if is_same and not any(view.is_due(now_ms) for view in self._views.values()):
             self.look = self._captured()
             return
         changes = replica.take_changes()
         look = self._captured()
         everything = changes.everything or network is not self._network or self._is_interrupted
         self._is_interrupted = True  # by whoever looks and is cancelled
-        self._network = network
         self._rename(changes)
+        self._use(network)
         self._metrics.watch.coalesced += max(0, changes.rows - changes.numbers.size)
         for view in list(self._views.values()):
             before = view.count
-            slots = self._asked_anew(view) if everything else _changed_slots(view, changes, now_ms)
+            slots = self._asked_anew(view) if everything else _changed_slots(view, changes)
+            if not everything and view.is_due(now_ms):
+                begun, step_began = await self._begun(view, now_ms, step_began)
+                slots = np.union1d(slots, begun)
             if slots.size:
-                step_began = await self._work_out(view, slots, step_began)
+                step_began = await self._work_out(view, slots, now_ms, step_began)
                 view.looked(before, changes.since)
         self._is_interrupted = False
         self.look = look
@@ -243,15 +239,20 @@ class Watching:
                 names.find_anew(columns)
             else:
                 names.know(changes.created)
-            if isinstance(names, AllNames) and self._network is not None:
-                names.add_kits(self._network.kits)
+
+    def _use(self, network: Network | None) -> None:
+        """Takes over a network, and what it says of single SKUs."""
+        if network is not self._network:
+            self._network, self._named = network, NamedSkus(network)
+            for names in {id(view.names): view.names for view in self._views.values()}.values():
+                names.use(self._named)
 
     def _asked_anew(self, view: View) -> Slots:
         """All slots of the view under the network in force; none when that does not have what the view asks about."""
         try:
             if self._network is None:
                 raise NetworkMissing
-            view.ask(self._network)
+            view.ask(self._network, self._named.ruled)
         except InventoryError as refusal:
             self._views.pop(view.question, None)
             for subscriber in list(self._subscribers.get(view, ())):
@@ -259,13 +260,19 @@ class Watching:
             return np.empty(0, np.int64)
         return np.arange(len(view.names))
 
-    async def _work_out(self, view: View, slots: Slots, began: float | None = None) -> float:
+    async def _begun(self, view: View, now_ms: int, began: float) -> tuple[Slots, float]:
+        """The slots that time alone may have changed; others have their turn as in `_work_out`."""
+        found = [np.empty(0, np.int64)]
+        for slots in view.begun(now_ms):
+            found.append(slots)
+            began = await _turn_of_others(began)
+        return np.concatenate(found), began
+
+    async def _work_out(self, view: View, slots: Slots, now_ms: int, began: float | None = None) -> float:
         """Works out these slots, others having their turn now and then; when the newest step began."""
         began = perf_counter() if began is None else began
-        for _ in view.steps(slots):
-            if perf_counter() - began > _STEP_SECONDS:
-                await asyncio.sleep(0)
-                began = perf_counter()
+        for _ in view.steps(slots, now_ms):
+            began = await _turn_of_others(began)
         return began
 
     def _compact(self) -> None:
@@ -304,15 +311,22 @@ class Watching:
         return Look(self._replica, list(state.applied), list(state.newest), network.revision if network else 0)
 
 
-def _changed_slots(view: View, changes: Changes, now_ms: int) -> Slots:
-    if view.is_due(now_ms):
-        return view.grow_older(now_ms)
+async def _turn_of_others(began: float) -> float:
+    """Lets others have their turn when the step that began then has lasted; when the newest one began."""
+    if perf_counter() - began <= _STEP_SECONDS:
+        return began
+    await asyncio.sleep(0)
+    return perf_counter()
+
+
+def _changed_slots(view: View, changes: Changes) -> Slots:
     slots = view.names.slots_of(changes.numbers)
+    kits = view.names.in_network.kits_with(changes.numbers, view.names.columns)
+    if kits.size:
+        slots = np.union1d(slots, kits)
     if changes.expected and isinstance(view.names, ListedNames):
         expected = _known_slots(view.names, changes.expected)
         slots = np.union1d(slots, np.array(expected, np.int64))
-    if view.kits and changes.numbers.size:
-        slots = np.union1d(slots, np.array(sorted(view.kits), np.int64))
     return slots
 
 
