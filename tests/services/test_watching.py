@@ -24,7 +24,8 @@ from invengine.errors import (
     UnknownGroup,
 )
 from invengine.services.watch_times import RuleTimes
-from invengine.services.watch_views import CHANGES_A_MESSAGE, KITS_A_STEP, View
+from invengine.services.watch_values import CHANGES_A_MESSAGE
+from invengine.services.watch_views import KITS_A_STEP, View
 from invengine.v1 import availability_service_pb2 as pb
 from tests.replica.fakes import PARTITIONS
 from tests.services.watchers import BY_THE_HOUR, KITS, LATER, NETWORK, RULES, WITH_KITS, WITH_RULES, Watcher, World
@@ -787,7 +788,9 @@ def test_a_caller_that_leaves_in_the_middle_of_a_look_takes_nothing_along(monkey
     """Neither what others must be told, nor what it was the first to ask for."""
 
     async def test() -> None:
-        monkeypatch.setattr("invengine.services.watching._STEP_SECONDS", -1.0)  # others have their turn at every step
+        monkeypatch.setattr(
+            "invengine.services.watch_looks._STEP_SECONDS", -1.0
+        )  # others have their turn at every step
         async with world_of() as world:
             watchers = [world.watcher(channel=channel) for channel in ("web", "app", "market")]
             listed = world.watcher(channel="web", skus=["LAMP"])
@@ -888,7 +891,7 @@ def test_nothing_is_kept_of_what_nobody_watches_any_more() -> None:
                 await guest.first()
                 await guest.close()
             await world.watching.tick()
-            (view,) = world.watching._views.values()
+            (view,) = world.watching._looks.views.values()
             assert sorted(view.names.names) == [b"DESK", b"LAMP"]
             world.stock("LAMP", "AMS1", 7)
             world.stock("DESK", "AMS1", 8)
