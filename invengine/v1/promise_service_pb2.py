@@ -22,20 +22,33 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
 from invengine.v1 import incoming_service_pb2 as invengine_dot_v1_dot_incoming__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"invengine/v1/promise_service.proto\x12\x0cinvengine.v1\x1a#invengine/v1/incoming_service.proto\"u\n\x19ListBrokenPromisesRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nreceipt_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x86\x01\n\x1aListBrokenPromisesResponse\x12\x34\n\x0f\x62roken_promises\x18\x01 \x03(\x0b\x32\x1b.invengine.v1.BrokenPromise\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t2y\n\x0ePromiseService\x12g\n\x12ListBrokenPromises\x12\'.invengine.v1.ListBrokenPromisesRequest\x1a(.invengine.v1.ListBrokenPromisesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"invengine/v1/promise_service.proto\x12\x0cinvengine.v1\x1a\x19invengine/v1/common.proto\x1a#invengine/v1/incoming_service.proto\"\xfb\x01\n\x19ListBrokenPromisesRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nreceipt_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x06 \x01(\t\x12\x14\n\x0c\x63ustomer_ref\x18\x07 \x01(\t\x12\x11\n\torder_ref\x18\x08 \x01(\t\x12\x16\n\x0ereservation_id\x18\t \x01(\t\x12\x32\n\x06reason\x18\n \x01(\x0e\x32\".invengine.v1.BrokenPromise.Reason\"\x86\x01\n\x1aListBrokenPromisesResponse\x12\x34\n\x0f\x62roken_promises\x18\x01 \x03(\x0b\x32\x1b.invengine.v1.BrokenPromise\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\"\xb6\x01\n\x13\x42rokenPromiseFilter\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nreceipt_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\t\x12\x14\n\x0c\x63ustomer_ref\x18\x05 \x01(\t\x12\x11\n\torder_ref\x18\x06 \x01(\t\x12\x32\n\x06reason\x18\x07 \x01(\x0e\x32\".invengine.v1.BrokenPromise.Reason\"\x9a\x02\n\x10RepromiseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x35\n\x06policy\x18\x02 \x01(\x0e\x32%.invengine.v1.RepromiseRequest.Policy\x12\x17\n\x0freservation_ids\x18\x03 \x03(\t\x12\x31\n\x06\x66ilter\x18\x04 \x01(\x0b\x32!.invengine.v1.BrokenPromiseFilter\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x11\n\tlines_max\x18\x06 \x01(\x05\"K\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14POLICY_KEEP_LOCATION\x10\x01\x12\x0f\n\x0bPOLICY_MOVE\x10\x02\"\xf3\x04\n\x10RepromiseOutcome\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x0f\n\x07line_id\x18\x02 \x01(\t\x12\x0b\n\x03sku\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12\x35\n\x06result\x18\x05 \x01(\x0e\x32%.invengine.v1.RepromiseOutcome.Result\x12\x32\n\x06reason\x18\x06 \x01(\x0e\x32\".invengine.v1.BrokenPromise.Reason\x12\x32\n\x16promised_delivery_date\x18\x07 \x01(\x0b\x32\x12.invengine.v1.Date\x12-\n\x11new_delivery_date\x18\x08 \x01(\x0b\x32\x12.invengine.v1.Date\x12)\n\rdelivery_date\x18\t \x01(\x0b\x32\x12.invengine.v1.Date\x12\x16\n\x0e\x66rom_locations\x18\n \x03(\t\x12\x14\n\x0cto_locations\x18\x0b \x03(\t\x12&\n\x07refusal\x18\x0c \x01(\x0b\x32\x15.invengine.v1.Refusal\"\xc7\x01\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bRESULT_KEPT\x10\x01\x12\x10\n\x0cRESULT_MOVED\x10\x02\x12\x15\n\x11RESULT_NOT_BROKEN\x10\x03\x12\x12\n\x0eRESULT_NO_DATE\x10\x04\x12\x16\n\x12RESULT_NO_LOCATION\x10\x05\x12\x15\n\x11RESULT_NOT_BETTER\x10\x06\x12\x14\n\x10RESULT_COLLECTED\x10\x07\x12\x12\n\x0eRESULT_REFUSED\x10\x08\"\x84\x01\n\x11RepromiseResponse\x12\x30\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1e.invengine.v1.RepromiseOutcome\x12\x10\n\x08has_more\x18\x02 \x01(\x08\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x32\xc7\x01\n\x0ePromiseService\x12g\n\x12ListBrokenPromises\x12\'.invengine.v1.ListBrokenPromisesRequest\x1a(.invengine.v1.ListBrokenPromisesResponse\x12L\n\tRepromise\x12\x1e.invengine.v1.RepromiseRequest\x1a\x1f.invengine.v1.RepromiseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.promise_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTBROKENPROMISESREQUEST']._serialized_start=89
-  _globals['_LISTBROKENPROMISESREQUEST']._serialized_end=206
-  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_start=209
-  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_end=343
-  _globals['_PROMISESERVICE']._serialized_start=345
-  _globals['_PROMISESERVICE']._serialized_end=466
+  _globals['_LISTBROKENPROMISESREQUEST']._serialized_start=117
+  _globals['_LISTBROKENPROMISESREQUEST']._serialized_end=368
+  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_start=371
+  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_end=505
+  _globals['_BROKENPROMISEFILTER']._serialized_start=508
+  _globals['_BROKENPROMISEFILTER']._serialized_end=690
+  _globals['_REPROMISEREQUEST']._serialized_start=693
+  _globals['_REPROMISEREQUEST']._serialized_end=975
+  _globals['_REPROMISEREQUEST_POLICY']._serialized_start=900
+  _globals['_REPROMISEREQUEST_POLICY']._serialized_end=975
+  _globals['_REPROMISEOUTCOME']._serialized_start=978
+  _globals['_REPROMISEOUTCOME']._serialized_end=1605
+  _globals['_REPROMISEOUTCOME_RESULT']._serialized_start=1406
+  _globals['_REPROMISEOUTCOME_RESULT']._serialized_end=1605
+  _globals['_REPROMISERESPONSE']._serialized_start=1608
+  _globals['_REPROMISERESPONSE']._serialized_end=1740
+  _globals['_PROMISESERVICE']._serialized_start=1743
+  _globals['_PROMISESERVICE']._serialized_end=1942
 # @@protoc_insertion_point(module_scope)

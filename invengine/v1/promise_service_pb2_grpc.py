@@ -40,6 +40,11 @@ class PromiseServiceStub:
                 request_serializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesResponse.FromString,
                 _registered_method=True)
+        self.Repromise = channel.unary_unary(
+                '/invengine.v1.PromiseService/Repromise',
+                request_serializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseResponse.FromString,
+                _registered_method=True)
 
 
 class PromiseServiceServicer:
@@ -47,8 +52,19 @@ class PromiseServiceServicer:
     """
 
     def ListBrokenPromises(self, request, context):
-        """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-        its units arrive, are given back or moved, or when the receipt is in time again.
+        """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+        do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+        day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+        the network.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Repromise(self, request, context):
+        """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+        one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+        FAILED_PRECONDITION: NETWORK_MISSING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +77,11 @@ def add_PromiseServiceServicer_to_server(servicer, server):
                     servicer.ListBrokenPromises,
                     request_deserializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesResponse.SerializeToString,
+            ),
+            'Repromise': grpc.unary_unary_rpc_method_handler(
+                    servicer.Repromise,
+                    request_deserializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +112,33 @@ class PromiseService:
             '/invengine.v1.PromiseService/ListBrokenPromises',
             invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.SerializeToString,
             invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Repromise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.PromiseService/Repromise',
+            invengine_dot_v1_dot_promise__service__pb2.RepromiseRequest.SerializeToString,
+            invengine_dot_v1_dot_promise__service__pb2.RepromiseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,8 +34,15 @@ class PromiseServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PromiseServiceAsyncStub: ...
     ListBrokenPromises: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.ListBrokenPromisesRequest, _promise_service_pb2.ListBrokenPromisesResponse]
-    """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-    its units arrive, are given back or moved, or when the receipt is in time again.
+    """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+    do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+    day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+    the network.
+    """
+    Repromise: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.RepromiseRequest, _promise_service_pb2.RepromiseResponse]
+    """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+    one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+    FAILED_PRECONDITION: NETWORK_MISSING.
     """
 
 @_typing.type_check_only
@@ -44,8 +51,15 @@ class PromiseServiceAsyncStub(PromiseServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBrokenPromises: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.ListBrokenPromisesRequest, _promise_service_pb2.ListBrokenPromisesResponse]  # type: ignore[assignment]
-    """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-    its units arrive, are given back or moved, or when the receipt is in time again.
+    """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+    do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+    day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+    the network.
+    """
+    Repromise: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.RepromiseRequest, _promise_service_pb2.RepromiseResponse]  # type: ignore[assignment]
+    """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+    one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+    FAILED_PRECONDITION: NETWORK_MISSING.
     """
 
 class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +71,21 @@ class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _promise_service_pb2.ListBrokenPromisesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_promise_service_pb2.ListBrokenPromisesResponse, _abc.Awaitable[_promise_service_pb2.ListBrokenPromisesResponse]]:
-        """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-        its units arrive, are given back or moved, or when the receipt is in time again.
+        """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+        do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+        day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+        the network.
+        """
+
+    @_abc_1.abstractmethod
+    def Repromise(
+        self,
+        request: _promise_service_pb2.RepromiseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promise_service_pb2.RepromiseResponse, _abc.Awaitable[_promise_service_pb2.RepromiseResponse]]:
+        """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+        one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+        FAILED_PRECONDITION: NETWORK_MISSING.
         """
 
 def add_PromiseServiceServicer_to_server(servicer: PromiseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
