@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from invengine.domain.kits import KitLine
+    from invengine.domain.promises import LinePromise
     from invengine.domain.stock import ConfidenceRule
 
 T = TypeVar("T")
@@ -157,6 +158,14 @@ class ReserveRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LineStanding:
+    """What a line says besides its units: when they were promised, and whether other lines hold slots for them."""
+
+    promise: LinePromise | None = None
+    has_slots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LineUnits:
     """Units of one line to release or fulfil: `quantity` 0 means all that are open, `location` empty means any."""
 
@@ -185,6 +194,19 @@ class LinePlacement:
 
 
 @dataclass(frozen=True, slots=True)
+class LineRepromise:
+    """Another promise for the open units of a line, which stay where they are.
+
+    `promise`  None to keep the one that there is
+    `due_day`  by which receipts are to bring what is pegged to them, where that is later than it was; 0 to keep it
+    """
+
+    line_id: str
+    promise: LinePromise | None = None
+    due_day: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationChange:
     """One verb for one reservation; each reads the fields that it knows.
 
@@ -199,6 +221,7 @@ class ReservationChange:
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
     `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
+    `repromises`            repromise: each line once
     """
 
     request_id: str
@@ -217,6 +240,7 @@ class ReservationChange:
     expected_day: int = 0
     left_at_ms: int = 0
     reason: str = ""
+    repromises: tuple[LineRepromise, ...] = ()
 
 
 @_record
@@ -253,7 +277,8 @@ class ReservationLine:
     """One line of a reservation. `returned` of its fulfilled units came back.
 
     `kit`: it has a component of a kit, and all its quantities are multiples of that. `expected_day` is that of a
-    transfer.
+    transfer. `promise`: when it was promised. `has_slots`: lines among the reservation's `slot_lines` hold the capacity
+    that it needs.
     """
 
     line_id: str
@@ -266,6 +291,8 @@ class ReservationLine:
     returned: int = 0
     kit: KitLine | None = None
     expected_day: int = 0
+    promise: LinePromise | None = None
+    has_slots: bool = False
 
     @property
     def standing(self) -> int:

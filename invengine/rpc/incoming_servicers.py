@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_incoming
+from invengine.rpc import convert_incoming, convert_kept
 from invengine.v1 import incoming_service_pb2, promise_service_pb2
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class PromiseServicer:
         """A page of broken promises."""
         found, next_page_token, token = await self._promises.list_broken(request)
         return promise_service_pb2.ListBrokenPromisesResponse(
-            broken_promises=[convert_incoming.broken_to_proto(broken) for broken in found],
+            broken_promises=[convert_kept.broken_line_to_proto(broken) for broken in found],
             next_page_token=next_page_token,
             consistency_token=token,
         )

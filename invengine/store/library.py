@@ -23,6 +23,7 @@ FRAGMENTS: Final = (
     "transfers",
     "moving",
     "amend",
+    "repromise",
     "pieces",
     "prepared",
     "steps",

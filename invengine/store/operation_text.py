@@ -14,11 +14,13 @@ from invengine.domain.orders import (
     Fulfilment,
     Future,
     LinePlacement,
+    LineRepromise,
     LineRequest,
     LineUnits,
     PlacedRequest,
     ReservationChange,
 )
+from invengine.domain.promises import LinePromise, PromisePart
 from invengine.domain.stock import ConfidenceRule
 
 
@@ -34,7 +36,16 @@ def read_operation(content: bytes) -> tuple[str, ReservationChange]:
     fields["lines"] = tuple(LineUnits(**line) for line in fields["lines"])
     fields["placements"] = tuple(LinePlacement(**_line(line)) for line in fields["placements"])
     fields["added"] = tuple(_added(_line(line)) for line in fields["added"])
+    fields["repromises"] = tuple(_repromise(line) for line in fields.get("repromises", ()))
     return verb, ReservationChange(**fields)
+
+
+def _repromise(fields: dict[str, Any]) -> LineRepromise:
+    promise = fields["promise"]
+    if promise is not None:  # tuples come back as lists
+        told = LinePromise(*promise)
+        promise = told._replace(parts=tuple(PromisePart(*part) for part in told.parts))
+    return LineRepromise(fields["line_id"], promise, fields["due_day"])
 
 
 def _added(fields: dict[str, Any]) -> LineRequest:

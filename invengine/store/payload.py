@@ -13,13 +13,15 @@ from invengine.domain.incoming import IncomingChange
 from invengine.domain.orders import (
     Candidate,
     LinePlacement,
+    LineRepromise,
     LineRequest,
+    LineStanding,
     PlacedRequest,
     ReservationChange,
     ReserveRequest,
 )
 from invengine.domain.stock import FeedMark, Movement
-from invengine.store.records import StoreSettings, future_text
+from invengine.store.records import StoreSettings, future_text, standing_text
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
@@ -133,6 +135,20 @@ class Packer:
         for change in changes:
             items += (*head_of(change), 1, hand_over_item(change))
         return self._changes(changes, items)
+
+    def repromise(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
+        """The partitions of a batch of new promises as far as they are known, and its message."""
+        items: list[object] = []
+        for change in changes:
+            items += (*head_of(change), len(change.repromises))
+            items += map(repromise_item, change.repromises)
+        return self._changes(changes, items)
+
+    def answer(self, request: str, fingerprint: str, text: str) -> tuple[list[int], bytes]:
+        """The message that keeps the answer to a request."""
+        checked((request.replace("\t", ""), fingerprint))
+        partition = self._of(request)
+        return [partition], self._message([partition], partition, request, fingerprint, text)
 
     def _changes(
         self, changes: Sequence[ReservationChange], items: list[object], touched: Iterable[int] = (), *more: object
@@ -297,6 +313,15 @@ def added_item(line: LineRequest, line_id: str, partition: int, lists: Candidate
     units_at, kit = (line.units_at, line.kit) if isinstance(line, PlacedRequest) else ((), None)
     head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
     return (*head, partition, line.sku, *texts, future_text(line.future, kit))
+
+
+def repromise_item(line: LineRepromise) -> tuple[str, str | bool, int]:
+    """A line of new promises, as lua/repromise.lua has it."""
+    checked((line.line_id,))
+    if line.promise is None:
+        return line.line_id, False, line.due_day
+    checked((line.promise.service, *(part.location for part in line.promise.parts)))
+    return line.line_id, standing_text(LineStanding(line.promise)), line.due_day
 
 
 def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:

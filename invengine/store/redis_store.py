@@ -18,7 +18,14 @@ from invengine.domain.orders import (
 )
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import FeedMark, Movement, MovementOutcome
-from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
+from invengine.errors import (
+    Exhausted,
+    InventoryError,
+    OutcomeUnknown,
+    RequestMismatch,
+    RevisionMismatch,
+    Unavailable,
+)
 from invengine.store import answers, keys
 from invengine.store.answers import Answer
 from invengine.store.calls import Calls
@@ -151,6 +158,24 @@ class RedisStore(ReturnWrites):
         return await self._write(
             "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
+
+    async def repromise(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Lines get other promises; their units stay where they are."""
+        if self._pieces is not None:
+            return await self._pieces.change("repromise", changes)
+        return await self._write(
+            "invengine_repromise", changes, _changes_that_fit, self._packer.repromise, answers.changed
+        )
+
+    async def remember(self, request_id: str, fingerprint: str, answer: str) -> str | None:
+        """Keep the answer to a planner's request, for as long as those of other requests; the one it was given before,
+        where there is one. RequestMismatch where that was for other content.
+        """
+        touched, message = self._packer.answer(f"\t{request_id}", fingerprint, answer)
+        word, *facts = Tally[None]().note(await self._call("invengine_remember", touched, message))
+        if word == b"REQUEST_MISMATCH":
+            raise RequestMismatch(request_id)
+        return facts[0].decode().partition("\t")[2] if word == b"REPEATED" else None
 
     async def ship_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Units of transfers leave their source and are on the way; on a Cluster partition by partition."""
