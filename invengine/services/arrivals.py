@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from invengine.domain.days import day_number
+from invengine.domain.calendars import local_day
 from invengine.domain.incoming import SUM_MAX, effective_day
 from invengine.kernels.layout import ARRIVAL_COLUMNS
 from invengine.services.days import today
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 HORIZON_DAYS: Final = 730
 """Nothing is promised for later days than this from today on."""
 
+_MINUTE_MS: Final = 60_000
 NO_ARRIVALS: Final = np.empty((0, ARRIVAL_COLUMNS), np.int64)
 
 
@@ -31,7 +30,6 @@ class LocalDays:
     def __init__(self, network: Network, now_ms: int) -> None:
         self.network: Final = network
         self.now_ms: Final = now_ms
-        self._now = datetime.fromtimestamp(now_ms / 1000, UTC)
         self._by_zone: dict[str, int] = {}
 
     def today(self, location: str) -> int:
@@ -39,7 +37,7 @@ class LocalDays:
         zone = self.network.locations[location].time_zone
         day = self._by_zone.get(zone)
         if day is None:
-            day = self._by_zone[zone] = day_number(self._now.astimezone(ZoneInfo(zone)).date())
+            day = self._by_zone[zone] = local_day(self.now_ms // _MINUTE_MS, zone)
         return day
 
 
