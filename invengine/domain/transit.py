@@ -8,14 +8,16 @@ widest with all that the service carries:
     lane                  its deliveries, blended with those of zone x service
 
 (`transit_distribution` has the formula.) Asked for a confidence, a lane answers the least whole days whose probability
-reaches it (or, where confidences are about all promises together, a common level: `transit_basis`), and never more than the longest transit that was seen on the narrowest level with enough deliveries to carry
-that confidence. Enough are n where even the longest of n, which the next one exceeds with a probability of 1 / (n + 1),
-is kept with the confidence: n / (n + 1) >= confidence, so 4 for 80 %, 19 for 95 %, 99 for 99 % (S. S. Wilks,
-"Determination of sample sizes for setting tolerance limits", Ann. Math. Statist. 12, 1941).
+reaches it, or, where confidences are about all promises together, a common level (`transit_basis`). It never answers
+more than the longest transit that was seen on the narrowest level with enough deliveries to carry the confidence.
+Enough are n where even the longest of n, which the next one exceeds with a probability of 1 / (n + 1), is kept with the
+confidence: n / (n + 1) >= confidence, so 4 for 80 %, 19 for 95 %, 99 for 99 % (S. S. Wilks, "Determination of sample
+sizes for setting tolerance limits", Ann. Math. Statist. 12, 1941).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -103,7 +105,7 @@ class TransitTimes:
         self.strength: Final = strength
         self.basis: Final = basis
         self.document: Final = document
-        self.revision: Final = revision
+        self.revision = revision
         zones: dict[tuple[str, str], list[Seen]] = {}
         services: dict[str, list[Seen]] = {}
         for (_, zone, service), seen in self.lanes.items():
@@ -152,6 +154,12 @@ class TransitTimes:
         probability = distribution.within(days)
         return TransitAnswer(days, level, carrier.deliveries, carrier.longest, lane.deliveries, probability)
 
+    def under(self, revision: int) -> TransitTimes:
+        """The same under a number of the store; nothing is worked out anew."""
+        same = copy.copy(self)
+        same.revision = revision
+        return same
+
     def level(self, service: str, confidence_parts: int) -> float:
         """The probability that the days of a lane must reach for this confidence: the confidence itself, or, where it
         is about all promises together, the common level of the service.
@@ -173,6 +181,14 @@ class TransitTimes:
 
 NOTHING_LEARNT: Final = TransitTimes({})
 """What is in force before anything was learnt."""
+
+
+def parts_of(confidence: float) -> int | None:
+    """A confidence, 0.95, in ten-thousandths, 9500; None where these are not 1 to 9,999."""
+    if not 0.0 < confidence < 1.0:
+        return None
+    parts = round(confidence * CONFIDENCE_PARTS)
+    return parts if 0 < parts < CONFIDENCE_PARTS else None
 
 
 def is_enough(deliveries: int, confidence_parts: int) -> bool:

@@ -1,10 +1,11 @@
 """What a confidence is about: each promise, or all of a service together.
 
-Whole days overshoot: where 90 % arrive within two days and 98 % within three, a promise of 95 % is three days and is kept
-at 98 %. Asked of *each* promise there is nothing to be done about it. Asked of *all* promises together, lanes whose day
-falls a little short of the confidence may be promised that day, as long as those that overshoot make up for it: every
-lane is promised the least days that reach one common level, the lowest at which the deliveries that were learnt would
-have been promised in time as often as asked. No promise is missed more than twice as often as asked for.
+Whole days overshoot: where 90 % arrive within two days and 98 % within three, a promise of 95 % is three days and is
+kept at 98 %. Asked of *each* promise there is nothing to be done about it. Asked of *all* promises together, lanes
+whose day falls a little short of the confidence may be promised that day, as long as those that overshoot make up for
+it: every lane is promised the least days that reach one common level, the lowest at which the deliveries that were
+learnt from would have been promised in time as often as asked. No promise may be missed more than twice as often as
+asked.
 """
 
 from __future__ import annotations
@@ -48,6 +49,6 @@ def common_level(lanes: Iterable[tuple[int, Distribution]], confidence: float) -
             steps.append((here, deliveries * (beyond - here)))
     for passed, gains in groupby(sorted(steps), key=lambda step: step[0]):
         if kept >= total * (confidence - ROUNDING):
-            return passed
+            return float(passed)
         kept += sum(gain for _, gain in gains)
     return confidence

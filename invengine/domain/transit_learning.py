@@ -50,8 +50,8 @@ class CarrierDays:
         return self._opened_before(until + 1) - self._opened_before(after + 1) if until > after else 0
 
     def transit(self, shipped_day: int, delivered_day: int) -> int:
-        """The carrier working days that it took: 0 on the day of shipping, else the number of the first open day after
-        that on which it could have been there, were it promised; a delivery on a closed day counts as of the next open one.
+        """The carrier working days that it took: 0 when it came on the day of shipping, else the open days after that
+        day, up to that of delivery; a closed day of delivery counts as the next open one.
         """
         return 0 if delivered_day <= shipped_day else self.between(shipped_day, delivered_day - 1) + 1
 
