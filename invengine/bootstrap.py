@@ -32,6 +32,8 @@ from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.broken_dates import KeptDates
+from invengine.services.broken_scan import BrokenScan
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -41,6 +43,8 @@ from invengine.services.networks import Networks
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
+from invengine.services.repromise_moves import Moves
+from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
@@ -193,6 +197,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("transfers", transfers.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
+    kept_dates = KeptDates(replica, clock, networks, transit)
+    broken_scan = BrokenScan(store, replica, clock, networks, kept_dates)
+    moves = Moves(replica, clock, networks, kept_dates, reservations)
     watching = Watching(
         replica,
         store,
@@ -216,7 +223,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
-            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
+            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
+                Promises(store, broken_scan), Repromising(store, networks, broken_scan, reservations, moves)
+            ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
             "invengine.v1.StockService": servicers.StockServicer(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from invengine.domain.orders import Fulfilment
+    from invengine.domain.promises import LinePromise
 
 Leg = tuple[int, int]
 """Partition of the SKU, and the allocation's number there: names an allocation for ever."""
@@ -27,6 +28,20 @@ class BreakReason(StrEnum):
     """Calendar, opening, lane or service."""
 
 
+class NewDates(NamedTuple):
+    """When units would be there now: the day of delivery, or on which they can be collected; the days on which they
+    leave and are prepared; the UTC minute from which they can be collected. 0 where there is none.
+    """
+
+    day: int = 0
+    ship_day: int = 0
+    slot_day: int = 0
+    ready_minute: int = 0
+
+
+NO_DATES: Final = NewDates()
+
+
 @dataclass(frozen=True, slots=True)
 class BrokenLine:
     """Open units of a line, of one allocation, that will not be there as promised.
@@ -35,8 +50,9 @@ class BrokenLine:
     `due_day`       by which its receipt had to bring them; 0 for units on hand
     `expected_day`  on which they are expected at the location now; 0: unknown, or they are there
     `broken_at_ms`  0 where no log says when
-    `promised_day`  of the line; 0: it has no promise
-    `new_day`       on which they would be there now; 0: never, or the line has no promise
+    `promise`       of the line; None: it has none
+    `new`           when they would be there now; NO_DATES: never, or the line has no promise
+    `asked_line_id` of the line as it was asked for: that of the kit where it is part of one
     """
 
     leg: Leg
@@ -52,10 +68,21 @@ class BrokenLine:
     broken_at_ms: int
     channel: str
     fulfilment: Fulfilment
+    asked_line_id: str = ""
     customer_ref: str = ""
     order_ref: str = ""
-    promised_day: int = 0
-    new_day: int = 0
+    promise: LinePromise | None = None
+    new: NewDates = NO_DATES
+
+    @property
+    def promised_day(self) -> int:
+        """On which the line was promised to be there; 0: it has no promise."""
+        return self.promise.delivery_day if self.promise else 0
+
+    @property
+    def new_day(self) -> int:
+        """On which its units would be there now; 0: never, or the line has no promise."""
+        return self.new.day
 
 
 @dataclass(frozen=True, slots=True)

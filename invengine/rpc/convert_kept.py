@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from invengine.domain.kept import BreakReason
 from invengine.rpc.convert_incoming import timestamp
+from invengine.rpc.errors import refusal_to_proto
 from invengine.services.days import date_or_none
-from invengine.v1 import incoming_service_pb2
+from invengine.v1 import incoming_service_pb2, promise_service_pb2
 
 if TYPE_CHECKING:
     from invengine.domain.kept import BrokenLine
+    from invengine.services.repromise_requests import Outcome
+    from invengine.services.repromising import Answer
 
 REASON_NUMBERS: Final = {reason: number for number, reason in enumerate(BreakReason, 1)}
 
@@ -33,4 +36,30 @@ def broken_line_to_proto(broken: BrokenLine) -> incoming_service_pb2.BrokenPromi
         channel=broken.channel,
         customer_ref=broken.customer_ref,
         order_ref=broken.order_ref,
+    )
+
+
+def repromised_to_proto(answer: Answer) -> promise_service_pb2.RepromiseResponse:
+    """What became of each line."""
+    return promise_service_pb2.RepromiseResponse(
+        outcomes=map(_outcome, answer.outcomes),
+        has_more=answer.has_more,
+        consistency_token=answer.consistency_token,
+    )
+
+
+def _outcome(outcome: Outcome) -> promise_service_pb2.RepromiseOutcome:
+    return promise_service_pb2.RepromiseOutcome(
+        reservation_id=outcome.reservation_id,
+        line_id=outcome.line_id,
+        sku=outcome.sku,
+        quantity=outcome.quantity,
+        result=int(outcome.result),  # type: ignore[arg-type]  # enums are numbers on the wire
+        reason=REASON_NUMBERS[outcome.reason] if outcome.reason else 0,  # type: ignore[arg-type]
+        promised_delivery_date=date_or_none(outcome.promised_day),
+        new_delivery_date=date_or_none(outcome.new_day),
+        delivery_date=date_or_none(outcome.delivery_day),
+        from_locations=outcome.from_locations,
+        to_locations=outcome.to_locations,
+        refusal=refusal_to_proto(outcome.refusal) if outcome.refusal else None,
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from invengine.rpc.endpoints import Context
     from invengine.services.incoming import Incoming
     from invengine.services.promises import Promises
+    from invengine.services.repromising import Repromising
 
 
 class IncomingServicer:
@@ -77,8 +78,9 @@ class IncomingServicer:
 class PromiseServicer:
     """PromiseService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, promises: Promises) -> None:
+    def __init__(self, promises: Promises, repromising: Repromising) -> None:
         self._promises = promises
+        self._repromising = repromising
 
     async def ListBrokenPromises(
         self, request: promise_service_pb2.ListBrokenPromisesRequest, _: Context
@@ -90,3 +92,14 @@ class PromiseServicer:
             next_page_token=next_page_token,
             consistency_token=token,
         )
+
+    async def Repromise(
+        self, request: promise_service_pb2.RepromiseRequest, _: Context
+    ) -> promise_service_pb2.RepromiseResponse:
+        """What becomes of broken promises."""
+        answer, replayed = await self._repromising.repromise(
+            request, lambda answer: convert_kept.repromised_to_proto(answer).SerializeToString()
+        )
+        response = promise_service_pb2.RepromiseResponse.FromString(answer)
+        response.replayed = replayed
+        return response

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.incoming import effective_day
-from invengine.domain.kept import BreakReason, BrokenFilter, BrokenLine, Leg
+from invengine.domain.kept import NO_DATES, BreakReason, BrokenFilter, BrokenLine, Leg, NewDates
 from invengine.domain.orders import Fulfilment
 from invengine.errors import InvalidArgument
-from invengine.services.broken_dates import Question
+from invengine.services.broken_dates import MINUTE_MS, Promised, option_of
 from invengine.services.shortages import Shortages, ShortageSearch
 from invengine.store.promised import has_promise, read_promised, waits
 
@@ -27,17 +27,15 @@ if TYPE_CHECKING:
     from invengine.domain.promises import LinePromise
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
-    from invengine.services.broken_dates import Dates
+    from invengine.services.broken_dates import KeptDates
     from invengine.services.networks import Networks
-    from invengine.store.promised import PromisedLine, PromisedRecord
+    from invengine.store.promised import PromisedLine, PromisedRecord, SlotDays
     from invengine.store.records import OpenAllocation
     from invengine.store.redis_store import RedisStore
 
 ROUNDS_MAX: Final = 3
 FRESHNESS_SECONDS_MAX: Final = 2.0
 ALL: Final = BrokenFilter()
-
-_COLLECTED: Final = (Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE)
 
 
 class Page(NamedTuple):
@@ -61,8 +59,8 @@ class _Units:
     due_day: int = 0
     expected_day: int = 0
     broken_at_ms: int = 0
-    question: Question | None = None
-    new_day: int = 0
+    promised: Promised | None = None
+    new: NewDates = NO_DATES
 
     @property
     def leg(self) -> Leg:
@@ -73,14 +71,14 @@ class _Units:
     def is_late(self) -> bool:
         """Whether they are not there on the day that was promised."""
         promise = self.line.promise
-        return promise is not None and not 0 < self.new_day <= promise.delivery_day
+        return promise is not None and not 0 < self.new.day <= promise.delivery_day
 
 
 class BrokenScan:
     """Searches the reservations of one engine."""
 
     def __init__(
-        self, store: RedisStore, replica: Replica, clock: StoreClock, networks: Networks, dates: Dates
+        self, store: RedisStore, replica: Replica, clock: StoreClock, networks: Networks, dates: KeptDates
     ) -> None:
         self._store = store
         self._replica = replica
@@ -165,14 +163,13 @@ class BrokenScan:
             if not its.is_on_hand
         ]
         rows = await self._store.broken_rows(legs) if legs else {}
-        network = self._networks.current
-        judging = _Judging(self._replica, network, shortages, rows, now_ms)
+        known = _Known(shortages, rows, await self._store.slot_days(live))
+        judging = _Judging(self._replica, self._networks.current, known, now_ms)
         units = [one for record in live for line in record.lines for one in judging.units_of(record, line)]
-        dated = [one for one in units if one.question is not None]
-        if dated and network is not None:
-            days = self._dates.days(network, [one.question for one in dated if one.question is not None])
-            for one, day in zip(dated, days, strict=True):
-                one.new_day = day
+        dated = [one for one in units if one.promised is not None]
+        dates = self._dates.dates([one.promised for one in dated if one.promised is not None])
+        for one, new in zip(dated, dates, strict=True):
+            one.new = new
         return [_told(one) for one in units if one.is_late or (one.line.promise is None and one.reason is not None)]
 
     async def _fresh(self) -> list[int]:
@@ -182,21 +179,21 @@ class BrokenScan:
         return revisions
 
 
+class _Known(NamedTuple):
+    """What was read: who is short; what the store has of broken promises, by leg; which capacity is held."""
+
+    shortages: Shortages
+    rows: Mapping[Leg, str]
+    slots: SlotDays
+
+
 class _Judging:
     """What open units rest on, as it is at one moment."""
 
-    def __init__(
-        self,
-        replica: Replica,
-        network: Network | None,
-        shortages: Shortages,
-        rows: Mapping[Leg, str],
-        now_ms: int,
-    ) -> None:
+    def __init__(self, replica: Replica, network: Network | None, known: _Known, now_ms: int) -> None:
         self._replica = replica
         self._network = network
-        self._shortages = shortages
-        self._rows = rows
+        self._shortages, self._rows, self._slots = known
         self._now_ms = now_ms
 
     def units_of(self, record: PromisedRecord, line: PromisedLine) -> list[_Units]:
@@ -255,9 +252,10 @@ class _Judging:
 
     def _ask(self, one: _Units, promise: LinePromise) -> None:
         """Notes what the day depends on; where the location is closed, or the units never come, there is none."""
+        line, location = one.line, one.its.location
         is_there = one.its.is_on_hand and one.reason is None
         if self._network is None:  # nothing to go by
-            one.new_day = promise.delivery_day
+            one.new = NewDates(promise.delivery_day)
             return
         if self._is_closed(one, self._network):
             one.reason = BreakReason.LOCATION_CLOSED
@@ -267,16 +265,19 @@ class _Judging:
         from_day = 0 if is_there else self._counts_from(one)
         if one.reason is None:
             one.reason = BreakReason.CALENDAR_CHANGED
-        line, ship_days = one.line, [part.ship_day for part in promise.parts if part.location == one.its.location]
-        one.question = Question(
-            one.its.location,
-            line.fulfilment,
-            promise.service,
+        is_collected = line.fulfilment is Fulfilment.PICKUP
+        ship_days = [part.ship_day for part in promise.parts if part.location == location and not is_collected]
+        one.promised = Promised(
+            location,
+            option_of(line.fulfilment, promise.service),
             line.destination,
             promise.confidence_parts,
+            one.units,
             from_day,
-            (min if is_there else max)(ship_days, default=0),
-            promise.ready_minute if line.fulfilment in _COLLECTED else 0,
+            one.record.created_at_ms // MINUTE_MS,
+            min(ship_days, default=0),
+            self._slots.of(one.record.reservation_id, line, location),
+            promise.ready_minute if is_collected else 0,
         )
 
     def _counts_from(self, one: _Units) -> int:
@@ -298,7 +299,7 @@ class _Judging:
 
 def _told(one: _Units) -> BrokenLine:
     assert one.reason is not None
-    record, line, promise = one.record, one.line, one.line.promise
+    record, line = one.record, one.line
     return BrokenLine(
         one.leg,
         record.reservation_id,
@@ -313,10 +314,11 @@ def _told(one: _Units) -> BrokenLine:
         one.broken_at_ms,
         record.channel,
         line.fulfilment,
+        line.kit.line_id if line.kit else line.line_id,
         record.customer_ref,
         record.order_ref,
-        promise.delivery_day if promise else 0,
-        one.new_day,
+        line.promise,
+        one.new,
     )
 
 

@@ -235,8 +235,8 @@ class Dating:
         return Redated(*(np.ascontiguousarray(answers[:, 0, column]) for column in columns))
 
     def restate(self, parts: Sequence[StandingPart]) -> Redated:
-        """The dates of many parts of orders whose units are there, each by its own option: cut-offs are behind them, and
-        they have their capacity.
+        """The dates of many parts of orders whose units are there, each by its own option: cut-offs are behind them,
+        and they have their capacity.
         """
         now = self._clock.now_ms()
         tables, routes = self._ready(now)

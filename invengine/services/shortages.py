@@ -38,20 +38,32 @@ class Shortages:
     days: dict[Leg, int] = field(default_factory=dict)
     reservations: set[str] = field(default_factory=set)
     """Of those that are short."""
+    places: list[Reserved] = field(default_factory=list)
+
+    def leave(self, legs: Iterable[Leg]) -> None:
+        """Counts without these allocations, which are there no more: others may have their units now."""
+        gone = set(legs)
+        for place in self.places:
+            if any(leg in gone for _, leg, _ in place.reserved):
+                for _, leg, _ in place.reserved:
+                    self.short.pop(leg, None)
+                place.reserved = [one for one in place.reserved if one[1] not in gone]
+                self.short.update({one.leg: one.units for one in who_is_short(place.on_hand, place.reserved)})
 
 
 @dataclass(slots=True)
-class _Reserved:
-    """What was found at one place."""
+class Reserved:
+    """What was found at one place: units on hand there; who has them reserved, see `domain.kept.who_is_short`."""
 
-    on_hand: list[tuple[int, Leg, int]] = field(default_factory=list)
+    on_hand: int = 0
+    reserved: list[tuple[int, Leg, int]] = field(default_factory=list)
     backordered: dict[int, int] = field(default_factory=dict)
     owners: dict[Leg, str] = field(default_factory=dict)
 
     @property
     def units(self) -> int:
         """Reserved units on hand."""
-        return sum(units for _, _, units in self.on_hand)
+        return sum(units for _, _, units in self.reserved)
 
 
 class ShortageSearch:
@@ -68,7 +80,7 @@ class ShortageSearch:
         newest look is told.
         """
         self._replica.advance(now_ms)
-        found: dict[Place, _Reserved] = {}
+        found: dict[Place, Reserved] = {}
         left = self._short(sku, location) | self._waiting(sku, location, now_ms)
         for _ in range(ROUNDS_MAX):
             if not left:
@@ -98,9 +110,9 @@ class ShortageSearch:
                 return row[ON_HAND], row[RESERVED] - row[EXPIRED]
         return 0, 0
 
-    async def _behind(self, places: Iterable[Place], now_ms: int) -> dict[Place, _Reserved]:
+    async def _behind(self, places: Iterable[Place], now_ms: int) -> dict[Place, Reserved]:
         """What live reservations have there; every live record is looked at, on a Cluster of the SKUs' partitions."""
-        found = {place: _Reserved() for place in places}
+        found = {place: Reserved() for place in places}
         needles = {f"\t{sku}\t" for sku, _ in found}
         partitions: Iterable[int] = range(self._store.partitions)
         if self._store.in_pieces:
@@ -115,13 +127,15 @@ class ShortageSearch:
                         _note(found, read_promised(partition, name, text), now_ms)
         return found
 
-    async def _add_up(self, found: Mapping[Place, _Reserved], now_ms: int) -> Shortages:
+    async def _add_up(self, found: Mapping[Place, Reserved], now_ms: int) -> Shortages:
         shortages = Shortages()
         backordered = [place for place, its in found.items() if its.backordered]
         queues = await self._store.backorder_queues(backordered) if backordered else {}
         for place, its in found.items():
             partition = partition_of(place[0], self._store.partitions)
-            short = who_is_short(max(0, self._numbers(place)[0]), its.on_hand)
+            its.on_hand = max(0, self._numbers(place)[0])
+            short = who_is_short(its.on_hand, its.reserved)
+            shortages.places.append(its)
             turn = {leg: number for number, leg in enumerate(queues.get(place, ()))}
             in_turn = sorted(its.backordered.items(), key=lambda one: (turn.get(one[0], len(turn)), one[0]))
             queue = [*short, *(Waiting((partition, leg), units) for leg, units in in_turn)]
@@ -145,7 +159,7 @@ def _matches(place: Place, sku: str, location: str) -> bool:
     return sku in ("", place[0]) and location in ("", place[1])
 
 
-def _note(found: Mapping[Place, _Reserved], record: PromisedRecord, now_ms: int) -> None:
+def _note(found: Mapping[Place, Reserved], record: PromisedRecord, now_ms: int) -> None:
     if record.is_over(now_ms):
         return
     for line in record.lines:
@@ -155,7 +169,7 @@ def _note(found: Mapping[Place, _Reserved], record: PromisedRecord, now_ms: int)
                 continue
             leg = (its.partition, its.leg)
             if its.is_on_hand:
-                there.on_hand.append((record.created_at_ms, leg, its.units))
+                there.reserved.append((record.created_at_ms, leg, its.units))
                 there.owners[leg] = record.reservation_id
             elif its.source.backordered:
                 there.backordered[its.leg] = its.units

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from invengine.domain.capacity import capacity_sku, day_of_capacity, is_slot_line, slot_line_id
 from invengine.domain.kept import Leg
 from invengine.domain.kits import KitLine
 from invengine.domain.orders import Destination, Fulfilment, ReservationState
@@ -48,7 +49,10 @@ class PromisedLine:
 
 @dataclass(frozen=True, slots=True)
 class PromisedRecord:
-    """A live record at a partition (a reservation, or a piece of one), with those of its lines that have open units."""
+    """A live record at a partition (a reservation, or a piece of one), with those of its lines that have open units.
+
+    `slots`: the last day of the capacity that each of its lines of slots holds, by line_id.
+    """
 
     partition: int
     reservation_id: str
@@ -60,10 +64,30 @@ class PromisedRecord:
     customer_ref: str
     order_ref: str
     lines: tuple[PromisedLine, ...]
+    slots: Mapping[str, int]
 
     def is_over(self, now_ms: int) -> bool:
         """Whether it is a hold whose time is over."""
         return self.state is ReservationState.HELD and now_ms >= self.expires_at * 1000
+
+
+class SlotDays:
+    """The last day of the capacity that reservations hold."""
+
+    def __init__(self) -> None:
+        self._days: dict[tuple[str, str], int] = {}
+
+    def note(self, record: PromisedRecord) -> None:
+        """Takes in what a record says."""
+        self._days.update({(record.reservation_id, line_id): day for line_id, day in record.slots.items()})
+
+    def of(self, reservation_id: str, line: PromisedLine, location: str) -> int:
+        """Of a line at a location, 0 for none: its own slots of units, or that of an order, for all lines there."""
+        if not line.has_slots:
+            return 0
+        own = slot_line_id(location, line.fulfilment.value, line.line_id)
+        shared = slot_line_id(location, line.fulfilment.value)
+        return self._days.get((reservation_id, own)) or self._days.get((reservation_id, shared), 0)
 
 
 class Promised(Schedule):
@@ -129,6 +153,20 @@ class Promised(Schedule):
             for place, entries in zip(places, replies, strict=True)
         }
 
+    async def slot_days(self, records: Sequence[PromisedRecord]) -> SlotDays:
+        """The capacity that these records hold; of a reservation in pieces it is in others of its pieces."""
+        days = SlotDays()
+        elsewhere = set()
+        for record in records:
+            days.note(record)
+            for line in record.lines if self.in_pieces else ():
+                if line.has_slots:
+                    skus = {capacity_sku(its.location, line.fulfilment.value) for its in line.allocations}
+                    elsewhere |= {(self._of(sku), record.reservation_id) for sku in skus}
+        for record in await self.records_at(sorted(elsewhere)):
+            days.note(record)
+        return days
+
     async def _places_of(self, reservation_id: str) -> Sequence[int]:
         home = self._of(reservation_id)
         if not self.in_pieces:
@@ -143,6 +181,7 @@ def read_promised(partition: int, reservation_id: str, text: str) -> PromisedRec
         fields = text.split("\t")
         state, channel, created_at_ms, expires_at, _, customer_ref, order_ref, _, _, count = fields[:HEAD_FIELDS]
         at, lines = HEAD_FIELDS, []
+        slots: dict[str, int] = {}
         for _ in range(int(count)):
             head = at
             at += LINE_FIELDS
@@ -163,7 +202,9 @@ def read_promised(partition: int, reservation_id: str, text: str) -> PromisedRec
                             read_source(source),
                         )
                     )
-            if allocations:
+            if allocations and is_slot_line(fields[head]):
+                slots[fields[head]] = max(day_of_capacity(its.location) for its in allocations)
+            elif allocations:
                 lines.append(_line(fields[head : head + LINE_FIELDS], tuple(allocations)))
         return PromisedRecord(
             partition,
@@ -176,6 +217,7 @@ def read_promised(partition: int, reservation_id: str, text: str) -> PromisedRec
             customer_ref,
             order_ref,
             tuple(lines),
+            slots,
         )
     except (ValueError, IndexError, TypeError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error

@@ -174,9 +174,9 @@ class RepromiseRequest(_message.Message):
         POLICY_KEEP_LOCATION: RepromiseRequest._Policy.ValueType  # 1
         """Its units stay where they are, and the day that would do now is what is promised from now on."""
         POLICY_MOVE: RepromiseRequest._Policy.ValueType  # 2
-        """All open units of the line go to another location: the first, by priority, that keeps the day that was promised,
+        """All open units of the line go to one other location: the first, by priority, that keeps the day that was promised,
         else the one that comes nearest to it, if that is earlier than where they are. A line that may wait may be pegged to
-        receipts there. One that was split may be split again. A line that is to be collected stays where it is.
+        receipts there. A line that is to be collected stays where it is.
         """
 
     class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
@@ -187,9 +187,9 @@ class RepromiseRequest(_message.Message):
     POLICY_KEEP_LOCATION: RepromiseRequest.Policy.ValueType  # 1
     """Its units stay where they are, and the day that would do now is what is promised from now on."""
     POLICY_MOVE: RepromiseRequest.Policy.ValueType  # 2
-    """All open units of the line go to another location: the first, by priority, that keeps the day that was promised,
+    """All open units of the line go to one other location: the first, by priority, that keeps the day that was promised,
     else the one that comes nearest to it, if that is earlier than where they are. A line that may wait may be pegged to
-    receipts there. One that was split may be split again. A line that is to be collected stays where it is.
+    receipts there. A line that is to be collected stays where it is.
     """
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
