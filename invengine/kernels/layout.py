@@ -176,4 +176,5 @@ KNOWN: Final = 1
 UNKNOWN_SKU: Final = 2
 
 UNITS_MAX: Final = 2**53 - 1
+MOMENTS_END: Final = 2**63 - 1  # a millisecond that never comes
 TOTAL_MAX: Final = 2**62  # sums stop here instead of wrapping
