@@ -154,7 +154,18 @@ def test_every_word_that_lua_says_is_known() -> None:
     assert LUA != []
     states = {state.name for state in ReservationState}
     kinds = {kind.name for words in (MovementKind, IncomingKind, BrokenReason) for kind in words}
-    known = OUTCOMES | STEPS | RETURNS | CHANGES | SLOTS | TRANSFERS | OF_REDIS | states | kinds | set(errors.all_refusals())
+    known = (
+        OUTCOMES
+        | STEPS
+        | RETURNS
+        | CHANGES
+        | SLOTS
+        | TRANSFERS
+        | OF_REDIS
+        | states
+        | kinds
+        | set(errors.all_refusals())
+    )
     assert lua_words() - known == set()
 
 

@@ -216,8 +216,8 @@ class ReservationChange:
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
     `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
-    `with_slots`            release, fulfil: `lines` name the slots too that go with the units; else lines that have some
-                            are RevisionMismatch, whatever the revision is: look at the reservation, and name them
+    `with_slots`            release, fulfil: `lines` name the slots too that go with the units; else lines that have
+                            some are RevisionMismatch, whatever the revision is: look at it, and name them
     """
 
     request_id: str
@@ -305,8 +305,8 @@ class ReservationLine:
 class Reservation:
     """The record that sets units aside, as the store keeps it.
 
-    `slot_lines` hold daily capacity for the lines (domain.capacity): their allocations are at days. They are no lines to
-    anybody but those who keep them in step; others see `slots`.
+    `slot_lines` hold daily capacity for the lines (domain.capacity): their allocations are at days. They are no lines
+    to anybody but those who keep them in step; others see `slots`.
     """
 
     reservation_id: str
@@ -335,7 +335,7 @@ class Reservation:
 
 def slots_in(lines: Iterable[ReservationLine]) -> tuple[Slots, ...]:
     """The capacity that lines of slots have, those of all lines of a location, way and day together."""
-    found: dict[tuple[str, str, int, bool], int] = {}
+    found: dict[tuple[str, str, int, bool], int] = {}  # whether it is the slot of an order, at the end
     for line in lines:
         location, fulfilment = capacity_place(line.sku)
         is_order = not line_of_slots(line.line_id, line.sku)
@@ -344,7 +344,10 @@ def slots_in(lines: Iterable[ReservationLine]) -> tuple[Slots, ...]:
                 key = location, fulfilment, day_of_capacity(allocation.location), is_order
                 found[key] = found.get(key, 0) + count
     return tuple(
-        [Slots(*key, 0, count) if is_order else Slots(*key, count, 0) for (*key, is_order), count in sorted(found.items())]
+        [
+            Slots(location, fulfilment, day, 0 if is_order else count, count if is_order else 0)
+            for (location, fulfilment, day, is_order), count in sorted(found.items())
+        ]
     )
 
 

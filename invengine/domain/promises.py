@@ -9,7 +9,10 @@ CONFIDENCE_PARTS: Final = 10_000
 
 
 class PromisePart(NamedTuple):
-    """Units of a line from one location: the days on which they leave it and arrive. Of PICKUP they are the same day."""
+    """Units of a line from one location: the days on which they leave it and arrive.
+
+    Of PICKUP `ship_day` is the day on which they are prepared.
+    """
 
     location: str
     ship_day: int

@@ -37,7 +37,7 @@ class _Hold:
 
 
 class TakenSlots:
-    """Slots that are held or used up, by SKU of slots and day. A row that is older than what is known changes nothing."""
+    """Slots that are held or used up, by SKU of slots and day. A row older than what is known changes nothing."""
 
     def __init__(self) -> None:
         self._days: dict[str, dict[str, Row]] = {}
@@ -45,6 +45,8 @@ class TakenSlots:
         self._holds: dict[tuple[int, int], _Hold] = {}  # by partition and leg
         self._due: list[tuple[int, int, int]] = []  # a heap of second, partition, leg; entries may be stale
         self._second = 0
+        self.version = 0
+        """Another number after every change of what is taken."""
 
     def __bool__(self) -> bool:
         return bool(self._days)
@@ -91,6 +93,7 @@ class TakenSlots:
         columns = columns_of(row, "P", _POSITION_COLUMNS)
         sku, place = columns[1], columns[2]
         numbers = number_in(columns[3], UNITS_MAX), number_in(columns[4], UNITS_MAX), revision
+        self.version += 1
         if columns[_KIND] == _FORGET:
             places = self._days.get(sku, {})
             if places.get(place, numbers)[2] <= revision:
@@ -127,6 +130,7 @@ class TakenSlots:
 
     def _count_over(self, hold: _Hold, units: int) -> None:
         place = hold.sku, hold.place
+        self.version += 1
         left = self._over.get(place, 0) + units
         if left:
             self._over[place] = left

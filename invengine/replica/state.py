@@ -1,6 +1,4 @@
-"""A state of the store: columns, what is expected, what cannot be sold, which slots are taken, and the revision that each
-partition is at.
-"""
+"""A state of the store: columns, what is expected, what cannot be sold, taken slots, each partition's revision."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Sweeper:
         return count
 
     async def forget(self, partition: int) -> int:
-        """Drops what a partition keeps beyond its retention, and slots of days that are over; answers how much that was."""
+        """Drops what a partition keeps beyond its retention, and slots of days that are over; how much that was."""
         forgotten = await self._store.forget_old(partition)
         first_kept = await self._store.now_ms() // DAY_MS - KEPT_DAYS
         days = self._replica.slots.idle_before(first_kept)

@@ -45,8 +45,7 @@ def _added(fields: dict[str, Any]) -> LineRequest:
         return LineRequest(**fields)
     kit, told = fields["kit"], fields.get("told")
     return PlacedRequest(
-        **fields
-        | {"kit": None if kit is None else KitLine(**kit), "told": None if told is None else Future(**told)}
+        **fields | {"kit": None if kit is None else KitLine(**kit), "told": None if told is None else Future(**told)}
     )
 
 

@@ -291,7 +291,13 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
 def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
     """A line to amend or rebind, as lua/amend.lua has it."""
     checked((line.line_id, line.named_location))
-    head = line.line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, line.units_at)
+    head = (
+        line.line_id,
+        line.quantity,
+        line.named_location,
+        _ways_of(line),
+        lists.place_of(line.candidates, line.units_at),
+    )
     return head if line.standing is None else (*head, False, standing_text(line.standing))
 
 

@@ -255,7 +255,9 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
         state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, _, count = fields[
             :HEAD_FIELDS
         ]
-        at, lines, slot_lines = HEAD_FIELDS, [], []
+        at = HEAD_FIELDS
+        lines: list[ReservationLine] = []
+        slot_lines: list[ReservationLine] = []
         for _ in range(int(count)):
             line_id, _, sku, quantity, way, country, postal_code, place, text_of_future, allocation_count = fields[
                 at : at + LINE_FIELDS

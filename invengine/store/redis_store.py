@@ -198,7 +198,7 @@ class RedisStore(ReturnWrites):
         return forgotten
 
     async def forget_slots(self, days: Iterable[tuple[str, str]]) -> Written[int]:
-        """Drop days of slots, (SKU of slots, place), as far as nothing is held there; how many that were, by partition."""
+        """Drop days of slots, (SKU of slots, place), where nothing is held; how many that were, by partition."""
         by_partition: dict[int, list[str]] = {}
         for sku, place in days:
             by_partition.setdefault(partition_of(sku, self.partitions), []).extend((sku, place))

@@ -14,6 +14,7 @@ from invengine.domain.capacity import capacity_day, capacity_sku
 from invengine.domain.orders import Candidate, LinePlacement, LineStanding, LineUnits, ReservationState
 from invengine.domain.stock import Position
 from invengine.store.operation_text import read_operation, write_operation
+from invengine.store.records import future_text, read_reservation
 from invengine.store.redis_store import Atomicity
 from tests.store.making import change, movement, request
 from tests.store.slots import CAPACITY, DAY, PROMISE, WITH_SLOTS, goods, slot_line, slots_change, slots_of
@@ -134,7 +135,9 @@ async def test_a_fulfilment_that_lacks_goods_uses_up_no_slots(shop: World) -> No
 async def test_an_amendment_moves_slots_with_the_units(shop: World) -> None:
     await made(shop, 10, {DAY: 10}, reservation_id="r")
     later = PROMISE._replace(delivery_day=DAY + 9)
-    placement = LinePlacement("1", 13, (Candidate("AMS1"),), units_at=(3,), standing=LineStanding(later, has_slots=True))
+    placement = LinePlacement(
+        "1", 13, (Candidate("AMS1"),), units_at=(3,), standing=LineStanding(later, has_slots=True)
+    )
     outcome = await changed(
         shop, "amend", "r", placements=(placement, slots_change(13, {DAY + 1: 3})), expected_revision=None
     )
@@ -210,10 +213,8 @@ async def test_days_that_are_over_are_forgotten_once_nothing_is_held_there(shop:
     assert b"FORGET" in b"".join(entry.rows for entry in written.entries)
 
 
-async def test_units_that_came_back_leave_date_and_slots_in_the_record(shop: World) -> None:
+async def test_units_that_came_back_leave_date_and_slots_in_the_record() -> None:
     """What stands behind the promise in a record's line stays, whatever is written before it."""
-    from invengine.store.records import future_text, read_reservation  # noqa: PLC0415
-
     text = future_text(None, None, WITH_SLOTS) + "<3"
     record = f"HELD\tweb\t1\t2\t3\t\t\t\t\t1\t1\t0\tLAMP\t4\tSHIP\t\t\t\t{text}\t0"
     (line,) = read_reservation("r", record).lines
