@@ -32,6 +32,7 @@ from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.available_to_promise import AvailableToPromise
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
 from invengine.services.explanations import Explanations
@@ -197,9 +198,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("transfers", transfers.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
-    kept_dates = KeptDates(replica, clock, networks, transit)
-    broken_scan = BrokenScan(store, replica, clock, networks, kept_dates)
-    moves = Moves(replica, clock, networks, kept_dates, reservations)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
     watching = Watching(
         replica,
         store,
@@ -219,12 +218,20 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
+                AvailableToPromise(replica, store, clock, networks),
                 watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
-                Promises(store, broken_scan), Repromising(store, networks, broken_scan, reservations, moves)
+                Promises(store, broken_scan),
+                Repromising(
+                    store,
+                    networks,
+                    broken_scan,
+                    reservations,
+                    Moves(replica, clock, networks, broken_scan.dates, reservations),
+                ),
             ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),

@@ -145,6 +145,7 @@ class SyncClient:
 
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
+    get_available_to_promise = _waiting(Client.get_available_to_promise)
     batch_get_availability = _waiting(Client.batch_get_availability)
     stream_availability = _iterating(Client.stream_availability)
     position_pages = _iterating(Client.position_pages)

@@ -9,7 +9,10 @@ CONFIDENCE_PARTS: Final = 10_000
 
 
 class PromisePart(NamedTuple):
-    """Units of a line from one location: the days on which they leave it and arrive. Of PICKUP they are the same day."""
+    """Units of a line from one location: the days on which they leave it and arrive.
+
+    Of PICKUP `ship_day` is the day on which they are prepared.
+    """
 
     location: str
     ship_day: int
@@ -32,3 +35,15 @@ class LinePromise(NamedTuple):
     confidence_parts: int
     parts: tuple[PromisePart, ...]
     needed_by: int = 0
+
+
+class LineRepromise(NamedTuple):
+    """Another promise for the open units of a line, which stay where they are.
+
+    `promise`  None to keep the one that there is
+    `due_day`  by which receipts are to bring what is pegged to them, where that is later than it was; 0 to keep it
+    """
+
+    line_id: str
+    promise: LinePromise | None = None
+    due_day: int = 0

@@ -264,9 +264,9 @@ class Columns:
     def skus_at(self, location: int) -> Iterator[str]:
         """SKUs that have a position at a location now. Looks at every position: for work, not for questions."""
         rows = np.flatnonzero(self.positions[: int(self.counters[ROW_COUNT]), LOCATION] == location)
-        return (name.decode() for name in self.index.names(self.sku_count, self._in_use(rows)[1]))
+        return (name.decode() for name in self.index.names(self.sku_count, self.in_use(rows)[1]))
 
-    def _in_use(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def in_use(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Those of `rows` that are no holes, and the numbers of their SKUs."""
         skus = self.skus[: self.sku_count]
         used = np.flatnonzero(skus[:, ROWS])
@@ -276,18 +276,6 @@ class Columns:
         rows, place = rows[place >= 0], place[place >= 0]
         is_used = rows < first[place] + skus[order[place], ROWS]
         return rows[is_used], order[place[is_used]]
-
-    def short_positions(self) -> Iterator[tuple[str, int, int, int]]:
-        """Positions with more reserved than on hand, holds that are over aside: SKU, number of the location, on_hand,
-        reserved. Looks at every position: for work, not for questions.
-        """
-        used = self.positions[: int(self.counters[ROW_COUNT])]
-        rows = np.flatnonzero(used[:, RESERVED] - used[:, EXPIRED] > used[:, ON_HAND])
-        if not rows.size:
-            return
-        rows, numbers = self._in_use(rows)
-        for row, name in zip(used[rows].tolist(), self.index.names(self.sku_count, numbers), strict=True):
-            yield name.decode(), row[LOCATION], row[ON_HAND], row[RESERVED] - row[EXPIRED]
 
     def all_positions(self) -> Iterator[tuple[str, str, int, int, int, int]]:
         """Every (sku, location, on_hand, reserved, expired, revision), for checks against the store."""

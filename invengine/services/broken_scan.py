@@ -84,7 +84,7 @@ class BrokenScan:
         self._replica = replica
         self._clock = clock
         self._networks = networks
-        self._dates = dates
+        self.dates = dates
         self._shortages = ShortageSearch(store, replica)
 
     async def page(self, which: BrokenFilter, after: str, limit: int) -> Page:
@@ -167,7 +167,7 @@ class BrokenScan:
         judging = _Judging(self._replica, self._networks.current, known, now_ms)
         units = [one for record in live for line in record.lines for one in judging.units_of(record, line)]
         dated = [one for one in units if one.promised is not None]
-        dates = self._dates.dates([one.promised for one in dated if one.promised is not None])
+        dates = self.dates.dates([one.promised for one in dated if one.promised is not None])
         for one, new in zip(dated, dates, strict=True):
             one.new = new
         return [_told(one) for one in units if one.is_late or (one.line.promise is None and one.reason is not None)]

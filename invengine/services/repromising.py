@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from invengine.domain.orders import Fulfilment, LineRepromise, ReservationChange
+from invengine.domain.orders import Fulfilment, ReservationChange
 from invengine.domain.partitions import encode_token
-from invengine.domain.promises import PromisePart
+from invengine.domain.promises import LineRepromise, PromisePart
 from invengine.errors import InventoryError, OfTransfer, ReservationNotFound, RevisionMismatch
 from invengine.services.repromise_moves import write_id
 from invengine.services.repromise_requests import BrokenAsked, Outcome, Result, check_repromise

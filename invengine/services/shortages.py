@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.capacity import is_capacity
 from invengine.domain.incoming import effective_day
 from invengine.domain.kept import Leg, Waiting, days_of_waiting, who_is_short
 from invengine.domain.partitions import partition_of
 from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, RESERVED
+from invengine.replica.short import short_positions
 from invengine.store.promised import read_promised
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ class ShortageSearch:
         return await self._add_up(found, now_ms)
 
     def _short(self, sku: str, location: str) -> set[Place]:
-        names = self._replica.locations.names
-        places = ((name, names[number]) for name, number, _, _ in self._replica.columns.short_positions())
-        return {place for place in places if _matches(place, sku, location) and not is_capacity(place[0])}
+        places = short_positions(self._replica.columns)
+        return {place for place in places if _matches(place, sku, location)}
 
     def _waiting(self, sku: str, location: str, now_ms: int) -> set[Place]:
         """Where units are backordered, and some will come for them."""

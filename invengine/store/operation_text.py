@@ -14,13 +14,13 @@ from invengine.domain.orders import (
     Fulfilment,
     Future,
     LinePlacement,
-    LineRepromise,
     LineRequest,
+    LineStanding,
     LineUnits,
     PlacedRequest,
     ReservationChange,
 )
-from invengine.domain.promises import LinePromise, PromisePart
+from invengine.domain.promises import LinePromise, LineRepromise, PromisePart
 from invengine.domain.stock import ConfidenceRule
 
 
@@ -36,24 +36,20 @@ def read_operation(content: bytes) -> tuple[str, ReservationChange]:
     fields["lines"] = tuple(LineUnits(**line) for line in fields["lines"])
     fields["placements"] = tuple(LinePlacement(**_line(line)) for line in fields["placements"])
     fields["added"] = tuple(_added(_line(line)) for line in fields["added"])
-    fields["repromises"] = tuple(_repromise(line) for line in fields.get("repromises", ()))
+    fields["repromises"] = tuple(
+        LineRepromise(line_id, _promise(promise), due_day) for line_id, promise, due_day in fields.get("repromises", ())
+    )
     return verb, ReservationChange(**fields)
-
-
-def _repromise(fields: dict[str, Any]) -> LineRepromise:
-    promise = fields["promise"]
-    if promise is not None:  # tuples come back as lists
-        told = LinePromise(*promise)
-        promise = told._replace(parts=tuple(PromisePart(*part) for part in told.parts))
-    return LineRepromise(fields["line_id"], promise, fields["due_day"])
 
 
 def _added(fields: dict[str, Any]) -> LineRequest:
     fields |= {"fulfilment": Fulfilment(fields["fulfilment"]), "destination": Destination(**fields["destination"])}
     if "asked" not in fields:
         return LineRequest(**fields)
-    kit = fields["kit"]
-    return PlacedRequest(**fields | {"kit": None if kit is None else KitLine(**kit)})
+    kit, told = fields["kit"], fields.get("told")
+    return PlacedRequest(
+        **fields | {"kit": None if kit is None else KitLine(**kit), "told": None if told is None else Future(**told)}
+    )
 
 
 def _line(fields: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +58,20 @@ def _line(fields: dict[str, Any]) -> dict[str, Any]:
         "candidates": tuple(map(_candidate, fields["candidates"])),
         "future": None if future is None else Future(**future),
         **({"units_at": tuple(fields["units_at"])} if "units_at" in fields else {}),
+        **({"standing": _standing(fields["standing"])} if fields.get("standing") else {}),
     }
+
+
+def _standing(fields: dict[str, Any]) -> LineStanding:
+    return LineStanding(_promise(fields["promise"]), fields["has_slots"])
+
+
+def _promise(fields: list[Any] | None) -> LinePromise | None:
+    """Tuples come back as lists."""
+    if fields is None:
+        return None
+    service, day, minute, confidence, parts, needed_by = fields
+    return LinePromise(service, day, minute, confidence, tuple(PromisePart(*part) for part in parts), needed_by)
 
 
 def _candidate(fields: dict[str, Any]) -> Candidate:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
+from invengine.domain.capacity import is_slot_line
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
@@ -254,7 +255,9 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
         state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, _, count = fields[
             :HEAD_FIELDS
         ]
-        at, lines = HEAD_FIELDS, []
+        at = HEAD_FIELDS
+        lines: list[ReservationLine] = []
+        slot_lines: list[ReservationLine] = []
         for _ in range(int(count)):
             line_id, _, sku, quantity, way, country, postal_code, place, text_of_future, allocation_count = fields[
                 at : at + LINE_FIELDS
@@ -268,7 +271,8 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
             future, kit, promise, has_slots, returned = read_future(text_of_future)
             fulfilment = _FULFILMENTS[way]
             is_transfer = fulfilment is Fulfilment.TRANSFER
-            lines.append(
+            of_slots = is_slot_line(line_id)
+            (slot_lines if of_slots else lines).append(
                 ReservationLine(
                     line_id,
                     sku,
@@ -295,6 +299,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
             customer_ref,
             order_ref,
             cart_ref,
+            tuple(slot_lines),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error

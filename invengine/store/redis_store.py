@@ -16,13 +16,13 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.partitions import partition_of
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import FeedMark, Movement, MovementOutcome
 from invengine.errors import (
     Exhausted,
     InventoryError,
     OutcomeUnknown,
-    RequestMismatch,
     RevisionMismatch,
     Unavailable,
 )
@@ -32,8 +32,8 @@ from invengine.store.calls import Calls
 from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
+from invengine.store.promise_writes import PromiseWrites
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
-from invengine.store.return_writes import ReturnWrites
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.tally import Tally
 from invengine.store.topology import Topology
@@ -50,12 +50,13 @@ CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
 ORDER_REFS_PER_CALL = 2_000
 SWEEP_LIMIT = 500
+SLOT_DAYS_PER_CALL = 200
 DEFAULT_SETTINGS = StoreSettings()
 
 _PREFIX = "invengine_"
 
 
-class RedisStore(ReturnWrites):
+class RedisStore(PromiseWrites):
     """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
@@ -161,21 +162,7 @@ class RedisStore(ReturnWrites):
 
     async def repromise(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Lines get other promises; their units stay where they are."""
-        if self._pieces is not None:
-            return await self._pieces.change("repromise", changes)
-        return await self._write(
-            "invengine_repromise", changes, _changes_that_fit, self._packer.repromise, answers.changed
-        )
-
-    async def remember(self, request_id: str, fingerprint: str, answer: str) -> str | None:
-        """Keep the answer to a planner's request, for as long as those of other requests; the one it was given before,
-        where there is one. RequestMismatch where that was for other content.
-        """
-        touched, message = self._packer.answer(f"\t{request_id}", fingerprint, answer)
-        word, *facts = Tally[None]().note(await self._call("invengine_remember", touched, message))
-        if word == b"REQUEST_MISMATCH":
-            raise RequestMismatch(request_id)
-        return facts[0].decode().partition("\t")[2] if word == b"REPEATED" else None
+        return await self._change("invengine_repromise", changes)
 
     async def ship_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Units of transfers leave their source and are on the way; on a Cluster partition by partition."""
@@ -219,6 +206,18 @@ class RedisStore(ReturnWrites):
             more, count = Tally[None]().note(await self._call("invengine_forget", touched, message))
             forgotten += count
         return forgotten
+
+    async def forget_slots(self, days: Iterable[tuple[str, str]]) -> Written[int]:
+        """Drop days of slots, (SKU of slots, place), where nothing is held; how many that were, by partition."""
+        by_partition: dict[int, list[str]] = {}
+        for sku, place in days:
+            by_partition.setdefault(partition_of(sku, self.partitions), []).extend((sku, place))
+        tally = Tally[int]()
+        for partition, named in sorted(by_partition.items()):
+            for start in range(0, len(named), 2 * SLOT_DAYS_PER_CALL):
+                touched, message = self._packer.slots(partition, named[start : start + 2 * SLOT_DAYS_PER_CALL])
+                tally.outcomes += tally.note(await self._call("invengine_forget_slots", touched, message))
+        return tally.written()
 
     async def change_incoming(self, changes: Sequence[IncomingChange]) -> Written[IncomingOutcome | InventoryError]:
         """Change the schedule of receipts, each on its own in order; one with many pegs is done in several steps.

@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from invengine.bootstrap import Running
-from invengine.domain.orders import LineRepromise, ReservationChange
-from invengine.domain.promises import LinePromise, PromisePart
+from invengine.domain.orders import ReservationChange
+from invengine.domain.promises import LinePromise, LineRepromise, PromisePart
 from invengine.v1 import common_pb2, incoming_service_pb2, promise_service_pb2, stock_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, engine
@@ -77,7 +77,7 @@ class KeptShop:
     async def promised(
         self, name: str, quantity: int, ship_in: int, *, sku: str = "LAMP", location: str = "DC", **more: Any
     ) -> None:
-        """A confirmed reservation whose one line was promised to leave in so many days, and to arrive two days later."""
+        """A confirmed reservation whose line was promised to leave in so many days, and to arrive two days later."""
         line = {"location": location, "allow_backorder": True, "fulfilment": SHIP, "destination": BERLIN}
         request = pb.CreateReservationRequest(
             request_id=f"create {name}",

@@ -1,4 +1,4 @@
-"""Other promises for lines whose units stay: what is written, what is mended, what is refused; in one step and in pieces."""
+"""Other promises for lines whose units stay: what is written, mended and refused, in one step and in pieces."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from invengine import errors
 from invengine.domain.incoming import BrokenReason
-from invengine.domain.orders import Future, LineRepromise, LineUnits
-from invengine.domain.promises import LinePromise, PromisePart
+from invengine.domain.orders import Future, LineUnits
+from invengine.domain.promises import LinePromise, LineRepromise, PromisePart
 from invengine.errors import RequestMismatch
 from invengine.store.redis_store import Atomicity
 from tests.store.making import change, incoming, line, movement

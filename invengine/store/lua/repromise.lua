@@ -76,7 +76,7 @@ end)
 -- Keeps the answer to a request that was carried out in several steps, unless it was answered before.
 --   keys   {pN}:log of the partition of the request
 --   args   1 message: { ..., { partition }, partition, request, fingerprint, the answer as text }
---   reply  outcomes KEPT, '' | REPEATED, TAB and the earlier answer | REQUEST_MISMATCH
+--   reply  outcomes APPLIED, '' | REPEATED, TAB and the earlier answer | REQUEST_MISMATCH
 redis.register_function('invengine_remember', function(_, args)
   local message = begin_call(args)
   begin_expiry(0)
@@ -86,6 +86,6 @@ redis.register_function('invengine_remember', function(_, args)
   if not earlier then
     remember_request(partition, request, fingerprint, '', message[8])
   end
-  return finish(earlier or { 'KEPT', '' }, partition)
+  return finish(earlier or { 'APPLIED', '' }, partition)
 end)
 end
