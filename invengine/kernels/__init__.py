@@ -21,6 +21,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         rows_at_most,
         stock_levels,
     )
+    from invengine.kernels.baskets import choose_locations
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
@@ -38,6 +39,7 @@ __all__ = [
     "available_total",
     "available_totals",
     "changed_since",
+    "choose_locations",
     "clear_safety",
     "find_name",
     "find_names",

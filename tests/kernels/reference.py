@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, uncertain_units
 from invengine.kernels.layout import COUNTED_MAX
@@ -451,3 +452,30 @@ def split_request(message: bytes) -> tuple[list[str], pb.BatchGetAvailabilityReq
     skus = list(request.skus)
     request.ClearField("skus")
     return skus, request
+
+
+def choose_locations(
+    groups: Sequence[Sequence[int]],
+    day_of: Mapping[tuple[int, frozenset[int]], int],
+    cost_of: Mapping[tuple[int, frozenset[int]], int],
+    fixed: Sequence[tuple[int, int]],
+) -> tuple[int, int, int, int] | None:
+    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had.
+
+    `day_of` and `cost_of` by location and set of lines of one group; a set that is missing cannot come from there.
+    """
+    lines = [line for group in groups for line in group]
+    found = []
+    for places in product(range(len(fixed)), repeat=len(lines)):
+        place_of = dict(zip(lines, places, strict=True))
+        parts = [
+            (place, frozenset(line for line in group if place_of[line] == place))
+            for group in groups
+            for place in {place_of[line] for line in group}
+        ]
+        if all(part in day_of for part in parts):
+            used = set(places)
+            cost = sum(cost_of[part] for part in parts) + sum(fixed[place][0] for place in used)
+            day = max(day_of[part] for part in parts)
+            found.append((day, cost, sum(fixed[place][1] for place in used), sum(places)))
+    return min(found, default=None)

@@ -1,0 +1,138 @@
+"""From which locations the lines of a basket come, when it is known on which day each location could have them there.
+
+A set of lines is a number whose bits are its lines. Lines are in groups, those of one group next to each other: whether a
+location can serve several lines of a group, and when, depends on all of them (they take the same units, or the same
+capacity); lines of different groups do not mind each other. So a day is known per location and set of lines of a group.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from invengine.kernels.layout import (
+    BASKET_COST,
+    BASKET_DAY,
+    BASKET_LINES,
+    BASKET_NEVER,
+    BASKET_PARCELS,
+    BASKET_RANKS,
+    TOTAL_MAX,
+)
+
+_BLOCK = "int64[:, ::1]"
+_ROW = "int64[::1]"
+
+
+@njit(nogil=True)
+def _earliest(days, first, sets):
+    """The earliest day by which the whole of a group can be there, from any locations; BASKET_NEVER when it cannot.
+
+    best[s] is the earliest day for the set s by the locations so far. A location that serves part of s leaves the rest to
+    those before it; s is gone through downwards, so that the rest is still theirs.
+    """
+    best = np.full(sets, BASKET_NEVER, np.int64)
+    best[0] = 0
+    for k in range(days.shape[0]):
+        for s in range(sets - 1, 0, -1):
+            part = s
+            while part:
+                day = max(best[s ^ part], days[k, first + part])
+                best[s] = min(best[s], day)
+                part = (part - 1) & s
+    return best[sets - 1]
+
+
+@njit(nogil=True)
+def _is_better(cost, parcels, ranks, totals, s):
+    """Whether these come before what totals has for the set: by cost, then parcels, then ranks."""
+    if cost != totals[s, 0]:
+        return cost < totals[s, 0]
+    if parcels != totals[s, 1]:
+        return parcels < totals[s, 1]
+    return ranks < totals[s, 2]
+
+
+@njit(f"void({_ROW}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_ROW})", cache=True, nogil=True)
+def choose_locations(sizes, days, costs, fixed, totals, served, out):
+    """Fill `out` with the best way to serve a basket: the earliest day, then the least cost, then the fewest parcels (used
+    locations), then the least sum of the lines' ranks; a location's rank is its place. Of equal ones the first.
+
+    G groups of L lines in all, K locations, S = 2^L sets; all int64.
+      sizes   [G]        lines of each group, 1 or more
+      days    [K, W]     the day on which a set of a group's lines is there when all of it comes from the location, BASKET_NEVER
+                         when it cannot; the sets of group g begin at the sum of 2^size of the groups before it, the
+                         first of them is the empty set (not looked at). More lines are never there earlier
+      costs   [K, W]     what that set costs there besides `fixed`, 0 to 2^40
+      fixed   [K, 2]     what a parcel from the location costs, 0 to 2^40, and how many more parcels that makes: 1, or 0
+                         where one comes from there anyway
+      totals  [2 * S, 3], served [K, S]    room to work in
+      out     [4 + L]    day, cost, parcels, ranks, then the location of each line; the day is BASKET_NEVER, and the rest -1,
+                         where the basket cannot be served
+    With the day known, a set of lines is served by the locations one by one: each opens or not, and takes of each group
+    what is best given what those before it serve. That looks at every combination without forming it.
+    """
+    n_groups, n_locations = len(sizes), days.shape[0]
+    n_lines = 0
+    latest = 0
+    first = 0
+    for g in range(n_groups):
+        sets = 1 << sizes[g]
+        latest = max(latest, _earliest(days, first, sets))
+        first += sets
+        n_lines += sizes[g]
+    out[:] = -1
+    out[BASKET_DAY] = latest
+    if latest >= BASKET_NEVER:
+        out[BASKET_DAY] = BASKET_NEVER
+        return
+    everything = 1 << n_lines
+    opened = everything  # totals[opened + s]: the set s with the location at hand open
+    for s in range(everything):
+        totals[s, 0], totals[s, 1], totals[s, 2] = TOTAL_MAX, 0, 0
+    totals[0, 0] = 0
+    for k in range(n_locations):
+        for s in range(everything):
+            totals[opened + s, 0] = min(TOTAL_MAX, totals[s, 0] + fixed[k, 0])
+            totals[opened + s, 1], totals[opened + s, 2] = totals[s, 1] + fixed[k, 1], totals[s, 2]
+            served[k, s] = 0
+        first = 0
+        shift = 0
+        for g in range(n_groups):
+            sets = 1 << sizes[g]
+            for s in range(everything - 1, 0, -1):
+                mine = (s >> shift) & (sets - 1)
+                part = mine
+                while part:
+                    if days[k, first + part] <= latest:
+                        rest = s ^ (part << shift)
+                        if totals[opened + rest, 0] < TOTAL_MAX:
+                            lines, bits = 0, part
+                            while bits:
+                                bits &= bits - 1
+                                lines += 1
+                            cost = totals[opened + rest, 0] + costs[k, first + part]
+                            parcels = totals[opened + rest, 1]
+                            ranks = totals[opened + rest, 2] + k * lines
+                            if _is_better(cost, parcels, ranks, totals, opened + s):
+                                totals[opened + s, 0], totals[opened + s, 1] = cost, parcels
+                                totals[opened + s, 2] = ranks
+                                served[k, s] = served[k, rest] | (part << shift)
+                    part = (part - 1) & mine
+            first += sets
+            shift += sizes[g]
+        for s in range(everything):
+            is_used = served[k, s] != 0 and totals[opened + s, 0] < TOTAL_MAX
+            if is_used and _is_better(totals[opened + s, 0], totals[opened + s, 1], totals[opened + s, 2], totals, s):
+                totals[s, 0], totals[s, 1] = totals[opened + s, 0], totals[opened + s, 1]
+                totals[s, 2] = totals[opened + s, 2]
+            else:
+                served[k, s] = 0
+    left = everything - 1
+    out[BASKET_COST], out[BASKET_PARCELS], out[BASKET_RANKS] = totals[left, 0], totals[left, 1], totals[left, 2]
+    for k in range(n_locations - 1, -1, -1):
+        mine = served[k, left]
+        for line in range(n_lines):
+            if mine >> line & 1:
+                out[BASKET_LINES + line] = k
+        left ^= mine

@@ -1,0 +1,97 @@
+"""The best combination of locations, against all of them."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from invengine import kernels
+from invengine.kernels.layout import BASKET_LINES, BASKET_NEVER
+from tests.kernels import reference
+
+
+def chosen(
+    sizes: list[int], days: np.ndarray, costs: np.ndarray, fixed: list[tuple[int, int]]
+) -> tuple[list[int], list[int]]:
+    """(day, cost, parcels, ranks) and the location of each line, by the kernel."""
+    lines = sum(sizes)
+    out = np.empty(BASKET_LINES + lines, np.int64)
+    totals, served = np.empty((2 << lines, 3), np.int64), np.empty((len(fixed), 1 << lines), np.int64)
+    kernels.choose_locations(
+        np.array(sizes, np.int64), days, costs, np.array(fixed, np.int64).reshape(-1, 2), totals, served, out
+    )
+    return out[:BASKET_LINES].tolist(), out[BASKET_LINES:].tolist()
+
+
+def subsets(items: range) -> list[tuple[int, ...]]:
+    return list(chain.from_iterable(combinations(items, count) for count in range(1, len(items) + 1)))
+
+
+@st.composite
+def baskets(draw: st.DrawFn) -> tuple[list[int], int, dict, dict, list[tuple[int, int]]]:
+    """Groups of lines, locations, and what each could do; more lines of a group are never there earlier."""
+    sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3).filter(lambda s: sum(s) <= 4))
+    places = draw(st.integers(1, 4))
+    day = st.one_of(st.integers(1, 4), st.none())
+    fixed = draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), min_size=places, max_size=places))
+    day_of, cost_of, first = {}, {}, 0
+    for size in sizes:
+        lines = range(first, first + size)
+        for place in range(places):
+            for part in subsets(lines):
+                least = [day_of.get((place, frozenset(smaller))) for smaller in combinations(part, len(part) - 1)]
+                found = draw(day)
+                if found is None or (len(part) > 1 and None in least):
+                    continue
+                day_of[place, frozenset(part)] = max([found, *(d for d in least if d)])
+                cost_of[place, frozenset(part)] = draw(st.integers(0, 3))
+        first += size
+    return sizes, places, day_of, cost_of, fixed
+
+
+@settings(max_examples=300)
+@given(baskets())
+def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list[tuple[int, int]]]) -> None:
+    """Day, cost, parcels and ranks are those of the best of all combinations; the locations are a combination of these."""
+    sizes, places, day_of, cost_of, fixed = basket
+    width = sum(1 << size for size in sizes)
+    days, costs = np.full((places, width), BASKET_NEVER, np.int64), np.zeros((places, width), np.int64)
+    groups, first, column = [], 0, 0
+    for size in sizes:
+        groups.append(range(first, first + size))
+        for place in range(places):
+            for part in subsets(groups[-1]):
+                at = column + sum(1 << line - first for line in part)
+                days[place, at] = day_of.get((place, frozenset(part)), BASKET_NEVER)
+                costs[place, at] = cost_of.get((place, frozenset(part)), 0)
+        first, column = first + size, column + (1 << size)
+    best = reference.choose_locations(groups, day_of, cost_of, fixed)
+    out, at = chosen(sizes, days, costs, fixed)
+    if best is None:
+        assert out == [BASKET_NEVER, -1, -1, -1]
+        assert set(at) == {-1}
+        return
+    assert tuple(out) == best
+    alone = [
+        {(place, part): day for (place, part), day in day_of.items() if all(at[line] == place for line in part)},
+        {key: cost for key, cost in cost_of.items()},
+    ]
+    again = reference.choose_locations(groups, alone[0], alone[1], fixed)
+    assert again == best
+
+
+@pytest.mark.parametrize("places", [1, 200])
+def test_a_basket_of_twelve_lines(places: int) -> None:
+    """As many lines as are looked at exactly: one location has everything, the others one line each, and less dear."""
+    lines = 12
+    days, costs = np.full((places, 2 * lines), BASKET_NEVER, np.int64), np.zeros((places, 2 * lines), np.int64)
+    days[0, 1::2] = 7
+    for place in range(1, places):
+        days[place, 2 * (place % lines) + 1] = 7
+    out, at = chosen([1] * lines, days, costs, [(11, 1), *[(1, 1)] * (places - 1)])
+    assert out == [7, 11, 1, 0]
+    assert at == [0] * lines
