@@ -12,6 +12,7 @@ RUNTIME = [
     "grpcio-reflection>=1.85.1,<2",
     "grpcio-status>=1.85.1,<2",
     "hiredis>=3.2",
+    "holidays>=0.109,<1",  # public holidays of calendars; loaded by networks that have some
     "msgpack>=1.1,<2",
     "numba>=0.68,<0.69",
     "numpy>=2.2,<2.6",

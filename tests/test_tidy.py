@@ -60,6 +60,7 @@ INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics"}}
 LIBRARIES = {
     "redis": {"store", "bootstrap"},
     "hiredis": {"store"},
+    "holidays": {"domain"},
     "grpc": {"rpc", "client", "cli", "bootstrap", "v1"},
     "numba": {"kernels"},
     "numpy": {"kernels", "replica", "services", "rpc", "store"},

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from invengine.domain.delivery import NO_DELIVERY
+from invengine.domain.delivery_parts import delivery_elements
 from invengine.domain.kits import Kit, kits_by_component
 from invengine.domain.network_diff import Change, ChangeKind, differences
 from invengine.domain.network_document import LocationKind, NetworkDocument
@@ -67,8 +69,11 @@ class Network:
         self.document: Final = document
         self.revision: Final = revision
         self.parsed: Final = parsed
+        self.delivery: Final = parsed.delivery.delivery if parsed.delivery else NO_DELIVERY
+        """Calendars, services, zones and lanes; empty when the document says nothing about them."""
         self._locations: Final = {
-            name: compile_location(name, entry, parsed.incoming) for name, entry in parsed.locations.items()
+            name: compile_location(name, entry, parsed.incoming, self.delivery.calendars)
+            for name, entry in parsed.locations.items()
         }
         self.stopping: Final = frozenset(name for name, place in self._locations.items() if place.overdue_stops)
         """The locations where receipts stop counting when their day is over."""
@@ -280,6 +285,7 @@ class Network:
             "confidence": confidence_elements(self._confidence),
             "low_stock_thresholds": threshold_elements(self._thresholds),
             "states": sorted(self.states),
+            **delivery_elements(self.parsed.delivery),
         }
 
     def _known(self, location: str) -> Location:
@@ -309,6 +315,7 @@ def diff(old: Network | None, new: Network) -> list[Change]:
         "confidence": {"all": {}, "location": {}},
         "low_stock_thresholds": {},
         "states": sorted(BUILT_IN_STATES),
+        **delivery_elements(None),
     }
     return list(differences(old.elements() if old else nothing, new.elements()))
 

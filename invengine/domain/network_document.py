@@ -5,33 +5,39 @@ The models see every scalar as text (see network_yaml), so each field says itsel
 
 from __future__ import annotations
 
-import re
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from invengine.domain.identifiers import has_control_characters, identifier_problem
-from invengine.domain.network_yaml import shortened
+from invengine.domain.delivery_document import PreparationDocument
+from invengine.domain.identifiers import identifier_problem
+from invengine.domain.network_fields import (
+    Identifier,
+    Model,
+    OptionalIdentifier,
+    OptionalSeconds,
+    Switch,
+    decimal,
+    known_time_zone,
+    listed,
+    nothing_is_empty,
+    percentage,
+    short_text,
+    whole,
+)
 from invengine.domain.stock import GONE, ON_HAND, UNITS_MAX
 
 if TYPE_CHECKING:
+    from invengine.domain.delivery_reader import DeliveryDocument
     from invengine.domain.kits import Kit
     from invengine.domain.network_rules import ConfidenceRuleDocument, LowStockRuleDocument
 
-SECONDS_MAX: Final = 3650 * 86_400
 DEFAULT_SECONDS: Final = 15 * 60
 DEFAULT_SECONDS_MAX: Final = 2 * 3600
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"([1-9][0-9]{0,11})([smhd]?)")
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?")
-_PERCENT = re.compile(r"(0|[1-9][0-9]{0,2})(\.[0-9]{1,2})?")
 
 
 class LocationKind(StrEnum):
@@ -57,111 +63,6 @@ FULFILMENTS_BY_KIND: Final = {
 """What a location of each kind can do when its entry does not say."""
 
 
-def _identifier(value: object) -> str:
-    text = _text_of(value, "an id")
-    if problem := identifier_problem(text):
-        raise ValueError(problem)
-    return text
-
-
-def _short_text(bytes_max: int) -> AfterValidator:
-    def check(text: str) -> str:
-        if len(text.encode()) > bytes_max:
-            raise ValueError(f"at most {bytes_max} bytes")
-        if has_control_characters(text):
-            raise ValueError("no control characters")
-        return text
-
-    return AfterValidator(check)
-
-
-def described(value: object) -> str:
-    """What a value of the file is, for people."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    return "a list" if isinstance(value, list) else repr(shortened(str(value), 40))
-
-
-def _text_of(value: object, wanted: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{wanted} is wanted, {described(value)} found")
-    return value
-
-
-def whole(value: object) -> int:
-    """A whole number; ValueError says what is wanted."""
-    text = _text_of(value, "a whole number")
-    if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{described(text)} is not a whole number")
-    return int(text)
-
-
-def _decimal(value: object) -> float:
-    text = _text_of(value, "a number")
-    if not _DECIMAL.fullmatch(text):
-        raise ValueError(f"{described(text)} is not a decimal number")
-    return float(text)
-
-
-def percentage(value: object) -> Decimal:
-    """A percentage; ValueError says what is wanted."""
-    text = _text_of(value, "a percentage")
-    if not _PERCENT.fullmatch(text):
-        raise ValueError(f"{described(text)} is not a percentage from 0 to 100 with at most 2 decimals, such as 12.5")
-    return Decimal(text)
-
-
-def _switch(value: object) -> bool:
-    word = _text_of(value, "true or false").lower()
-    if word in ("true", "yes", "on"):
-        return True
-    if word in ("false", "no", "off"):
-        return False
-    raise ValueError(f"{described(word)} is neither true nor false")
-
-
-def _duration(value: object) -> int:
-    text = _text_of(value, "a duration")
-    match = _DURATION.fullmatch(text)
-    if not match:
-        raise ValueError(f"{described(text)} is not a duration such as 90s, 15m, 2h or 5d")
-    return int(match[1]) * _SECONDS.get(match[2], 1)
-
-
-def _time_zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of zones, or too long
-        raise ValueError(f"{described(name)} is not a time zone such as Europe/London") from None
-    return name
-
-
-def nothing_is_empty(value: object) -> object:
-    """An element with nothing written after its colon is one with every default."""
-    return {} if value is None else value
-
-
-def _listed(value: object) -> object:
-    if value is None:
-        raise ValueError("a list is wanted, nothing found")
-    return value
-
-
-# Before-validators stand outside `| None`: a field that is left out is None, one with nothing after its colon a fault.
-Identifier = Annotated[str, BeforeValidator(_identifier)]
-OptionalIdentifier = Annotated[str | None, BeforeValidator(_identifier)]
-Switch = Annotated[bool, BeforeValidator(_switch)]
-OptionalSeconds = Annotated[int | None, Field(le=SECONDS_MAX), BeforeValidator(_duration)]
-
-
-class Model(BaseModel):
-    """An element of the file: fields that it does not know are faults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Overdue(StrEnum):
     """What becomes of an incoming receipt whose day is over."""
 
@@ -176,22 +77,28 @@ class IncomingDocument(Model):
 
 
 _INCOMING: Final = IncomingDocument()
+OptionalPreparation = Annotated[PreparationDocument | None, BeforeValidator(nothing_is_empty)]
 
 
 class LocationDocument(Model):
     """A place that can hold stock. `priority`: the lower is taken from first."""
 
-    name: Annotated[str, _short_text(128)] = ""
+    name: Annotated[str, short_text(128)] = ""
     kind: LocationKind = LocationKind.WAREHOUSE
     enabled: Switch = True
-    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
-    fulfilments: Annotated[tuple[FulfilmentWord, ...] | None, BeforeValidator(_listed)] = None
+    time_zone: Annotated[str, AfterValidator(known_time_zone)] = "UTC"
+    fulfilments: Annotated[tuple[FulfilmentWord, ...] | None, BeforeValidator(listed)] = None
     priority: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(whole)] = 100
-    latitude: Annotated[float | None, Field(ge=-90, le=90), BeforeValidator(_decimal)] = None
-    longitude: Annotated[float | None, Field(ge=-180, le=180), BeforeValidator(_decimal)] = None
+    latitude: Annotated[float | None, Field(ge=-90, le=90), BeforeValidator(decimal)] = None
+    longitude: Annotated[float | None, Field(ge=-180, le=180), BeforeValidator(decimal)] = None
     country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
-    postal_code: Annotated[str, _short_text(16)] = ""
+    postal_code: Annotated[str, short_text(16)] = ""
     incoming: Annotated[IncomingDocument, BeforeValidator(nothing_is_empty)] = _INCOMING
+    calendar: OptionalIdentifier = None
+    opening: OptionalIdentifier = None
+    ship: OptionalPreparation = None
+    pickup: OptionalPreparation = None
+    ship_to_store: OptionalPreparation = None
 
     @model_validator(mode="after")
     def _check(self) -> LocationDocument:
@@ -292,3 +199,4 @@ class NetworkDocument:
     low_stock_thresholds: tuple[LowStockRuleDocument, ...] = ()
     states: tuple[str, ...] = ()
     incoming: IncomingDocument = _INCOMING
+    delivery: DeliveryDocument | None = None

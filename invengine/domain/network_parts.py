@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
+from invengine.domain.calendars import Calendar
+from invengine.domain.delivery import Preparation
+from invengine.domain.delivery_parts import preparation_elements
 from invengine.domain.network_document import (
     FULFILMENTS_BY_KIND,
     BackorderRuleDocument,
@@ -19,10 +23,14 @@ from invengine.domain.network_document import (
 )
 from invengine.domain.orders import Fulfilment
 
+_PLAIN = ("name", "kind", "enabled", "time_zone", "priority", "latitude", "longitude", "country", "postal_code")
 _WORDS = {FulfilmentWord.SHIP: Fulfilment.SHIP, FulfilmentWord.PICKUP: Fulfilment.PICKUP}
 Safety = tuple[int, int]
 """(units, ten-thousandths of on_hand) that stay: the larger of the two counts, see domain.stock.safety_units."""
 NO_SAFETY: Final[Safety] = (0, 0)
+_UNPREPARED: Final = MappingProxyType(
+    dict.fromkeys((Fulfilment.SHIP, Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE), Preparation())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,12 @@ class Location:
     postal_code: str
     overdue_stops: bool = False
     """Receipts whose day is over do not count any more."""
+    calendar: Calendar | None = None
+    """Working time; None: not known, so nothing from here can be dated."""
+    opening: Calendar | None = None
+    """When customers can collect."""
+    preparation: Mapping[Fulfilment, Preparation] = field(default_factory=lambda: _UNPREPARED, hash=False)
+    """Of SHIP, PICKUP and SHIP_TO_STORE, each of them always there."""
 
     def can_fulfil(self, fulfilment: Fulfilment) -> bool:
         """Whether units from here can reach the customer this way; ship-to-store leaves from where shipping does."""
@@ -98,7 +112,9 @@ def compile_backorders(rules: Iterable[BackorderRuleDocument]) -> dict[tuple[str
     return {rule.scope: rule.units for rule in rules}
 
 
-def compile_location(name: str, entry: LocationDocument, incoming: IncomingDocument) -> Location:
+def compile_location(
+    name: str, entry: LocationDocument, incoming: IncomingDocument, calendars: Mapping[str, Calendar]
+) -> Location:
     """The location, named by its id where it has no name; `incoming` holds where it says nothing itself."""
     words = FULFILMENTS_BY_KIND[entry.kind] if entry.fulfilments is None else entry.fulfilments
     return Location(
@@ -113,6 +129,23 @@ def compile_location(name: str, entry: LocationDocument, incoming: IncomingDocum
         country=entry.country,
         postal_code=entry.postal_code,
         overdue_stops=(entry.incoming.overdue or incoming.overdue) is Overdue.STOP,
+        calendar=calendars.get(entry.calendar or ""),
+        opening=calendars.get(entry.opening or entry.calendar or ""),
+        preparation=_preparation(entry),
+    )
+
+
+def _preparation(entry: LocationDocument) -> Mapping[Fulfilment, Preparation]:
+    """Goods for ship-to-store are prepared as those for shipping unless the entry says otherwise."""
+    written = {
+        Fulfilment.SHIP: entry.ship,
+        Fulfilment.PICKUP: entry.pickup,
+        Fulfilment.SHIP_TO_STORE: entry.ship_to_store or entry.ship,
+    }
+    if not any(written.values()):
+        return _UNPREPARED
+    return MappingProxyType(
+        {fulfilment: said.preparation() if said else Preparation() for fulfilment, said in written.items()}
     )
 
 
@@ -123,9 +156,20 @@ def compile_channel(entry: ChannelDocument) -> Channel:
 
 
 def location_elements(place: Location) -> dict[str, Any]:
-    """A location as plain values."""
-    found = {**asdict(place), "fulfilments": sorted(word.lower() for word in place.fulfilments)}
-    found["incoming"] = {"overdue": (Overdue.STOP if found.pop("overdue_stops") else Overdue.SLIP).value}
+    """A location as plain values; of its working time only what is said."""
+    found: dict[str, Any] = {name: getattr(place, name) for name in _PLAIN}
+    found["fulfilments"] = sorted(word.lower() for word in place.fulfilments)
+    found["incoming"] = {"overdue": (Overdue.STOP if place.overdue_stops else Overdue.SLIP).value}
+    if place.calendar is not None:
+        found["calendar"] = place.calendar.name
+    if place.opening is not None and place.opening != place.calendar:
+        found["opening"] = place.opening.name
+    for fulfilment, preparation in place.preparation.items():
+        usual = Preparation()
+        if fulfilment is Fulfilment.SHIP_TO_STORE:
+            usual = place.preparation[Fulfilment.SHIP]
+        if preparation != usual:
+            found[fulfilment.lower()] = preparation_elements(preparation)
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.kits import COMPONENT_UNITS_MAX, COMPONENTS_MAX
-from invengine.domain.network_document import (
+from invengine.domain.network_fields import (
     SECONDS_MAX,
     Model,
     OptionalIdentifier,

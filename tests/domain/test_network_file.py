@@ -132,7 +132,8 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
 
 
 SECTIONS = (
-    "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds, states and incoming"
+    "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds, states, incoming, "
+    "currency, calendars, services, zones, lanes and transfer_lanes"
 )
 
 
