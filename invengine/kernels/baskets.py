@@ -11,12 +11,12 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.layout import (
-    BASKET_COST,
-    BASKET_DAY,
-    BASKET_LINES,
-    BASKET_NEVER,
-    BASKET_PARCELS,
-    BASKET_RANKS,
+    BEST_COST,
+    BEST_DAY,
+    BEST_LINES,
+    BEST_NEVER,
+    BEST_PARCELS,
+    BEST_RANKS,
     TOTAL_MAX,
 )
 
@@ -26,12 +26,12 @@ _ROW = "int64[::1]"
 
 @njit(nogil=True)
 def _earliest(days, first, sets):
-    """The earliest day by which the whole of a group can be there, from any locations; BASKET_NEVER when it cannot.
+    """The earliest day by which the whole of a group can be there, from any locations; BEST_NEVER when it cannot.
 
     best[s] is the earliest day for the set s by the locations so far. A location that serves part of s leaves the rest to
     those before it; s is gone through downwards, so that the rest is still theirs.
     """
-    best = np.full(sets, BASKET_NEVER, np.int64)
+    best = np.full(sets, BEST_NEVER, np.int64)
     best[0] = 0
     for k in range(days.shape[0]):
         for s in range(sets - 1, 0, -1):
@@ -60,14 +60,14 @@ def choose_locations(sizes, days, costs, fixed, totals, served, out):
 
     G groups of L lines in all, K locations, S = 2^L sets; all int64.
       sizes   [G]        lines of each group, 1 or more
-      days    [K, W]     the day on which a set of a group's lines is there when all of it comes from the location, BASKET_NEVER
+      days    [K, W]     the day on which a set of a group's lines is there when all of it comes from the location, BEST_NEVER
                          when it cannot; the sets of group g begin at the sum of 2^size of the groups before it, the
                          first of them is the empty set (not looked at). More lines are never there earlier
-      costs   [K, W]     what that set costs there besides `fixed`, 0 to 2^40
-      fixed   [K, 2]     what a parcel from the location costs, 0 to 2^40, and how many more parcels that makes: 1, or 0
+      costs   [K, W]     what that set costs there besides `fixed`, 0 to 2^56
+      fixed   [K, 2]     what a parcel from the location costs, 0 to 2^56, and how many more parcels that makes: 1, or 0
                          where one comes from there anyway
       totals  [2 * S, 3], served [K, S]    room to work in
-      out     [4 + L]    day, cost, parcels, ranks, then the location of each line; the day is BASKET_NEVER, and the rest -1,
+      out     [4 + L]    day, cost, parcels, ranks, then the location of each line; the day is BEST_NEVER, and the rest -1,
                          where the basket cannot be served
     With the day known, a set of lines is served by the locations one by one: each opens or not, and takes of each group
     what is best given what those before it serve. That looks at every combination without forming it.
@@ -82,9 +82,9 @@ def choose_locations(sizes, days, costs, fixed, totals, served, out):
         first += sets
         n_lines += sizes[g]
     out[:] = -1
-    out[BASKET_DAY] = latest
-    if latest >= BASKET_NEVER:
-        out[BASKET_DAY] = BASKET_NEVER
+    out[BEST_DAY] = latest
+    if latest >= BEST_NEVER:
+        out[BEST_DAY] = BEST_NEVER
         return
     everything = 1 << n_lines
     opened = everything  # totals[opened + s]: the set s with the location at hand open
@@ -129,10 +129,10 @@ def choose_locations(sizes, days, costs, fixed, totals, served, out):
             else:
                 served[k, s] = 0
     left = everything - 1
-    out[BASKET_COST], out[BASKET_PARCELS], out[BASKET_RANKS] = totals[left, 0], totals[left, 1], totals[left, 2]
+    out[BEST_COST], out[BEST_PARCELS], out[BEST_RANKS] = totals[left, 0], totals[left, 1], totals[left, 2]
     for k in range(n_locations - 1, -1, -1):
         mine = served[k, left]
         for line in range(n_lines):
             if mine >> line & 1:
-                out[BASKET_LINES + line] = k
+                out[BEST_LINES + line] = k
         left ^= mine

@@ -178,10 +178,10 @@ UNKNOWN_SKU: Final = 2
 UNITS_MAX: Final = 2**53 - 1
 TOTAL_MAX: Final = 2**62  # sums stop here instead of wrapping
 
-# out of choose_locations, int64 [BASKET_LINES + lines]
-BASKET_DAY: Final = 0  # the earliest day on which the whole basket is there
-BASKET_COST: Final = 1  # of the combination
-BASKET_PARCELS: Final = 2  # locations that it comes from, those not counted from which a parcel comes anyway
-BASKET_RANKS: Final = 3  # sum over the lines of the place of their location
-BASKET_LINES: Final = 4  # from here on the place of each line's location
-BASKET_NEVER: Final = 2**40  # no day: later than any
+# out of choose_locations, int64 [BEST_LINES + lines]
+BEST_DAY: Final = 0  # the earliest day on which the whole basket is there
+BEST_COST: Final = 1  # of the combination
+BEST_PARCELS: Final = 2  # locations that it comes from, those not counted from which a parcel comes anyway
+BEST_RANKS: Final = 3  # sum over the lines of the place of their location
+BEST_LINES: Final = 4  # from here on the place of each line's location
+BEST_NEVER: Final = 2**40  # no day: later than any

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invengine import kernels
-from invengine.kernels.layout import BASKET_LINES, BASKET_NEVER
+from invengine.kernels.layout import BEST_LINES, BEST_NEVER
 from tests.kernels import reference
 
 
@@ -19,12 +19,12 @@ def chosen(
 ) -> tuple[list[int], list[int]]:
     """(day, cost, parcels, ranks) and the location of each line, by the kernel."""
     lines = sum(sizes)
-    out = np.empty(BASKET_LINES + lines, np.int64)
+    out = np.empty(BEST_LINES + lines, np.int64)
     totals, served = np.empty((2 << lines, 3), np.int64), np.empty((len(fixed), 1 << lines), np.int64)
     kernels.choose_locations(
         np.array(sizes, np.int64), days, costs, np.array(fixed, np.int64).reshape(-1, 2), totals, served, out
     )
-    return out[:BASKET_LINES].tolist(), out[BASKET_LINES:].tolist()
+    return out[:BEST_LINES].tolist(), out[BEST_LINES:].tolist()
 
 
 def subsets(items: range) -> list[tuple[int, ...]]:
@@ -59,20 +59,20 @@ def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list
     """Day, cost, parcels and ranks are those of the best of all combinations; the locations are a combination of these."""
     sizes, places, day_of, cost_of, fixed = basket
     width = sum(1 << size for size in sizes)
-    days, costs = np.full((places, width), BASKET_NEVER, np.int64), np.zeros((places, width), np.int64)
+    days, costs = np.full((places, width), BEST_NEVER, np.int64), np.zeros((places, width), np.int64)
     groups, first, column = [], 0, 0
     for size in sizes:
         groups.append(range(first, first + size))
         for place in range(places):
             for part in subsets(groups[-1]):
                 at = column + sum(1 << line - first for line in part)
-                days[place, at] = day_of.get((place, frozenset(part)), BASKET_NEVER)
+                days[place, at] = day_of.get((place, frozenset(part)), BEST_NEVER)
                 costs[place, at] = cost_of.get((place, frozenset(part)), 0)
         first, column = first + size, column + (1 << size)
     best = reference.choose_locations(groups, day_of, cost_of, fixed)
     out, at = chosen(sizes, days, costs, fixed)
     if best is None:
-        assert out == [BASKET_NEVER, -1, -1, -1]
+        assert out == [BEST_NEVER, -1, -1, -1]
         assert set(at) == {-1}
         return
     assert tuple(out) == best
@@ -88,7 +88,7 @@ def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list
 def test_a_basket_of_twelve_lines(places: int) -> None:
     """As many lines as are looked at exactly: one location has everything, the others one line each, and less dear."""
     lines = 12
-    days, costs = np.full((places, 2 * lines), BASKET_NEVER, np.int64), np.zeros((places, 2 * lines), np.int64)
+    days, costs = np.full((places, 2 * lines), BEST_NEVER, np.int64), np.zeros((places, 2 * lines), np.int64)
     days[0, 1::2] = 7
     for place in range(1, places):
         days[place, 2 * (place % lines) + 1] = 7
