@@ -53,12 +53,13 @@ def _is_better(cost, parcels, ranks, totals, s):
     return ranks < totals[s, 2]
 
 
-@njit(f"void({_ROW}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_ROW})", cache=True, nogil=True)
-def choose_locations(sizes, days, costs, fixed, totals, served, out):
+@njit(f"void(int64, {_ROW}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_ROW})", cache=True, nogil=True)
+def choose_locations(least_day, sizes, days, costs, fixed, totals, served, out):
     """Fill `out` with the best way to serve a basket: the earliest day, then the least cost, then the fewest parcels (used
     locations), then the least sum of the lines' ranks; a location's rank is its place. Of equal ones the first.
 
     G groups of L lines in all, K locations, S = 2^L sets; all int64.
+      least_day          no day before it counts as earlier: cost decides up to it
       sizes   [G]        lines of each group, 1 or more
       days    [K, W]     the day on which a set of a group's lines is there when all of it comes from the location, BEST_NEVER
                          when it cannot; the sets of group g begin at the sum of 2^size of the groups before it, the
@@ -74,7 +75,7 @@ def choose_locations(sizes, days, costs, fixed, totals, served, out):
     """
     n_groups, n_locations = len(sizes), days.shape[0]
     n_lines = 0
-    latest = 0
+    latest = least_day
     first = 0
     for g in range(n_groups):
         sets = 1 << sizes[g]

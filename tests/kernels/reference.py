@@ -459,8 +459,10 @@ def choose_locations(
     day_of: Mapping[tuple[int, frozenset[int]], int],
     cost_of: Mapping[tuple[int, frozenset[int]], int],
     fixed: Sequence[tuple[int, int]],
+    least_day: int = 0,
 ) -> tuple[int, int, int, int] | None:
-    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had.
+    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had. No day counts
+    as earlier than `least_day`.
 
     `day_of` and `cost_of` by location and set of lines of one group; a set that is missing cannot come from there.
     """
@@ -476,6 +478,6 @@ def choose_locations(
         if all(part in day_of for part in parts):
             used = set(places)
             cost = sum(cost_of[part] for part in parts) + sum(fixed[place][0] for place in used)
-            day = max(day_of[part] for part in parts)
+            day = max(least_day, *(day_of[part] for part in parts))
             found.append((day, cost, sum(fixed[place][1] for place in used), sum(places)))
     return min(found, default=None)

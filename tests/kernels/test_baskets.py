@@ -15,14 +15,14 @@ from tests.kernels import reference
 
 
 def chosen(
-    sizes: list[int], days: np.ndarray, costs: np.ndarray, fixed: list[tuple[int, int]]
+    sizes: list[int], days: np.ndarray, costs: np.ndarray, fixed: list[tuple[int, int]], least: int = 0
 ) -> tuple[list[int], list[int]]:
     """(day, cost, parcels, ranks) and the location of each line, by the kernel."""
     lines = sum(sizes)
     out = np.empty(BEST_LINES + lines, np.int64)
     totals, served = np.empty((2 << lines, 3), np.int64), np.empty((len(fixed), 1 << lines), np.int64)
     kernels.choose_locations(
-        np.array(sizes, np.int64), days, costs, np.array(fixed, np.int64).reshape(-1, 2), totals, served, out
+        least, np.array(sizes, np.int64), days, costs, np.array(fixed, np.int64).reshape(-1, 2), totals, served, out
     )
     return out[:BEST_LINES].tolist(), out[BEST_LINES:].tolist()
 
@@ -54,8 +54,10 @@ def baskets(draw: st.DrawFn) -> tuple[list[int], int, dict, dict, list[tuple[int
 
 
 @settings(max_examples=300)
-@given(baskets())
-def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list[tuple[int, int]]]) -> None:
+@given(baskets(), st.integers(0, 4))
+def test_no_combination_is_better(
+    basket: tuple[list[int], int, dict, dict, list[tuple[int, int]]], least: int
+) -> None:
     """Day, cost, parcels and ranks are those of the best of all combinations; the locations are a combination of these."""
     sizes, places, day_of, cost_of, fixed = basket
     width = sum(1 << size for size in sizes)
@@ -69,8 +71,8 @@ def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list
                 days[place, at] = day_of.get((place, frozenset(part)), BEST_NEVER)
                 costs[place, at] = cost_of.get((place, frozenset(part)), 0)
         first, column = first + size, column + (1 << size)
-    best = reference.choose_locations(groups, day_of, cost_of, fixed)
-    out, at = chosen(sizes, days, costs, fixed)
+    best = reference.choose_locations(groups, day_of, cost_of, fixed, least)
+    out, at = chosen(sizes, days, costs, fixed, least)
     if best is None:
         assert out == [BEST_NEVER, -1, -1, -1]
         assert set(at) == {-1}
@@ -80,7 +82,7 @@ def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list
         {(place, part): day for (place, part), day in day_of.items() if all(at[line] == place for line in part)},
         {key: cost for key, cost in cost_of.items()},
     ]
-    again = reference.choose_locations(groups, alone[0], alone[1], fixed)
+    again = reference.choose_locations(groups, alone[0], alone[1], fixed, least)
     assert again == best
 
 
