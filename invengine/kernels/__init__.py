@@ -12,6 +12,7 @@ from pathlib import Path
 from invengine.kernels.cache import kernel_cache
 
 with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
+    from invengine.kernels.ages import rules_begun
     from invengine.kernels.availability import (
         available_kits,
         available_positions,
@@ -52,6 +53,7 @@ __all__ = [
     "rehash_holds",
     "rehash_names",
     "rows_at_most",
+    "rules_begun",
     "split_request",
     "stock_levels",
     "take_changed",

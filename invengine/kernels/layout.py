@@ -176,6 +176,7 @@ KNOWN: Final = 1
 UNKNOWN_SKU: Final = 2
 
 UNITS_MAX: Final = 2**53 - 1
+MOMENTS_END: Final = 2**63 - 1  # a millisecond that never comes
 TOTAL_MAX: Final = 2**62  # sums stop here instead of wrapping
 
 # out of choose_locations, int64 [BEST_LINES + lines]

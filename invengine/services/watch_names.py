@@ -9,23 +9,24 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from invengine import kernels
-from invengine.replica.index import as_bytes
+from invengine.services.watch_network import NamedSkus, NetworkSlots, find_numbers
 
 if TYPE_CHECKING:
     from invengine.replica.columns import Columns
-
-Slots = npt.NDArray[np.int64]
+    from invengine.services.watch_network import Slots
 
 
 class WatchedNames:
-    """Names by slot, and the number that each has in `columns`, -1 while it is not known there."""
+    """Names by slot, and the number that each has in `columns`, -1 while it is not known there.
+
+    `in_network` says which of them are kits, and which have rules for low stock.
+    """
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self.names: list[bytes] = []
+        self.in_network = NetworkSlots(NamedSkus())
         self._numbers: Slots = np.empty(16, np.int64)
         self._by_number: tuple[Slots, Slots] | None = None  # numbers in order, and the slot of each
 
@@ -39,17 +40,15 @@ class WatchedNames:
 
     def slots_of(self, numbers: Slots) -> Slots:
         """The slots of those numbers that are watched."""
-        if self._by_number is None:
-            order = np.argsort(self.numbers, kind="stable")
-            self._by_number = self.numbers[order], order
-        ordered, order = self._by_number
-        if not ordered.size:
-            return ordered
-        places = np.minimum(np.searchsorted(ordered, numbers), ordered.size - 1)
-        slots: Slots = order[places[ordered[places] == numbers]]
-        return slots
+        slots = self._slot_of_each(numbers)
+        return slots[slots >= 0]
 
-    def know(self, created: Iterable[tuple[int, bytes]]) -> None:
+    def use(self, named: NamedSkus) -> None:
+        """Takes over what a network says of single SKUs."""
+        self.in_network = NetworkSlots(named)
+        self.in_network.take(enumerate(self.names))
+
+    def know(self, created: Sequence[tuple[int, bytes]]) -> None:
         """SKUs that came to have a number, in the order of their numbers."""
         raise NotImplementedError
 
@@ -58,6 +57,18 @@ class WatchedNames:
         self.columns = columns
         self.numbers[:] = find_numbers(self.names, columns)
         self._by_number = None
+        self.in_network.find_anew()
+
+    def _slot_of_each(self, numbers: Slots) -> Slots:
+        """The slot of each of the numbers, -1 for one that is not watched; some slot of an unknown one for -1."""
+        if self._by_number is None:
+            order = np.argsort(self.numbers, kind="stable")
+            self._by_number = self.numbers[order], order
+        ordered, order = self._by_number
+        if not ordered.size:
+            return np.full(numbers.size, -1, np.int64)
+        places = np.minimum(np.searchsorted(ordered, numbers), ordered.size - 1)
+        return np.where(ordered[places] == numbers, order[places], -1)
 
     def _append(self, names: Sequence[bytes], numbers: Slots) -> None:
         used = len(self.names)
@@ -68,6 +79,7 @@ class WatchedNames:
         self.names += names
         self.numbers[used:] = numbers
         self._by_number = None
+        self.in_network.take(enumerate(names, used))
 
 
 class ListedNames(WatchedNames):
@@ -116,10 +128,12 @@ class ListedNames(WatchedNames):
         self._numbers = numbers
         self._by_number = None
         self._unwatched = 0
+        self.in_network.keep(kept.tolist())
         return kept
 
-    def know(self, created: Iterable[tuple[int, bytes]]) -> None:
+    def know(self, created: Sequence[tuple[int, bytes]]) -> None:
         """SKUs that came to have a number."""
+        self.in_network.know(created)
         for number, name in created:
             slot = self._slots.get(name, -1)
             if slot >= 0:
@@ -128,17 +142,40 @@ class ListedNames(WatchedNames):
 
 
 class AllNames(WatchedNames):
-    """Every SKU that the columns know, and those that they knew before they were loaded anew."""
+    """Every SKU that the columns know, those that they knew before they were loaded anew, and kits."""
 
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
         names = list(columns.index.names(columns.sku_count))
         self._append(names, np.arange(len(names)))
         self._next = len(names)  # the number of the next SKU to be created
-        self._lost: dict[bytes, int] = {}  # slots of kits, and of SKUs that other columns knew, that have no number
+        self._lost: dict[bytes, int] = {}  # slots of SKUs without a number: kits, and what other columns knew
 
-    def know(self, created: Iterable[tuple[int, bytes]]) -> None:
+    def use(self, named: NamedSkus) -> None:
+        """Takes over what a network says of single SKUs; its kits are watched from now on."""
+        self.in_network = NetworkSlots(named)
+        if not named.names:
+            return
+        names = list(named.names)
+        numbers = find_numbers(names, self.columns)
+        by_number = self._slot_of_each(numbers).tolist()
+        slots = [
+            by if number >= 0 and by >= 0 else self._lost.get(name, -1)
+            for name, number, by in zip(names, numbers.tolist(), by_number, strict=True)
+        ]
+        self.in_network.take((slot, name) for slot, name in zip(slots, names, strict=True) if slot >= 0)
+        # a kit that has a number and no slot is a SKU that `know` is still to be told of
+        new = [
+            name
+            for name, number, slot in zip(names, numbers.tolist(), slots, strict=True)
+            if number < 0 and slot < 0 and name in named.kits
+        ]
+        self._lost.update(zip(new, range(len(self.names), len(self.names) + len(new)), strict=True))
+        self._append(new, np.full(len(new), -1))
+
+    def know(self, created: Sequence[tuple[int, bytes]]) -> None:
         """SKUs that came to have a number, in the order of their numbers."""
+        self.in_network.know(created)
         new = []
         for number, name in created:
             if number < self._next:
@@ -152,14 +189,6 @@ class AllNames(WatchedNames):
         if new:
             self._append([name for _, name in new], np.array([number for number, _ in new], np.int64))
 
-    def add_kits(self, kits: Iterable[str]) -> None:
-        """Kits are among all SKUs too, though they have no positions."""
-        names = [name for name in map(str.encode, kits) if name not in self._lost]
-        new = [names[i] for i in np.flatnonzero(find_numbers(names, self.columns) < 0).tolist()]
-        first = len(self.names)
-        self._append(new, np.full(len(new), -1))
-        self._lost.update(zip(new, range(first, len(self.names)), strict=True))
-
     def find_anew(self, columns: Columns) -> None:
         """Takes over other columns, their numbers and their SKUs."""
         super().find_anew(columns)
@@ -170,14 +199,3 @@ class AllNames(WatchedNames):
         self._lost = {self.names[slot]: slot for slot in np.flatnonzero(self.numbers < 0).tolist()}
         self._append([names[number] for number in new.tolist()], new)
         self._next = len(names)
-
-
-def find_numbers(names: Sequence[bytes], columns: Columns) -> Slots:
-    """The number of each name in the columns, -1 where it is not known."""
-    numbers = np.empty(len(names), np.int64)
-    ends = np.cumsum([len(name) for name in names], dtype=np.int64)
-    spans = np.empty((len(names), 2), np.int64)
-    spans[:, 1] = [len(name) for name in names]
-    spans[:, 0] = ends - spans[:, 1]
-    kernels.find_names(as_bytes(b"".join(names)), spans, columns.index.slots, columns.index.arena, numbers)
-    return numbers

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from invengine import kernels
 from invengine.errors import Unavailable
 from invengine.services.availability import FRESHNESS_SECONDS_MAX
 from invengine.services.availability_wire import SKUS_MAX
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.replica.state import Entry
+    from invengine.services.watch_network import Slots
+    from invengine.services.watch_views import View
     from invengine.v1 import availability_service_pb2 as pb
 
 
@@ -75,6 +81,25 @@ class Resuming:
         network = self._networks.current
         clock_went_back = self._clock.now_ms() // 1000 < seen.second
         return network is None or network.revision != seen.network_revision or clock_went_back
+
+    def changed(self, view: View, slots: Slots, seen: Seen) -> Slots:
+        """Those of the slots whose values may be others than were seen: by a revision, or by the clock.
+
+        A kit may have changed when a component of it may have.
+        """
+        columns, revisions, now_ms = view.names.columns, np.array(seen.revisions, np.int64), self._clock.now_ms()
+
+        def may_differ(numbers: Slots) -> npt.NDArray[np.bool_]:
+            out = np.empty(numbers.size, np.uint8)
+            kernels.changed_since(numbers, revisions, columns.positions, columns.skus, out)
+            return out.astype(np.bool_) | view.begun_since(numbers, 1000 * seen.second - 1, now_ms)
+
+        chosen = may_differ(view.names.numbers[slots])
+        kits = view.names.in_network.kits_among(slots)
+        if kits.size:
+            components, kit_slots = view.names.in_network.pairs(columns)
+            chosen[kits] = np.isin(slots[kits], kit_slots[may_differ(components)])
+        return slots[chosen]
 
     async def _is_history(self, seen: Seen) -> bool:
         """Whether the log still has what the caller saw last, of every partition: a failover may have lost it."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.replica.state import Entry
-    from invengine.services.watch_names import Slots
+    from invengine.services.watch_network import Slots
     from invengine.services.watch_views import View
 
 
@@ -51,25 +51,23 @@ class Look:
 
 
 class Desk(Protocol):
-    """Where the newest look is found, and those who wait for another one."""
+    """Where the newest look is found."""
 
     @property
     def look(self) -> Look:
         """The state that all views show."""
 
-    def waiting(self, view: View) -> set[Subscriber]:
-        """Those of a view who have been told all that it knows."""
-
 
 class Subscriber:
     """Tells one caller, a message at a time. What it still has to tell is a list of slots: values are the newest ones.
 
-    While it waits it is among those of the desk, and has been told all that its view knows.
+    While it waits it is among those of its view who do, and has been told all that the view knows.
     """
 
     def __init__(self, desk: Desk, view: View, digest: bytes, metrics: Metrics) -> None:
         self._desk = desk
         self.view = view
+        self._values = view.values
         self.slots: Slots | None = None  # None: all of the view
         self._digest = digest
         self._counts = metrics.watch
@@ -95,7 +93,7 @@ class Subscriber:
         """Has these slots told first: all that there is (`is_whole`), or what may have changed since a token."""
         self._queue, self._look = first, self._desk.look
         self._begins_anew = self._is_shared = is_whole
-        self._told = self.view.count
+        self._told = self._values.count
 
     async def next_message(self) -> bytes:
         """The next message, as soon as there is one. The refusal that ended the watch."""
@@ -108,7 +106,7 @@ class Subscriber:
             if self._has_more() or self._fill() or self._beats:
                 self._told_at = monotonic()
                 return self._next()
-            waiting = self._desk.waiting(self.view)
+            waiting = self.view.waiting
             self._wake = asyncio.get_running_loop().create_future()
             waiting.add(self)
             try:
@@ -146,7 +144,7 @@ class Subscriber:
 
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
-            self._desk.waiting(self.view).discard(self)
+            self.view.waiting.discard(self)
             self._wake.set_result(None)
 
     def _has_more(self) -> bool:
@@ -154,15 +152,15 @@ class Subscriber:
 
     def _fill(self) -> bool:
         """Queues what changed after what was told; whether there is any."""
-        view = self.view
-        if view.count == self._told:
+        values = self._values
+        if values.count == self._told:
             return False
-        queue = view.told_after(self._told, self.slots)
+        queue = values.told_after(self._told, self.slots)
         if queue.size:
             self._queue, self._at, self._look = queue, 0, self._desk.look
             self._after, self._is_shared = self._told, True
-            self._since = view.since(self._told)
-        self._told = view.count
+            self._since = values.since(self._told)
+        self._told = values.count
         return bool(queue.size)
 
     def _next(self) -> bytes:
@@ -171,7 +169,7 @@ class Subscriber:
         if beats and not self._has_more():
             return message(b"", token=self._look.token(self._digest), staleness_ms=self._look.staleness_ms())
         key = (self._digest, self._after, self._told, self._at) if self._is_shared else None
-        changes, count, self._at = self.view.piece(self._queue, self._at, self._after, key)
+        changes, count, self._at = self._values.piece(self._queue, self._at, self._after, key)
         self._counts.told += count
         anew, self._begins_anew = self._begins_anew, False
         if self._at < self._queue.size:

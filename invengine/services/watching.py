@@ -1,4 +1,4 @@
-"""Watching: who watches what, and the looks at what changed that keep them told.
+"""Watching: who watches, and that they are told.
 
 Every tick one look takes what changed in the replica, and works out each view once for all who share it. Subscribers
 that have taken their last message are then told; the others are told the newest state when they come back.
@@ -7,33 +7,27 @@ that have taken their last message are then told; the others are told the newest
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from time import monotonic, perf_counter
+from collections.abc import AsyncGenerator, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from invengine import kernels
-from invengine.errors import InventoryError, NetworkMissing, Overloaded
+from invengine.errors import NetworkMissing, Overloaded
 from invengine.services.questions import WATCH, Networks, parsed
-from invengine.services.watch_names import AllNames, ListedNames
+from invengine.services.watch_looks import Looks
+from invengine.services.watch_names import ListedNames
 from invengine.services.watch_resuming import Asked, Log, Resuming
-from invengine.services.watch_subscribers import Look, Subscriber
-from invengine.services.watch_views import View, ViewQuestion
+from invengine.services.watch_subscribers import Subscriber
 from invengine.services.watch_wire import Seen
 from invengine.v1 import availability_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from invengine.domain.network import Network
     from invengine.metrics import Metrics
-    from invengine.replica.changes import Changes
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
-    from invengine.services.watch_names import Slots
 
 _WOKEN_AT_ONCE: Final = 32
-_STEP_SECONDS: Final = 0.002
-"""After so long in one look, others have their turn."""
 
 
 class Watching:
@@ -58,21 +52,10 @@ class Watching:
         self._watchers_max = watchers_max
         self._tick_seconds = tick_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._views: dict[ViewQuestion, View] = {}
-        self._subscribers: dict[View, set[Subscriber]] = {}
-        self._waiting: dict[View, set[Subscriber]] = {}
-        self._all_names: AllNames | None = None
+        self._looks = Looks(replica, clock, networks, metrics)
         self._resuming = Resuming(replica, log, clock, networks)
         self._watchers = 0
         self._watched = asyncio.Event()
-        self._one_look = asyncio.Lock()
-        self._network: Network | None = None
-        self._is_interrupted = False  # the newest look was not done to its end
-        self.look = self._captured()
-
-    def waiting(self, view: View) -> set[Subscriber]:
-        """Those of a view who have been told all that it knows."""
-        return self._waiting[view]
 
     async def run(self) -> None:
         """Looks every tick while somebody watches; less often where that would take more than half of the time."""
@@ -89,14 +72,14 @@ class Watching:
 
     async def tick(self) -> None:
         """One look at what changed, told to whoever waits."""
-        async with self._one_look:
-            await self._look_again()
+        async with self._looks.lock:
+            await self._looks.again()
         await self._tell()
 
     @property
     def behind(self) -> int:
         """How many have something to be told, or have not taken it yet."""
-        return self._watchers - sum(map(len, self._waiting.values()))
+        return self._watchers - sum(len(view.waiting) for view in self._looks.views.values())
 
     async def watch(self, request: bytes, timeout_seconds: float | None = None) -> AsyncGenerator[bytes, None]:
         """WatchAvailabilityRequest -> WatchAvailabilityResponse, again and again, until the caller has enough.
@@ -125,12 +108,11 @@ class Watching:
 
     async def _subscribed(self, asked: Asked, timeout_seconds: float | None) -> Subscriber:
         seen = await self._resuming.seen(asked, timeout_seconds) if asked.resume_token else None
-        async with self._one_look:
-            await self._look_again()
-            assert self._network is not None
-            view = self._views.get(asked.question) or self._made(asked.question, self._network)
-            subscriber = Subscriber(self, view, asked.digest, self._metrics)
-            self._subscribers[view].add(subscriber)
+        async with self._looks.lock:
+            await self._looks.again()
+            view = self._looks.view_of(asked.question)
+            subscriber = Subscriber(self._looks, view, asked.digest, self._metrics)
+            view.subscribers.add(subscriber)
             try:
                 await self._add(subscriber, asked.names, seen)
             except BaseException:
@@ -138,183 +120,63 @@ class Watching:
                 raise
         return subscriber
 
-    def _made(self, question: ViewQuestion, network: Network) -> View:
-        names: AllNames | ListedNames
-        if question.is_all:
-            names = self._all_names = self._all_names or AllNames(self._replica.columns)
-            names.add_kits(network.kits)
-        else:
-            names = ListedNames(self._replica.columns)
-        view = View(question, names, self._replica, self._clock, network)
-        self._views[question] = view
-        self._subscribers[view], self._waiting[view] = set(), set()
-        return view
-
     async def _add(self, subscriber: Subscriber, names: Sequence[bytes], seen: Seen | None) -> None:
         """Works out what the view does not know yet, and what the subscriber is told first."""
         view = subscriber.view
         if isinstance(view.names, ListedNames):
             subscriber.slots = view.names.add(names)
-            new = view.never_told(subscriber.slots)
+            new = view.values.never_told(subscriber.slots)
         else:
-            new = np.arange(len(view.names) if view.count else 0, len(view.names))
-        await self._work_out(view, new)
-        first = view.told_after(0, subscriber.slots)
+            new = np.arange(len(view.names) if view.values.count else 0, len(view.names))
+        await self._looks.work_out(view, new, self._clock.now_ms())
+        first = view.values.told_after(0, subscriber.slots)
         is_whole = seen is None or self._resuming.is_changed_since(seen)
         if not is_whole:
             assert seen is not None
-            columns = view.names.columns
-            may_differ = np.empty(first.size, np.uint8)
-            revisions = np.array(seen.revisions, np.int64)
-            numbers = view.names.numbers[first]
-            kernels.changed_since(numbers, revisions, columns.positions, columns.skus, may_differ)
-            if view.kits:
-                may_differ |= np.isin(first, list(view.kits))
-            first = first if view.is_timed else first[may_differ != 0]
+            first = self._resuming.changed(view, first, seen)
         subscriber.begin(first, is_whole=is_whole)
 
     def _leave(self, subscriber: Subscriber) -> None:
         view = subscriber.view
-        mates = self._subscribers.get(view)
-        if mates is None or subscriber not in mates:
+        if subscriber not in view.subscribers:
             return
-        mates.remove(subscriber)
-        self._waiting[view].discard(subscriber)
+        view.subscribers.remove(subscriber)
+        view.waiting.discard(subscriber)
         if isinstance(view.names, ListedNames) and subscriber.slots is not None:
             view.names.drop(subscriber.slots)
-        if not mates:
-            self._drop(view)
-
-    def _drop(self, view: View) -> None:
-        del self._subscribers[view], self._waiting[view]
-        if self._views.get(view.question) is view:
-            del self._views[view.question]
-        if not any(question.is_all for question in self._views):
-            self._all_names = None
+        if not view.subscribers:
+            self._looks.drop(view)
 
     def _count(self, change: int) -> None:
         """One watches more or less; nothing is noted and nobody looks while nobody watches."""
         self._watchers += change
         self._metrics.watch.subscribers = self._watchers
         if change > 0 and self._watchers == 1:
-            self._replica.note_changes(True)
-            self._network = self._networks.current
-            self.look = self._captured()
+            self._looks.begin()
             self._watched.set()
         elif self._watchers == 0:
-            self._replica.note_changes(False)
+            self._looks.end()
             self._watched.clear()
             self._metrics.watch.behind = 0
 
-    # Looking and telling
-
-    async def _look_again(self) -> None:
-        """Brings every view up to the replica as it is now. Tokens name that state when all views have it."""
-        self._compact()
-        began = step_began = perf_counter()
-        replica, network = self._replica, self._networks.current
-        now_ms = self._clock.now_ms()
-        replica.advance(now_ms)
-        is_due = any(view.is_due(now_ms) for view in self._views.values())
-        if not (replica.has_changes or is_due or self._is_interrupted or network is not self._network):
-            self.look = self._captured()
-            return
-        changes = replica.take_changes()
-        look = self._captured()
-        everything = changes.everything or network is not self._network or self._is_interrupted
-        self._is_interrupted = True  # by whoever looks and is cancelled
-        self._network = network
-        self._rename(changes)
-        self._metrics.watch.coalesced += max(0, changes.rows - changes.numbers.size)
-        for view in list(self._views.values()):
-            before = view.count
-            slots = self._asked_anew(view) if everything else _changed_slots(view, changes, now_ms)
-            if slots.size:
-                step_began = await self._work_out(view, slots, step_began)
-                view.looked(before, changes.since)
-        self._is_interrupted = False
-        self.look = look
-        self._metrics.kernel_seconds["watch"].observe(perf_counter() - began)
-
-    def _rename(self, changes: Changes) -> None:
-        columns = self._replica.columns
-        for names in {id(view.names): view.names for view in self._views.values()}.values():
-            if names.columns is not columns:  # the replica was loaded anew
-                names.find_anew(columns)
-            else:
-                names.know(changes.created)
-            if isinstance(names, AllNames) and self._network is not None:
-                names.add_kits(self._network.kits)
-
-    def _asked_anew(self, view: View) -> Slots:
-        """All slots of the view under the network in force; none when that does not have what the view asks about."""
-        try:
-            if self._network is None:
-                raise NetworkMissing
-            view.ask(self._network)
-        except InventoryError as refusal:
-            self._views.pop(view.question, None)
-            for subscriber in list(self._subscribers.get(view, ())):
-                subscriber.end(refusal)
-            return np.empty(0, np.int64)
-        return np.arange(len(view.names))
-
-    async def _work_out(self, view: View, slots: Slots, began: float | None = None) -> float:
-        """Works out these slots, others having their turn now and then; when the newest step began."""
-        began = perf_counter() if began is None else began
-        for _ in view.steps(slots):
-            if perf_counter() - began > _STEP_SECONDS:
-                await asyncio.sleep(0)
-                began = perf_counter()
-        return began
-
-    def _compact(self) -> None:
-        """Views forget SKUs that nobody watches any more."""
-        for view in self._views.values():
-            size = len(view.names)
-            kept = view.names.compact() if isinstance(view.names, ListedNames) else None
-            if kept is not None:
-                view.keep(kept)
-                places = np.full(size, -1, np.int64)
-                places[kept] = np.arange(kept.size)
-                for subscriber in self._subscribers[view]:
-                    subscriber.move(places)
+    # Telling
 
     async def _tell(self) -> None:
         """Wakes those who wait and have something to be told, a few at a time: others have their turn in between."""
         self._metrics.watch.behind = self.behind
         woken = 0
-        for view, waiting in list(self._waiting.items()):
-            if view.count_told != view.count:
-                view.count_told = view.count
-                for subscriber in list(waiting):
-                    woken += subscriber in waiting and subscriber.notice()  # it may have left since
+        for view in list(self._looks.views.values()):
+            values = view.values
+            if values.count_told != values.count:
+                values.count_told = values.count
+                for subscriber in list(view.waiting):
+                    woken += subscriber in view.waiting and subscriber.notice()  # it may have left since
                     if woken >= _WOKEN_AT_ONCE:
                         woken = 0
                         await asyncio.sleep(0)
 
     def _beat(self) -> None:
         before = monotonic() - self._heartbeat_seconds
-        for waiting in self._waiting.values():
-            for subscriber in list(waiting):
+        for view in self._looks.views.values():
+            for subscriber in list(view.waiting):
                 subscriber.beat(before)
-
-    def _captured(self) -> Look:
-        state, network = self._replica.state, self._networks.current
-        return Look(self._replica, list(state.applied), list(state.newest), network.revision if network else 0)
-
-
-def _changed_slots(view: View, changes: Changes, now_ms: int) -> Slots:
-    if view.is_due(now_ms):
-        return view.grow_older(now_ms)
-    slots = view.names.slots_of(changes.numbers)
-    if changes.expected and isinstance(view.names, ListedNames):
-        expected = _known_slots(view.names, changes.expected)
-        slots = np.union1d(slots, np.array(expected, np.int64))
-    if view.kits and changes.numbers.size:
-        slots = np.union1d(slots, np.array(sorted(view.kits), np.int64))
-    return slots
-
-
-def _known_slots(names: ListedNames, skus: Iterable[str]) -> list[int]:
-    return [slot for slot in (names.slot(sku.encode()) for sku in skus) if slot >= 0]

@@ -594,8 +594,9 @@ class WatchAvailabilityRequest(_message.Message):
     """
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """SKUs of 1 to 64 bytes, at most 10,000. Empty: every SKU that has a position at the locations asked about, those that
-        come to have one included; what is expected there is told from its arrival on.
+        """SKUs of 1 to 64 bytes, at most 10,000; kits too. Empty: every SKU that has a position at the locations asked about,
+        those that come to have one included, and every kit of which a component has one; what is expected there is told from
+        its arrival on.
         """
 
     @_builtins.property
@@ -642,9 +643,9 @@ class AvailabilityChange(_message.Message):
     available: _builtins.int
     """Units that the channel can take now: at the location, or at all wanted locations together. Not set with levels_only."""
     level: Global___Level.ValueType
-    """How well that is, by the channel's thresholds."""
+    """How well that is, by the thresholds for low stock as in GetAvailability: of the total, or of the location."""
     status: Global___AvailabilityStatus.ValueType
-    """Whether the SKU is known."""
+    """Whether the SKU is known. Kits are."""
     def __init__(
         self,
         *,

@@ -401,6 +401,25 @@ def available_kits(
     return found
 
 
+def rules_begun(
+    state: State, skus: Iterable[str], selection: Selection, after: int, until: int
+) -> tuple[list[bool], list[int]]:
+    """For which SKUs a rule for confidence began to hold between the moments; all moments at which one does."""
+    begins = [
+        [
+            position.counted_at + rule.counted_before_ms
+            for location, position in state.skus.get(sku, {}).items()
+            if location in selection and not selection[location].why_not
+            for rule in selection[location].rules
+            if rule.counted_before_ms and (not rule.fewer_than or position.on_hand < rule.fewer_than)
+        ]
+        for sku in skus
+    ]
+    return [any(after < moment <= until for moment in of_sku) for of_sku in begins], [
+        moment for of_sku in begins for moment in of_sku
+    ]
+
+
 def rows_at_most(state: State, skus: Iterable[str]) -> int:
     return sum(len(state.skus.get(sku, {})) for sku in skus)
 

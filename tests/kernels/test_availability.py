@@ -9,10 +9,17 @@ from hypothesis import strategies as st
 from invengine import kernels
 from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units
 from invengine.kernels.availability import safety_units as safety_units_kernel
-from invengine.kernels.layout import ANSWER_BYTES_MORE, KIT_COLUMNS, POSITION_BYTES_MAX, REASONS_MAX, TERM_COLUMNS
+from invengine.kernels.layout import (
+    ANSWER_BYTES_MORE,
+    KIT_COLUMNS,
+    MOMENTS_END,
+    POSITION_BYTES_MAX,
+    REASONS_MAX,
+    TERM_COLUMNS,
+)
 from invengine.v1 import availability_service_pb2 as pb
 from tests.kernels import reference
-from tests.kernels.reference import Asked, Asker, Ignored
+from tests.kernels.reference import NOW_MS, Asked, Asker, Ignored
 from tests.kernels.strategies import (
     LOCATIONS,
     SKUS,
@@ -122,6 +129,22 @@ def test_kits_agree_with_their_definition(
     expected = reference.available_kits(both.state, kit, selection, asker)
     assert expected == {name: tuple(line) for name, line in zip(chosen.usable, found.tolist(), strict=True)}
     assert total == min(sum(kits for kits, _ in expected.values()), 2**62)
+
+
+moments = st.integers(NOW_MS - 20_000, NOW_MS + 20_000)
+
+
+@given(worlds(), selections, st.lists(skus, max_size=9), moments, moments)
+def test_what_time_alone_changes_agrees_with_its_definition(
+    both: Worlds, selection: reference.Selection, wanted: list[str], after: int, until: int
+) -> None:
+    columns, chosen = both.columns, compiled(selection, both.columns)
+    numbers = np.array([columns.find_sku(sku) for sku in wanted], np.int64)
+    begun = np.full(len(wanted), 7, np.uint8)
+    coming = kernels.rules_begun(numbers, columns.positions, columns.skus, chosen.block, after, until, begun)
+    expected, moments_of_all = reference.rules_begun(both.state, wanted, selection, after, until)
+    assert begun.tolist() == expected
+    assert coming == min([moment for moment in moments_of_all if moment > NOW_MS], default=MOMENTS_END)
 
 
 @given(st.lists(units, max_size=9), units)

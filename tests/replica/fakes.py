@@ -28,8 +28,8 @@ class Entry:
     rows: bytes
 
 
-def position_row(sku: str, location: str, on_hand: int, reserved: int) -> str:
-    return f"P\t{sku}\t{location}\t{on_hand}\t{reserved}\t0\t0\t0\tCOUNT\tdock\te1\t\t\t0\t\n"
+def position_row(sku: str, location: str, on_hand: int, reserved: int, counted_at_ms: int = 0) -> str:
+    return f"P\t{sku}\t{location}\t{on_hand}\t{reserved}\t{counted_at_ms}\t0\t0\tCOUNT\tdock\te1\t\t\t0\t\n"
 
 
 def fence_row(sku: str, location: str, channel: str, units: int) -> str:

@@ -134,6 +134,45 @@ async def test_all_that_is_stocked_by_group_location_and_level(redis_url: str) -
         levels.call.cancel()
 
 
+async def test_kits_thresholds_and_counts_that_grow_old(redis_url: str) -> None:
+    """What was told last is what a question is answered, also when nothing but time changed it."""
+    rules = (
+        "kits: {SET: {LAMP: 2, SHADE: 1}}\n"
+        "confidence: [{location: DC, counted_before: 2s, units: 4}]\n"
+        "low_stock_thresholds: [{sku: LAMP, units: 7}, {sku: SET, location: DC, units: 3}]\n"
+    )
+    async with engine(redis_url, **WATCH) as (_, stubs):
+        await stubs.apply_network(NETWORK + rules)
+        totals, whole = Watch(stubs, skus=["SET", "LAMP"]), Watch(stubs)
+        places = Watch(stubs, skus=["SET"], by_location=True)
+        for watch in (totals, whole, places):
+            await watch.read()
+        assert totals.known == {("SET", ""): 0, ("LAMP", ""): 0}
+        counts = [
+            stock_service_pb2.Movement(
+                source="t",
+                event_id=sku,
+                kind=stock_service_pb2.Movement.KIND_COUNT,
+                sku=sku,
+                location="DC",
+                quantity=10,
+            )
+            for sku in ("LAMP", "SHADE")
+        ]
+        await stubs.stock.PostMovements(stock_service_pb2.PostMovementsRequest(movements=counts))
+        old = {("SET", ""): 3, ("LAMP", ""): 6}
+        await totals.until(lambda known: known == old)
+        await whole.until(lambda known: known == {**old, ("SHADE", ""): 6})
+        await places.until(lambda known: known.get(("SET", "DC")) == 3)
+        for sku in ("SET", "LAMP"):
+            answer = await stubs.availability.GetAvailability(pb.GetAvailabilityRequest(sku=sku, channel="web"))
+            assert (answer.available, answer.level) == (old[sku, ""], totals.levels[sku])
+        assert totals.levels["LAMP"] == pb.LEVEL_LOW
+        assert places.levels["SET"] == pb.LEVEL_LOW
+        for watch in (totals, whole, places):
+            watch.call.cancel()
+
+
 async def test_two_servers_tell_the_same_and_take_each_others_tokens(redis_url: str) -> None:
     async with engine(redis_url, **WATCH) as (_, one):
         await one.apply_network()

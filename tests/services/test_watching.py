@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from typing import Any
@@ -23,23 +23,27 @@ from invengine.errors import (
     UnknownChannel,
     UnknownGroup,
 )
-from invengine.services.watch_views import CHANGES_A_MESSAGE
+from invengine.services.watch_times import RuleTimes
+from invengine.services.watch_values import CHANGES_A_MESSAGE
+from invengine.services.watch_views import KITS_A_STEP, View
 from invengine.v1 import availability_service_pb2 as pb
 from tests.replica.fakes import PARTITIONS
-from tests.services.watchers import LATER, NETWORK, Watcher, World
+from tests.services.watchers import BY_THE_HOUR, KITS, LATER, NETWORK, RULES, WITH_KITS, WITH_RULES, Watcher, World
 
-SKUS = ("LAMP", "CHAIR", "DESK", "SOFA", "S" * 30, "SET")
+SKUS = ("LAMP", "CHAIR", "DESK", "SOFA", "S" * 30)
+TOLD = (*SKUS, "SET", "PAIR", "ODD", "ONE")  # some are kits under some networks
 PLACES = ("AMS1", "BER", "CDG", "DUB", "XXX")
 QUESTIONS: tuple[dict[str, Any], ...] = (
     {"channel": "web", "skus": ["LAMP", "CHAIR", "LAMP"]},
+    {"channel": "web", "skus": ["SET", "LAMP", "ODD"]},
     {"channel": "web", "skus": ["CHAIR", "DESK", "S" * 30]},  # the same view, other SKUs
     {"channel": "web"},
-    {"channel": "web", "by_location": True, "skus": ["LAMP", "SOFA", "SET"]},
+    {"channel": "web", "by_location": True, "skus": ["LAMP", "SOFA", "SET", "PAIR", "ONE"]},
     {"channel": "web", "by_location": True},
     {"channel": "app", "levels_only": True},
     {"channel": "app", "levels_only": True, "by_location": True, "group": "eu"},
     {"channel": "market", "group": "eu"},
-    {"channel": "market", "locations": ["AMS1", "XXX"], "skus": list(SKUS)},
+    {"channel": "market", "locations": ["AMS1", "XXX"], "skus": list(TOLD)},
     {"channel": "web", "fulfilment": 2, "group": "north"},
 )
 
@@ -64,10 +68,11 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 # --- any history ----------------------------------------------------------------------------------------------------
 
-skus, places = st.sampled_from(SKUS[:-1]), st.sampled_from(PLACES)
+skus, places = st.sampled_from(SKUS), st.sampled_from(PLACES)
 which = st.just(range(len(QUESTIONS))) | st.lists(st.integers(0, len(QUESTIONS) - 1), min_size=1, max_size=4)
 changes = st.one_of(
     st.tuples(st.just("stock"), skus, places, st.integers(0, 12), st.integers(0, 4)),
+    st.tuples(st.just("count"), skus, places, st.integers(0, 12), st.integers(0, 25)),
     st.tuples(st.just("fence"), skus, places, st.sampled_from(("web", "market")), st.integers(0, 8)),
     st.tuples(st.just("hold"), st.integers(0, 6), st.integers(1, 9), st.integers(0, 20)),
     st.tuples(st.just("expect"), skus, places, st.integers(0, 3)),
@@ -98,8 +103,20 @@ slow = st.tuples(which, st.lists(changes, min_size=2, max_size=4)).map(
         ("go on", drawn[0]),
     ]
 )
+aged = st.tuples(which, skus, places, st.integers(1, 12), st.integers(0, 9), st.integers(1, 12)).map(
+    lambda drawn: [
+        ("count", *drawn[1:5]),
+        ("open", drawn[0]),
+        ("settle",),
+        *([("break off", drawn[0])] if drawn[4] % 2 else ()),
+        ("clock", drawn[5]),
+        ("open", drawn[0]),
+        ("settle",),
+    ]
+)
+filled = places.map(lambda place: [("stock", sku, place, 12, 0) for sku in SKUS])  # so that kits come together
 histories = st.lists(
-    st.one_of(changes.map(lambda step: [step]), turns.map(lambda step: [step]), away, slow), max_size=30
+    st.one_of(changes.map(lambda step: [step]), turns.map(lambda step: [step]), away, slow, aged, filled), max_size=30
 )
 
 
@@ -108,6 +125,8 @@ async def happen(world: World, watchers: list[Watcher], step: tuple[Any, ...]) -
     match step:
         case ("stock", sku, place, on_hand, reserved):
             world.stock(sku, place, on_hand, reserved)
+        case ("count", sku, place, on_hand, seconds):
+            world.count(sku, place, on_hand, seconds)
         case ("fence", sku, place, channel, units):
             world.fence(sku, place, channel, units)
         case ("hold", leg, units, seconds):
@@ -155,21 +174,22 @@ async def settled(world: World, watchers: list[Watcher]) -> None:
     await world.settle()
     for watcher in watchers:
         if watcher.is_open:
-            await watcher.check(SKUS)
+            await watcher.check(TOLD)
 
 
 @settings(max_examples=150)
-@given(st.booleans(), histories)
+@given(st.booleans(), st.sampled_from((NETWORK, WITH_RULES)), histories)
 def test_whatever_happens_the_last_value_told_is_what_a_question_is_answered(
-    watched: bool, history: list[list[tuple[Any, ...]]]
+    watched: bool, network: str, history: list[list[tuple[Any, ...]]]
 ) -> None:
-    """Stock, ring-fences, holds and the clock, receipts, networks, a replica loaded anew with and without loss; who
-    watches comes, breaks off and takes up again, pauses and goes on.
+    """Stock, counts that grow old, ring-fences, holds and the clock, receipts, networks with and without kits and rules
+    for SKUs, a replica loaded anew with and without loss; who watches comes, breaks off and takes up again, pauses and
+    goes on.
     """
 
     async def test() -> None:
         world = World()
-        world.use(NETWORK)
+        world.use(network)
         watchers = [Watcher(world, question) for question in QUESTIONS]
         try:
             if watched:  # from the beginning
@@ -284,6 +304,213 @@ def test_a_hold_that_the_clock_ends_is_told_and_a_clock_that_goes_back_too() -> 
     run(test())
 
 
+def test_levels_follow_the_rules_for_the_sku_the_location_and_the_channel() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(NETWORK + RULES)
+            world.stock("LAMP", "AMS1", 7)
+            world.stock("DESK", "AMS1", 7)
+            watcher = world.watcher(channel="web", skus=["LAMP", "DESK"])
+            places = world.watcher(channel="web", by_location=True)
+            for one in (watcher, places):
+                one.open()
+                await one.first()
+            assert told(watcher) == {("LAMP", ""): (5, pb.LEVEL_IN_STOCK, 1), ("DESK", ""): (5, pb.LEVEL_LOW, 1)}
+            world.stock("LAMP", "AMS1", 4)
+            await world.settle()
+            assert told(watcher) == {("LAMP", ""): (2, pb.LEVEL_LOW, 1)}
+            assert told(places) == {("LAMP", "AMS1"): (2, pb.LEVEL_IN_STOCK, 1)}
+            world.stock(
+                "LAMP", "DUB", 8
+            )  # trusted by half, when it is fewer than 6; nothing is when it is fewer than 9
+            world.count("DESK", "DUB", 9, 0)
+            await world.settle()
+            assert told(places) == {("LAMP", "DUB"): (0, pb.LEVEL_OUT, 1), ("DESK", "DUB"): (9, pb.LEVEL_IN_STOCK, 1)}
+            world.use(
+                NETWORK.replace("threshold: 5", "threshold: 1") + "low_stock_thresholds: [{sku: DESK, units: 99}]\n"
+            )
+            await world.settle()
+            assert told(watcher) == {("LAMP", ""): (12, pb.LEVEL_IN_STOCK, 1), ("DESK", ""): (16, pb.LEVEL_LOW, 1)}
+
+    run(test())
+
+
+def test_a_kit_is_told_when_a_component_of_it_changes() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(NETWORK + KITS)
+            listed = world.watcher(channel="web", skus=["SET", "PAIR"])
+            places = world.watcher(channel="web", skus=["SET"], by_location=True)
+            whole = world.watcher(channel="web")
+            for one in (listed, places, whole):
+                one.open()
+                await one.first()
+            assert told(listed) == {("SET", ""): (0, pb.LEVEL_OUT, 1), ("PAIR", ""): (0, pb.LEVEL_OUT, 1)}
+            assert told(places) == {("SET", ""): (0, pb.LEVEL_OUT, 1)}
+            assert told(whole) == {}
+            world.stock("LAMP", "AMS1", 20)
+            await world.settle()
+            assert told(places) == {("SET", "AMS1"): (0, pb.LEVEL_OUT, 1)}
+            assert told(whole) == {("LAMP", ""): (20, pb.LEVEL_IN_STOCK, 1), ("SET", ""): (0, pb.LEVEL_OUT, 1)}
+            world.stock("CHAIR", "AMS1", 13)
+            world.stock("CHAIR", "DUB", 13)
+            await world.settle()
+            assert told(listed) == {("SET", ""): (6, pb.LEVEL_IN_STOCK, 1)}
+            assert told(places) == {("SET", "AMS1"): (6, pb.LEVEL_IN_STOCK, 1), ("SET", "DUB"): (0, pb.LEVEL_OUT, 1)}
+            assert told(whole) == {("CHAIR", ""): (26, pb.LEVEL_IN_STOCK, 1), ("SET", ""): (6, pb.LEVEL_IN_STOCK, 1)}
+            world.stock("SET", "AMS1", 99)  # what a kit has of its own counts for nothing
+            world.stock("LAMP", "AMS1", 5)
+            await world.settle()
+            assert told(listed) == {("SET", ""): (5, pb.LEVEL_LOW, 1)}
+            assert told(whole) == {("LAMP", ""): (5, pb.LEVEL_LOW, 1), ("SET", ""): (5, pb.LEVEL_LOW, 1)}
+            messages = len(listed.messages), len(places.messages)
+            world.stock("SOFA", "AMS1", 5)
+            world.stock("SET", "AMS1", 98)
+            await world.settle()
+            assert (len(listed.messages), len(places.messages)) == messages
+
+    run(test())
+
+
+def test_kits_come_change_and_go_with_the_network() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            for sku in ("LAMP", "CHAIR", "SOFA"):
+                world.stock(sku, "AMS1", 8)
+            listed = world.watcher(channel="web", skus=["SET", "ONE"])
+            whole = world.watcher(channel="web")
+            for one in (listed, whole):
+                one.open()
+                await one.first()
+            assert told(listed) == {("SET", ""): (0, pb.LEVEL_OUT, 2), ("ONE", ""): (0, pb.LEVEL_OUT, 2)}
+            world.use(NETWORK + KITS)
+            await world.settle()
+            assert told(listed) == {("SET", ""): (4, pb.LEVEL_LOW, 1)}
+            assert told(whole) == {("SET", ""): (4, pb.LEVEL_LOW, 1), ("ODD", ""): (0, pb.LEVEL_OUT, 1)}
+            world.use(NETWORK + "kits: {SET: {LAMP: 1}, ONE: {CHAIR: 8}}\n")
+            await world.settle()
+            come = {("SET", ""): (8, pb.LEVEL_IN_STOCK, 1), ("ONE", ""): (1, pb.LEVEL_LOW, 1)}
+            assert told(listed) == come
+            assert told(whole) == {**come, ("ODD", ""): (0, pb.LEVEL_OUT, 2)}
+            world.use(NETWORK)
+            await world.settle()
+            gone = {("SET", ""): (0, pb.LEVEL_OUT, 2), ("ONE", ""): (0, pb.LEVEL_OUT, 2)}
+            assert told(listed) == told(whole) == gone
+            world.use(NETWORK + KITS)
+            world.reload()
+            await world.settle()
+            assert told(listed) == {("SET", ""): (4, pb.LEVEL_LOW, 1)}
+            await whole.check(TOLD)
+
+    run(test())
+
+
+def test_many_kits_of_one_component_are_told() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            names = [f"KIT-{number}" for number in range(2 * KITS_A_STEP + 1)]
+            world.use(NETWORK + "kits:\n" + "".join(f"  {name}: {{LAMP: {n + 1}}}\n" for n, name in enumerate(names)))
+            world.stock("LAMP", "AMS1", 1)
+            watchers = [world.watcher(channel="web", skus=names), world.watcher(channel="web")]
+            for one in watchers:
+                one.open()
+                await one.first()
+            world.stock("LAMP", "AMS1", 1000)
+            await world.settle()
+            for one in watchers:
+                kits = {name: value[0] for (name, _), value in one.known.items() if name != "LAMP"}
+                assert kits == {name: 1000 // (number + 1) for number, name in enumerate(names)}
+
+    run(test())
+
+
+def test_kits_and_rules_for_skus_stay_with_their_names_when_others_are_forgotten() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(NETWORK + KITS + RULES)
+            for sku in SKUS:
+                world.count(sku, "AMS1", 2, 0)
+            leaving = world.watcher(channel="web", skus=[*(f"OTHER{number}" for number in range(9)), "PAIR"])
+            leaving.open()
+            await leaving.first()
+            stays = world.watcher(channel="web", skus=["SET", "LAMP", "CHAIR"])
+            stays.open()
+            await stays.first()
+            await leaving.close()
+            await world.settle()
+            world.count("LAMP", "AMS1", 4, 0)
+            world.count("CHAIR", "AMS1", 4, 0)
+            await world.settle()
+            assert told(stays) == {
+                ("SET", ""): (2, pb.LEVEL_IN_STOCK, 1),
+                ("LAMP", ""): (4, pb.LEVEL_IN_STOCK, 1),
+                ("CHAIR", ""): (4, pb.LEVEL_LOW, 1),
+            }
+
+    run(test())
+
+
+def test_a_clock_that_goes_back_to_a_second_in_which_all_was_looked_at_is_looked_at_again() -> None:
+    times = RuleTimes()
+    times.worked_out(5_000, 7_500)
+    assert not times.is_due(7_499)
+    assert times.is_due(7_500)
+    assert times.begin(7_500) == (5_000, 7_500)
+    times.worked_out(7_500, 7_900)
+    assert not times.is_due(7_950), "once a second"
+    times.worked_out(9_000, 20_000)
+    assert times.is_due(7_950)
+    assert times.begin(7_950) == (7_500, 9_000)
+    times.worked_out(7_950, 8_000)
+    assert times.is_due(8_000)
+
+
+def test_a_count_that_grows_old_is_told_and_nobody_looks_before() -> None:
+    """The rules of AMS1 hold from 10 seconds after the count on: LAMP and what is made of it are fewer then."""
+
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(NETWORK + KITS + RULES)
+            world.now_ms += 300
+            world.count("LAMP", "AMS1", 7, 4)
+            world.count("CHAIR", "AMS1", 99, 0)
+            listed = world.watcher(channel="web", skus=["LAMP", "SET"])
+            watchers = [listed, world.watcher(channel="web"), world.watcher(channel="web", by_location=True)]
+            for one in watchers:
+                one.open()
+                await one.first()
+            assert told(listed) == {("LAMP", ""): (7, pb.LEVEL_IN_STOCK, 1), ("SET", ""): (7, pb.LEVEL_IN_STOCK, 1)}
+            passes = 0
+
+            def begun(view: View, now_ms: int) -> Iterator[Any]:
+                nonlocal passes
+                passes += 1
+                return of_view(view, now_ms)
+
+            of_view = View.begun
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(View, "begun", begun)
+                for _ in range(5):
+                    world.now_ms += 1000
+                    await world.settle()
+                assert (passes, len(listed.messages)) == (0, 1)
+                world.now_ms += 1000
+                await world.settle()
+                assert passes == len(watchers)
+            assert told(listed) == {("LAMP", ""): (5, pb.LEVEL_IN_STOCK, 1), ("SET", ""): (5, pb.LEVEL_IN_STOCK, 1)}
+            for one in watchers:
+                await one.check(TOLD)
+            world.now_ms -= 3000
+            await world.settle()
+            assert told(listed) == {("LAMP", ""): (7, pb.LEVEL_IN_STOCK, 1), ("SET", ""): (7, pb.LEVEL_IN_STOCK, 1)}
+            world.count("LAMP", "AMS1", 7, 0)
+            world.now_ms += 3000
+            await world.settle()
+            assert len(listed.messages) == 3
+
+    run(test())
+
+
 async def taken_up(world: World, watcher: Watcher) -> pb.WatchAvailabilityResponse:
     """What is told first to one who takes up a stream again; checked to be right."""
     watcher.open(resume=True)
@@ -314,6 +541,38 @@ def test_taken_up_again_only_what_may_have_changed_is_told() -> None:
             await taken_up(world, watcher)
             await watcher.close()
             assert len((await taken_up(world, watcher)).changes) == 0
+
+    run(test())
+
+
+def test_taken_up_again_kits_and_old_counts_are_told_when_they_may_have_changed() -> None:
+    async def test() -> None:
+        async with world_of() as world:
+            world.use(NETWORK + KITS + RULES)
+            for sku in SKUS:
+                world.count(sku, "AMS1", 50, 0)
+            world.count("NEVER", "AMS1", 50, 4)
+            watcher = world.watcher(channel="web")
+            watcher.open()
+            await watcher.first()
+            await watcher.close()
+            assert len(await changes_of(world, watcher)) == 0
+            world.count("CHAIR", "AMS1", 51, 0)
+            assert await changes_of(world, watcher) == {"CHAIR", "SET"}
+            world.now_ms += 7000  # the count of NEVER is old, which no revision tells
+            assert await changes_of(world, watcher) == {"NEVER", "ODD"}
+            assert watcher.known["ODD", ""][0] == 48
+            world.now_ms += 1000
+            assert len(await changes_of(world, watcher)) == 0
+
+    async def changes_of(world: World, watcher: Watcher) -> set[str]:
+        watcher.open(resume=True)
+        first = await watcher.first()
+        await world.settle()
+        await watcher.check([*TOLD, "NEVER"])
+        await watcher.close()
+        assert not first.begins_anew
+        return {change.sku for change in first.changes}
 
     run(test())
 
@@ -529,7 +788,9 @@ def test_a_caller_that_leaves_in_the_middle_of_a_look_takes_nothing_along(monkey
     """Neither what others must be told, nor what it was the first to ask for."""
 
     async def test() -> None:
-        monkeypatch.setattr("invengine.services.watching._STEP_SECONDS", -1.0)  # others have their turn at every step
+        monkeypatch.setattr(
+            "invengine.services.watch_looks._STEP_SECONDS", -1.0
+        )  # others have their turn at every step
         async with world_of() as world:
             watchers = [world.watcher(channel=channel) for channel in ("web", "app", "market")]
             listed = world.watcher(channel="web", skus=["LAMP"])
@@ -584,7 +845,7 @@ def test_a_question_that_the_network_took_away_is_refused_to_those_who_come_late
 def test_kits_are_told_with_their_components_and_levels_by_their_rules(by_location: bool) -> None:
     async def test() -> None:
         async with world_of() as world:
-            world.use(LATER[5])
+            world.use(WITH_KITS)
             watcher = world.watcher(channel="web", skus=["SET", "LAMP", "SOFA"], by_location=by_location)
             watcher.open()
             await watcher.first()
@@ -592,7 +853,7 @@ def test_kits_are_told_with_their_components_and_levels_by_their_rules(by_locati
             for sku, units in (("LAMP", 3), ("CHAIR", 4), ("SOFA", 9)):
                 world.stock(sku, "AMS1", units)
             await world.settle()
-            await watcher.check(SKUS)
+            await watcher.check(TOLD)
             assert watcher.known["SET", place][0] == 2
             token = watcher.token
             await watcher.close()
@@ -601,13 +862,13 @@ def test_kits_are_told_with_their_components_and_levels_by_their_rules(by_locati
             await watcher.first()
             assert watcher.known["SET", place][0] == 1
             assert token != watcher.token
-            world.use(LATER[6])
+            world.use(BY_THE_HOUR)
             await world.settle()
-            await watcher.check(SKUS)
+            await watcher.check(TOLD)
             for seconds in (3000, 3000, 9000):  # counts get older
                 world.now_ms += 1000 * seconds
                 await world.settle()
-                await watcher.check(SKUS)
+                await watcher.check(TOLD)
 
     run(test())
 
@@ -630,7 +891,7 @@ def test_nothing_is_kept_of_what_nobody_watches_any_more() -> None:
                 await guest.first()
                 await guest.close()
             await world.watching.tick()
-            (view,) = world.watching._views.values()
+            (view,) = world.watching._looks.views.values()
             assert sorted(view.names.names) == [b"DESK", b"LAMP"]
             world.stock("LAMP", "AMS1", 7)
             world.stock("DESK", "AMS1", 8)

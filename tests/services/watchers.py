@@ -42,16 +42,49 @@ channels:
   app: {groups: [eu], low_stock_threshold: 2}
   market: {groups: [eu, north], borrow: false}
 """
+RULES = """
+confidence:
+  - {counted_before: 10s, units: 2}
+  - {location: DUB, fewer_than: 6, percent: 50}
+  - {location: DUB, counted_before: 20s, fewer_than: 9, percent: 100}
+  - {location: BER, counted_before: 5s, fewer_than: 4, units: 1}
+low_stock_thresholds:
+  - {sku: LAMP, units: 3}
+  - {sku: LAMP, location: AMS1, units: 1}
+  - {location: DUB, units: 2}
+  - {sku: SET, channel: web, units: 1}
+  - {sku: SET, location: BER, units: 3}
+"""
+KITS = "kits: {SET: {LAMP: 1, CHAIR: 2}, PAIR: {DESK: 2}, ODD: {SOFA: 1, NEVER: 1}}\n"
+OTHER_KITS = (
+    "kits: {SET: {LAMP: 2, SOFA: 1}, DESK: {LAMP: 1, CHAIR: 1}, ONE: {SOFA: 1}}\n"  # DESK may have stock itself
+)
+WITH_KITS = NETWORK + "kits: {SET: {LAMP: 1, CHAIR: 2}, SOFA: {DESK: 2}}\n"  # SOFA may have stock itself
+WITH_RULES = f"{NETWORK}{KITS}{RULES}"
+BY_THE_HOUR = (
+    NETWORK
+    + """
+kits: {SET: {LAMP: 2}}
+confidence:
+  - {counted_before: 1h, percent: 50}
+  - {location: BER, fewer_than: 3, units: 1}
+low_stock_thresholds:
+  - {sku: LAMP, units: 3}
+  - {sku: DESK, location: AMS1, units: 1}
+"""
+)
 LATER = (
     NETWORK + "safety_stock:\n  - {sku: LAMP, units: 2}\n  - {location: DUB, units: 1}\n",
     NETWORK.replace("CDG: {kind: warehouse, enabled: false}", "CDG: {kind: warehouse}"),
     NETWORK.replace("AMS1: {kind: warehouse}", "AMS1: {kind: warehouse, enabled: false}"),
     NETWORK.replace("north: [DUB]", "north: [DUB, BER, XXX]").replace("threshold: 5", "threshold: 9"),
     NETWORK.replace("eu: [AMS1, BER, CDG]", "eu: [BER, CDG]"),
-    NETWORK + "kits:\n  SET: {LAMP: 1, CHAIR: 2}\n  SOFA: {DESK: 2}\n",
-    NETWORK + "low_stock_thresholds:\n  - {sku: LAMP, units: 3}\n  - {sku: DESK, location: AMS1, units: 1}\n"
-    "kits:\n  SET: {LAMP: 2}\nconfidence:\n  - {counted_before: 1h, percent: 50}\n"
-    "  - {location: BER, fewer_than: 3, units: 1}\n",
+    NETWORK + KITS,
+    WITH_RULES,
+    NETWORK + OTHER_KITS + RULES,
+    NETWORK.replace("north: [DUB]", "north: [DUB, BER]") + RULES,
+    WITH_KITS,
+    BY_THE_HOUR,
 )
 
 Value = tuple[int, int, int]
@@ -91,6 +124,9 @@ class World:
 
     def stock(self, sku: str, location: str, on_hand: int, reserved: int = 0) -> None:
         self.write(sku, position_row(sku, location, on_hand, reserved))
+
+    def count(self, sku: str, location: str, on_hand: int, seconds_ago: int) -> None:
+        self.write(sku, position_row(sku, location, on_hand, 0, self.now_ms - 1000 * seconds_ago))
 
     def fence(self, sku: str, location: str, channel: str, units: int, on_hand: int = 10) -> None:
         self.write(sku, position_row(sku, location, on_hand, 0) + fence_row(sku, location, channel, units))
@@ -142,17 +178,8 @@ class World:
         with suppress(UnknownSku):
             answer = await self.availability.get(pb.GetAvailabilityRequest(sku=sku, **fields))
             status = pb.AVAILABILITY_STATUS_KNOWN
-        assert self.networks.current is not None
-        network, channel = self.networks.current, fields["channel"]
         units = 0 if watcher.question.get("levels_only") else 1
-
-        def level(available: int, place: str) -> int:
-            threshold = network.low_stock_threshold(channel, sku, place)
-            return pb.LEVEL_OUT if not available else pb.LEVEL_LOW if available <= threshold else pb.LEVEL_IN_STOCK
-
-        places = {
-            p.location: (units * p.available, level(p.available, p.location), int(status)) for p in answer.positions
-        }
+        places = {p.location: (units * p.available, int(p.level), int(status)) for p in answer.positions}
         return (units * answer.available, answer.level, int(status)), places
 
 
