@@ -22,6 +22,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         rows_at_most,
         stock_levels,
     )
+    from invengine.kernels.available_to_promise import available_to_promise, promisable_steps
     from invengine.kernels.baskets import choose_locations
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
@@ -37,6 +38,7 @@ __all__ = [
     "available_kits",
     "available_positions",
     "available_rows",
+    "available_to_promise",
     "available_total",
     "available_totals",
     "changed_since",
@@ -49,6 +51,7 @@ __all__ = [
     "load_positions",
     "newer_slots",
     "pack_rows",
+    "promisable_steps",
     "raise_safety",
     "rehash_holds",
     "rehash_names",

@@ -88,6 +88,24 @@ KIT_UNITS: Final = 0  # kits that can be taken there now
 KIT_PARTS: Final = 1  # components that have a position there
 KIT_COLUMNS: Final = 2
 
+# arrivals, int64 [n, ARRIVAL_COLUMNS]: what is expected of one SKU, by number of the location and then by day. Of each
+# location a line of day 0 comes first, which says what holds there whatever comes; each later day has one line
+ARRIVAL_LOCATION: Final = 0
+ARRIVAL_DAY: Final = 1  # since 1970, as it counts for promises; 0 in the first line of a location
+ARRIVAL_UNITS: Final = 2  # that come on that day, 0 in the first line
+ARRIVAL_FREE: Final = 3  # of these, units that are pegged to nobody; in the first line less than 0: backordered units
+ARRIVAL_SAFETY_UNITS: Final = (
+    4  # in the first line, as SAFETY_UNITS: where the SKU has no position yet nothing else says it
+)
+ARRIVAL_SAFETY_PARTS: Final = 5  # likewise
+ARRIVAL_COLUMNS: Final = 6
+
+# steps, int64 [n, STEP_COLUMNS]: units that can be promised of one SKU; those of a location adjacent, by day
+STEP_LOCATION: Final = 0
+STEP_DAY: Final = 1  # from which on so many can be promised: 0 for now, which each location has, else as in arrivals
+STEP_UNITS: Final = 2  # more than in the line before, if that is of the same location
+STEP_COLUMNS: Final = 3
+
 # bytes that `answer_availability` needs room for
 POSITION_BYTES_MAX: Final = 142  # for each position
 ANSWER_BYTES_MORE: Final = 16  # for what stands before them
