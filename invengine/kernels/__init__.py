@@ -28,7 +28,10 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
+    from invengine.kernels.promise import date_baskets, date_sources
+    from invengine.kernels.promise_latest import latest_orders
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
+    from invengine.kernels.slots import count_slots
     from invengine.kernels.wire import answer_availability, split_request
 
 __all__ = [
@@ -44,9 +47,13 @@ __all__ = [
     "changed_since",
     "choose_locations",
     "clear_safety",
+    "count_slots",
+    "date_baskets",
+    "date_sources",
     "find_name",
     "find_names",
     "insert_name",
+    "latest_orders",
     "list_names",
     "load_positions",
     "newer_slots",
