@@ -39,6 +39,7 @@ class GapKind(StrEnum):
     NO_ZONE = "NO_ZONE"
     NO_LANE = "NO_LANE"
     NO_TRANSFER_LANE = "NO_TRANSFER_LANE"
+    NO_OPENING_HOURS = "NO_OPENING_HOURS"
     NO_SERVICES = "NO_SERVICES"
 
 
@@ -56,6 +57,8 @@ class Gap(NamedTuple):
     def __str__(self) -> str:
         if self.kind is GapKind.NO_CALENDAR:
             return f"location {self.location} has no calendar"
+        if self.kind is GapKind.NO_OPENING_HOURS:
+            return f"location {self.location} has no opening hours"
         if self.kind is GapKind.NO_ZONE:
             return f"postal code {f'{self.country} {self.postal_code}'.strip()} is in no zone"
         if self.kind is GapKind.NO_LANE:

@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-
 from invengine.kernels.layout import ANSWER_DAY, ANSWER_READY, ANSWER_STATUS, BEST_NEVER, DATED
 from invengine.services.promising_supply import groups_of
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from invengine.services.promising_supply import Demand, Supply, Taken
 
 LINES_MAX: Final = 12
@@ -35,8 +31,8 @@ class Source(NamedTuple):
     units: int
 
 
-Dates = Callable[[Sequence[Source]], "npt.NDArray[np.int64]"]
-"""Dates sources: int64 [sources, ways, ANSWER_COLUMNS], see kernels/layout.py."""
+Dates = Callable[[Sequence[Source]], Sequence[Sequence[Sequence[int]]]]
+"""Dates sources: of each, for each way, the columns ANSWER_ of kernels/layout.py."""
 
 
 class Board:
@@ -61,7 +57,7 @@ class Board:
         self.supply = supply
         self.counted = counted
         self._dates = dates
-        self._answers: dict[Source, list[list[int]]] = {}
+        self._answers: dict[Source, Sequence[Sequence[int]]] = {}
         self._alone: dict[tuple[int, int], Source | None] = {}  # by row and line
         for line, rows in enumerate(self.usable):
             for row in rows:
@@ -80,7 +76,17 @@ class Board:
         """All of a line from a row, as if it were the only one."""
         return self._alone.get((row, line))
 
-    def answer(self, source: Source, way: int) -> list[int]:
+    def sources_of(self, line: int) -> list[Source]:
+        """The sources of a line that were looked at: all of it from a location, or what a location has of it."""
+        found = [source for (_, of), source in self._alone.items() if of == line and source is not None]
+        if not found and self.demands[line].line.allow_split:
+            for row in self.usable[line]:
+                for day, quantity in self.supply.steps(self.demands[line], self.locations[row], {}):
+                    units = self.demands[line].units_of(quantity) if row in self.counted else 1
+                    found.append(Source(row, day, units))
+        return found
+
+    def answer(self, source: Source, way: int) -> Sequence[int]:
         """What a way makes of a source: the columns of an answer."""
         found = self._answers.get(source)
         if found is None:
@@ -123,4 +129,4 @@ class Board:
     def _date(self, sources: Sequence[Source]) -> None:
         unknown = list(dict.fromkeys(source for source in sources if source not in self._answers))
         if unknown:
-            self._answers.update(zip(unknown, self._dates(unknown).tolist(), strict=True))
+            self._answers.update(zip(unknown, self._dates(unknown), strict=True))

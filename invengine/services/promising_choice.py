@@ -61,22 +61,21 @@ class Prices(NamedTuple):
 
 
 class Chooser:
-    """Chooses for one way (its number on the board)."""
+    """Chooses for one way (its number on the board); `rows`: only from these."""
 
-    def __init__(self, board: Board, way: int, prices: Prices) -> None:
+    def __init__(self, board: Board, way: int, prices: Prices, rows: frozenset[int] | None = None) -> None:
         self._board = board
         self._way = way
         self._prices = prices
+        self._usable = board.usable if rows is None else [usable & rows for usable in board.usable]
 
     def choose(self) -> Choice | None:
         """The best combination; None where the basket cannot be had this way."""
         lines = range(len(self._board.demands))
         whole = self._whole(lines, 0)
-        splittable = [line for line in lines if self._may_gain(line, whole)]
-        if not splittable:
+        if not any(self._may_gain(line, whole) for line in lines):
             return whole
-        split = self._with_split(lines, splittable, whole.day if whole else BEST_NEVER)
-        return split or whole
+        return self._with_split(lines, whole.day if whole else BEST_NEVER) or whole
 
     # All of each line from one location
 
@@ -89,7 +88,7 @@ class Chooser:
 
     def _exactly(self, groups: Sequence[Sequence[int]], least_day: int) -> Choice | None:
         board, order = self._board, [line for group in groups for line in group]
-        rows = sorted({row for line in order for row in board.usable[line]})
+        rows = sorted({row for line in order for row in self._usable[line]})
         days, costs = [], []
         for row in rows:
             cells = [self._cell(row, part) for group in groups for part in _sets(group)]
@@ -120,10 +119,9 @@ class Chooser:
         if not part:
             return 0, 0
         if len(part) == 1:
-            source = board.alone(row, part[0])
-            day = board.day(source, self._way)
+            day = board.day(board.alone(row, part[0]) if row in self._usable[part[0]] else None, self._way)
         else:
-            sources = board.in_turn(row, part)
+            sources = board.in_turn(row, part) if all(row in self._usable[line] for line in part) else None
             day = BEST_NEVER if sources is None else max(board.day(source, self._way) for source in sources)
         return day, self._prices.of(row, sum(board.demands[line].units for line in part))
 
@@ -136,7 +134,9 @@ class Chooser:
             sources = board.in_turn(row, lines)
             if sources is None:
                 return None
-            placed += [Placed(line, board.demands[line].line.quantity, s) for line, s in zip(lines, sources, strict=True)]
+            placed += [
+                Placed(line, board.demands[line].line.quantity, s) for line, s in zip(lines, sources, strict=True)
+            ]
         return self._choice(placed, bound)
 
     def _choice(self, placed: Iterable[Placed], bound: tuple[int, int] | None) -> Choice | None:
@@ -149,21 +149,18 @@ class Chooser:
     def _cost(self, placed: Sequence[Placed]) -> int:
         demands = self._board.demands
         cost = sum(self._prices.parcel[row] for row in {one.source.row for one in placed})
-        return cost + sum(
-            self._prices.of(one.source.row, demands[one.line].units_of(one.quantity)) for one in placed
-        )
+        return cost + sum(self._prices.of(one.source.row, demands[one.line].units_of(one.quantity)) for one in placed)
 
     # More lines than all combinations are looked at for
 
     def _one_by_one(self, lines: Sequence[int], least_day: int) -> Choice | None:
         """Each line in turn where it costs least by the day; begun with each of the locations, the best is taken."""
-        board, way = self._board, self._way
-        best_days = [min(board.day(board.alone(row, line), way) for row in board.usable[line] or (-1,)) for line in lines]
-        latest = max([least_day, *best_days])
+        latest = max([least_day, *map(self._alone, lines)])
         if latest >= BEST_NEVER:
             return None
         bound = latest, self._least_cost(lines)
-        found = [self._begun_with(row, lines, latest) for row in sorted({r for line in lines for r in board.usable[line]})]
+        rows = sorted({row for line in lines for row in self._usable[line]})
+        found = [self._begun_with(row, lines, latest) for row in rows]
         choices = [choice for choice in found if choice is not None]
         best = min(choices, key=lambda choice: (choice.day, choice.cost, len(choice.rows)), default=None)
         return None if best is None else best._replace(bound=bound)
@@ -178,7 +175,7 @@ class Chooser:
             demand = board.demands[line]
             best: tuple[int, int, int, int] | None = None
             best_source = None
-            for row in board.usable[line]:
+            for row in self._usable[line]:
                 source = board.source(row, line, demand.line.quantity, taken.get(row, {}), busy.get(row, 0))
                 day = board.day(source, way)
                 if source is None or day >= BEST_NEVER:
@@ -199,14 +196,14 @@ class Chooser:
     def _least_cost(self, lines: Sequence[int]) -> int:
         """No combination costs less: each line bears its share of the parcel of a location that serves all it can."""
         board, prices = self._board, self._prices
-        count = dict.fromkeys({row for line in lines for row in board.usable[line]}, 0)
+        count = dict.fromkeys({row for line in lines for row in self._usable[line]}, 0)
         for line in lines:
-            for row in board.usable[line]:
+            for row in self._usable[line]:
                 count[row] += 1
         return sum(
             min(
                 prices.of(row, board.demands[line].units) + prices.parcel[row] // count[row]
-                for row in board.usable[line]
+                for row in self._usable[line]
             )
             for line in lines
         )
@@ -215,15 +212,11 @@ class Chooser:
 
     def _may_gain(self, line: int, whole: Choice | None) -> bool:
         """Whether a line may be split, and some of it is somewhere earlier than the basket is there whole."""
-        board = self._board
-        if not board.demands[line].line.allow_split:
+        if not self._board.demands[line].line.allow_split:
             return False
         if whole is None:
             return True
-        alone = min((board.day(board.alone(row, line), self._way) for row in board.usable[line]), default=BEST_NEVER)
-        return alone >= whole.day and any(
-            day < whole.day for row in board.usable[line] for day, _ in self._arrivals(row, line, {}, 0)
-        )
+        return self._alone(line) >= whole.day and any(day < whole.day for day in self._days(line))
 
     def _arrivals(self, row: int, line: int, taken: Taken, busy: int) -> Iterator[tuple[int, tuple[int, Source]]]:
         """(day of arrival, (quantity, source)): how many of a line a row can have there, by the days of its stock."""
@@ -236,31 +229,52 @@ class Chooser:
             if most == demand.line.quantity:
                 return
 
-    def _with_split(self, lines: Sequence[int], splittable: Sequence[int], whole_day: int) -> Choice | None:
+    def _with_split(self, lines: Sequence[int], whole_day: int) -> Choice | None:
         """A combination that is earlier than `whole_day` because lines are split; None where there is none."""
-        rest = [line for line in lines if line not in splittable]
-        others = self._whole(rest, 0) if rest else Choice(0, 0, (), None)
-        if others is None or others.day >= whole_day:
+        may = [line for line in lines if self._board.demands[line].line.allow_split]
+        day = self._split_day(may, 0)
+        fixed = [line for line in lines if line not in may]
+        if fixed:
+            least = self._whole(fixed, 0)
+            day = max(day, least.day if least else BEST_NEVER)
+        for later in sorted({arrival for line in may for arrival in self._days(line) if day < arrival < whole_day}):
+            choice = self._split_by(lines, may, day)
+            if choice is not None and choice.day < whole_day:
+                return choice
+            day = later
+        choice = self._split_by(lines, may, day) if day < whole_day else None
+        return choice if choice is not None and choice.day < whole_day else None
+
+    def _split_by(self, lines: Sequence[int], may: Sequence[int], day: int) -> Choice | None:
+        """A combination that is there by a day: lines that come whole by then do, the others of `may` are split."""
+        split = [line for line in may if self._alone(line) > day]
+        rest = [line for line in lines if line not in split]
+        others = self._whole(rest, day) if rest else Choice(day, 0, (), None)
+        if others is None:
             return None
-        day = self._split_day(splittable, others.day)
-        if day >= whole_day:
-            return None
-        others = self._whole(rest, day) if rest else others
-        assert others is not None
         placed = list(others.placed)
-        for line in splittable:
-            part = self._split(line, placed, day)
+        for line in split:
+            part = self._split(line, placed, max(day, others.day))
             if part is None:
                 return None
             placed += part
         choice = self._choice(placed, None)
-        if choice is None or choice.day >= whole_day:
-            return None
-        cheapest = [min((self._prices.unit[row] for row in self._board.usable[line]), default=0) for line in splittable]
-        units = [self._board.demands[line].units for line in splittable]
+        if choice is None or not split:
+            return choice
         least = self._cost(others.placed) if others.bound is None else others.bound[1]
-        least += sum(min(unit * count, COST_MAX) for unit, count in zip(cheapest, units, strict=True))
+        for line in split:
+            unit = min(self._prices.unit[row] for row in self._usable[line])
+            least += min(unit * self._board.demands[line].units, COST_MAX)
         return choice._replace(bound=(day, min(least, choice.cost)))
+
+    def _alone(self, line: int) -> int:
+        """The earliest day by which all of a line comes from one location."""
+        board = self._board
+        return min((board.day(board.alone(row, line), self._way) for row in self._usable[line]), default=BEST_NEVER)
+
+    def _days(self, line: int) -> list[int]:
+        """The days on which some of a line can be there."""
+        return [day for row in self._usable[line] for day, _ in self._arrivals(row, line, {}, 0) if day < BEST_NEVER]
 
     def _split_day(self, lines: Sequence[int], least: int) -> int:
         """The first day by which enough of each of the lines is there from all locations together."""
@@ -268,7 +282,7 @@ class Chooser:
         for line in lines:
             arrivals = sorted(
                 (day, row, most)
-                for row in board.usable[line]
+                for row in self._usable[line]
                 for day, (most, _) in self._arrivals(row, line, {}, 0)
                 if day < BEST_NEVER
             )
@@ -292,7 +306,7 @@ class Chooser:
             units = board.demands[one.line].units_of(one.quantity)
             busy[one.source.row] = busy.get(one.source.row, 0) + units
         most: dict[int, int] = {}
-        for row in sorted(board.usable[line]):
+        for row in sorted(self._usable[line]):
             for day, (quantity, _) in self._arrivals(row, line, taken.get(row, {}), busy.get(row, 0)):
                 if day <= latest:
                     most[row] = max(most.get(row, 0), quantity)

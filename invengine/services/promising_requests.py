@@ -167,7 +167,9 @@ def settle(
 def check_destination(field: str, message: common_pb2.Destination) -> Destination:
     """Where it goes; every part may be empty."""
     country, postal_code, location = message.country, message.postal_code, message.location
-    if country and not (len(country) == COUNTRY_LETTERS and country.isascii() and country.isalpha() and country.isupper()):
+    if country and not (
+        len(country) == COUNTRY_LETTERS and country.isascii() and country.isalpha() and country.isupper()
+    ):
         raise InvalidArgument(f"{field}.country", "is not an upper-case ISO 3166-1 alpha-2 country")
     optional_text(f"{field}.postal_code", postal_code, POSTAL_CODE_BYTES_MAX)
     if postal_code and not country:

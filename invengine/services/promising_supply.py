@@ -11,6 +11,7 @@ from invengine.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
+    from invengine.replica.replica import Replica
     from invengine.services.promisable import Promisable, Step
     from invengine.services.promising_requests import WantedLine
 
@@ -49,7 +50,9 @@ def demands_of(lines: Sequence[WantedLine], network: Network, field: str) -> lis
             continue
         for part in kit:
             if part.units * line.quantity > UNITS_MAX:
-                raise InvalidArgument(f"{field}[{place}].quantity", f"takes more than {UNITS_MAX} units of {part.sku!r}")
+                raise InvalidArgument(
+                    f"{field}[{place}].quantity", f"takes more than {UNITS_MAX} units of {part.sku!r}"
+                )
         found.append(Demand(line, tuple([(part.sku, part.units) for part in kit])))
     return found
 
@@ -74,8 +77,15 @@ def groups_of(demands: Sequence[Demand], places: Iterable[int]) -> list[list[int
 class Supply:
     """What can be promised at each location, asked for by demand."""
 
-    def __init__(self, promisable: Promisable) -> None:
+    def __init__(self, promisable: Promisable, replica: Replica, network: Network) -> None:
         self._promisable = promisable
+        self._replica = replica
+        self._network = network
+
+    def knows(self, demand: Demand) -> bool:
+        """Whether the network has the kit, or anything of the SKU was ever recorded or is expected."""
+        sku = demand.line.sku
+        return sku in self._network.kits or self._replica.columns.find_sku(sku) >= 0 or sku in self._replica.incoming
 
     def day(self, demand: Demand, quantity: int, location: str, taken: Taken) -> int:
         """The day by which so many are there beside what is taken: 0 when they are there now, -1 for never."""

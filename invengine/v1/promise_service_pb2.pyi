@@ -601,6 +601,8 @@ class PromiseGap(_message.Message):
         """There is no transfer lane from `location` to `to_location`."""
         KIND_NO_SERVICES: PromiseGap._Kind.ValueType  # 5
         """The network has no services."""
+        KIND_NO_OPENING_HOURS: PromiseGap._Kind.ValueType  # 6
+        """Nobody said when customers can collect at `location`."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What is missing."""
@@ -617,6 +619,8 @@ class PromiseGap(_message.Message):
     """There is no transfer lane from `location` to `to_location`."""
     KIND_NO_SERVICES: PromiseGap.Kind.ValueType  # 5
     """The network has no services."""
+    KIND_NO_OPENING_HOURS: PromiseGap.Kind.ValueType  # 6
+    """Nobody said when customers can collect at `location`."""
 
     KIND_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -631,7 +635,7 @@ class PromiseGap(_message.Message):
     message: _builtins.str
     """The gap as a sentence, such as `no lane from DC-EAST to zone de-south with standard`."""
     location: _builtins.str
-    """Where units would come from."""
+    """Where units would come from, or be collected."""
     zone: _builtins.str
     """Where they would go."""
     service: _builtins.str

@@ -55,9 +55,7 @@ def baskets(draw: st.DrawFn) -> tuple[list[int], int, dict, dict, list[tuple[int
 
 @settings(max_examples=300)
 @given(baskets(), st.integers(0, 4))
-def test_no_combination_is_better(
-    basket: tuple[list[int], int, dict, dict, list[tuple[int, int]]], least: int
-) -> None:
+def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list[tuple[int, int]]], least: int) -> None:
     """Day, cost, parcels and ranks are those of the best of all combinations; the locations are a combination of these."""
     sizes, places, day_of, cost_of, fixed = basket
     width = sum(1 << size for size in sizes)
