@@ -107,16 +107,15 @@ def _handled(spans, span, begin, minutes):
 
 
 @njit(nogil=True)
-def _slot(days, spans, routes, route, day, units):
-    """The first working day from `day` on with room for the units, D when there is none.
+def _slot(last, days, spans, routes, route, day, units):
+    """The first working day from `day` on with room for the units; a day after `last` when there is none until then.
 
     More than a whole day's capacity takes what is left of one working day after another; the last one is the day.
     """
-    size = days.shape[1] - DAYS_MORE
     calendar, slots = routes[route, ROUTE_CALENDAR], routes[route, ROUTE_SLOTS]
     need = room_needed(routes, route, units)
     fits_a_day = need <= routes[route, ROUTE_CAPACITY]
-    while day < size:
+    while day <= last:
         room = days[slots, day]
         if fits_a_day:
             if room >= need:
@@ -130,16 +129,13 @@ def _slot(days, spans, routes, route, day, units):
 
 
 @njit(nogil=True)
-def _prepared(days, spans, routes, route, start, units, held):
+def _prepared(last, days, spans, routes, route, start, units, held):
     """Up to the slot: (status, minute handling begins, minute it is over, day of the slot, minute it is prepared).
 
     `held` is a day for which a slot is taken already, -1 for none: it is kept where handling is done by then.
     """
-    size = days.shape[1] - DAYS_MORE
     calendar = routes[route, ROUTE_CALENDAR]
     day = _local_day(days, routes[route, ROUTE_ZONE], start)
-    if day >= size:
-        return BEYOND_HORIZON, 0, 0, 0, 0
     if day >= 0 and start < days[routes[route, ROUTE_CUT_OFF], day]:
         span = days[calendar, day]
         begin = max(start, spans[span, SPAN_START])
@@ -148,16 +144,16 @@ def _prepared(days, spans, routes, route, start, units, held):
         begin = spans[span, SPAN_START]
     begin, done, span = _handled(spans, span, begin, routes[route, ROUTE_HANDLING])
     slot = spans[span, SPAN_DAY]
-    if slot >= size:
+    if slot > last:
         return BEYOND_HORIZON, 0, 0, 0, 0
     prepared = done
     if routes[route, ROUTE_SLOTS] >= 0:
         first = slot
-        if first <= held < size and spans[days[calendar, held], SPAN_DAY] == held:
+        if first <= held <= last and spans[days[calendar, held], SPAN_DAY] == held:
             slot = held
         else:
-            slot = _slot(days, spans, routes, route, first, units)
-        if slot >= size:
+            slot = _slot(last, days, spans, routes, route, first, units)
+        if slot > last:
             return NO_SLOT, begin, done, 0, 0
         if slot > first:
             prepared = spans[days[calendar, slot], SPAN_START]
@@ -174,20 +170,19 @@ def _arrival(days, routes, route, ship):
 
 
 @njit(nogil=True)
-def _delivered(days, spans, routes, route, slot, prepared, first_day, answer):
-    """From the slot on: fills `answer` but for what stands before, and its status."""
-    size = days.shape[1] - DAYS_MORE
+def _deliver(first_day, last, days, spans, routes, route, slot, prepared, answer):
+    """Fill what comes after the slot, and the status."""
     answer[ANSWER_STATUS] = BEYOND_HORIZON
     kind = routes[route, ROUTE_KIND]
     day = slot
     if kind != BY_PICKUP:
         pickups = routes[route, ROUTE_PICKUPS]
         ship = days[pickups + 1, days[pickups, slot]]
-        if ship >= size:
+        if ship > last:
             return
         answer[ANSWER_SHIP] = first_day + ship
         day = _arrival(days, routes, route, ship)
-        if day >= size:
+        if day > last:
             return
         if kind == BY_SHIPPING:
             answer[ANSWER_DAY] = first_day + day
@@ -195,15 +190,15 @@ def _delivered(days, spans, routes, route, slot, prepared, first_day, answer):
             return
         answer[ANSWER_ARRIVAL] = first_day + day
         span = days[routes[route, ROUTE_STORE], day]
-        begin = spans[span, SPAN_START]
+        begin = max(spans[span, SPAN_START], prepared)  # the van that comes the same day brings nothing before it is
         begin, prepared, span = _handled(spans, span, begin, routes[route, ROUTE_STORE_HANDLING])
         day = spans[span, SPAN_DAY]
-        if day >= size:
+        if day > last:
             return
         answer[ANSWER_STORE_BEGIN] = begin
         answer[ANSWER_STORE_DONE] = prepared
     begin, ready, span = _handled(spans, days[routes[route, ROUTE_OPENING], day], prepared, 0)
-    if spans[span, SPAN_DAY] < size:
+    if spans[span, SPAN_DAY] <= last:
         answer[ANSWER_READY] = ready
         answer[ANSWER_DAY] = first_day + spans[span, SPAN_DAY]
         answer[ANSWER_STATUS] = DATED
@@ -213,9 +208,10 @@ def _delivered(days, spans, routes, route, slot, prepared, first_day, answer):
 def _date_source(first_day, last_day, source, sources, routes, days, spans, answers):
     """Fill the answers of one source for each option."""
     start, units = sources[source, SOURCE_START], sources[source, SOURCE_UNITS]
-    held = sources[source, SOURCE_SLOT] - first_day if sources[source, SOURCE_SLOT] > 0 else np.int64(-1)
+    held = sources[source, SOURCE_SLOT] - first_day
+    last = min(last_day - first_day, days.shape[1] - DAYS_MORE - 1)
     front = np.int64(-1)
-    status = begin = done = slot = prepared = np.int64(0)
+    status, begin, done, slot, prepared = BEYOND_HORIZON, 0, 0, 0, 0
     for option in range(answers.shape[1]):
         answer = answers[source, option]
         for column in range(ANSWER_COLUMNS):
@@ -229,17 +225,14 @@ def _date_source(first_day, last_day, source, sources, routes, days, spans, answ
             continue
         if routes[route, ROUTE_FRONT] != front:
             front = routes[route, ROUTE_FRONT]
-            status, begin, done, slot, prepared = _prepared(days, spans, routes, route, start, units, held)
+            status, begin, done, slot, prepared = _prepared(last, days, spans, routes, route, start, units, held)
         answer[ANSWER_BEGIN] = begin
         answer[ANSWER_DONE] = done
         if status != DATED:
             answer[ANSWER_STATUS] = status
             continue
         answer[ANSWER_SLOT] = first_day + slot
-        _delivered(days, spans, routes, route, slot, prepared, first_day, answer)
-        if answer[ANSWER_DAY] > last_day:
-            answer[ANSWER_STATUS] = BEYOND_HORIZON
-            answer[ANSWER_DAY] = answer[ANSWER_READY] = 0
+        _deliver(first_day, last, days, spans, routes, route, slot, prepared, answer)
 
 
 @njit(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE})", nogil=True, cache=True)
@@ -258,7 +251,7 @@ def date_sources(first_day, last_day, sources, routes, days, spans, answers):
 @njit(nogil=True)
 def _earliest(option, first, beyond, answers):
     """The source between `first` and `beyond` with the earliest date, or (-1, the least status)."""
-    best, status = np.int64(-1), np.int64(NEVER)
+    best, status = -1, NEVER
     for source in range(first, beyond):
         answer = answers[source, option]
         status = min(status, answer[ANSWER_STATUS])
@@ -287,7 +280,7 @@ def _combine(first_day, option, first, beyond, lines, sources, routes, days, spa
             promise[PROMISE_DAY] = max(promise[PROMISE_DAY], answers[best, option, ANSWER_DAY])
             promise[PROMISE_READY] = max(promise[PROMISE_READY], answers[best, option, ANSWER_READY])
         elif promise[PROMISE_STATUS] == DATED:
-            promise[PROMISE_STATUS] = status if status < NEVER else NO_UNITS
+            promise[PROMISE_STATUS] = NO_UNITS if status == NEVER else status
     if promise[PROMISE_STATUS] != DATED:
         promise[PROMISE_DAY] = promise[PROMISE_READY] = 0
         return

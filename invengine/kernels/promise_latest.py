@@ -15,6 +15,7 @@ from invengine.kernels.layout import (
     ASKED_SOURCE,
     BY_PICKUP,
     BY_SHIPPING,
+    BY_STORE,
     FAR,
     ROUTE_BY_ORDER,
     ROUTE_CALENDAR,
@@ -56,23 +57,23 @@ def _last_that_begins_before(days, spans, calendar, day, minute):
 
 
 @njit(nogil=True)
-def _worked(spans, span, minute):
-    """Working time up to a minute that is not before `span`, nor behind the one after it."""
-    return spans[span, SPAN_BEFORE] + min(minute, spans[span, SPAN_END]) - spans[span, SPAN_START]
-
-
-@njit(nogil=True)
-def _latest_store_day(days, spans, calendar, minutes, day, limit):
-    """The latest working day of the store, not after `day`, with whose opening `minutes` of handling can begin and be
-    over before `limit`; -1 for none within the window.
+def _too_late_to_begin(days, spans, calendar, day, limit, minutes):
+    """(minute, day): the first minute for handling to begin from which it is over after `day`, or not before `limit`;
+    the day is that of the span in or with which the minute before it lies. (0, -1): none of the window is early enough.
     """
     span = _last_that_begins_before(days, spans, calendar, day, limit)
-    day = spans[span, SPAN_DAY]
+    minute = min(spans[span, SPAN_END], limit)
     if minutes > 0:
-        worked = _worked(spans, span, limit - 1) - minutes
-        while day >= 0 and spans[days[calendar, day], SPAN_BEFORE] > worked:
-            day = spans[days[calendar, day] - 1, SPAN_DAY]
-    return day
+        worked = spans[span, SPAN_BEFORE] + min(limit - 1, minute) - spans[span, SPAN_START]
+        worked -= minutes - 1  # to begin when so much is worked is one minute too late
+        if worked <= 0:
+            return np.int64(0), np.int64(-1)
+        while spans[span, SPAN_BEFORE] >= worked:
+            span -= 1
+        minute = spans[span, SPAN_START] + worked - spans[span, SPAN_BEFORE]
+    if spans[span, SPAN_DAY] < 0:
+        return np.int64(0), np.int64(-1)
+    return minute, spans[span, SPAN_DAY]
 
 
 @njit(nogil=True)
@@ -118,42 +119,24 @@ def too_late(days, spans, routes, route, units, target):
 
     0 when no minute of the window is early enough.
     """
-    kind, slot, limit = routes[route, ROUTE_KIND], target, np.int64(FAR)
+    kind, calendar = routes[route, ROUTE_KIND], routes[route, ROUTE_CALENDAR]
+    slot, limit = target, np.int64(FAR)  # prepared on that day or before, and before that minute
     if kind != BY_SHIPPING:
         opening = routes[route, ROUTE_OPENING]
-        limit = spans[days[opening, target + 1] - 1, SPAN_END]  # ready by that day: prepared before this minute
-        if kind == BY_PICKUP:
-            calendar = routes[route, ROUTE_CALENDAR]
-            slot = spans[_last_that_begins_before(days, spans, calendar, target, limit), SPAN_DAY]
-        else:
-            store, minutes = routes[route, ROUTE_STORE], routes[route, ROUTE_STORE_HANDLING]
-            slot, limit = _latest_store_day(days, spans, store, minutes, target, limit), np.int64(FAR)
+        limit = spans[days[opening, target + 1] - 1, SPAN_END]
+    if kind == BY_STORE:
+        store = routes[route, ROUTE_STORE]
+        limit, slot = _too_late_to_begin(days, spans, store, target, limit, routes[route, ROUTE_STORE_HANDLING])
     if kind != BY_PICKUP and slot >= 0:
         slot = _latest_slot(days, routes, route, slot)
+    if slot >= 0:
+        slot = spans[_last_that_begins_before(days, spans, calendar, slot, limit), SPAN_DAY]
+    if slot >= 0:
+        slot = _latest_done(days, spans, routes, route, slot, units)
     if slot < 0:
         return np.int64(0)
-    day = _latest_done(days, spans, routes, route, slot, units)
-    if day < 0:
-        return np.int64(0)
-    return _last_minute(days, spans, routes, route, day, limit)
-
-
-@njit(nogil=True)
-def _last_minute(days, spans, routes, route, day, limit):
-    """The first minute of ordering from which handling is over after `day`, or not before `limit`."""
-    calendar, minutes = routes[route, ROUTE_CALENDAR], routes[route, ROUTE_HANDLING]
-    span = _last_that_begins_before(days, spans, calendar, day, limit)
-    minute = min(spans[span, SPAN_END], limit)
-    if minutes > 0:
-        worked = _worked(spans, span, limit - 1) - minutes + 1  # beginning when so much was worked is too late
-        if worked <= 0:
-            return np.int64(0)
-        while spans[span, SPAN_BEFORE] >= worked:
-            span -= 1
-        minute = spans[span, SPAN_START] + worked - spans[span, SPAN_BEFORE]
-    if spans[span, SPAN_DAY] < 0:
-        return np.int64(0)
-    return min(minute, days[routes[route, ROUTE_CUT_OFF], spans[span, SPAN_DAY]])
+    minute, day = _too_late_to_begin(days, spans, calendar, slot, limit, routes[route, ROUTE_HANDLING])
+    return min(minute, days[routes[route, ROUTE_CUT_OFF], day]) if day >= 0 else minute
 
 
 @njit(f"void(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1])", nogil=True, cache=True)
