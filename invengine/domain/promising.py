@@ -6,6 +6,7 @@ ten-thousandths of the network's currency.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -160,3 +161,32 @@ class Promise:
     now_ms: int
     consistency_token: str
     staleness_ms: int
+
+
+class BatchStatus(StrEnum):
+    """What became of a SKU or an order of many."""
+
+    PROMISED = "PROMISED"
+    NOT_PROMISABLE = "NOT_PROMISABLE"
+    GAP = "GAP"
+    UNKNOWN_SKU = "UNKNOWN_SKU"
+
+
+@dataclass(frozen=True, slots=True)
+class ManyPromises:
+    """The earliest days of many: of SKUs a column for each way; of orders the day, the way (its place in `ways`, -1 for
+    none) and per line the location (its place in `locations`, -1).
+    """
+
+    ways: tuple[Way, ...]
+    status: Sequence[BatchStatus]
+    gaps: tuple[Gap, ...]
+    now_ms: int
+    consistency_token: str
+    staleness_ms: int
+    columns: Sequence[Sequence[int]] = ()
+    days: Sequence[int] = ()
+    chosen: Sequence[int] = ()
+    line_counts: Sequence[int] = ()
+    served_by: Sequence[int] = ()
+    locations: Sequence[str] = ()

@@ -304,3 +304,14 @@ NO_STORE_CALENDAR: Final = 7
 NO_LANE: Final = 8
 NO_TRANSFER_LANE: Final = 9
 NO_ZONE: Final = 10  # of the destination
+
+# orders, int64 [orders, ORDER_COLUMNS]: what choose_for_orders is asked
+ORDER_FIRST: Final = 0  # its first line in `lines`
+ORDER_LINES: Final = 1  # how many it has
+ORDER_END: Final = 2  # which of the tables of days and costs counts for it: where it goes, in which ways
+ORDER_COLUMNS: Final = 3
+# lines, int64 [lines, WANTED_COLUMNS]
+WANTED_FIRST: Final = 0  # its first row in `rows`
+WANTED_ROWS: Final = 1  # how many it has
+WANTED_UNITS: Final = 2  # units that leave a location for it
+WANTED_COLUMNS: Final = 3

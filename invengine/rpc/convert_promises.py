@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from invengine.domain.orders import Fulfilment
+from invengine.domain.promising import BatchStatus
 from invengine.services.days import date_or_none
 from invengine.v1 import common_pb2
 from invengine.v1 import promise_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from invengine.domain.promising import Gap, Option, Promise, PromisedLine, PromisedPart
+    from invengine.domain.promising import Gap, ManyPromises, Option, Promise, PromisedLine, PromisedPart
 
+_STATUS: Final = {status: pb.BatchGetPromiseResponse.Status.Value(f"STATUS_{status}") for status in BatchStatus}
 COST_PARTS: Final = 10_000
 _NANOS_A_PART: Final = 1_000_000_000 // COST_PARTS
 _SECONDS_A_MINUTE: Final = 60
@@ -28,6 +30,32 @@ def promise_to_proto(promise: Promise) -> pb.GetPromiseResponse:
         promise_time=instant_to_proto(promise.now_ms),
         consistency_token=promise.consistency_token,
         staleness=duration_to_proto(promise.staleness_ms),
+    )
+
+
+def many_to_proto(many: ManyPromises) -> pb.BatchGetPromiseResponse:
+    """Days in columns."""
+    columns = many.columns or [()] * len(many.ways)
+    return pb.BatchGetPromiseResponse(
+        options=[
+            pb.PromiseColumn(
+                fulfilment=fulfilment_to_proto(way.fulfilment),
+                service=way.service,
+                location=way.location,
+                delivery_days=days,
+            )
+            for way, days in zip(many.ways, columns, strict=True)
+        ],
+        status=[_STATUS[status] for status in many.status],
+        delivery_days=many.days,
+        option_index=many.chosen,
+        line_counts=many.line_counts,
+        line_location_index=many.served_by,
+        locations=many.locations,
+        gaps=[gap_to_proto(gap) for gap in many.gaps],
+        promise_time=instant_to_proto(many.now_ms),
+        consistency_token=many.consistency_token,
+        staleness=duration_to_proto(many.staleness_ms),
     )
 
 
@@ -106,7 +134,7 @@ def _line(line: PromisedLine) -> pb.PromisedLine:
         delivery_day=date_or_none(line.delivery_day),
         ready_time=_minute(line.ready_minute),
         allocations=[_part(part) for part in line.parts],
-        problem=pb.LineProblem.Value(f"LINE_PROBLEM_{line.problem}") if line.problem else None,
+        problem=pb.LineProblem.Value(f"LINE_PROBLEM_{line.problem or 'UNSPECIFIED'}"),
         available=line.available,
     )
 

@@ -88,6 +88,12 @@ class PromiseServicer:
         """Every way to get a basket."""
         return convert_promises.promise_to_proto(await self._promising.get(request, context.time_remaining()))
 
+    async def BatchGetPromise(
+        self, request: promise_service_pb2.BatchGetPromiseRequest, context: Context
+    ) -> promise_service_pb2.BatchGetPromiseResponse:
+        """The earliest days of many SKUs or orders."""
+        return convert_promises.many_to_proto(await self._promising.batch(request, context.time_remaining()))
+
     async def ListBrokenPromises(
         self, request: promise_service_pb2.ListBrokenPromisesRequest, _: Context
     ) -> promise_service_pb2.ListBrokenPromisesResponse:

@@ -1,6 +1,6 @@
 """The sources of a basket: what each location could have of its lines from when on, and what each way makes of that.
 
-A source is units of one line at one location from one instant on; its dates by all ways are worked out at once, and once.
+A source is units of one line at one location from one instant on; its dates by all ways are worked out at once.
 Lines of a basket that take the same SKU, or the same units of a day's capacity, are dated together at a location: in
 their order, each after what the lines before it take.
 """
@@ -65,7 +65,7 @@ class Board:
         self._date([source for source in self._alone.values() if source is not None])
 
     def source(self, row: int, line: int, quantity: int, taken: Taken, busy: int) -> Source | None:
-        """So many of a line from a row, where others take units of stock and `busy` ones of the capacity; None: never."""
+        """So many of a line from a row, where others take units of stock and of capacity (`busy`); None: never."""
         demand = self.demands[line]
         day = self.supply.day(demand, quantity, self.locations[row], taken)
         if day < 0:

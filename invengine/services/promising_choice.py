@@ -1,9 +1,9 @@
-"""The best combination of locations for one way: the earliest basket day, then the cheapest, then the fewest parcels, then
-the best priority.
+"""The best combination of locations for one way: the earliest basket day, then the cheapest, then the fewest parcels,
+then the best priority.
 
-Every combination is looked at for baskets of up to 12 lines, of which up to 6 take from each other (the same SKU, or units
-of a limited day); beyond that lines are placed one by one, and the answer says what no combination can be better than. A
-line that may be split is split only where the basket is there earlier by it.
+Every combination is looked at for baskets of up to 12 lines, of which up to 6 take from each other (the same SKU, or
+units of a limited day); beyond that lines are placed one by one, and the answer says what no combination can be better
+than. A line that may be split is split only where the basket is there earlier by it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Chooser:
         return self._exactly(groups, least_day)
 
     def _exactly(self, groups: Sequence[Sequence[int]], least_day: int) -> Choice | None:
-        board, order = self._board, [line for group in groups for line in group]
+        order = [line for group in groups for line in group]
         rows = sorted({row for line in order for row in self._usable[line]})
         days, costs = [], []
         for row in rows:

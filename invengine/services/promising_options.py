@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import Fulfilment
-from invengine.domain.promising import Gap, GapKind, LineProblem, Option, PromisedLine, PromisedPart, Way
+from invengine.domain.promising import Gap, GapKind, LineProblem, Option, PromisedLine, PromisedPart, Step, Way
 from invengine.errors import LocationNotUsable
 from invengine.kernels.layout import (
     ANSWER_DAY,
@@ -23,6 +23,7 @@ from invengine.kernels.layout import (
     NO_TRANSFER_LANE,
     NO_ZONE,
 )
+from invengine.services.dates import DatedLine
 from invengine.services.promising_board import Board, Source
 from invengine.services.promising_choice import Choice, Chooser, Prices
 from invengine.services.promising_steps import steps_of
@@ -107,7 +108,7 @@ class Options:
         """What the network does not say about locations that have the units."""
         if self._fulfilment is Fulfilment.SHIP and not self._means.network.delivery.services:
             return [Gap(GapKind.NO_SERVICES)]
-        found = {}
+        found: dict[Gap, None] = {}
         for number, way in enumerate(self._ways):
             for source in sorted(self._dated):
                 status = self._board.answer(source, number)[ANSWER_STATUS]
@@ -162,8 +163,6 @@ class Options:
 
     def _date(self, sources: Sequence[Source]) -> list[list[list[int]]]:
         """Dates sources in as few rows as there are different days and units at one location."""
-        from invengine.services.dates import DatedLine
-
         basket, how = self._basket, self._basket.how
         rows: list[tuple[int, dict[str, int]]] = []
         at: dict[Source, int] = {}
@@ -238,7 +237,7 @@ class Options:
 
     def _part(self, source: Source, quantity: int, number: int) -> PromisedPart:
         answer = self._board.answer(source, number)
-        steps = ()
+        steps: tuple[Step, ...] = ()
         if self._basket.explain:
             dated = self._dated[source]
             chain = dated.dates.chain(dated.line, dated.place, number)
@@ -284,9 +283,7 @@ class Options:
         available = sum(most) if demand.line.allow_split else max(most)
         if available < demand.line.quantity:
             return LineProblem.NOT_ENOUGH_UNITS, available
-        statuses = {
-            board.answer(source, number)[ANSWER_STATUS] for source in board.sources_of(line) if self._services
-        }
+        statuses = {board.answer(source, number)[ANSWER_STATUS] for source in board.sources_of(line) if self._services}
         if DATED in statuses:
             return None, 0
         is_late = statuses & {NO_SLOT, BEYOND_HORIZON}
@@ -312,4 +309,3 @@ def gap_of(status: int, location: str, service: str, to: Destination, zone: str)
     if status == NO_TRANSFER_LANE:
         return Gap(GapKind.NO_TRANSFER_LANE, location, to_location=to.location)
     return None
-

@@ -216,3 +216,81 @@ def check_confidence(message: pb.GetPromiseRequest | pb.BatchGetPromiseRequest) 
     if not 0 < parts < CONFIDENCE_PARTS:
         raise InvalidArgument("confidence", f"is {confidence}; 0.0001 to 0.9999 are allowed")
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBatch:
+    """A checked BatchGetPromiseRequest, its lines aside: what is asked for SKUs, or for orders that say nothing else."""
+
+    channel: str
+    destination: Destination
+    ways: tuple[Fulfilment, ...]
+    services: tuple[str, ...]
+    confidence_parts: int
+
+
+def check_batch(message: pb.BatchGetPromiseRequest, network: Network) -> AskedBatch:
+    """Everything but the SKUs or orders. InvalidArgument, UnknownService."""
+    channel = required_id("channel", message.channel)
+    count_of("skus", len(message.skus), SKUS_MAX, least=0)
+    count_of("orders", len(message.orders), ORDERS_MAX, least=0)
+    if message.orders and message.skus:
+        raise InvalidArgument("orders", "not together with skus")
+    if not message.orders and not message.skus:
+        raise InvalidArgument("skus", "is required, or orders")
+    if message.orders and message.quantities:
+        raise InvalidArgument("quantities", "goes with skus only")
+    if message.quantities and len(message.quantities) != len(message.skus):
+        raise InvalidArgument("quantities", f"has {len(message.quantities)} elements for {len(message.skus)} skus")
+    lines = sum([len(order.lines) for order in message.orders])
+    if lines > ORDER_LINES_MAX:
+        raise InvalidArgument("orders", f"have {lines} lines in all; at most {ORDER_LINES_MAX} are allowed")
+    return AskedBatch(
+        channel,
+        check_destination("destination", message.destination),
+        check_ways("fulfilments", message.fulfilments),
+        check_services("services", message.services, network),
+        check_confidence(message),
+    )
+
+
+def check_skus(message: pb.BatchGetPromiseRequest, asked: AskedBatch, network: Network) -> list[AskedOrder]:
+    """The SKUs as orders of one line each. InvalidArgument, UnknownLocation, LocationNotUsable."""
+    how = settle(asked.destination, asked.ways, asked.services, (network, asked.channel), needs_location=True)
+    quantities = message.quantities or [1] * len(message.skus)
+    found = []
+    for place, (sku, quantity) in enumerate(zip(message.skus, quantities, strict=True)):
+        if not is_plain(sku):
+            required_id(f"skus[{place}]", sku)
+        line = WantedLine("1", sku, units(f"quantities[{place}]", quantity), "", "", False)
+        found.append(AskedOrder((line,), how))
+    return found
+
+
+class OrderChecks:
+    """Checks orders one after another; what many say alike is looked at once."""
+
+    def __init__(self, asked: AskedBatch, network: Network) -> None:
+        self._asked = asked
+        self._network = network
+        self._known: dict[tuple[Destination, tuple[int, ...], tuple[str, ...]], Asked] = {}
+
+    def order(self, message: pb.PromiseOrder, place: int) -> AskedOrder:
+        """One order. InvalidArgument, UnknownService, UnknownLocation, LocationNotUsable."""
+        field = f"orders[{place}]"
+        lines = check_lines(message.lines, f"{field}.lines")
+        where = f"{field}.destination" if message.HasField("destination") else "destination"
+        destination = self._asked.destination
+        if message.HasField("destination"):
+            to = message.destination
+            destination = Destination(to.country, to.postal_code, to.location)
+        key = destination, tuple(message.fulfilments), tuple(message.services)
+        how = self._known.get(key)
+        if how is None:
+            if message.HasField("destination"):
+                check_destination(where, message.destination)
+            ways = check_ways(f"{field}.fulfilments", message.fulfilments) or self._asked.ways
+            services = check_services(f"{field}.services", message.services, self._network) or self._asked.services
+            asker = self._network, self._asked.channel
+            how = self._known[key] = settle(destination, ways, services, asker, field=where, needs_location=True)
+        return AskedOrder(lines, how)

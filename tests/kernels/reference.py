@@ -572,3 +572,32 @@ def _when_come(state: State, sku: str, location: str, coming: Coming, own: int, 
         fences=before.fences,
     )
     return State({sku: {location: after}}, state.holds, state.second)
+
+
+def choose_for_orders(
+    orders: Sequence[tuple[Sequence[tuple[Sequence[int], int]], int]],
+    places: Sequence[int],
+    days: Sequence[Sequence[Sequence[int | None]]],
+    parcels: Sequence[Sequence[Sequence[int]]],
+    units: Sequence[Sequence[Sequence[int]]],
+) -> list[tuple[int, int, int] | None]:
+    """(day, option, cost) of each order; an order is its lines (sources, units wanted) and its end. None where no option
+    serves it.
+    """
+    found = []
+    for lines, end in orders:
+        options = []
+        for option, of_option in enumerate(days[end]):
+            there = sorted({places[source] for sources, _ in lines for source in sources})
+            day_of, cost_of = {}, {}
+            for line, (sources, wanted) in enumerate(lines):
+                for source in sources:
+                    part = there.index(places[source]), frozenset({line})
+                    if of_option[source] is not None:
+                        day_of[part], cost_of[part] = of_option[source], units[end][option][places[source]] * wanted
+            fixed = [(parcels[end][option][place], 1) for place in there]
+            best = choose_locations([[line] for line in range(len(lines))], day_of, cost_of, fixed) if there else None
+            if best is not None:
+                options.append((best[0], best[1], option))
+        found.append((lambda day, cost, option: (day, option, cost))(*min(options)) if options else None)
+    return found

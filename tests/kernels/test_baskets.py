@@ -95,3 +95,58 @@ def test_a_basket_of_twelve_lines(places: int) -> None:
     out, at = chosen([1] * lines, days, costs, [(11, 1), *[(1, 1)] * (places - 1)])
     assert out == [7, 11, 1, 0]
     assert at == [0] * lines
+
+
+@st.composite
+def many_orders(draw: st.DrawFn) -> tuple:
+    """Orders, the locations of sources, and tables of days and costs by end, option and source or location."""
+    locations, sources = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    ends, options = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    places = draw(st.lists(st.integers(0, locations - 1), min_size=sources, max_size=sources))
+
+    def table(width: int, values: st.SearchStrategy) -> list:
+        row = st.lists(values, min_size=width, max_size=width)
+        return draw(st.lists(st.lists(row, min_size=options, max_size=options), min_size=ends, max_size=ends))
+
+    chosen = st.lists(st.integers(0, sources - 1), max_size=sources, unique_by=lambda source: places[source])
+    lines = st.lists(st.tuples(chosen, st.integers(1, 5)), min_size=1, max_size=3)
+    orders = draw(st.lists(st.tuples(lines, st.integers(0, ends - 1)), min_size=1, max_size=4))
+    days = table(sources, st.one_of(st.integers(1, 4), st.none()))
+    return orders, places, days, table(locations, st.integers(0, 3)), table(locations, st.integers(0, 3))
+
+
+@settings(max_examples=200)
+@given(many_orders())
+def test_many_orders_at_once_are_each_served_best(question: tuple) -> None:
+    """Day, option and cost of each order are the best of all options and combinations; its lines come from where they can."""
+    orders, places, days, parcels, units = question
+    heads, lines, rows = [], [], []
+    for of_order, end in orders:
+        heads.append((len(lines), len(of_order), end))
+        for sources, wanted in of_order:
+            lines.append((len(rows), len(sources), wanted))
+            rows += sources
+    out, served_by = np.empty((len(orders), 3), np.int64), np.empty(len(lines), np.int64)
+    kernels.choose_for_orders(
+        np.array(heads, np.int64),
+        np.array(lines, np.int64),
+        np.array(rows, np.int64),
+        np.array(places, np.int64),
+        np.array([[[BEST_NEVER if d is None else d for d in row] for row in table] for table in days], np.int64),
+        np.array(parcels, np.int64),
+        np.array(units, np.int64),
+        out,
+        served_by,
+    )
+    expected = reference.choose_for_orders(orders, places, days, parcels, units)
+    for number, ((of_order, _), best) in enumerate(zip(orders, expected, strict=True)):
+        at = served_by[heads[number][0] : heads[number][0] + len(of_order)].tolist()
+        if best is None:
+            assert out[number].tolist() == [BEST_NEVER, -1, 0]
+            assert set(at) == {-1}
+        else:
+            assert tuple(out[number].tolist()) == best
+            assert all(
+                place in {places[source] for source in sources}
+                for place, (sources, _) in zip(at, of_order, strict=True)
+            )
