@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from invengine.domain.partitions import partition_of
 from invengine.domain.promising import BatchStatus, Gap, ManyPromises, Promise, Way
-from invengine.domain.transit import NOTHING_LEARNT
-from invengine.errors import NetworkMissing
 from invengine.services.dating import Dating
 from invengine.services.freshness import be_fresh
 from invengine.services.promisable import Promisable
@@ -28,11 +26,13 @@ from invengine.services.sourcing import Sourcing
 if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.promising import Option
+    from invengine.domain.transit import TransitTimes
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
     from invengine.services.promising_requests import AskedBatch, AskedOrder
+    from invengine.services.transit_times import LearntTransit
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import promise_service_pb2 as pb
 
@@ -61,16 +61,23 @@ class Promising:
     """The use cases of GetPromise and BatchGetPromise."""
 
     def __init__(
-        self, store: RedisStore, replica: Replica, clock: StoreClock, networks: Networks, metrics: Metrics | None = None
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        transit: LearntTransit,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._replica = replica
         self._clock = clock
         self._sourcing = Sourcing(replica, clock)
         self._seconds = None if metrics is None else metrics.kernel_seconds
-        self._network: Network | None = None
+        self._networks = networks
+        self._transit = transit
         self._dating: Dating | None = None
-        networks.add_listener(self._set_network)
+        self._dated_by: tuple[Network, TransitTimes] | None = None
 
     async def get(self, message: pb.GetPromiseRequest, remaining_seconds: float | None = None) -> Promise:
         """Every way to get a basket.
@@ -78,12 +85,12 @@ class Promising:
         InvalidArgument, NetworkMissing, UnknownChannel, ChannelDisabled, UnknownLocation, LocationNotUsable,
         UnknownGroup, GroupNotUsable, UnknownService, ReplicaBehind, StoreUnavailable.
         """
-        asked = check_get(message, self._required())
-        demands = demands_of(asked.lines, self._required(), "lines")
+        asked = check_get(message, self._networks.required())
+        demands = demands_of(asked.lines, self._networks.required(), "lines")
         partitions = {partition_of(sku, self._replica.partitions) for demand in demands for sku, _ in demand.parts}
         await be_fresh(self._store, self._replica, message.consistency, remaining_seconds, partitions)
         began = perf_counter()
-        network = self._required()  # nothing is awaited from here on: all of it is of one moment
+        network = self._networks.required()  # nothing is awaited from here on: all of it is of one moment
         demands = demands_of(asked.lines, network, "lines")
         now_ms = self._clock.now_ms()
         basket = Basket(asked.channel, demands, asked.how, asked.confidence_parts, now_ms, asked.explain)
@@ -104,10 +111,10 @@ class Promising:
 
     async def batch(self, message: pb.BatchGetPromiseRequest, remaining_seconds: float | None = None) -> ManyPromises:
         """The earliest days of many SKUs, or of many orders. Refuses as `get`."""
-        asked = check_batch(message, self._required())
+        asked = check_batch(message, self._networks.required())
         await be_fresh(self._store, self._replica, message.consistency, remaining_seconds)
         began = perf_counter()
-        network, replica = self._required(), self._replica
+        network, replica = self._networks.required(), self._replica
         token, staleness_ms, now_ms = replica.token(), replica.staleness_ms(), self._clock.now_ms()
         if message.skus:
             found = self._columns(check_skus(message, asked, network), asked, network, now_ms)
@@ -214,21 +221,19 @@ class Promising:
 
     def _means(self, network: Network, channel: str, now_ms: int) -> Means:
         replica = self._replica
-        assert self._dating is not None
         promisable = Promisable(replica, network, channel, now_ms, network.channel(channel).borrows)
-        return Means(network, self._sourcing, self._dating, Supply(promisable, replica, network))
+        return Means(network, self._sourcing, self._dating_by(network), Supply(promisable, replica, network))
 
-    def _required(self) -> Network:
-        if self._network is None:
-            raise NetworkMissing
-        return self._network
-
-    def _set_network(self, network: Network) -> None:
-        self._network = network
+    def _dating_by(self, network: Network) -> Dating:
+        """What dates by this network and by the transit times in force."""
+        times = self._transit.times
         if self._dating is None:
-            self._dating = Dating(network, NOTHING_LEARNT, self._replica, self._clock)
-        else:
+            self._dating = Dating(network, times, self._replica, self._clock)
+        elif self._dated_by != (network, times):
             self._dating.set_network(network)
+            self._dating.set_transit(times)
+        self._dated_by = network, times
+        return self._dating
 
 
 def _mark(status: list[BatchStatus], gapped: Sequence[int], unknown: Sequence[int]) -> None:

@@ -9,6 +9,12 @@ from itertools import product
 from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, uncertain_units
 from invengine.kernels.layout import COUNTED_MAX
 from invengine.v1 import availability_service_pb2 as pb
+from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page of their own
+    count_slots,
+    date_baskets,
+    date_sources,
+    latest_orders,
+)
 
 
 class Malformed(Exception):
