@@ -220,7 +220,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
-                Promises(store), Promising(store, replica, clock, networks, transit, metrics)
+                Promises(store), Promising(store, replica, clock, networks, transit=transit, metrics=metrics)
             ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),

@@ -139,8 +139,8 @@ def choose_locations(least_day, sizes, days, costs, fixed, totals, served, out):
       least_day          no day before it counts as earlier: cost decides up to it
       sizes   [G]        lines of each group, 1 or more
       days    [K, W]     the day on which a set of a group's lines is there when all of it comes from the location,
-                         BEST_NEVER when it cannot; the sets of group g begin at the sum of 2^size of the groups before it, the
-                         first of them is the empty set (not looked at). More lines are never there earlier
+                         BEST_NEVER when it cannot; the sets of group g begin at the sum of 2^size of the groups before
+                         it, the first of them is the empty set (not looked at). More lines are never there earlier
       costs   [K, W]     what that set costs there besides `fixed`, 0 to 2^56
       fixed   [K, 2]     what a parcel from the location costs, 0 to 2^56, and how many more parcels that makes: 1, or 0
                          where one comes from there anyway

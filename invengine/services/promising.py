@@ -66,6 +66,7 @@ class Promising:
         replica: Replica,
         clock: StoreClock,
         networks: Networks,
+        *,
         transit: LearntTransit,
         metrics: Metrics | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""All ways of one fulfilment for one basket: who may serve it, what it costs from there, and what becomes of each way."""
+"""All ways of one fulfilment for one basket: who may serve it, what that costs, and what becomes of each way."""
 
 from __future__ import annotations
 
@@ -296,16 +296,12 @@ class Options:
 
 def gap_of(status: int, location: str, service: str, to: Destination, zone: str) -> Gap | None:
     """What a status says that the network lacks; None for one that is no gap."""
-    if status == NO_CALENDAR:
-        return Gap(GapKind.NO_CALENDAR, location)
-    if status == NO_STORE_CALENDAR:
-        return Gap(GapKind.NO_CALENDAR, to.location)
-    if status == NO_OPENING:
-        return Gap(GapKind.NO_OPENING_HOURS, to.location or location)
-    if status == NO_ZONE:
-        return Gap(GapKind.NO_ZONE, country=to.country, postal_code=to.postal_code)
-    if status == NO_LANE:
-        return Gap(GapKind.NO_LANE, location, zone, service)
-    if status == NO_TRANSFER_LANE:
-        return Gap(GapKind.NO_TRANSFER_LANE, location, to_location=to.location)
-    return None
+    gaps = {
+        NO_CALENDAR: Gap(GapKind.NO_CALENDAR, location),
+        NO_STORE_CALENDAR: Gap(GapKind.NO_CALENDAR, to.location),
+        NO_OPENING: Gap(GapKind.NO_OPENING_HOURS, to.location or location),
+        NO_ZONE: Gap(GapKind.NO_ZONE, country=to.country, postal_code=to.postal_code),
+        NO_LANE: Gap(GapKind.NO_LANE, location, zone, service),
+        NO_TRANSFER_LANE: Gap(GapKind.NO_TRANSFER_LANE, location, to_location=to.location),
+    }
+    return gaps.get(status)

@@ -1,8 +1,8 @@
 """Many baskets dated at once: what each line could come from as rows of arrays, chosen from by one call of a kernel.
 
-Units at a location from an instant on are a source; there are few different ones beside the many lines, so each is dated
-once for each end (where orders go, and in which ways). Most orders fit: their lines take nothing from each other. Those
-that do not are answered one by one, as GetPromise does: `odd` names them.
+Units at a location from an instant on are a source; there are few different ones beside the many lines, so each is
+dated once for each end (where orders go, and in which ways). Most orders fit: their lines take nothing from each other.
+Those that do not are answered one by one, as GetPromise does: `odd` names them.
 """
 
 from __future__ import annotations

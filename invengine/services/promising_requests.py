@@ -220,7 +220,7 @@ def check_confidence(message: pb.GetPromiseRequest | pb.BatchGetPromiseRequest) 
 
 @dataclass(frozen=True, slots=True)
 class AskedBatch:
-    """A checked BatchGetPromiseRequest, its lines aside: what is asked for SKUs, or for orders that say nothing else."""
+    """A checked BatchGetPromiseRequest but for its lines: what counts for SKUs, and orders that say nothing else."""
 
     channel: str
     destination: Destination
