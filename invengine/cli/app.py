@@ -15,6 +15,7 @@ from invengine.cli import (
     export,
     history,
     incoming,
+    lanes,
     load,
     network,
     promises,
@@ -58,6 +59,7 @@ def options(
 demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
+app.add_typer(lanes.app, name="lanes")
 app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
