@@ -44,6 +44,7 @@ from invengine.services.networks import Networks
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
+from invengine.services.promising import Promising
 from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
@@ -225,6 +226,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
+                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
                 Repromising(
                     store,
                     networks,
