@@ -27,10 +27,14 @@ from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
+from invengine.rpc.network_servicer import NetworkServicer
 from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
+from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.broken_dates import KeptDates
+from invengine.services.broken_scan import BrokenScan
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -40,12 +44,16 @@ from invengine.services.networks import Networks
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
+from invengine.services.promising import Promising
+from invengine.services.repromise_moves import Moves
+from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
+from invengine.services.transit_times import LearntTransit
 from invengine.services.watching import Watching
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
@@ -156,9 +164,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks = Networks(store)
-    networks.add_listener(replica.set_network)
-    await networks.load()
+    networks, transit = await _load_documents(store, replica)
     follower = Follower(
         replica,
         store,
@@ -172,6 +178,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(background.stop)
     background.run("follower", follower.run())
     background.run("networks", networks.run())
+    background.run("transit times", transit.run())
     background.run("sweeper", sweeper.run())
     background.run("forgetting", sweeper.run_forgetting())
     background.run("figures", figures.keep(store, metrics))
@@ -192,6 +199,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("transfers", transfers.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
     watching = Watching(
         replica,
         store,
@@ -211,11 +219,22 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
+                AvailableToPromise(replica, store, clock, networks),
                 watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
-            "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
-            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
+            "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
+            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
+                Promises(store, broken_scan),
+                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Repromising(
+                    store,
+                    networks,
+                    broken_scan,
+                    reservations,
+                    Moves(replica, clock, networks, broken_scan.dates, reservations),
+                ),
+            ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
             "invengine.v1.StockService": servicers.StockServicer(
@@ -270,6 +289,16 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     topology = open_topology(url)
     stack.push_async_callback(topology.aclose)
     return topology
+
+
+async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+    """The documents in force; nothing follows them yet."""
+    networks = Networks(store)
+    networks.add_listener(replica.set_network)
+    await networks.load()
+    transit = LearntTransit(store, networks)
+    await transit.load()
+    return networks, transit
 
 
 def _store_settings(settings: Settings) -> StoreSettings:

@@ -6,7 +6,7 @@
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
     |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
-    |                           ReturnNotFound
+    |                           ReturnNotFound, UnknownService
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
@@ -19,6 +19,7 @@
     |- TransferExists           the id belongs to another transfer, a reservation or a receipt
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
+    |- TransitInvalid           the document of transit times has a fault
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
     |- Unavailable              StoreUnavailable, ReplicaBehind, ShuttingDown: nothing changed, try again
     |- Exhausted                StoreFull, Overloaded
@@ -142,6 +143,17 @@ class UnknownState(NotFound):
 
     def __str__(self) -> str:
         return f"state {self.state!r} is not in the network"
+
+
+@dataclass(eq=False)
+class UnknownService(NotFound):
+    """The network has no such service."""
+
+    reason = "UNKNOWN_SERVICE"
+    service: str
+
+    def __str__(self) -> str:
+        return f"service {self.service!r} is not in the network"
 
 
 @dataclass(eq=False)
@@ -593,6 +605,18 @@ class NetworkInvalid(InventoryError):
 
     def __str__(self) -> str:
         return "\n".join(str(fault) for fault in self.faults)
+
+
+@dataclass(eq=False)
+class TransitInvalid(InventoryError):
+    """The document of learnt transit times has a fault; nothing was applied."""
+
+    reason = "TRANSIT_INVALID"
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
 
 
 @dataclass(eq=False)

@@ -10,6 +10,8 @@ import grpc.aio
 from google.protobuf import duration_pb2
 
 from invengine.client.connection import new_request_id
+from invengine.client.network_calls import NetworkCalls
+from invengine.client.promise_calls import PromiseCalls
 from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
 from invengine.client.transfer_calls import TransferCalls
@@ -18,7 +20,6 @@ from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
     common_pb2,
-    network_service_pb2,
     reservation_service_pb2,
 )
 
@@ -76,7 +77,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(WatchCalls, TransferCalls, ReturnCalls):
+class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
@@ -103,6 +104,14 @@ class Client(WatchCalls, TransferCalls, ReturnCalls):
             sku=sku, ignore_reservation_id=ignore_reservation_id, reservations_max=reservations_max, **query
         )
         return await self._call(self._availability.ExplainAvailability, request)
+
+    async def get_available_to_promise(
+        self, sku: str, *, days: int = 0, **query: Unpack[Query]
+    ) -> availability_service_pb2.GetAvailableToPromiseResponse:
+        """From which day on so many units of one SKU can be promised, for so many days from today on (0: 730)."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.GetAvailableToPromiseRequest(sku=sku, days=days, **query)
+        return await self._call(self._availability.GetAvailableToPromise, request)
 
     async def batch_get_availability(
         self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]
@@ -266,28 +275,7 @@ class Client(WatchCalls, TransferCalls, ReturnCalls):
             "channel": change.get("channel") or self.channel,
         }
 
-    # Network and administration
-
-    async def apply_network(
-        self,
-        document: str,
-        *,
-        validate_only: bool = False,
-        expected_revision: int | None = None,
-        request_id: str = "",
-    ) -> network_service_pb2.ApplyNetworkResponse:
-        """Put a network document in force, or with `validate_only` say what it would change."""
-        request = network_service_pb2.ApplyNetworkRequest(
-            request_id=request_id or new_request_id(),
-            document=document,
-            validate_only=validate_only,
-            expected_revision=expected_revision,
-        )
-        return await self._call(self._network.ApplyNetwork, request)
-
-    async def get_network(self) -> network_service_pb2.GetNetworkResponse:
-        """The document in force."""
-        return await self._call(self._network.GetNetwork, network_service_pb2.GetNetworkRequest())
+    # Administration
 
     async def check_integrity(
         self, *, violations_max: int = 0, replay: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_incoming
+from invengine.rpc import convert_incoming, convert_kept, convert_promises
 from invengine.v1 import incoming_service_pb2, promise_service_pb2
 
 if TYPE_CHECKING:
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from invengine.rpc.endpoints import Context
     from invengine.services.incoming import Incoming
     from invengine.services.promises import Promises
+    from invengine.services.promising import Promising
+    from invengine.services.repromising import Repromising
 
 
 class IncomingServicer:
@@ -77,8 +79,22 @@ class IncomingServicer:
 class PromiseServicer:
     """PromiseService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, promises: Promises) -> None:
+    def __init__(self, promises: Promises, promising: Promising, repromising: Repromising) -> None:
         self._promises = promises
+        self._promising = promising
+        self._repromising = repromising
+
+    async def GetPromise(
+        self, request: promise_service_pb2.GetPromiseRequest, context: Context
+    ) -> promise_service_pb2.GetPromiseResponse:
+        """Every way to get a basket."""
+        return convert_promises.promise_to_proto(await self._promising.get(request, context.time_remaining()))
+
+    async def BatchGetPromise(
+        self, request: promise_service_pb2.BatchGetPromiseRequest, context: Context
+    ) -> promise_service_pb2.BatchGetPromiseResponse:
+        """The earliest days of many SKUs or orders."""
+        return convert_promises.many_to_proto(await self._promising.batch(request, context.time_remaining()))
 
     async def ListBrokenPromises(
         self, request: promise_service_pb2.ListBrokenPromisesRequest, _: Context
@@ -86,7 +102,18 @@ class PromiseServicer:
         """A page of broken promises."""
         found, next_page_token, token = await self._promises.list_broken(request)
         return promise_service_pb2.ListBrokenPromisesResponse(
-            broken_promises=[convert_incoming.broken_to_proto(broken) for broken in found],
+            broken_promises=[convert_kept.broken_line_to_proto(broken) for broken in found],
             next_page_token=next_page_token,
             consistency_token=token,
         )
+
+    async def Repromise(
+        self, request: promise_service_pb2.RepromiseRequest, _: Context
+    ) -> promise_service_pb2.RepromiseResponse:
+        """What becomes of broken promises."""
+        answer, replayed = await self._repromising.repromise(
+            request, lambda answer: convert_kept.repromised_to_proto(answer).SerializeToString()
+        )
+        response = promise_service_pb2.RepromiseResponse.FromString(answer)
+        response.replayed = replayed
+        return response

@@ -15,10 +15,12 @@ from invengine.domain.orders import (
     Future,
     LinePlacement,
     LineRequest,
+    LineStanding,
     LineUnits,
     PlacedRequest,
     ReservationChange,
 )
+from invengine.domain.promises import LinePromise, LineRepromise, PromisePart
 from invengine.domain.stock import ConfidenceRule
 
 
@@ -34,6 +36,9 @@ def read_operation(content: bytes) -> tuple[str, ReservationChange]:
     fields["lines"] = tuple(LineUnits(**line) for line in fields["lines"])
     fields["placements"] = tuple(LinePlacement(**_line(line)) for line in fields["placements"])
     fields["added"] = tuple(_added(_line(line)) for line in fields["added"])
+    fields["repromises"] = tuple(
+        LineRepromise(line_id, _promise(promise), due_day) for line_id, promise, due_day in fields.get("repromises", ())
+    )
     return verb, ReservationChange(**fields)
 
 
@@ -41,8 +46,10 @@ def _added(fields: dict[str, Any]) -> LineRequest:
     fields |= {"fulfilment": Fulfilment(fields["fulfilment"]), "destination": Destination(**fields["destination"])}
     if "asked" not in fields:
         return LineRequest(**fields)
-    kit = fields["kit"]
-    return PlacedRequest(**fields | {"kit": None if kit is None else KitLine(**kit)})
+    kit, told = fields["kit"], fields.get("told")
+    return PlacedRequest(
+        **fields | {"kit": None if kit is None else KitLine(**kit), "told": None if told is None else Future(**told)}
+    )
 
 
 def _line(fields: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +58,20 @@ def _line(fields: dict[str, Any]) -> dict[str, Any]:
         "candidates": tuple(map(_candidate, fields["candidates"])),
         "future": None if future is None else Future(**future),
         **({"units_at": tuple(fields["units_at"])} if "units_at" in fields else {}),
+        **({"standing": _standing(fields["standing"])} if fields.get("standing") else {}),
     }
+
+
+def _standing(fields: dict[str, Any]) -> LineStanding:
+    return LineStanding(_promise(fields["promise"]), fields["has_slots"])
+
+
+def _promise(fields: list[Any] | None) -> LinePromise | None:
+    """Tuples come back as lists."""
+    if fields is None:
+        return None
+    service, day, minute, confidence, parts, needed_by = fields
+    return LinePromise(service, day, minute, confidence, tuple(PromisePart(*part) for part in parts), needed_by)
 
 
 def _candidate(fields: dict[str, Any]) -> Candidate:

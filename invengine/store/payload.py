@@ -14,12 +14,14 @@ from invengine.domain.orders import (
     Candidate,
     LinePlacement,
     LineRequest,
+    LineStanding,
     PlacedRequest,
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.promises import LineRepromise
 from invengine.domain.stock import FeedMark, Movement
-from invengine.store.records import StoreSettings, future_text
+from invengine.store.records import StoreSettings, future_text, standing_text
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
@@ -99,9 +101,10 @@ class Packer:
         """The partitions of a batch of changes as far as they are known, and its message."""
         items: list[object] = []
         for change in changes:
-            items += (*head_of(change), len(change.lines))
+            items += (*head_of(change), len(change.lines) + len(change.repromises))
             for line in change.lines:
                 items += (line.line_id, line.location, line.quantity)
+            items += map(repromise_item, change.repromises)
         return self._changes(changes, items)
 
     def place(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
@@ -133,6 +136,12 @@ class Packer:
         for change in changes:
             items += (*head_of(change), 1, hand_over_item(change))
         return self._changes(changes, items)
+
+    def answer(self, request: str, fingerprint: str, text: str) -> tuple[list[int], bytes]:
+        """The message that keeps the answer to a request."""
+        checked((request.replace("\t", ""), fingerprint))
+        partition = self._of(request)
+        return [partition], self._message([partition], partition, request, fingerprint, text)
 
     def _changes(
         self, changes: Sequence[ReservationChange], items: list[object], touched: Iterable[int] = (), *more: object
@@ -241,6 +250,11 @@ class Packer:
         """The message that has the backorders of a position covered."""
         return [partition], self._message([partition], partition, sku, location)
 
+    def slots(self, partition: int, named: list[str]) -> tuple[list[int], bytes]:
+        """The message that forgets days of slots: SKU, place, SKU, place and so on."""
+        checked(named)
+        return [partition], self._message([partition], partition, named)
+
     def sweep(self, partition: int, number: int) -> tuple[list[int], bytes]:
         """The message of expire and forget: a partition and a number (the limit, or the first period)."""
         return [partition], self._message([partition], partition, number)
@@ -271,7 +285,7 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
     if isinstance(line, PlacedRequest):
         asked, future, place = (
             line.asked,
-            future_text(line.future, line.kit),
+            future_text(line.told or line.future, line.kit, line.standing),
             lists.place_of(line.candidates, line.units_at),
         )
     else:
@@ -286,17 +300,35 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
 def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
     """A line to amend or rebind, as lua/amend.lua has it."""
     checked((line.line_id, line.named_location))
-    place = lists.place_of(line.candidates, line.units_at)
-    return line.line_id, line.quantity, line.named_location, _ways_of(line), place
+    head = (
+        line.line_id,
+        line.quantity,
+        line.named_location,
+        _ways_of(line),
+        lists.place_of(line.candidates, line.units_at),
+    )
+    return head if line.standing is None else (*head, False, standing_text(line.standing))
 
 
 def added_item(line: LineRequest, line_id: str, partition: int, lists: CandidateLists) -> tuple[object, ...]:
     """A line to add, as lua/amend.lua has it."""
     texts = (line.fulfilment, line.destination.country, line.destination.postal_code, line.destination.location)
     checked((line_id, line.sku, line.named_location, *texts))
-    units_at, kit = (line.units_at, line.kit) if isinstance(line, PlacedRequest) else ((), None)
+    if isinstance(line, PlacedRequest):
+        units_at, future = line.units_at, future_text(line.told or line.future, line.kit, line.standing)
+    else:
+        units_at, future = (), future_text(line.future)
     head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
-    return (*head, partition, line.sku, *texts, future_text(line.future, kit))
+    return (*head, partition, line.sku, *texts, future)
+
+
+def repromise_item(line: LineRepromise) -> tuple[str, str | bool, int]:
+    """A line of new promises, as lua/repromise.lua has it."""
+    checked((line.line_id,))
+    if line.promise is None:
+        return line.line_id, False, line.due_day
+    checked((line.promise.service, *(part.location for part in line.promise.parts)))
+    return line.line_id, standing_text(LineStanding(line.promise)), line.due_day
 
 
 def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:
@@ -322,6 +354,8 @@ def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, 
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
     instant_or_seconds, text = -change.left_at_ms or change.time_to_live_seconds, change.order_ref or change.reason
+    if change.with_slots:
+        instant_or_seconds = instant_or_seconds or 1
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, text))
     expected = -1 if change.expected_revision is None else change.expected_revision
     return change.fingerprint, change.channel, expected, instant_or_seconds, text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from invengine.domain.capacity import is_slot_line
 from invengine.domain.orders import ReservationChange
 from invengine.domain.partitions import partition_of
 from invengine.store.heads import Head
@@ -17,11 +18,12 @@ from invengine.store.payload import (
     head_of,
     placement_item,
     placing_head_of,
+    repromise_item,
     shipping_head_of,
 )
 
 LINES_MAX: Final = 200
-"""Of a reservation, as in lua/amend.lua."""
+"""Of a reservation, those of slots not counted, as in lua/amend.lua."""
 
 OF_TRANSFERS: Final = frozenset({"ship_transfer", "cancel_transfer", "close_transfer"})
 """Verbs of transfers."""
@@ -63,6 +65,8 @@ class Plan:
                 *(self._placing(place, partition, lists) for place in places),
             ]
         head = head_of(change)
+        if self.verb == "repromise":
+            return [*head, len(places), *(repromise_item(change.repromises[place]) for place in places)]
         if self.verb in OF_TRANSFERS:
             head = shipping_head_of(change, is_part=len(self.asked) > 1)
         lines = [change.lines[place] for place in places]
@@ -102,6 +106,7 @@ class Plan:
     def _place_of(self, line_id: str) -> int:
         """Where a line comes among those that are told: as the change names them, else as the reservation has them."""
         named = [line.line_id for line in self.change.lines] + [line.line_id for line in self.change.placements]
+        named += [line.line_id for line in self.change.repromises]
         named += self.added_ids.values()
         order = named or [name for name, _ in self.lines]
         return order.index(line_id)
@@ -111,6 +116,8 @@ def check_texts(change: ReservationChange) -> None:
     """Refuse what cannot be stored before anything is begun, as `payload.checked` does."""
     head_of(change)
     texts = [change.to_channel, change.to_customer_ref]
+    for repromise in change.repromises:
+        repromise_item(repromise)
     for units in change.lines:
         texts += (units.line_id, units.location)
     for placement in change.placements:
@@ -126,6 +133,8 @@ def plan_of(verb: str, change: ReservationChange, head: Head, partitions: int) -
     plan = Plan(verb, change, lines=list(head.lines))
     if verb in ("release", "fulfil", "ship_transfer") and change.lines:
         _ask_lines(plan, [line.line_id for line in change.lines])
+    elif verb == "repromise":
+        _ask_lines(plan, [line.line_id for line in change.repromises])
     elif verb in ("amend", "rebind"):
         _ask_lines(plan, [line.line_id for line in change.placements])
         _add_lines(plan, partitions)
@@ -148,11 +157,12 @@ def _add_lines(plan: Plan, partitions: int) -> None:
     taken = {line_id for line_id, _ in plan.lines}
     for number, line in enumerate(plan.change.added):
         place = len(plan.change.placements) + number
-        line_id = line.line_id or str(len(plan.lines) + 1)
+        count = sum(not is_slot_line(known) for known, _ in plan.lines)
+        line_id = line.line_id or str(count + 1)
         if line_id in taken:
             plan.refusals.append((place, [b"LINE_EXISTS", line_id.encode()]))
             return
-        if len(plan.lines) == LINES_MAX:
+        if count == LINES_MAX and not is_slot_line(line_id):
             plan.refusals.append((place, [b"INVALID_ARGUMENT"]))
             return
         partition = partition_of(line.sku, partitions)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, uncertain_units
 from invengine.kernels.layout import COUNTED_MAX
 from invengine.v1 import availability_service_pb2 as pb
+from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page of their own
+    count_slots,
+    date_baskets,
+    date_sources,
+    latest_orders,
+)
+from tests.kernels.standing_reference import date_standing  # noqa: F401
 
 
 class Malformed(Exception):
@@ -470,3 +478,133 @@ def split_request(message: bytes) -> tuple[list[str], pb.BatchGetAvailabilityReq
     skus = list(request.skus)
     request.ClearField("skus")
     return skus, request
+
+
+def choose_locations(
+    groups: Sequence[Sequence[int]],
+    day_of: Mapping[tuple[int, frozenset[int]], int],
+    cost_of: Mapping[tuple[int, frozenset[int]], int],
+    fixed: Sequence[tuple[int, int]],
+    least_day: int = 0,
+) -> tuple[int, int, int, int] | None:
+    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had. No day counts
+    as earlier than `least_day`.
+
+    `day_of` and `cost_of` by location and set of lines of one group; a set that is missing cannot come from there.
+    """
+    lines = [line for group in groups for line in group]
+    found = []
+    for places in product(range(len(fixed)), repeat=len(lines)):
+        place_of = dict(zip(lines, places, strict=True))
+        parts = [
+            (place, frozenset(line for line in group if place_of[line] == place))
+            for group in groups
+            for place in {place_of[line] for line in group}
+        ]
+        if all(part in day_of for part in parts):
+            used = set(places)
+            cost = sum(cost_of[part] for part in parts) + sum(fixed[place][0] for place in used)
+            day = max(least_day, *(day_of[part] for part in parts))
+            found.append((day, cost, sum(fixed[place][1] for place in used), sum(places)))
+    return min(found, default=None)
+
+
+# what can be promised
+
+
+def available_to_promise(on_hand: int, safety_stock: int, horizon: Sequence[tuple[int, int]]) -> list[int]:
+    """`horizon` has (due in, due out) of each day."""
+
+    def balance(day: int) -> int:
+        return on_hand - safety_stock + sum(due_in - due_out for due_in, due_out in horizon[: day + 1])
+
+    days = range(len(horizon))
+    return [max(0, min(balance(later) for later in days[day:])) for day in days]
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What is expected at a location: day -> (units, of these promised to nobody); `safety` of the SKU there."""
+
+    days: Mapping[int, tuple[int, int]]
+    backordered: int = 0
+    safety: tuple[int, int] = (0, 0)
+
+
+def promisable_steps(
+    state: State,
+    sku: str,
+    selection: Selection,
+    arrivals: Mapping[str, Coming],
+    ignored: Mapping[str, Ignored] | None = None,
+    asker: Asker = WEB,
+) -> dict[str, list[tuple[int, int]]]:
+    """By usable location (day, units), day 0 being now, of the days that promise more than the one before.
+
+    What a day promises can be taken when all that is due by then has come, on that day and on every later one.
+    """
+    last = max((day for coming in arrivals.values() for day in coming.days), default=0)
+    found = {}
+    for location in sorted(state.skus.get(sku, {}).keys() | arrivals.keys()):
+        if location not in selection or selection[location].why_not:
+            continue
+        coming = arrivals.get(location, Coming({}))
+        free = (ignored or {}).get(location, Ignored())
+        by_day = [
+            available_positions(
+                _when_come(state, sku, location, coming, free.units, day),
+                sku,
+                {location: selection[location]},
+                ignored,
+                asker,
+            )[0].available
+            for day in range(last + 1)
+        ]
+        promised = [min(by_day[day:]) for day in range(last + 1)]
+        found[location] = [(day, units) for day, units in enumerate(promised) if not day or units > promised[day - 1]]
+    return found
+
+
+def _when_come(state: State, sku: str, location: str, coming: Coming, own: int, day: int) -> State:
+    """The position when all that is due by the day has come: promised units are reserved, those who wait get theirs."""
+    before = state.skus.get(sku, {}).get(location, Position())
+    over = state.holds_over().get((sku, location), [])
+    units = sum(come for due, (come, _) in coming.days.items() if due <= day)
+    free = sum(unpromised for due, (_, unpromised) in coming.days.items() if due <= day)
+    after = Position(
+        before.on_hand + units,
+        max(before.reserved, own + sum(hold.units for hold in over)) + units - max(0, free - coming.backordered),
+        safety=(max(before.safety[0], coming.safety[0]), max(before.safety[1], coming.safety[1])),
+        counted_at=before.counted_at,
+        fences=before.fences,
+    )
+    return State({sku: {location: after}}, state.holds, state.second)
+
+
+def choose_for_orders(
+    orders: Sequence[tuple[Sequence[tuple[Sequence[int], int]], int]],
+    places: Sequence[int],
+    days: Sequence[Sequence[Sequence[int | None]]],
+    parcels: Sequence[Sequence[Sequence[int]]],
+    units: Sequence[Sequence[Sequence[int]]],
+) -> list[tuple[int, int, int] | None]:
+    """(day, option, cost) of each order; an order is its lines (sources, units wanted) and its end. None where no option
+    serves it.
+    """
+    found = []
+    for lines, end in orders:
+        options = []
+        for option, of_option in enumerate(days[end]):
+            there = sorted({places[source] for sources, _ in lines for source in sources})
+            day_of, cost_of = {}, {}
+            for line, (sources, wanted) in enumerate(lines):
+                for source in sources:
+                    part = there.index(places[source]), frozenset({line})
+                    if of_option[source] is not None:
+                        day_of[part], cost_of[part] = of_option[source], units[end][option][places[source]] * wanted
+            fixed = [(parcels[end][option][place], 1) for place in there]
+            best = choose_locations([[line] for line in range(len(lines))], day_of, cost_of, fixed) if there else None
+            if best is not None:
+                options.append((best[0], best[1], option))
+        found.append((lambda day, cost, option: (day, option, cost))(*min(options)) if options else None)
+    return found
