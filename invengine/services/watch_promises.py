@@ -18,7 +18,7 @@ from invengine.v1 import incoming_service_pb2
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from invengine.domain.kept import BrokenLine, Leg
+    from invengine.domain.kept import BrokenLine, LineKey
     from invengine.domain.network import Network
 
 PROMISES_A_MESSAGE: Final = 1_000
@@ -75,8 +75,8 @@ class _Entry:
         return self._encoded
 
 
-Entries = dict[tuple[str, "Leg"], _Entry]
-"""By channel and allocation, in the order in which they changed."""
+Entries = dict[tuple[str, "LineKey"], _Entry]
+"""By channel and key, in the order in which they changed."""
 
 
 class Board:
@@ -89,7 +89,7 @@ class Board:
         """Who was told up to a count before this one does not know what was mended since."""
         self._by_channel: dict[str, Entries] = {}
         self._by_sku: dict[tuple[str, str], Entries] = {}
-        self._channels: dict[Leg, str] = {}  # of those that are broken
+        self._channels: dict[LineKey, str] = {}  # of those that are broken
         self._mended: Entries = {}
 
     def begin(self, change: BrokenChange) -> None:
@@ -107,10 +107,10 @@ class Board:
         """Takes in what changed."""
         self.count += 1
         for line in change.mended:
-            self._mend(line.leg)
+            self._mend(line.key)
         for line in change.broken:
-            if self._channels.get(line.leg, line.channel) != line.channel:  # the reservation was handed over
-                self._mend(line.leg)
+            if self._channels.get(line.key, line.channel) != line.channel:  # the reservation was handed over
+                self._mend(line.key)
             self._break(line)
         self._forget()
 
@@ -134,26 +134,26 @@ class Board:
         return found
 
     def _break(self, line: BrokenLine) -> None:
-        key = line.channel, line.leg
+        key = line.channel, line.key
         entry = self._by_channel.get(line.channel, {}).get(key)
         if entry is None:
             entry = _Entry(line, self.count)
         else:
             entry.take(line, self.count, is_mended=False)
             self._mended.pop(key, None)
-        self._channels[line.leg] = line.channel
+        self._channels[line.key] = line.channel
         self._put(key, entry)
 
-    def _mend(self, leg: Leg) -> None:
-        channel = self._channels.pop(leg, None)
+    def _mend(self, line: LineKey) -> None:
+        channel = self._channels.pop(line, None)
         if channel is not None:
-            key = channel, leg
+            key = channel, line
             entry = self._by_channel[channel][key]
             entry.take(entry.line, self.count, is_mended=True)
             self._mended[key] = entry
             self._put(key, entry)
 
-    def _put(self, key: tuple[str, Leg], entry: _Entry) -> None:
+    def _put(self, key: tuple[str, LineKey], entry: _Entry) -> None:
         """Puts an entry behind all that changed before it."""
         for entries in (
             self._by_channel.setdefault(key[0], {}),
@@ -240,7 +240,6 @@ def _newest(entries: Entries, count: int) -> Iterator[_Entry]:
 
 
 def _change(line: BrokenLine, *, mended: bool) -> pb.PromiseChange:
-    partition, number = line.leg
     promise = incoming_service_pb2.BrokenPromise(
         reservation_id=line.reservation_id,
         line_id=line.line_id,
@@ -259,4 +258,6 @@ def _change(line: BrokenLine, *, mended: bool) -> pb.PromiseChange:
     )
     if line.broken_at_ms:
         promise.break_time.FromMilliseconds(line.broken_at_ms)
-    return pb.PromiseChange(key=f"{partition}-{number}", promise=promise, mended=mended)
+    partition, number, is_short = line.key
+    key = f"{partition}-{number}{'-short' if is_short else ''}"
+    return pb.PromiseChange(key=key, promise=promise, mended=mended)

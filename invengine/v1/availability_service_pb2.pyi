@@ -654,7 +654,8 @@ class PromiseChange(_message.Message):
     """Names these units of the line for ever: a change takes the place of an earlier one with the same key. Up to 128 bytes."""
     mended: _builtins.bool
     """Not broken any more: it can be kept again, its units were given back or moved, another day is promised, or the
-    reservation was handed to another channel.
+    reservation was handed to another channel. It may be one that was broken between two messages only: ignore keys that are
+    not known.
     """
     @_builtins.property
     def promise(self) -> _incoming_service_pb2.BrokenPromise:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invengine.domain.days import calendar_day
-from invengine.domain.kept import BreakReason, BrokenLine, Leg
+from invengine.domain.kept import BreakReason, BrokenLine, LineKey
 from invengine.domain.network import Network
 from invengine.services import watch_news, watch_promises
 from invengine.services.watch_promises import PROMISES_A_MESSAGE, Board, PromiseQueue
@@ -87,6 +87,9 @@ async def world_of() -> AsyncIterator[Watched]:
             await following
 
 
+SKU_OF = ("DESK", "LAMP", "CHAIR", "SOFA", "LAMP")  # an allocation is of one SKU for ever
+
+
 # --- any history ----------------------------------------------------------------------------------------------------
 
 which = st.just(range(len(QUESTIONS))) | st.lists(st.integers(0, len(QUESTIONS) - 1), min_size=1, max_size=4)
@@ -95,7 +98,6 @@ steps = st.one_of(
         st.just("break"),
         st.integers(1, 8),
         st.sampled_from(("web", "web", "market", "app")),
-        st.sampled_from(("LAMP", "CHAIR", "SOFA")),
         st.integers(1, 3),
     ),
     st.tuples(st.just("mend"), st.integers(1, 8)),
@@ -118,9 +120,8 @@ async def happen(world: Watched, step: tuple[Any, ...]) -> None:
     """One step of a history."""
     watchers = world.made
     match step:
-        case ("break", number, channel, sku, quantity):
-            known_as = world.promises.broken.get((0, number))  # an allocation keeps its SKU
-            world.promises.put(number, channel=channel, sku=known_as.sku if known_as else sku, quantity=quantity)
+        case ("break", number, channel, quantity):
+            world.promises.put(number, channel=channel, sku=SKU_OF[number % len(SKU_OF)], quantity=quantity)
         case ("mend", number):
             world.promises.mend(number)
         case ("stock", on_hand):
@@ -198,7 +199,6 @@ moves = st.one_of(
     st.sampled_from(sorted(PARSED)).map(lambda name: [("network", name)]),
     st.integers(0, 2).map(lambda number: [("read", number)]),
 )
-SKU_OF = ("", "LAMP", "CHAIR", "SOFA", "LAMP")
 
 
 class Reader:
@@ -222,7 +222,7 @@ class Reader:
             self.is_caught_up = False
         for change in message.promises:
             if change.mended:
-                del self.known[change.key]
+                self.known.pop(change.key, None)
             else:
                 self.known[change.key] = change.promise.quantity
         if message.promises_caught_up:
@@ -236,8 +236,8 @@ class Reader:
 def test_a_reader_knows_in_the_end_what_is_broken(
     history: list[list[tuple[Any, ...]]], mended_max: int, a_message: int
 ) -> None:
-    """However late it reads, and in whatever parts; it is told nothing mended that it did not know to be broken."""
-    broken: dict[Leg, BrokenLine] = {}
+    """However late it reads, and in whatever parts."""
+    broken: dict[LineKey, BrokenLine] = {}
     board, network, looked = Board(), PARSED["none"], dict(broken)
     readers = [Reader(board), Reader(board, "LAMP", "SOFA"), Reader(board, "SET")]
     with pytest.MonkeyPatch.context() as patch:
@@ -246,14 +246,14 @@ def test_a_reader_knows_in_the_end_what_is_broken(
         for move in (*chain(*history), ("look",), ("read", 0), ("read", 1), ("read", 2)):
             match move:
                 case ("break", number, channel, quantity):
-                    broken[0, number] = replace(
+                    broken[0, number, False] = replace(
                         ANY_LINE, leg=(0, number), sku=SKU_OF[number], channel=channel, quantity=quantity
                     )
                 case ("mend", number):
-                    broken.pop((0, number), None)
+                    broken.pop((0, number, False), None)
                 case ("look",) if board.is_known:
-                    changed = tuple(line for leg, line in broken.items() if looked.get(leg) != line)
-                    board.take(Change(changed, tuple(line for leg, line in looked.items() if leg not in broken)))
+                    changed = tuple(line for key, line in broken.items() if looked.get(key) != line)
+                    board.take(Change(changed, tuple(line for key, line in looked.items() if key not in broken)))
                     looked = dict(broken)
                 case ("look",) | ("search anew",):
                     board.end()
@@ -318,6 +318,19 @@ async def test_what_is_broken_is_told_whole(world: Watched) -> None:
     assert day("promised_delivery_date") == (promised.year, promised.month, promised.day)
     assert day("new_delivery_date") == (new.year, new.month, new.day)
     assert not promise.HasField("expected_date")
+
+
+@in_a_world
+async def test_units_that_are_short_and_others_of_the_same_allocation_are_told_apart(world: Watched) -> None:
+    watcher = world.watcher()
+    watcher.open()
+    world.promises.put(1, quantity=3)
+    world.promises.put(1, quantity=2, reason=BreakReason.SHORTFALL)
+    await world.told()
+    assert {key: promise.quantity for key, promise in watcher.promises.items()} == {"0-1": 3, "0-1-short": 2}
+    world.promises.mend(1)
+    await world.told()
+    assert {key: promise.quantity for key, promise in watcher.promises.items()} == {"0-1-short": 2}
 
 
 @in_a_world

@@ -12,10 +12,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from invengine.domain.incoming import SECONDS_OF_DAY, Receipt
-from invengine.domain.kept import BreakReason, BrokenLine, Leg
+from invengine.domain.kept import BreakReason, BrokenLine, LineKey, NewDates
 from invengine.domain.network import Network
 from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import partition_of
+from invengine.domain.promises import LinePromise, PromisePart
 from invengine.errors import InventoryError, UnknownSku
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
@@ -196,7 +197,7 @@ class Promises:
     """Where broken promises are found: those that the test says, told to whoever follows as one change at a time."""
 
     def __init__(self) -> None:
-        self.broken: dict[Leg, BrokenLine] = {}
+        self.broken: dict[LineKey, BrokenLine] = {}
         self.known = asyncio.Event()  # whether it is found out yet which are broken
         self.known.set()
         self.followed = 0  # how often somebody began to follow
@@ -206,16 +207,16 @@ class Promises:
         """Promise `number` is broken, like this."""
         given = {"channel": "web", "sku": "LAMP", "location": "AMS1", "quantity": 1, **fields}
         line = replace(ANY_LINE, leg=(0, number), reservation_id=f"R{number}", **given)
-        self.broken[line.leg] = line
+        self.broken[line.key] = line
         for one in self.following:
-            one.pending[line.leg] = None
+            one.pending[line.key] = None
             one.news.set()
 
     def mend(self, number: int) -> None:
         """Promise `number` is not broken any more, if it was."""
-        if self.broken.pop((0, number), None) is not None:
+        if self.broken.pop((0, number, False), None) is not None:
             for one in self.following:
-                one.pending[0, number] = None
+                one.pending[0, number, False] = None
                 one.news.set()
 
     @contextmanager
@@ -237,11 +238,11 @@ class Following:
     """One who follows them, and the promises of which it was not told yet."""
 
     def __init__(self, promises: Promises) -> None:
-        self.pending: dict[Leg, None] = {}
+        self.pending: dict[LineKey, None] = {}
         self.news = asyncio.Event()
         self.is_waiting = False
         self._promises = promises
-        self._told: dict[Leg, BrokenLine] = {}
+        self._told: dict[LineKey, BrokenLine] = {}
 
     async def first(self) -> Change:
         await self._promises.known.wait()
@@ -257,8 +258,8 @@ class Following:
         self.is_waiting = False
         now, before = self._promises.broken, self._told
         change = Change(
-            tuple(now[leg] for leg in self.pending if leg in now and now[leg] != before.get(leg)),
-            tuple(before[leg] for leg in self.pending if leg in before and leg not in now),
+            tuple(now[key] for key in self.pending if key in now and now[key] != before.get(key)),
+            tuple(before[key] for key in self.pending if key in before and key not in now),
         )
         self.pending.clear()
         self._told = dict(now)
@@ -287,8 +288,8 @@ ANY_LINE = BrokenLine(
     broken_at_ms=START_MS,
     channel="web",
     fulfilment=Fulfilment.SHIP,
-    promised_day=20_002,
-    new_day=20_005,
+    promise=LinePromise("standard", 20_002, 0, 0, (PromisePart("AMS1", 20_001, 20_002),)),
+    new=NewDates(20_005, 20_004, 20_004),
 )
 
 
@@ -398,8 +399,7 @@ class Watcher:
             self.promises.clear()
         for its in message.promises:
             if its.mended:
-                assert its.key in self.promises, "it was told to be broken"
-                del self.promises[its.key]
+                self.promises.pop(its.key, None)
             else:
                 self.promises[its.key] = its.promise
 
