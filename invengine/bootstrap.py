@@ -35,6 +35,7 @@ from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
+from invengine.services.broken_told import BrokenTold
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -192,14 +193,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(snapshots.close)
     feeds = Feeds(store, replica, clock, networks, metrics)
     stack.push_async_callback(feeds.close)
-    incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
+    incoming = Incoming(store, replica, clock, networks, metrics, told=BrokenTold(broken_scan), queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
     background.run("transfers", transfers.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
-    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
     watching = Watching(
         replica,
         store,

@@ -10,6 +10,7 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    broken,
     demo,
     explain,
     export,
@@ -18,7 +19,6 @@ from invengine.cli import (
     lanes,
     load,
     network,
-    promises,
     reservations,
     returns,
     serve,
@@ -71,8 +71,8 @@ explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
 reservations.register(app)
-promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+broken.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)
