@@ -33,6 +33,7 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
 from invengine.services.broken_told import BrokenTold
@@ -85,6 +86,7 @@ class Running:
     replica: Replica
     sweeper: Sweeper
     transfers: Transfers
+    broken_promises: BrokenPromises
     broken: asyncio.Future[str]
 
     @property
@@ -199,6 +201,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
     background.run("transfers", transfers.run())
+    broken_promises = BrokenPromises(store, replica, broken_scan, metrics)
+    background.run("broken promises", broken_promises.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
     watching = Watching(
@@ -253,7 +257,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     stack.push_async_callback(server.drain)
     server.open(served)
-    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken)
+    return Running(
+        server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken_promises, broken
+    )
 
 
 def _metrics() -> Metrics:

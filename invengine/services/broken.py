@@ -39,6 +39,9 @@ LOOK_SECONDS: Final = 0.2
 WHOLE_SECONDS: Final = 300.0
 """Between two looks at everything while nobody follows."""
 
+START_SECONDS: Final = 10.0
+"""Before the first of these."""
+
 IDLE_PARTS: Final = 20
 """A look at everything is followed by a pause of at least so many times its length."""
 
@@ -102,6 +105,7 @@ class BrokenPromises:
         *,
         look_seconds: float = LOOK_SECONDS,
         whole_seconds: float = WHOLE_SECONDS,
+        start_seconds: float = START_SECONDS,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -109,6 +113,7 @@ class BrokenPromises:
         self._metrics = metrics
         self._look_seconds = look_seconds
         self._whole_seconds = whole_seconds
+        self._start_seconds = start_seconds
         self.lines: dict[Leg, BrokenLine] = {}
         """What is broken, while somebody follows."""
         self.revisions: tuple[int, ...] = ()
@@ -151,6 +156,7 @@ class BrokenPromises:
 
     async def run(self) -> None:
         """Looks until cancelled. A store that is away is asked again."""
+        await self._rest(self._start_seconds)
         while True:
             began = monotonic()
             try:
