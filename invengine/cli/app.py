@@ -16,6 +16,7 @@ from invengine.cli import (
     incoming,
     load,
     network,
+    promise,
     promises,
     reservations,
     returns,
@@ -62,6 +63,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+promise.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
