@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from invengine.v1 import availability_service_pb2 as pb
-from invengine.v1 import common_pb2
+from invengine.v1 import common_pb2, stock_service_pb2
 from tests.cases.adapters.calls import move
 from tests.rpc.engines import NETWORK, Stubs, create, refused
 from tests.rpc.expected import FRESH, Schedule, as_day, in_days, rests_on
@@ -195,12 +195,13 @@ async def test_what_is_promised_for_a_day_can_be_taken_when_all_that_is_due_by_i
     chance = random.Random(20_261_122)
     for number in range(8):
         sku = f"S{number}"
-        for location in ("DC", "LON"):
+        for place, location in enumerate(("DC", "LON")):
             schedule = Schedule(stubs, sku, location)
             receipts: dict[str, tuple[int, int]] = {}
-            await stubs.receive(sku, chance.randint(1, 30), location)
-            if chance.random() < 0.5:
-                await move(stubs, f"fence {sku} {location}", "RING_FENCE", 1, sku, location, "closed")
+            await stubs.receive(sku, chance.randint(5, 30), location)
+            if (number + place) % 2:
+                fenced = await move(stubs, f"fence {sku} {location}", "RING_FENCE", 5, sku, location, "closed")
+                assert fenced.result == stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
             for order in range(chance.randint(1, 5)):
                 receipts[f"{sku} {location} {order}"] = chance.randint(1, 20), chance.randint(1, 40)
             for receipt_id, (day, units) in receipts.items():
