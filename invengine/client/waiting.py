@@ -145,6 +145,7 @@ class SyncClient:
 
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
+    get_available_to_promise = _waiting(Client.get_available_to_promise)
     batch_get_availability = _waiting(Client.batch_get_availability)
     stream_availability = _iterating(Client.stream_availability)
     position_pages = _iterating(Client.position_pages)
@@ -174,6 +175,9 @@ class SyncClient:
     cancel_incoming = _waiting(Client.cancel_incoming)
     receive_incoming = _waiting(Client.receive_incoming)
     list_incoming = _waiting(Client.list_incoming)
+    get_promise = _waiting(Client.get_promise)
+    batch_get_promise = _waiting(Client.batch_get_promise)
+    date_orders = _waiting(Client.date_orders)
     list_broken_promises = _waiting(Client.list_broken_promises)
     create_transfer = _waiting(Client.create_transfer)
     ship_transfer = _waiting(Client.ship_transfer)

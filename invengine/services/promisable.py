@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from invengine import kernels
+from invengine.domain.incoming import next_units
 from invengine.kernels.layout import (
     ARRIVAL_LOCATION,
     IGNORED_COLUMNS,
@@ -23,12 +24,14 @@ from invengine.kernels.layout import (
     STEP_DAY,
 )
 from invengine.services.arrivals import NO_ARRIVALS, LocalDays, arrivals
+from invengine.services.availability_wire import next_date_field, next_receipt_field
 from invengine.services.selection import Floors
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import Candidate, ComponentRequest
     from invengine.replica.replica import Replica
+    from invengine.services.selection import Selection
 
     Block = npt.NDArray[np.int64]
 
@@ -77,10 +80,7 @@ class Promisable:
 
     def at(self, sku: str, location: str) -> Promised:
         """What can be promised of a SKU at a location of the network."""
-        places = self._found.get(sku)
-        if places is None:
-            places = self._found[sku] = self._work_out(sku)
-        found = places.get(location)
+        found = self._at(sku).get(location)
         return Promised(0, ((self.today(location), 0),)) if found is None else found
 
     def kit_at(self, parts: Sequence[tuple[str, int]], location: str) -> Promised:
@@ -93,9 +93,19 @@ class Promisable:
                 steps.append((day, kits))
         return Promised(min(one.now // units for one, (_, units) in zip(found, parts, strict=True)), tuple(steps))
 
+    def places(self, sku: str) -> frozenset[str]:
+        """The locations of the network where the SKU has a position or is expected."""
+        return frozenset(self._at(sku))
+
     def today(self, location: str) -> int:
         """What day it is at a location of the network."""
         return self._local_days.today(location)
+
+    def _at(self, sku: str) -> dict[str, Promised]:
+        found = self._found.get(sku)
+        if found is None:
+            found = self._found[sku] = self._work_out(sku)
+        return found
 
     def _work_out(self, sku: str) -> dict[str, Promised]:
         replica = self._replica
@@ -103,7 +113,7 @@ class Promisable:
         number = columns.find_sku(sku)
         coming = NO_ARRIVALS
         if sku in replica.incoming:
-            coming = arrivals(sku, replica, self._local_days.network.locations, self._local_days)
+            coming = arrivals(sku, replica, self._local_days)
         places = coming[:, ARRIVAL_LOCATION].tolist()
         if number >= 0:
             places += columns.rows(number)[:, LOCATION].tolist()
@@ -137,6 +147,18 @@ def units_by(steps: Sequence[Step], day: int) -> int:
             break
         units = there
     return units
+
+
+def expected_fields(
+    replica: Replica, sku: str, selection: Selection, ignored: Block, *, number: int, now_ms: int
+) -> bytes:
+    """`next_receipt` and `next_date` of the answer about a SKU, by its name and number, of which something is expected
+    or backordered.
+    """
+    receipt = next_units(replica.incoming.open_receipts(sku), selection.usable, now_ms, replica.stopping)
+    coming = arrivals(sku, replica, LocalDays(selection.network, now_ms))
+    day = next_day(replica, number, selection.at(now_ms), ignored, coming) if coming.size else 0
+    return (next_receipt_field(*receipt) if receipt else b"") + (next_date_field(day) if day else b"")
 
 
 def next_day(replica: Replica, number: int, block: Block, ignored: Block, coming: Block) -> int:
