@@ -156,7 +156,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks = Networks(store)
+    networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     follower = Follower(

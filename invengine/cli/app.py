@@ -9,6 +9,7 @@ import typer
 from invengine.cli import (
     admin,
     availability,
+    calendar,
     demo,
     explain,
     export,
@@ -62,6 +63,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+calendar.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)

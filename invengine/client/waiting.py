@@ -187,6 +187,7 @@ class SyncClient:
     list_returns = _waiting(Client.list_returns)
     apply_network = _waiting(Client.apply_network)
     get_network = _waiting(Client.get_network)
+    get_calendar = _waiting(Client.get_calendar)
     check_integrity = _waiting(Client.check_integrity)
 
 

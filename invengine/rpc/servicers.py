@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert, convert_pages, convert_snapshots
+from invengine.rpc import convert, convert_network, convert_pages, convert_snapshots
 from invengine.rpc.convert_explanation import explained_to_proto
 from invengine.rpc.endpoints import (
     Context,
@@ -25,6 +25,7 @@ from invengine.rpc.endpoints import (
 from invengine.rpc.errors import refusal_to_proto
 from invengine.rpc.feeds import FeedExchange
 from invengine.rpc.reservation_bytes import batch_response
+from invengine.services.days import optional_day
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -299,7 +300,7 @@ class NetworkServicer:
             expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
             validate_only=request.validate_only,
         )
-        return convert.applied_to_proto(applied, self._replica.token(()))
+        return convert_network.applied_to_proto(applied, self._replica.token(()))
 
     async def GetNetwork(
         self, _request: network_service_pb2.GetNetworkRequest, _: Context
@@ -307,6 +308,14 @@ class NetworkServicer:
         """The document in force."""
         network = self._networks.required()
         return network_service_pb2.GetNetworkResponse(document=network.document, revision=network.revision)
+
+    async def GetCalendar(
+        self, request: network_service_pb2.GetCalendarRequest, _: Context
+    ) -> network_service_pb2.GetCalendarResponse:
+        """When a location works."""
+        first_day = optional_day(request, "first_date")
+        found = self._networks.working_time(request.location, first_day=first_day, days=request.days)
+        return convert_network.working_time_to_proto(found)
 
 
 class AdminServicer:

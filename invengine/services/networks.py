@@ -5,22 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from invengine.domain.delivery_gaps import delivery_gaps
 from invengine.domain.network import Change, Network, diff
-from invengine.errors import InvalidArgument, NetworkInvalid, NetworkMissing, RevisionMismatch, Unavailable
+from invengine.errors import (
+    InvalidArgument,
+    NetworkFault,
+    NetworkInvalid,
+    NetworkMissing,
+    RevisionMismatch,
+    Unavailable,
+)
 from invengine.services import validation
+from invengine.services.days import today
+from invengine.services.working_time import WorkingTime, working_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Listener = Callable[[Network], None]
 
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 1.0
 _RACES_MAX = 10  # documents of other servers that may come between looking and writing before the caller is told
+
+
+def _machine_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class NetworkStore(Protocol):
@@ -37,11 +51,15 @@ class NetworkStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The network that the document means, and what it changes; `revision` is the one in force after the call."""
+    """The network that the document means, what it changes and what it leaves open about delivery.
+
+    `revision` is the one in force after the call.
+    """
 
     network: Network
     changes: tuple[Change, ...]
     revision: int
+    gaps: tuple[NetworkFault, ...]
 
 
 class Networks:
@@ -50,8 +68,11 @@ class Networks:
     `load` at the start, `run` as a task. Listeners are called with every network that comes into force, in order.
     """
 
-    def __init__(self, store: NetworkStore, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, store: NetworkStore, *, poll_seconds: float = POLL_SECONDS, now_ms: Callable[[], int] = _machine_ms
+    ) -> None:
         self._store = store
+        self._now_ms = now_ms
         self._poll_seconds = poll_seconds
         self._listeners: list[Listener] = []
         self._stored: tuple[str, int] | None = None
@@ -71,6 +92,10 @@ class Networks:
         if self.current is None:
             raise NetworkMissing
         return self.current
+
+    def working_time(self, location: str, *, first_day: int, days: int) -> WorkingTime:
+        """When a location works, from a local day on; 0: from today. NetworkMissing, and as `working_time`."""
+        return working_time(self.required(), location, first_day=first_day, days=days, now_ms=self._now_ms())
 
     async def load(self) -> None:
         """Takes over what the store has now. A document that this version cannot read is logged and not taken over."""
@@ -109,26 +134,32 @@ class Networks:
             raise InvalidArgument("document", "is required")
         if expected_revision is not None:
             validation.expected_revision("expected_revision", expected_revision)
-        network = await asyncio.to_thread(Network.parse, document)  # may take a second: others are served meanwhile
+        network, gaps = await asyncio.to_thread(
+            self._checked, document
+        )  # may take a second: others are served meanwhile
         async with self._one_at_a_time:
             for _ in range(_RACES_MAX):
                 await self._look()
                 revision = self._stored[1] if self._stored else 0
                 if self._stored and self._stored[0] == document:
-                    return Applied(network, (), revision)
+                    return Applied(network, (), revision, gaps)
                 if expected_revision not in (None, revision):
                     break
                 changes = tuple(diff(self.current, network))
                 if validate_only:
-                    return Applied(network, changes, revision)
+                    return Applied(network, changes, revision, gaps)
                 try:
                     revision = await self._store.apply_network(document, revision)
                 except RevisionMismatch:
                     continue  # another document came between: the difference to that one is wanted
                 network = Network(document, revision, network.parsed)
                 self._take(network)
-                return Applied(network, changes, revision)
+                return Applied(network, changes, revision, gaps)
         raise RevisionMismatch(revision if expected_revision is None else expected_revision, revision)
+
+    def _checked(self, document: str) -> tuple[Network, tuple[NetworkFault, ...]]:
+        network = Network.parse(document)
+        return network, delivery_gaps(network, today(self._now_ms()))
 
     async def _look(self) -> None:
         stored = await self._store.network()

@@ -39,6 +39,10 @@ class NetworkServiceStub:
     """
     GetNetwork: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetNetworkRequest, _network_service_pb2.GetNetworkResponse]
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+    GetCalendar: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetCalendarRequest, _network_service_pb2.GetCalendarResponse]
+    """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+    UNKNOWN_LOCATION.
+    """
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
@@ -51,6 +55,10 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """
     GetNetwork: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetNetworkRequest, _network_service_pb2.GetNetworkResponse]  # type: ignore[assignment]
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+    GetCalendar: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetCalendarRequest, _network_service_pb2.GetCalendarResponse]  # type: ignore[assignment]
+    """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+    UNKNOWN_LOCATION.
+    """
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
@@ -72,5 +80,15 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.GetNetworkResponse, _abc.Awaitable[_network_service_pb2.GetNetworkResponse]]:
         """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+
+    @_abc_1.abstractmethod
+    def GetCalendar(
+        self,
+        request: _network_service_pb2.GetCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_service_pb2.GetCalendarResponse, _abc.Awaitable[_network_service_pb2.GetCalendarResponse]]:
+        """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+        UNKNOWN_LOCATION.
+        """
 
 def add_NetworkServiceServicer_to_server(servicer: NetworkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

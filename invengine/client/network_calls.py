@@ -1,0 +1,41 @@
+"""Calls about the network document and what it says."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from invengine.client.connection import Connection, new_request_id
+from invengine.v1 import common_pb2, network_service_pb2
+
+
+class NetworkCalls(Connection):
+    """Calls of NetworkService."""
+
+    async def apply_network(
+        self,
+        document: str,
+        *,
+        validate_only: bool = False,
+        expected_revision: int | None = None,
+        request_id: str = "",
+    ) -> network_service_pb2.ApplyNetworkResponse:
+        """Put a network document in force, or with `validate_only` say what it would change."""
+        request = network_service_pb2.ApplyNetworkRequest(
+            request_id=request_id or new_request_id(),
+            document=document,
+            validate_only=validate_only,
+            expected_revision=expected_revision,
+        )
+        return await self._call(self._network.ApplyNetwork, request)
+
+    async def get_network(self) -> network_service_pb2.GetNetworkResponse:
+        """The document in force."""
+        return await self._call(self._network.GetNetwork, network_service_pb2.GetNetworkRequest())
+
+    async def get_calendar(
+        self, location: str, *, first_day: date | None = None, days: int = 31
+    ) -> network_service_pb2.GetCalendarResponse:
+        """When a location works and is open to customers, from a day on (without one: today there)."""
+        first = common_pb2.Date(year=first_day.year, month=first_day.month, day=first_day.day) if first_day else None
+        request = network_service_pb2.GetCalendarRequest(location=location, first_date=first, days=days)
+        return await self._call(self._network.GetCalendar, request)
