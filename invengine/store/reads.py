@@ -50,6 +50,7 @@ class Reads:
         self._calls = calls
         self._retention_seconds = identity.retention_seconds
         self._pieces: ReservationReader | None = None
+        self._network: tuple[list[bytes | None], tuple[str, int]] | None = None  # revision and time, the network
         self.partitions = identity.partitions
         self.store_id = identity.store_id
         self.is_whole = calls.topology.is_whole
@@ -223,9 +224,18 @@ class Reads:
         return sum(await self._calls.read(*(("XLEN", keys.log(n)) for n in range(self.partitions))))
 
     async def network(self) -> tuple[str, int] | None:
-        """The network document and its revision, or None when none was applied."""
-        ((document, revision),) = await self._calls.read(("HMGET", keys.NETWORK, "document", "revision"))
-        return (document.decode(), int(revision)) if document is not None else None
+        """The network document and its revision, or None when none was applied.
+
+        It may be megabytes and is asked for every second: only one that is not the last one known is fetched.
+        """
+        fields = "revision", "applied_at_ms", "document"
+        (stamp,) = await self._calls.read(("HMGET", keys.NETWORK, *fields[:2]))
+        if self._network is None or None in stamp or self._network[0] != stamp:
+            ((*stamp, document),) = await self._calls.read(("HMGET", keys.NETWORK, *fields))
+            if document is None:
+                return None
+            self._network = stamp, (document.decode(), int(stamp[0]))
+        return self._network[1]
 
     def _of(self, name: str) -> int:
         return partition_of(name, self.partitions)
