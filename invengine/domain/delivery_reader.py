@@ -137,13 +137,10 @@ class _Reader:
             found = []
             for place, area in enumerate(raw):
                 for inside, prefix in self._areas((*path, place), area):
-                    line = self._reading.line_of(inside)
-                    owner, first = owners.setdefault(prefix, (name, line))
-                    if (owner, first) != (name, line) or prefix in found:
-                        said = (
-                            f"postal prefix {prefix[1]!r} of {prefix[0]}" if prefix[1] else f"the whole of {prefix[0]}"
-                        )
-                        self._reading.fault(inside, f"{said} is in zone {owner!r} already, in line {first}")
+                    if prefix in owners:
+                        self._reading.fault(inside, _taken(prefix, *owners[prefix]))
+                        continue
+                    owners[prefix] = name, self._reading.line_of(inside)
                     found.append(prefix)
             zones[name] = tuple(sorted(found))
         if len(owners) > PREFIXES_MAX:
@@ -268,3 +265,9 @@ class _Reader:
     def _transfer_lane(self, lane: TransferLaneDocument, key: tuple[str, str]) -> TransferLane:
         calendar, pickups = self._calendar(lane.calendar), self._calendar(lane.pickups)
         return TransferLane(*key, lane.transit, calendar, pickups, lane.cost, lane.cost_per_unit)
+
+
+def _taken(prefix: tuple[str, str], zone: str, line: int) -> str:
+    country, code = prefix
+    said = f"postal prefix {code!r} of {country}" if code else f"the whole of {country}"
+    return f"{said} is in zone {zone!r} already, in line {line}"
