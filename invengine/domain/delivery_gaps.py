@@ -111,10 +111,8 @@ class _Gaps:
     def _working_time(self, name: str, place: Location) -> Iterator[Gap]:
         path = ("locations", name)
         ways = _ways(place)
-        if place.calendar is None and ways:
+        if place.calendar is None and ways:  # and it has opening hours only if it says so: they are the calendar's
             yield path, f"has no calendar: nothing {' or '.join(ways)} here is promised"
-        if place.opening is None and place.can_fulfil(Fulfilment.PICKUP):
-            yield path, "customers collect here, and it has no opening hours: no date of collection is promised"
         entry = self._network.parsed.locations[name]
         if (place.calendar or place.opening) and "time_zone" not in entry.model_fields_set:
             yield path, "has working time and no time_zone: its times are taken as UTC"
