@@ -137,6 +137,7 @@ OUTCOMES = {"APPLIED", "REPEATED", "SAME", "STALE", "REFUSED", "SWEEP_FIRST", "C
 STEPS = {"TAKEN", "PREPARED", "UNDONE", "KEEP", "ABORT", "EXPIRE", "BEGUN", "BUSY", "GO", "UNDO", "ABANDON", "COMPLETE"}
 RETURNS = {"OPEN"}  # a return of which something waits for a decision
 CHANGES = {"RESERVE", "CONFIRM", "EXTEND", "RELEASE", "FULFIL", "AMEND", "REBIND", "HAND_OVER", "EXPIRE", "COVER"}
+SLOTS = {"FORGET"}  # the kind of the rows of days that are over
 # Of transfers: the kind of the rows of a shipment, the fulfilment of a line, what an item of one piece of several says.
 TRANSFERS = {"TRANSFER_OUT", "TRANSFER", "PART"}
 OF_REDIS = {"SADD", "SREM", "LIMIT", "MAXLEN", "NX", "XX", "WITHSCORES", "MATCH", "NOVALUES"}
@@ -153,7 +154,18 @@ def test_every_word_that_lua_says_is_known() -> None:
     assert LUA != []
     states = {state.name for state in ReservationState}
     kinds = {kind.name for words in (MovementKind, IncomingKind, BrokenReason) for kind in words}
-    known = OUTCOMES | STEPS | RETURNS | CHANGES | TRANSFERS | OF_REDIS | states | kinds | set(errors.all_refusals())
+    known = (
+        OUTCOMES
+        | STEPS
+        | RETURNS
+        | CHANGES
+        | SLOTS
+        | TRANSFERS
+        | OF_REDIS
+        | states
+        | kinds
+        | set(errors.all_refusals())
+    )
     assert lua_words() - known == set()
 
 

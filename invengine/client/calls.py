@@ -104,6 +104,14 @@ class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls):
         )
         return await self._call(self._availability.ExplainAvailability, request)
 
+    async def get_available_to_promise(
+        self, sku: str, *, days: int = 0, **query: Unpack[Query]
+    ) -> availability_service_pb2.GetAvailableToPromiseResponse:
+        """From which day on so many units of one SKU can be promised, for so many days from today on (0: 730)."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.GetAvailableToPromiseRequest(sku=sku, days=days, **query)
+        return await self._call(self._availability.GetAvailableToPromise, request)
+
     async def batch_get_availability(
         self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]
     ) -> availability_service_pb2.BatchGetAvailabilityResponse:

@@ -145,6 +145,7 @@ class SyncClient:
 
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
+    get_available_to_promise = _waiting(Client.get_available_to_promise)
     batch_get_availability = _waiting(Client.batch_get_availability)
     stream_availability = _iterating(Client.stream_availability)
     position_pages = _iterating(Client.position_pages)
@@ -188,6 +189,9 @@ class SyncClient:
     apply_network = _waiting(Client.apply_network)
     get_network = _waiting(Client.get_network)
     get_calendar = _waiting(Client.get_calendar)
+    apply_transit_times = _waiting(Client.apply_transit_times)
+    get_transit_times = _waiting(Client.get_transit_times)
+    list_transit_lanes = _waiting(Client.list_transit_lanes)
     check_integrity = _waiting(Client.check_integrity)
 
 

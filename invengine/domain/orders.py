@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, dataclass_transform
 
+from invengine.domain.capacity import Slots, capacity_place, day_of_capacity, line_of_slots
+
 if TYPE_CHECKING:
     from invengine.domain.kits import KitLine
+    from invengine.domain.promises import LinePromise
     from invengine.domain.stock import ConfidenceRule
 
 T = TypeVar("T")
@@ -127,11 +130,15 @@ class PlacedRequest(LineRequest):
     `asked`     units that the record is to say were asked for
     `units_at`  units from each of the candidates; empty: as the store chooses
     `kit`       what the line is part of
+    `standing`  what the record is to say of its date and slots
+    `told`      what the record is to say that the line may take of the future, where that is not what it takes now
     """
 
     asked: int = 0
     units_at: tuple[int, ...] = ()
     kit: KitLine | None = None
+    standing: LineStanding | None = None
+    told: Future | None = None
 
 
 @_record
@@ -157,6 +164,14 @@ class ReserveRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LineStanding:
+    """What a line says besides its units: when they were promised, and whether other lines hold slots for them."""
+
+    promise: LinePromise | None = None
+    has_slots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LineUnits:
     """Units of one line to release or fulfil: `quantity` 0 means all that are open, `location` empty means any."""
 
@@ -172,7 +187,8 @@ class LinePlacement:
     `quantity` is for amend: the units of the line in all, those that left counted, those given back not; 0 removes it.
     `candidates` are where units may be taken, in their order (amend tries the line's own first); the other fields are
     as in LineRequest. `units_at`: it is decided already, for the revision that is expected, how many units on hand come
-    from each of the candidates, or below 0 (amend) go back there.
+    from each of the candidates, or below 0 (amend) go back there. `standing`: what the record is to say from then on;
+    None leaves what it says.
     """
 
     line_id: str
@@ -182,6 +198,7 @@ class LinePlacement:
     named_location: str = ""
     future: Future | None = None
     units_at: tuple[int, ...] = ()
+    standing: LineStanding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +216,8 @@ class ReservationChange:
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
     `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
+    `with_slots`            release, fulfil: `lines` name the slots too that go with the units; else lines that have
+                            some are RevisionMismatch, whatever the revision is: look at it, and name them
     """
 
     request_id: str
@@ -217,6 +236,7 @@ class ReservationChange:
     expected_day: int = 0
     left_at_ms: int = 0
     reason: str = ""
+    with_slots: bool = False
 
 
 @_record
@@ -253,7 +273,8 @@ class ReservationLine:
     """One line of a reservation. `returned` of its fulfilled units came back.
 
     `kit`: it has a component of a kit, and all its quantities are multiples of that. `expected_day` is that of a
-    transfer.
+    transfer. `promise`: when it was promised. `has_slots`: lines among the reservation's `slot_lines` hold the capacity
+    that it needs.
     """
 
     line_id: str
@@ -266,6 +287,8 @@ class ReservationLine:
     returned: int = 0
     kit: KitLine | None = None
     expected_day: int = 0
+    promise: LinePromise | None = None
+    has_slots: bool = False
 
     @property
     def standing(self) -> int:
@@ -280,7 +303,11 @@ class ReservationLine:
 
 @_record
 class Reservation:
-    """The record that sets units aside, as the store keeps it."""
+    """The record that sets units aside, as the store keeps it.
+
+    `slot_lines` hold daily capacity for the lines (domain.capacity): their allocations are at days. They are no lines
+    to anybody but those who keep them in step; others see `slots`.
+    """
 
     reservation_id: str
     state: ReservationState
@@ -292,12 +319,36 @@ class Reservation:
     customer_ref: str = ""
     order_ref: str = ""
     cart_ref: str = ""
+    slot_lines: tuple[ReservationLine, ...] = ()
+
+    @property
+    def slots(self) -> tuple[Slots, ...]:
+        """The capacity that it has, held or used up, by location, way and day."""
+        return slots_in(self.slot_lines) if self.slot_lines else ()
 
     def state_at(self, now_ms: int) -> ReservationState:
         """The state that counts at `now_ms`: a hold is EXPIRED from its expiry on, swept or not."""
         if self.state is ReservationState.HELD and now_ms >= self.expires_at * 1000:
             return ReservationState.EXPIRED
         return self.state
+
+
+def slots_in(lines: Iterable[ReservationLine]) -> tuple[Slots, ...]:
+    """The capacity that lines of slots have, those of all lines of a location, way and day together."""
+    found: dict[tuple[str, str, int, bool], int] = {}  # whether it is the slot of an order, at the end
+    for line in lines:
+        location, fulfilment = capacity_place(line.sku)
+        is_order = not line_of_slots(line.line_id, line.sku)
+        for allocation in line.allocations:
+            if count := allocation.quantity - allocation.released:
+                key = location, fulfilment, day_of_capacity(allocation.location), is_order
+                found[key] = found.get(key, 0) + count
+    return tuple(
+        [
+            Slots(location, fulfilment, day, 0 if is_order else count, count if is_order else 0)
+            for (location, fulfilment, day, is_order), count in sorted(found.items())
+        ]
+    )
 
 
 class ReservationAnswer:

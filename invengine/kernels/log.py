@@ -55,6 +55,7 @@ _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _NAMES = "uint64[:, ::1], uint8[::1]"
 _P, _F, _H = ord("P"), ord("F"), ord("H")
+_SPACE = ord(" ")
 _I, _B, _R, _G, _U, _T = ord("I"), ord("B"), ord("R"), ord("G"), ord("U"), ord("T")
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
 _FENCE_COLUMNS = 5
@@ -149,7 +150,7 @@ def apply_rows(
       entries      int64 [n, 4]    partition, revision, first byte, one past the last byte; in the order of the log
       positions, skus, fences, holds, hold_slots, wheel, counters, created: as in layout.py
       slots, arena                 names of SKUs;    place_...  names of locations;    channel_...  of channels
-      passed       int64 [n, 3]    filled: where the I and U rows are, which are not for the columns
+      passed       int64 [n, 3]    filled: where the rows are that are not for the columns: I, U, and those of slots
       changed      int64 [n, 2]    filled: SKUs of the P, F and H rows
 
     Numbers in the rows are absolute, so a row may come again; one that is older than its position changes nothing.
@@ -189,6 +190,16 @@ def apply_rows(
                 if leg < 0:
                     return MALFORMED
                 sku_at = leg_stop + 1
+            if buffer[sku_at] == _SPACE and kind != _F:  # of slots: no goods
+                note = counters[PASSED_COUNT]
+                if note == passed.shape[0]:
+                    return FULL_PASSED
+                passed[note, PASSED_ENTRY] = entry
+                passed[note, PASSED_START] = at
+                passed[note, PASSED_END] = stop
+                counters[PASSED_COUNT] = note + 1
+                at = stop + 1
+                continue
             sku_stop = column_end(buffer, sku_at, stop)
             place_at = sku_stop + 1
             place_stop = column_end(buffer, place_at, stop)

@@ -146,7 +146,7 @@ class Follower:
         await self._read_clock()
         state = State(Columns(self._replica.locations, self._replica.channels), await source.revisions())
         async for chunk in source.snapshot_positions():
-            state.columns.load(chunk, self._replica.partitions)
+            state.load(chunk, self._replica.partitions)
         state.columns.settle()
         async for holds in source.snapshot_holds():
             state.apply_rows(holds)

@@ -15,6 +15,7 @@ from invengine.replica.changes import NOTHING_SINCE, Changes
 from invengine.replica.columns import Columns, CreatedPosition, LogMalformed
 from invengine.replica.incoming import Incoming
 from invengine.replica.index import Channels, Locations
+from invengine.replica.slots import TakenSlots
 from invengine.replica.state import Entry, State
 from invengine.replica.unsellable import UnsellableUnits
 
@@ -96,6 +97,11 @@ class Replica:
         return self.state.unsellable
 
     @property
+    def slots(self) -> TakenSlots:
+        """Slots of daily capacity that are taken; another object after the replica was loaded anew."""
+        return self.state.slots
+
+    @property
     def applied(self) -> list[int]:
         """The revision that each partition is at: every change up to it is in the columns, none after it."""
         return self.state.applied
@@ -159,6 +165,7 @@ class Replica:
         columns = self.state.columns
         if second != columns.second:
             columns.advance(second)
+            self.state.slots.advance(second)
             self._note()
 
     def behind(self, pairs: Iterable[tuple[int, int]]) -> bool:

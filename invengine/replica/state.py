@@ -1,4 +1,4 @@
-"""A state of the store: columns, what is expected, what cannot be sold, and the revision that each partition is at."""
+"""A state of the store: columns, what is expected, what cannot be sold, taken slots, each partition's revision."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
+from invengine.domain.capacity import is_capacity
 from invengine.kernels.layout import ENTRY_COLUMNS
 from invengine.replica.columns import Block, Columns, LogMalformed
 from invengine.replica.incoming import Incoming
 from invengine.replica.rows import RowMalformed
+from invengine.replica.slots import TakenSlots
 from invengine.replica.unsellable import UnsellableUnits
 
 
@@ -41,8 +43,21 @@ class State:
         self.columns = columns
         self.incoming = Incoming()
         self.unsellable = UnsellableUnits()
+        self.slots = TakenSlots()
         self.applied = list(applied)
         self.newest: list[Entry | None] = [None] * len(self.applied)
+
+    def load(self, chunk: Sequence[tuple[str, dict[bytes, bytes]]], partitions: int) -> None:
+        """Takes in SKUs with their stock hashes, goods and slots. LogMalformed."""
+        goods = [(sku, fields) for sku, fields in chunk if not is_capacity(sku)]
+        if len(goods) < len(chunk):
+            for sku, fields in chunk:
+                if is_capacity(sku):
+                    try:
+                        self.slots.load(sku, fields)
+                    except RowMalformed:
+                        raise LogMalformed(sku.encode()) from None
+        self.columns.load(goods, partitions)
 
     def apply(self, entries: Iterable[Entry]) -> bool:
         """Applies those entries that follow on what is applied, in their order; whether there were any.
@@ -71,6 +86,9 @@ class State:
         spans[:, 3] = ends
         for place, row in self.columns.apply(b"".join([entry.rows for entry in entries]), spans):
             try:
+                if row.startswith((b"P", b"H")):
+                    self.slots.apply(entries[place].partition, entries[place].revision, row)
+                    continue
                 rest = self.incoming if row.startswith(b"I") else self.unsellable
                 rest.apply(entries[place].revision, row)
             except RowMalformed:

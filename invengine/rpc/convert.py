@@ -17,11 +17,12 @@ from invengine.errors import InventoryError
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
 from invengine.rpc.errors import refusal_to_proto
 from invengine.services.days import date_of
-from invengine.v1 import admin_service_pb2, reservation_service_pb2, stock_service_pb2
+from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_service_pb2, stock_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from invengine.domain.network import Change
     from invengine.services.feeds import Acknowledgement
     from invengine.services.integrity_report import Report
     from invengine.services.positions import PositionNow
@@ -232,6 +233,16 @@ def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Posit
         backordered=position.backordered,
         incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
         states=state_quantities(position.states),
+    )
+
+
+def change_to_proto(change: Change) -> network_service_pb2.NetworkChange:
+    """One difference of two documents."""
+    return network_service_pb2.NetworkChange(
+        kind=network_service_pb2.NetworkChange.Kind.Value(f"KIND_{change.kind}"),
+        path=change.path,
+        before=change.before_json,
+        after=change.after_json,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf import timestamp_pb2
 
-from invengine.rpc.convert import FULFILMENT_NUMBERS
+from invengine.rpc.convert import FULFILMENT_NUMBERS, change_to_proto
 from invengine.services.days import date_of
 from invengine.v1 import network_service_pb2
 
@@ -22,15 +22,7 @@ def applied_to_proto(applied: Applied, consistency_token: str) -> network_servic
     """What a network document changed, or would change, and what it leaves open."""
     return network_service_pb2.ApplyNetworkResponse(
         revision=applied.revision,
-        changes=[
-            network_service_pb2.NetworkChange(
-                kind=network_service_pb2.NetworkChange.Kind.Value(f"KIND_{change.kind}"),
-                path=change.path,
-                before=change.before_json,
-                after=change.after_json,
-            )
-            for change in applied.changes
-        ],
+        changes=map(change_to_proto, applied.changes),
         consistency_token=consistency_token,
         warnings=[
             network_service_pb2.NetworkWarning(line=gap.line, path=gap.path, problem=gap.problem)

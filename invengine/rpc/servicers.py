@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert, convert_network, convert_pages, convert_snapshots
+from invengine.rpc import convert, convert_pages, convert_snapshots
 from invengine.rpc.convert_explanation import explained_to_proto
+from invengine.rpc.convert_promisable import outlook_to_proto
 from invengine.rpc.endpoints import (
     Context,
     Exchange,
@@ -25,7 +26,6 @@ from invengine.rpc.endpoints import (
 from invengine.rpc.errors import refusal_to_proto
 from invengine.rpc.feeds import FeedExchange
 from invengine.rpc.reservation_bytes import batch_response
-from invengine.services.days import optional_day
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -44,13 +44,12 @@ if TYPE_CHECKING:
 
     from invengine.domain.orders import ReservationAnswer
     from invengine.metrics import Metrics
-    from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
+    from invengine.services.available_to_promise import AvailableToPromise
     from invengine.services.explanations import Explanations
     from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
     from invengine.services.ledgers import Ledgers
-    from invengine.services.networks import Networks
     from invengine.services.position_pages import PositionPages
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
@@ -86,9 +85,16 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability, explanations: Explanations, watching: Watching) -> None:
+    def __init__(
+        self,
+        availability: Availability,
+        explanations: Explanations,
+        available_to_promise: AvailableToPromise,
+        watching: Watching,
+    ) -> None:
         self._availability = availability
         self._explanations = explanations
+        self._available_to_promise = available_to_promise
         self._watching = watching
 
     @takes_bytes
@@ -114,6 +120,12 @@ class AvailabilityServicer:
     ) -> availability_service_pb2.ExplainAvailabilityResponse:
         """Every term and rule behind one SKU's numbers."""
         return explained_to_proto(await self._explanations.explain(request, context.time_remaining()))
+
+    async def GetAvailableToPromise(
+        self, request: availability_service_pb2.GetAvailableToPromiseRequest, context: Context
+    ) -> availability_service_pb2.GetAvailableToPromiseResponse:
+        """What can be promised of one SKU, day by day."""
+        return outlook_to_proto(await self._available_to_promise.get(request, context.time_remaining()))
 
 
 class ReservationServicer:
@@ -281,41 +293,6 @@ class StockServicer:
         """A part of the ledger of all SKUs."""
         page = await self._ledgers.export(request)
         return convert_pages.export_page(page, self._ledgers.token(page.reached), self._ledgers.token(page.until))
-
-
-class NetworkServicer:
-    """NetworkService on the wire. Decides nothing and catches nothing."""
-
-    def __init__(self, networks: Networks, replica: Replica) -> None:
-        self._networks = networks
-        self._replica = replica
-
-    async def ApplyNetwork(
-        self, request: network_service_pb2.ApplyNetworkRequest, _: Context
-    ) -> network_service_pb2.ApplyNetworkResponse:
-        """A document comes into force, or is only checked."""
-        applied = await self._networks.apply(
-            request.document,
-            request_id=request.request_id,
-            expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
-            validate_only=request.validate_only,
-        )
-        return convert_network.applied_to_proto(applied, self._replica.token(()))
-
-    async def GetNetwork(
-        self, _request: network_service_pb2.GetNetworkRequest, _: Context
-    ) -> network_service_pb2.GetNetworkResponse:
-        """The document in force."""
-        network = self._networks.required()
-        return network_service_pb2.GetNetworkResponse(document=network.document, revision=network.revision)
-
-    async def GetCalendar(
-        self, request: network_service_pb2.GetCalendarRequest, _: Context
-    ) -> network_service_pb2.GetCalendarResponse:
-        """When a location works."""
-        first_day = optional_day(request, "first_date")
-        found = self._networks.working_time(request.location, first_day=first_day, days=request.days)
-        return convert_network.working_time_to_proto(found)
 
 
 class AdminServicer:

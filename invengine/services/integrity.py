@@ -174,14 +174,17 @@ class _Check:
                 await asyncio.sleep(0)
             sku = name.decode()
             if sku not in seen:
-                suspects.update((sku, location) for location in rows_of(columns, sku))
+                suspects.update((sku, location) for location in rows_of(self._replica.state, sku))
+        for sku, places in self._replica.state.slots.all().items():
+            if sku not in seen:
+                suspects.update((sku, place) for place in places)
         return (suspects | left) - self._unreadable
 
     def _suspects_of(self, sku: str, stored: dict[bytes, bytes], units: Counter[Place]) -> set[Place]:
         suspects: set[Place] = set()
-        replicated = rows_of(self._replica.state.columns, sku)
+        replicated = rows_of(self._replica.state, sku)
         fences = fences_of(self._replica.state.columns, sku)
-        logged = rows_of(self._log.columns, sku)
+        logged = rows_of(self._log, sku)
         log_from = self._log_from[partition_of(sku, self._store.partitions)]
         for name, text in stored.items():
             location = name.decode()
@@ -235,9 +238,9 @@ class _Check:
             await self._follow_log(revisions)
         except LogTrimmed:
             await self._read_log()
-        replicated = {place: rows_of(self._replica.state.columns, place[0]).get(place[1]) for place in suspects}
+        replicated = {place: rows_of(self._replica.state, place[0]).get(place[1]) for place in suspects}
         fences = {place: fences_of(self._replica.state.columns, place[0]).get(place[1], ()) for place in suspects}
-        logged = {place: rows_of(self._log.columns, place[0]).get(place[1]) for place in suspects}
+        logged = {place: rows_of(self._log, place[0]).get(place[1]) for place in suspects}
         wanted = await open_units(self._store, wanted=lambda its: (its.sku, its.location) in suspects)
         units = wanted.on_hand
         after = await self._positions(suspects)

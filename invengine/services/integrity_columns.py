@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from invengine.domain.capacity import is_capacity
 from invengine.kernels.layout import FENCES, LOCATION, ON_HAND, RESERVED, REVISION
 from invengine.replica.columns import Columns
+from invengine.replica.state import State
 
 Row = tuple[int, int, int]
 """on_hand, reserved, revision."""
 
 
-def rows_of(columns: Columns, sku: str) -> dict[str, Row]:
-    """What columns have of a SKU: location -> (on_hand, reserved, revision)."""
+def rows_of(state: State, sku: str) -> dict[str, Row]:
+    """What a state has of a SKU, of goods or of slots: location -> (on_hand, reserved, revision)."""
+    if is_capacity(sku):
+        return state.slots.rows(sku)
+    columns = state.columns
     number = columns.find_sku(sku)
     if number < 0:
         return {}

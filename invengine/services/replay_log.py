@@ -175,6 +175,9 @@ class PartitionLog:
                 if expected != actual:
                     what = f"revision {revision} changes {name} from {actual}, the changes before it come to {expected}"
                     self._fault(LOG_REPLAYS, (sku, location), what, expected, actual)
+        if row[8] == "FORGET":  # slots of a day that is over: they are kept nowhere any more
+            places.pop(location, None)
+            return
         places[intern(location)] = with_numbers(before or "~", f"{on_hand},{reserved},{revision},{counted_at_ms}")
 
     def _apply_fence(self, revision: int, row: list[str]) -> None:

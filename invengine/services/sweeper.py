@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
+from invengine.domain.capacity import KEPT_DAYS
+from invengine.domain.partitions import partition_of
 from invengine.errors import InventoryError
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ EXPIRIES_PER_CALL_MAX: Final = 200
 
 FORGET_ROUND_SECONDS: Final = 1800.0
 """One round of forgetting; what is past its retention by half an hour more harms nobody."""
+
+DAYS_OF_SLOTS_PER_STEP: Final = 1000
+"""Forgotten in one step; a location has one a day."""
+
+DAY_MS: Final = 86_400_000
 
 
 class Sweeper:
@@ -72,8 +79,16 @@ class Sweeper:
         return count
 
     async def forget(self, partition: int) -> int:
-        """Drops what a partition keeps beyond its retention; answers how much that was."""
-        return await self._store.forget_old(partition)
+        """Drops what a partition keeps beyond its retention, and slots of days that are over; how much that was."""
+        forgotten = await self._store.forget_old(partition)
+        first_kept = await self._store.now_ms() // DAY_MS - KEPT_DAYS
+        days = self._replica.slots.idle_before(first_kept)
+        mine = [day for day in days if partition_of(day[0], self._store.partitions) == partition]
+        if mine:
+            written = await self._store.forget_slots(mine[:DAYS_OF_SLOTS_PER_STEP])
+            self._replica.apply(written.entries)
+            forgotten += sum(written.outcomes)
+        return forgotten
 
     async def _go_round(self, step: Callable[[int], Awaitable[int]], pause_seconds: float) -> None:
         for partition in cycle(range(self._store.partitions)):

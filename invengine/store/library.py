@@ -17,6 +17,7 @@ FRAGMENTS: Final = (
     "movements",
     "snapshots",
     "incoming",
+    "slots",
     "taking",
     "reserve",
     "changes",

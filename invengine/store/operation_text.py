@@ -15,10 +15,12 @@ from invengine.domain.orders import (
     Future,
     LinePlacement,
     LineRequest,
+    LineStanding,
     LineUnits,
     PlacedRequest,
     ReservationChange,
 )
+from invengine.domain.promises import LinePromise, PromisePart
 from invengine.domain.stock import ConfidenceRule
 
 
@@ -41,8 +43,10 @@ def _added(fields: dict[str, Any]) -> LineRequest:
     fields |= {"fulfilment": Fulfilment(fields["fulfilment"]), "destination": Destination(**fields["destination"])}
     if "asked" not in fields:
         return LineRequest(**fields)
-    kit = fields["kit"]
-    return PlacedRequest(**fields | {"kit": None if kit is None else KitLine(**kit)})
+    kit, told = fields["kit"], fields.get("told")
+    return PlacedRequest(
+        **fields | {"kit": None if kit is None else KitLine(**kit), "told": None if told is None else Future(**told)}
+    )
 
 
 def _line(fields: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +55,18 @@ def _line(fields: dict[str, Any]) -> dict[str, Any]:
         "candidates": tuple(map(_candidate, fields["candidates"])),
         "future": None if future is None else Future(**future),
         **({"units_at": tuple(fields["units_at"])} if "units_at" in fields else {}),
+        **({"standing": _standing(fields["standing"])} if fields.get("standing") else {}),
     }
+
+
+def _standing(fields: dict[str, Any]) -> LineStanding:
+    """Tuples come back as lists."""
+    promise = fields["promise"]
+    if promise is not None:
+        service, day, minute, confidence, parts, needed_by = promise
+        told = tuple(PromisePart(*part) for part in parts)
+        promise = LinePromise(service, day, minute, confidence, told, needed_by)
+    return LineStanding(promise, fields["has_slots"])
 
 
 def _candidate(fields: dict[str, Any]) -> Candidate:

@@ -19,7 +19,7 @@ from invengine.domain.orders import (
     ReserveRequest,
 )
 from invengine.domain.stock import FeedMark, Movement
-from invengine.store.records import StoreSettings, future_text
+from invengine.store.records import StoreSettings, future_text, standing_text
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
 
@@ -241,6 +241,11 @@ class Packer:
         """The message that has the backorders of a position covered."""
         return [partition], self._message([partition], partition, sku, location)
 
+    def slots(self, partition: int, named: list[str]) -> tuple[list[int], bytes]:
+        """The message that forgets days of slots: SKU, place, SKU, place and so on."""
+        checked(named)
+        return [partition], self._message([partition], partition, named)
+
     def sweep(self, partition: int, number: int) -> tuple[list[int], bytes]:
         """The message of expire and forget: a partition and a number (the limit, or the first period)."""
         return [partition], self._message([partition], partition, number)
@@ -271,7 +276,7 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
     if isinstance(line, PlacedRequest):
         asked, future, place = (
             line.asked,
-            future_text(line.future, line.kit),
+            future_text(line.told or line.future, line.kit, line.standing),
             lists.place_of(line.candidates, line.units_at),
         )
     else:
@@ -286,17 +291,26 @@ def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple
 def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
     """A line to amend or rebind, as lua/amend.lua has it."""
     checked((line.line_id, line.named_location))
-    place = lists.place_of(line.candidates, line.units_at)
-    return line.line_id, line.quantity, line.named_location, _ways_of(line), place
+    head = (
+        line.line_id,
+        line.quantity,
+        line.named_location,
+        _ways_of(line),
+        lists.place_of(line.candidates, line.units_at),
+    )
+    return head if line.standing is None else (*head, False, standing_text(line.standing))
 
 
 def added_item(line: LineRequest, line_id: str, partition: int, lists: CandidateLists) -> tuple[object, ...]:
     """A line to add, as lua/amend.lua has it."""
     texts = (line.fulfilment, line.destination.country, line.destination.postal_code, line.destination.location)
     checked((line_id, line.sku, line.named_location, *texts))
-    units_at, kit = (line.units_at, line.kit) if isinstance(line, PlacedRequest) else ((), None)
+    if isinstance(line, PlacedRequest):
+        units_at, future = line.units_at, future_text(line.told or line.future, line.kit, line.standing)
+    else:
+        units_at, future = (), future_text(line.future)
     head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
-    return (*head, partition, line.sku, *texts, future_text(line.future, kit))
+    return (*head, partition, line.sku, *texts, future)
 
 
 def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:
@@ -322,6 +336,8 @@ def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, 
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
     instant_or_seconds, text = -change.left_at_ms or change.time_to_live_seconds, change.order_ref or change.reason
+    if change.with_slots:
+        instant_or_seconds = instant_or_seconds or 1
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, text))
     expected = -1 if change.expected_revision is None else change.expected_revision
     return change.fingerprint, change.channel, expected, instant_or_seconds, text

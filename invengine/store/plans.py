@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from invengine.domain.capacity import is_slot_line
 from invengine.domain.orders import ReservationChange
 from invengine.domain.partitions import partition_of
 from invengine.store.heads import Head
@@ -21,7 +22,7 @@ from invengine.store.payload import (
 )
 
 LINES_MAX: Final = 200
-"""Of a reservation, as in lua/amend.lua."""
+"""Of a reservation, those of slots not counted, as in lua/amend.lua."""
 
 OF_TRANSFERS: Final = frozenset({"ship_transfer", "cancel_transfer", "close_transfer"})
 """Verbs of transfers."""
@@ -148,11 +149,12 @@ def _add_lines(plan: Plan, partitions: int) -> None:
     taken = {line_id for line_id, _ in plan.lines}
     for number, line in enumerate(plan.change.added):
         place = len(plan.change.placements) + number
-        line_id = line.line_id or str(len(plan.lines) + 1)
+        count = sum(not is_slot_line(known) for known, _ in plan.lines)
+        line_id = line.line_id or str(count + 1)
         if line_id in taken:
             plan.refusals.append((place, [b"LINE_EXISTS", line_id.encode()]))
             return
-        if len(plan.lines) == LINES_MAX:
+        if count == LINES_MAX and not is_slot_line(line_id):
             plan.refusals.append((place, [b"INVALID_ARGUMENT"]))
             return
         partition = partition_of(line.sku, partitions)

@@ -25,6 +25,7 @@ from invengine.store.records import (
 from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
+_STAMP = "revision", "applied_at_ms"  # of two documents never the same, also when a store was emptied in between
 POLL_SECONDS = 0.002
 POLL_SECONDS_MAX = 0.025
 """Between two looks at the logs of a Cluster: the first pause, and the longest."""
@@ -50,7 +51,7 @@ class Reads:
         self._calls = calls
         self._retention_seconds = identity.retention_seconds
         self._pieces: ReservationReader | None = None
-        self._network: tuple[list[bytes | None], tuple[str, int]] | None = None  # revision and time, the network
+        self._documents: dict[bytes, tuple[list[bytes], tuple[str, int]]] = {}  # by key: stamp; document and revision
         self.partitions = identity.partitions
         self.store_id = identity.store_id
         self.is_whole = calls.topology.is_whole
@@ -224,18 +225,27 @@ class Reads:
         return sum(await self._calls.read(*(("XLEN", keys.log(n)) for n in range(self.partitions))))
 
     async def network(self) -> tuple[str, int] | None:
-        """The network document and its revision, or None when none was applied.
+        """The network document and its revision, or None when none was applied."""
+        return await self._document(keys.NETWORK)
 
-        It may be megabytes and is asked for every second: only one that is not the last one known is fetched.
-        """
-        fields = "revision", "applied_at_ms", "document"
-        (stamp,) = await self._calls.read(("HMGET", keys.NETWORK, *fields[:2]))
-        if self._network is None or None in stamp or self._network[0] != stamp:
-            ((*stamp, document),) = await self._calls.read(("HMGET", keys.NETWORK, *fields))
-            if document is None:
-                return None
-            self._network = stamp, (document.decode(), int(stamp[0]))
-        return self._network[1]
+    async def transit(self) -> tuple[str, int] | None:
+        """The document of transit times and its revision, or None when none was applied."""
+        return await self._document(keys.TRANSIT)
+
+    async def _document(self, key: bytes) -> tuple[str, int] | None:
+        """It may be megabytes and is asked for every second: only one that is not the last one known is fetched."""
+        known = self._documents.get(key)
+        if known is not None:
+            (stamp,) = await self._calls.read(("HMGET", key, *_STAMP))
+            if stamp == known[0]:
+                return known[1]
+        ((document, *stamp),) = await self._calls.read(("HMGET", key, "document", *_STAMP))
+        if document is None:
+            return None
+        found = document.decode(), int(stamp[0])
+        if None not in stamp:
+            self._documents[key] = stamp, found
+        return found
 
     def _of(self, name: str) -> int:
         return partition_of(name, self.partitions)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
+from invengine.domain.capacity import is_slot_line
 from invengine.domain.incoming import BrokenPromise, BrokenReason, Receipt
 from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
@@ -13,10 +14,12 @@ from invengine.domain.orders import (
     Destination,
     Fulfilment,
     Future,
+    LineStanding,
     Reservation,
     ReservationLine,
     ReservationState,
 )
+from invengine.domain.promises import LinePromise, PromisePart
 from invengine.domain.stock import Feed, FeedMark, Position, Unsellable
 
 OutcomeT = TypeVar("OutcomeT")
@@ -181,18 +184,68 @@ _OF_KIT = "*"
 _APART = "\x1e"  # a control character, so no id holds it
 
 
-def future_text(future: Future | None, kit: KitLine | None = None) -> str:
-    """As a record's line says what it may take that is not on hand, or (never both) what kit it is part of."""
+_HAS_SLOTS = "+"
+_PROMISED = "!"
+_NOTHING: tuple[Future | None, KitLine | None, LinePromise | None, bool, int] = (None, None, None, False, 0)
+
+
+def future_text(future: Future | None, kit: KitLine | None = None, standing: LineStanding | None = None) -> str:
+    """As a record's line says what it may take that is not on hand, or (never both) what kit it is part of; behind that
+    its date and slots.
+    """
+    text = "" if future is None else str(future.needed_by)
     if kit is not None:
-        return f"{_OF_KIT}{kit.units} {kit.line_id}{_APART}{kit.sku}{_APART}"
-    return "" if future is None else str(future.needed_by)
+        text = f"{_OF_KIT}{kit.units} {kit.line_id}{_APART}{kit.sku}{_APART}"
+    return text if standing is None else text + standing_text(standing)
 
 
-def _read_kit(text: str) -> KitLine:
-    """The kit that a text says, without the separator at its end. ValueError."""
-    units, _, names = text[1:].partition(" ")
-    line_id, sku = names.split(_APART)
-    return KitLine(line_id, sku, int(units))
+def standing_text(standing: LineStanding) -> str:
+    """As a record's line says whether it has slots, and when it was promised."""
+    text, promise = _HAS_SLOTS if standing.has_slots else "", standing.promise
+    if promise is None:
+        return text
+    numbers = promise.delivery_day, promise.ready_minute, promise.confidence_parts, promise.needed_by
+    parts = [str(field) for part in promise.parts for field in part]
+    return f"{text}{_PROMISED}{_APART.join([promise.service, *map(str, numbers), *parts])}{_APART}"
+
+
+def _read_future(text: str) -> tuple[Future | None, KitLine | None, LinePromise | None, bool, int]:
+    """What a record's line says so: what it may take, its kit, its promise, whether it has slots, how many units came
+    back. ValueError.
+    """
+    if not text:
+        return _NOTHING
+    future = kit = promise = None
+    if text.startswith(_OF_KIT):
+        of_kit, sku, text = text.split(_APART, 2)
+        units, _, line_id = of_kit[1:].partition(" ")
+        kit = KitLine(line_id, sku, int(units))
+    digits = len(text) - len(text.lstrip("0123456789"))
+    if digits:
+        future, text = Future(int(text[:digits])), text[digits:]
+    has_slots = text.startswith(_HAS_SLOTS)
+    text = text.removeprefix(_HAS_SLOTS)
+    if text.startswith(_PROMISED):
+        told, _, text = text[1:].rpartition(_APART)
+        promise = _read_promise(told)
+    if text and not text.startswith("<"):
+        raise ValueError(f"not what a line may take: {text!r}")
+    return future, kit, promise, has_slots, int(text[1:] or 0)
+
+
+def _read_promise(text: str) -> LinePromise:
+    service, delivery_day, ready_minute, confidence, needed_by, *parts = text.split(_APART)
+    return LinePromise(
+        service,
+        int(delivery_day),
+        int(ready_minute),
+        int(confidence),
+        tuple(
+            PromisePart(location, int(ship_day), int(day))
+            for location, ship_day, day in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        ),
+        int(needed_by),
+    )
 
 
 def read_reservation(reservation_id: str, text: str) -> Reservation:
@@ -202,9 +255,11 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
         state, channel, created_at_ms, expires_at, revision, customer_ref, order_ref, cart_ref, _, count = fields[
             :HEAD_FIELDS
         ]
-        at, lines = HEAD_FIELDS, []
+        at = HEAD_FIELDS
+        lines: list[ReservationLine] = []
+        slot_lines: list[ReservationLine] = []
         for _ in range(int(count)):
-            line_id, _, sku, quantity, way, country, postal_code, place, future, allocation_count = fields[
+            line_id, _, sku, quantity, way, country, postal_code, place, text_of_future, allocation_count = fields[
                 at : at + LINE_FIELDS
             ]
             at += LINE_FIELDS
@@ -213,14 +268,11 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
-            kit = None
-            if future.startswith(_OF_KIT):
-                of_kit, _, behind = future.rpartition(_APART)
-                kit, future = _read_kit(of_kit), behind
-            future, _, returned = future.partition("<")
+            future, kit, promise, has_slots, returned = _read_future(text_of_future)
             fulfilment = _FULFILMENTS[way]
             is_transfer = fulfilment is Fulfilment.TRANSFER
-            lines.append(
+            of_slots = is_slot_line(line_id)
+            (slot_lines if of_slots else lines).append(
                 ReservationLine(
                     line_id,
                     sku,
@@ -228,10 +280,12 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                     fulfilment,
                     Destination(country, postal_code, place) if known else _NOWHERE,
                     tuple(allocations),
-                    Future(int(future)) if future and not is_transfer else None,
-                    int(returned or 0),
+                    None if is_transfer else future,
+                    returned,
                     kit,
-                    int(future) if is_transfer else 0,
+                    future.needed_by if is_transfer and future else 0,
+                    promise,
+                    has_slots,
                 )
             )
         return Reservation(
@@ -245,6 +299,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
             customer_ref,
             order_ref,
             cart_ref,
+            tuple(slot_lines),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Unreadable(f"not a reservation at {reservation_id}: {text!r}") from error

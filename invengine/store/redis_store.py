@@ -16,6 +16,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.partitions import partition_of
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import FeedMark, Movement, MovementOutcome
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
@@ -43,6 +44,7 @@ CANDIDATES_PER_CALL = 20_000
 MOVEMENTS_PER_CALL = 250
 ORDER_REFS_PER_CALL = 2_000
 SWEEP_LIMIT = 500
+SLOT_DAYS_PER_CALL = 200
 DEFAULT_SETTINGS = StoreSettings()
 
 _PREFIX = "invengine_"
@@ -195,6 +197,18 @@ class RedisStore(ReturnWrites):
             forgotten += count
         return forgotten
 
+    async def forget_slots(self, days: Iterable[tuple[str, str]]) -> Written[int]:
+        """Drop days of slots, (SKU of slots, place), where nothing is held; how many that were, by partition."""
+        by_partition: dict[int, list[str]] = {}
+        for sku, place in days:
+            by_partition.setdefault(partition_of(sku, self.partitions), []).extend((sku, place))
+        tally = Tally[int]()
+        for partition, named in sorted(by_partition.items()):
+            for start in range(0, len(named), 2 * SLOT_DAYS_PER_CALL):
+                touched, message = self._packer.slots(partition, named[start : start + 2 * SLOT_DAYS_PER_CALL])
+                tally.outcomes += tally.note(await self._call("invengine_forget_slots", touched, message))
+        return tally.written()
+
     async def change_incoming(self, changes: Sequence[IncomingChange]) -> Written[IncomingOutcome | InventoryError]:
         """Change the schedule of receipts, each on its own in order; one with many pegs is done in several steps.
 
@@ -210,8 +224,15 @@ class RedisStore(ReturnWrites):
 
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
         """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
+        return await self._apply("invengine_apply_network", keys.NETWORK, document, expected_revision)
+
+    async def apply_transit(self, document: str, expected_revision: int | None) -> int:
+        """Store the document of transit times, in the same way."""
+        return await self._apply("invengine_apply_transit", keys.TRANSIT, document, expected_revision)
+
+    async def _apply(self, function: str, key: bytes, document: str, expected_revision: int | None) -> int:
         expected = "" if expected_revision is None else str(expected_revision)
-        word, revision = await self._calls.write("invengine_apply_network", [keys.NETWORK], document, expected)
+        word, revision = await self._calls.write(function, [key], document, expected)
         if word == b"REVISION_MISMATCH":
             raise RevisionMismatch(expected_revision or 0, int(revision))
         return int(revision)

@@ -15,7 +15,7 @@ local LINE_QUANTITY = 4 -- place in a line of `lines_of`
 --   4 how what it takes may be split and what else it may take, as `take_line` reads it   5 place in the lists; where its
 --   list says how many units each candidate gives, those below 0 go back there (amend)
 --   and for a line to add: 6 partition   7 sku   8 fulfilment   9 country   10 postal_code   11 destination_location
---   12 future, as the record says it
+--   12 future, as the record says it; for a line that is there perhaps: 6 false   7 its new date and slots, as it says them
 -- The time to live of an item is 1 when its channel borrows, else 0.
 
 -- A list of candidates with the line's own locations first, in the line's order.
@@ -77,10 +77,11 @@ end
 
 -- The line that an item adds, without units yet; or nil and the refusal.
 local function added_line(lines, by_id, asked)
-  local id = asked[1] == '' and text_of(#lines + 1) or asked[1]
+  local count = slots.count_others(lines)
+  local id = asked[1] == '' and text_of(count + 1) or asked[1]
   if by_id[id] then
     return nil, { 'LINE_EXISTS', id }
-  elseif #lines == LINES_MAX then
+  elseif count >= LINES_MAX and byte(id) ~= 32 then
     return nil, { 'INVALID_ARGUMENT' }
   end
   local line = { id, text_of(asked[6]), asked[7], '0', asked[8], asked[9], asked[10], asked[11], asked[12] }
@@ -89,46 +90,57 @@ local function added_line(lines, by_id, asked)
   return line
 end
 
+-- What a line gives back and wants to have another quantity; perhaps it is added for that. Returns nil or the refusal.
+--   n  its place in the item
+local function plan_line(lines, by_id, gives, wants, asked, n, lists)
+  local units, line, refusal = given(asked[2], 0), by_id[asked[1]], nil
+  if asked[6] then
+    line, refusal = added_line(lines, by_id, asked)
+  end
+  if not line then
+    return refusal or { 'LINE_NOT_FOUND', n }
+  end
+  local has, open = moving.units_of(line)
+  local back, list = has - units, lists[asked[5]]
+  if list[5] then -- worked out for the record as it was seen
+    local there, wanted = give_exactly(line, list, gives)
+    if there then
+      return { 'QUANTITY_EXCEEDS_OPEN', n, there, wanted }
+    end
+    if units_from(list) > 0 then
+      wants[#wants + 1] = moving.want(line, units_from(list), asked, list)
+    end
+    back = 0
+  elseif back > open then
+    return { 'QUANTITY_EXCEEDS_OPEN', n, open, back }
+  elseif back < 0 then
+    wants[#wants + 1] = moving.want(line, -back, asked, own_first(line, list))
+  end
+  for kind = 1, 3 do -- backorders, pegs, units on hand
+    for a = #line.allocations, 1, -1 do
+      local allocation = line.allocations[a]
+      local part = kind_of(allocation.source) == kind and math.min(back, open_of(allocation)) or 0
+      if part > 0 then
+        gives[#gives + 1] = moving.give(line, allocation, part)
+        back = back - part
+      end
+    end
+  end
+  line[LINE_QUANTITY] = text_of(units)
+  moving.set_standing(line, asked)
+end
+
+moving.plan_line = plan_line
+
 -- What an amendment gives back and wants, of the record as it is now: as moving.decide asks for it.
 local function plan_amendment(record, items, at, lists)
   local lines, by_id = lines_of(record)
   local gives, wants = {}, {}
   for n = 1, items[at + 5] do
-    local asked, refusal = items[at + CHANGE_SIZE + n - 1], nil
-    local units, line = given(asked[2], 0), by_id[asked[1]]
-    if asked[6] then
-      line, refusal = added_line(lines, by_id, asked)
+    local refusal = plan_line(lines, by_id, gives, wants, items[at + CHANGE_SIZE + n - 1], n, lists)
+    if refusal then
+      return nil, refusal
     end
-    if not line then
-      return nil, refusal or { 'LINE_NOT_FOUND', n }
-    end
-    local has, open = moving.units_of(line)
-    local back, list = has - units, lists[asked[5]]
-    if list[5] then -- worked out for the record as it was seen
-      local there, wanted = give_exactly(line, list, gives)
-      if there then
-        return nil, { 'QUANTITY_EXCEEDS_OPEN', n, there, wanted }
-      end
-      if units_from(list) > 0 then
-        wants[#wants + 1] = moving.want(line, units_from(list), asked, list)
-      end
-      back = 0
-    elseif back > open then
-      return nil, { 'QUANTITY_EXCEEDS_OPEN', n, open, back }
-    elseif back < 0 then
-      wants[#wants + 1] = moving.want(line, -back, asked, own_first(line, list))
-    end
-    for kind = 1, 3 do -- backorders, pegs, units on hand
-      for a = #line.allocations, 1, -1 do
-        local allocation = line.allocations[a]
-        local part = kind_of(allocation.source) == kind and math.min(back, open_of(allocation)) or 0
-        if part > 0 then
-          gives[#gives + 1] = moving.give(line, allocation, part)
-          back = back - part
-        end
-      end
-    end
-    line[LINE_QUANTITY] = text_of(units)
   end
   return lines, gives, wants
 end
@@ -179,17 +191,25 @@ local function leave_what_stays(gives, wants)
   end
 end
 
--- What a rebinding gives back and wants, likewise.
+-- What a rebinding gives back and wants, likewise. Slots follow the units: each location has a line of its own for them,
+-- so that these get other quantities, or are added, as in an amendment.
 local function plan_rebinding(record, items, at, lists)
   local lines, by_id = lines_of(record)
   local gives, wants = {}, {}
   for n = 1, items[at + 5] do
     local asked, open = items[at + CHANGE_SIZE + n - 1], 0
-    local line = by_id[asked[1]]
-    if not line then
+    local line, of_slots = by_id[asked[1]], byte(asked[1]) == 32
+    if of_slots then
+      local refusal = moving.plan_line(lines, by_id, gives, wants, asked, n, lists)
+      if refusal then
+        return nil, refusal
+      end
+    elseif not line then
       return nil, { 'LINE_NOT_FOUND', n }
+    else
+      moving.set_standing(line, asked)
     end
-    for a = 1, #line.allocations do
+    for a = 1, of_slots and 0 or #line.allocations do
       local allocation = line.allocations[a]
       local units = open_of(allocation)
       if units > 0 then

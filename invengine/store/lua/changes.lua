@@ -5,7 +5,8 @@ local CHANGE_SIZE = 6 -- fields of an item before its lines
 
 -- One item: the fields of the message from `at` on.
 --   1 fingerprint   2 channel   3 expected revision, -1 for any
---   4 time to live (extend); minus the instant in ms at which the units left, when it was not now (fulfil)
+--   4 time to live (extend); minus the instant in ms at which the units left, when it was not now (fulfil); 1 when the
+--   lines name the slots too that go with the units (release, fulfil): else units with slots are REVISION_MISMATCH
 --   5 order_ref (confirm); with such an instant the reason (fulfil)
 --   6 line count, then per line: line_id, location or '', units or 0 for all that are open; one table per line where
 --   amend.lua says so
@@ -191,6 +192,8 @@ local function named_units(record, items, at, only)
     local line_found, found = allocations_named(record, line_id, location)
     if not line_found or (location ~= '' and #found == 0) then
       return nil, { 'LINE_NOT_FOUND', n }
+    elseif found[1] and items[at + 3] == 0 and slots.has(record[found[1][1] + LINE_FUTURE]) then
+      return nil, { 'REVISION_MISMATCH', whole(record[REVISION]) } -- whoever names units has to name their slots
     end
     local open, usable = 0, 0
     for f = 1, #found do
@@ -268,7 +271,7 @@ local function not_there(record, plan, shortens, left_at)
     local line, allocation, units = plan[i][1], plan[i][2], plan[i][3]
     local p = find_position(record[line + LINE_SKU], record[allocation], whole(record[line + LINE_PARTITION]))
     local there = on_hand[p] - (leaving[p] or 0)
-    if is_counted_without(p, left_at) then
+    if is_counted_without(p, left_at) or slots.is_one(record[line + LINE_SKU]) then
       units = 0
     elseif units > there then
       local n = #short
@@ -288,13 +291,18 @@ local function send_off(record, line, allocation, units, channel_and_id, kind, r
   local partition, source = whole(record[line + LINE_PARTITION]), record[allocation + SOURCE]
   local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
   local happened_at, leaving = (left_at or 0) > 0 and left_at or now_ms, is_counted_without(p, left_at) and 0 or units
-  if leaving == 0 then
-    note_pool(p)
-  end
-  set_reserved(p, reserved[p] - units)
-  if leaving > 0 then
-    set_on_hand(p, on_hand[p] - leaving)
-    remember_in_trail(p, -leaving, happened_at, nil, record[ORDER_REF])
+  if slots.is_one(record[line + LINE_SKU]) then
+    slots.use(p, units)
+    leaving = -units
+  else
+    if leaving == 0 then
+      note_pool(p)
+    end
+    set_reserved(p, reserved[p] - units)
+    if leaving > 0 then
+      set_on_hand(p, on_hand[p] - leaving)
+      remember_in_trail(p, -leaving, happened_at, nil, record[ORDER_REF])
+    end
   end
   touch(p)
   record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) + units)

@@ -34,6 +34,13 @@ function moving.units_of(line)
   return has, open
 end
 
+-- A line that is there gets another date and slots, where its item says so.
+function moving.set_standing(line, asked)
+  if not asked[6] and asked[7] then
+    line[LINE_FUTURE + 1] = slots.with_standing(line[LINE_FUTURE + 1], asked[7])
+  end
+end
+
 -- Units that a line is to take: an element of `wants`.
 function moving.want(line, units, asked, list)
   return { line = line, units = units, location = asked[3], split = asked[4], list = list }

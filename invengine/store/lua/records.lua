@@ -2,7 +2,7 @@
 
 local STATE, CHANNEL, EXPIRES_AT, REVISION, CUSTOMER_REF, ORDER_REF = 1, 2, 4, 5, 6, 7
 local TOKEN, LINE_COUNT, LINES = 9, 10, 11 -- places in a record
-local LINE_PARTITION, LINE_SKU, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 9, 10 -- places after the start of a line
+local LINE_PARTITION, LINE_SKU, LINE_FUTURE, LINE_ALLOCATIONS, LINE_FIELDS = 1, 2, 8, 9, 10 -- places after the start of a line
 local transfers = {} -- what transfers.lua needs of other fragments, and they of it
 local LEG, QUANTITY, FULFILLED, RELEASED, SOURCE = 1, 2, 3, 4, 5 -- after the start of an allocation
 local ALLOCATION_FIELDS = 6

@@ -9,7 +9,6 @@ local returning = {} -- the functions of this fragment, of which `forget` is for
 do -- Lua allows 200 local names at once: what only these use ends with them
 local REFUSED = '!' -- what is remembered of an event that was refused
 local STATE, TO_STATE = 5, 7 -- places in a line of an item
-local LINE_FUTURE = 8 -- place in a line of a record; units that came back stand behind it
 
 -- Of a line of a record: units that were fulfilled, and of them those that came back.
 function returning.gone_and_back(record, line)
@@ -104,7 +103,7 @@ function returning.note_returned(item, plans)
     for _, part in ipairs(plans[n]) do
       local record, line, units = part[1], part[2], part[3]
       local _, back = returning.gone_and_back(record, line)
-      local future = match(record[line + LINE_FUTURE], '^.*\30') or match(record[line + LINE_FUTURE], '^[^<]*')
+      local future = match(record[line + LINE_FUTURE], '^(.*)<%d+$') or record[line + LINE_FUTURE]
       record[line + LINE_FUTURE] = future .. '<' .. text_of(back + units)
       told[#told + 1] = item[8][n][1] .. '\t' .. record.id .. '\t' .. record[line] .. '\t' .. text_of(units) .. '\n'
       if not is_changed[record] then

@@ -125,7 +125,8 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
   return wanted - best, best
 end
 
--- Takes as many units on hand at each candidate as its list says, or none at all.
+-- Takes as many units on hand at each candidate as its list says, or none at all. Of slots, the units that must stay are
+-- minus the capacity of the day.
 --   list     as above, and fifth: units at each candidate; those below 0 are given back elsewhere
 --   returns  how many are missing, how many there were, whether units on hand did not suffice
 local function take_exactly(line, partition, sku, list)
@@ -133,8 +134,14 @@ local function take_exactly(line, partition, sku, list)
   for k = 1, #list[1] do
     local wanted = list[5][k]
     if wanted > 0 then
-      local p = find_position(sku, list[1][k], partition)
-      local free = p and math.max(0, free_at(p, list[2][k], list[3][k], list[4] and list[4][k])) or 0
+      local p, free
+      if slots.is_one(sku) then
+        p = slots.position(sku, list[1][k], partition)
+        free = slots.free_at(p, -list[2][k])
+      else
+        p = find_position(sku, list[1][k], partition)
+        free = p and math.max(0, free_at(p, list[2][k], list[3][k], list[4] and list[4][k])) or 0
+      end
       if free >= wanted then
         take(p, wanted, line)
       end
