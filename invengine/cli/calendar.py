@@ -94,12 +94,12 @@ def _clock(minute: int) -> str:
 
 
 def _cut_offs(cut_offs: Iterable[GetCalendarResponse.CutOff]) -> str:
-    """`15:00 SHIP, 17:00 SHIP express`; ways with the same cut-off together."""
+    """`15:00 SHIP and PICKUP, 17:00 SHIP express`: ways with the same cut-off together."""
     ways: dict[str, list[str]] = {}
     for cut_off in cut_offs:
         way = f"{_fulfilment(cut_off.fulfilment)} {cut_off.service}".rstrip()
         ways.setdefault(_clock(cut_off.minute), []).append(way)
-    return ", ".join(f"{clock} {' '.join(of)}" for clock, of in sorted(ways.items()))
+    return ", ".join(f"{clock} {' and '.join(of)}" for clock, of in sorted(ways.items()))
 
 
 def _fulfilment(number: int) -> str:

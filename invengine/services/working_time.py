@@ -96,7 +96,8 @@ def _cut_offs(place: Location, fulfilments: Iterable[Fulfilment], day: int, work
     """Of a working day; without a cut-off of its own it is the end of working time."""
     for fulfilment in fulfilments if working else ():
         preparation = place.preparation[fulfilment]
-        for service in ("", *sorted(preparation.cut_offs)):
+        services = sorted(preparation.cut_offs) if fulfilment is Fulfilment.SHIP else ()
+        for service in ("", *services):
             minute = preparation.cut_off_of(service)
             minute = working[-1][1] if minute is None else minute
             yield DayCutOff(fulfilment, service, minute, utc_minute(day, minute, place.time_zone))
