@@ -7,12 +7,16 @@ import io
 import subprocess
 import sys
 from collections import Counter
+from datetime import date
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from invengine.cli import sample_data
+from invengine.cli.sample_places import REGIONS
+from invengine.domain.days import day_number
+from invengine.domain.delivery_gaps import delivery_gaps
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.network import LocationKind, Network
 from invengine.domain.orders import Fulfilment
@@ -21,6 +25,7 @@ from invengine.domain.stock import MovementKind
 ROOT = Path(__file__).parent.parent
 GENERATE = ROOT / "bench_data" / "generate.py"
 SMALL = ROOT / "bench_data" / "small"
+TODAY = day_number(date(2026, 11, 23))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,23 @@ def test_every_size_has_a_network_without_faults(skus: int, locations: int) -> N
     assert len({(place.latitude, place.longitude) for place in network.locations.values()}) == locations
     assert {row.location for row in made.stock} <= set(network.locations)
     assert {row.sku for row in made.stock} <= set(made.skus)
+    assert delivery_gaps(network, TODAY) == ()
+
+
+def test_everything_can_be_dated_from_everywhere(network: Network) -> None:
+    delivery = network.delivery
+    assert {delivery.zone_of(country, "1000") for country in REGIONS} == {country.lower() for country in REGIONS}
+    assert delivery.zone_of("GB", "IV2 7GF") == "gb-remote"
+    for name, place in network.locations.items():
+        assert place.calendar is not None
+        zone = "de" if place.country == "PL" else place.country.lower()
+        assert {service for service in delivery.services if (name, zone, service) in delivery.lanes} == {
+            "standard",
+            "express",
+        }
+        if place.kind is LocationKind.STORE:
+            assert place.opening is not None
+            assert any(end == name for _, end in delivery.transfer_lanes)
 
 
 def test_it_has_warehouses_stores_and_suppliers(network: Network) -> None:
