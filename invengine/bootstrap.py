@@ -167,7 +167,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks, transit = await _load_documents(store, replica)
+    networks, transit = await _load_documents(store, replica, clock)
     follower = Follower(
         replica,
         store,
@@ -182,10 +182,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("follower", follower.run())
     background.run("networks", networks.run())
     background.run("transit times", transit.run())
-    background.run("sweeper", sweeper.run())
-    background.run("forgetting", sweeper.run_forgetting())
-    background.run("figures", figures.keep(store, metrics))
-    background.run("loop lag", figures.watch_loop(metrics))
+    for name, work in (
+        ("sweeper", sweeper.run()),
+        ("forgetting", sweeper.run_forgetting()),
+        ("figures", figures.keep(store, metrics)),
+        ("loop lag", figures.watch_loop(metrics)),
+    ):
+        background.run(name, work)
     queue_max = settings.queued_calls_max
     reservations = Reservations(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(reservations.close)
@@ -298,9 +301,9 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     return topology
 
 
-async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+async def _load_documents(store: RedisStore, replica: Replica, clock: StoreClock) -> tuple[Networks, LearntTransit]:
     """The documents in force; nothing follows them yet."""
-    networks = Networks(store)
+    networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     transit = LearntTransit(store, networks)

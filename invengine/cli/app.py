@@ -11,6 +11,7 @@ from invengine.cli import (
     availability,
     available_to_promise,
     broken,
+    calendar,
     demo,
     explain,
     export,
@@ -19,6 +20,7 @@ from invengine.cli import (
     lanes,
     load,
     network,
+    promise,
     reservations,
     returns,
     serve,
@@ -65,7 +67,9 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+promise.register(app)
 available_to_promise.register(app)
+calendar.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)

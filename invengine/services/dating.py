@@ -240,7 +240,7 @@ class Dating:
         for location, option, destination, start, ship_day, ready, confidence_parts in parts:
             options = single.setdefault(option, (option,))
             standing.append((start, routes.line(location, options, destination, confidence_parts), ship_day, ready))
-        answers = np.empty((len(standing), ANSWER_COLUMNS), np.int64)
+        answers = np.empty((len(standing), 1, ANSWER_COLUMNS), np.int64)
         kernels.date_standing(
             tables.window.first_day,
             utc_today(now) + HORIZON_DAYS,
@@ -251,12 +251,19 @@ class Dating:
             answers,
         )
         columns = ANSWER_STATUS, ANSWER_DAY, ANSWER_SHIP, ANSWER_SLOT, ANSWER_READY
-        return Redated(*(np.ascontiguousarray(answers[:, column]) for column in columns))
+        return Redated(*(np.ascontiguousarray(answers[:, 0, column]) for column in columns))
 
     def start_of(self, location: str, day: int) -> int:
         """The UTC minute in which a day begins at a location, as `Part.start` wants it; later for days long ago."""
         tables, _ = self._ready(self._clock.now_ms())
         return self._start(tables, location, day, 0)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the arrays that are kept."""
+        if self._tables is None or self._routes is None:
+            return 0
+        return self._tables.days.nbytes + self._tables.spans.nbytes + self._routes.block.nbytes
 
     def _ready(self, now_ms: int) -> tuple[PromiseTables, PromiseRoutes]:
         """Tables whose window serves the day, and the routes over them; the replica at `now_ms`."""
