@@ -27,6 +27,7 @@ from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
+from invengine.rpc.network_servicer import NetworkServicer
 from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
@@ -46,6 +47,7 @@ from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
+from invengine.services.transit_times import LearntTransit
 from invengine.services.watching import Watching
 from invengine.settings import split_address
 from invengine.store.embedded import EmbeddedRedis
@@ -156,9 +158,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks = Networks(store)
-    networks.add_listener(replica.set_network)
-    await networks.load()
+    networks, transit = await _load_documents(store, replica)
     follower = Follower(
         replica,
         store,
@@ -172,6 +172,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(background.stop)
     background.run("follower", follower.run())
     background.run("networks", networks.run())
+    background.run("transit times", transit.run())
     background.run("sweeper", sweeper.run())
     background.run("forgetting", sweeper.run_forgetting())
     background.run("figures", figures.keep(store, metrics))
@@ -214,7 +215,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
-            "invengine.v1.NetworkService": servicers.NetworkServicer(networks, replica),
+            "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
@@ -270,6 +271,16 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     topology = open_topology(url)
     stack.push_async_callback(topology.aclose)
     return topology
+
+
+async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+    """The documents in force; nothing follows them yet."""
+    networks = Networks(store)
+    networks.add_listener(replica.set_network)
+    await networks.load()
+    transit = LearntTransit(store, networks)
+    await transit.load()
+    return networks, transit
 
 
 def _store_settings(settings: Settings) -> StoreSettings:

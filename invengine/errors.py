@@ -19,6 +19,7 @@
     |- TransferExists           the id belongs to another transfer, a reservation or a receipt
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
+    |- TransitInvalid           the document of transit times has a fault
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
     |- Unavailable              StoreUnavailable, ReplicaBehind, ShuttingDown: nothing changed, try again
     |- Exhausted                StoreFull, Overloaded
@@ -593,6 +594,18 @@ class NetworkInvalid(InventoryError):
 
     def __str__(self) -> str:
         return "\n".join(str(fault) for fault in self.faults)
+
+
+@dataclass(eq=False)
+class TransitInvalid(InventoryError):
+    """The document of learnt transit times has a fault; nothing was applied."""
+
+    reason = "TRANSIT_INVALID"
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
 
 
 @dataclass(eq=False)

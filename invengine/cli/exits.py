@@ -21,6 +21,7 @@ from invengine.errors import (
     RevisionMismatch,
     Stale,
     TransferExists,
+    TransitInvalid,
     Unavailable,
 )
 
@@ -44,7 +45,7 @@ class ExitCode(IntEnum):
 
 
 _FAMILIES: Final = (
-    ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid), ExitCode.USAGE),
+    ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid, TransitInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
     (
         (Refused, Stale, ReservationExists, ReturnExists, LineExists, TransferExists, RevisionMismatch),

@@ -10,6 +10,7 @@ import grpc.aio
 from google.protobuf import duration_pb2
 
 from invengine.client.connection import new_request_id
+from invengine.client.network_calls import NetworkCalls
 from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
 from invengine.client.transfer_calls import TransferCalls
@@ -18,7 +19,6 @@ from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
     common_pb2,
-    network_service_pb2,
     reservation_service_pb2,
 )
 
@@ -76,7 +76,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(WatchCalls, TransferCalls, ReturnCalls):
+class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
@@ -266,28 +266,7 @@ class Client(WatchCalls, TransferCalls, ReturnCalls):
             "channel": change.get("channel") or self.channel,
         }
 
-    # Network and administration
-
-    async def apply_network(
-        self,
-        document: str,
-        *,
-        validate_only: bool = False,
-        expected_revision: int | None = None,
-        request_id: str = "",
-    ) -> network_service_pb2.ApplyNetworkResponse:
-        """Put a network document in force, or with `validate_only` say what it would change."""
-        request = network_service_pb2.ApplyNetworkRequest(
-            request_id=request_id or new_request_id(),
-            document=document,
-            validate_only=validate_only,
-            expected_revision=expected_revision,
-        )
-        return await self._call(self._network.ApplyNetwork, request)
-
-    async def get_network(self) -> network_service_pb2.GetNetworkResponse:
-        """The document in force."""
-        return await self._call(self._network.GetNetwork, network_service_pb2.GetNetworkRequest())
+    # Administration
 
     async def check_integrity(
         self, *, violations_max: int = 0, replay: bool = False

@@ -187,6 +187,9 @@ class SyncClient:
     list_returns = _waiting(Client.list_returns)
     apply_network = _waiting(Client.apply_network)
     get_network = _waiting(Client.get_network)
+    apply_transit_times = _waiting(Client.apply_transit_times)
+    get_transit_times = _waiting(Client.get_transit_times)
+    list_transit_lanes = _waiting(Client.list_transit_lanes)
     check_integrity = _waiting(Client.check_integrity)
 
 

@@ -8,19 +8,22 @@ widest with all that the service carries:
     lane                  its deliveries, blended with those of zone x service
 
 (`transit_distribution` has the formula.) Asked for a confidence, a lane answers the least whole days whose probability
-reaches it, and never more than the longest transit that was seen on the narrowest level with enough deliveries to carry
-that confidence. Enough are n where even the longest of n, which the next one exceeds with a probability of 1 / (n + 1),
-is kept with the confidence: n / (n + 1) >= confidence, so 4 for 80 %, 19 for 95 %, 99 for 99 % (S. S. Wilks,
-"Determination of sample sizes for setting tolerance limits", Ann. Math. Statist. 12, 1941).
+reaches it, or, where confidences are about all promises together, a common level (`transit_basis`). It never answers
+more than the longest transit that was seen on the narrowest level with enough deliveries to carry the confidence.
+Enough are n where even the longest of n, which the next one exceeds with a probability of 1 / (n + 1), is kept with the
+confidence: n / (n + 1) >= confidence, so 4 for 80 %, 19 for 95 %, 99 for 99 % (S. S. Wilks, "Determination of sample
+sizes for setting tolerance limits", Ann. Math. Statist. 12, 1941).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from invengine.domain.transit_basis import TransitBasis, common_level
 from invengine.domain.transit_distribution import NOTHING, Distribution, Seen, blended, together
 
 CONFIDENCE_PARTS: Final = 10_000
@@ -61,6 +64,14 @@ class TransitAnswer(NamedTuple):
     probability: float
 
 
+class TransitPeriod(NamedTuple):
+    """Of when the deliveries are: days of shipping, and the day at the end of which all was known; since 1970."""
+
+    shipped_since: int
+    shipped_until: int
+    as_of: int
+
+
 class _Level(NamedTuple):
     """One place of the hierarchy; `longest` is the longest transit that was seen there."""
 
@@ -75,17 +86,26 @@ _UNSEEN: Final = _Level(0, -1, NOTHING)
 class TransitTimes:
     """What was learnt of all lanes. Nothing of it changes; another document makes another TransitTimes.
 
-    `lanes` has what was seen, by lane. `document` is the text that it was read from and `revision` its number in the
-    store, from 1; both empty where it was not applied.
+    `lanes` has what was seen, by lane, in `period`. `document` is the text that it was read from and `revision` its
+    number in the store, from 1; both empty where it was not applied.
     """
 
     def __init__(
-        self, lanes: Mapping[LaneName, Seen], *, strength: int = STRENGTH, document: str = "", revision: int = 0
+        self,
+        lanes: Mapping[LaneName, Seen],
+        *,
+        period: TransitPeriod | None = None,
+        strength: int = STRENGTH,
+        basis: TransitBasis = TransitBasis.EACH,
+        document: str = "",
+        revision: int = 0,
     ) -> None:
         self.lanes: Final = MappingProxyType(dict(lanes))
+        self.period: Final = period
         self.strength: Final = strength
+        self.basis: Final = basis
         self.document: Final = document
-        self.revision: Final = revision
+        self.revision = revision
         zones: dict[tuple[str, str], list[Seen]] = {}
         services: dict[str, list[Seen]] = {}
         for (_, zone, service), seen in self.lanes.items():
@@ -106,6 +126,7 @@ class TransitTimes:
             for name, seen in self.lanes.items()
             if name[2] in self._services
         }
+        self._common: Final[dict[tuple[str, int], float]] = {}
 
     def days(self, location: str, zone: str, service: str, confidence_parts: int) -> int | None:
         """Carrier working days within which the lane delivers with this confidence, 1 to 9,999 ten-thousandths; None
@@ -128,10 +149,29 @@ class TransitTimes:
         elif is_enough(of_zone.deliveries, confidence_parts):
             level, carrier = TransitLevel.ZONE, of_zone
         distribution = self.distribution(location, zone, service)
-        days = distribution.reaching(confidence_parts / CONFIDENCE_PARTS)
+        days = distribution.reaching(self.level(service, confidence_parts))
         days = carrier.longest if days is None else min(days, carrier.longest)
         probability = distribution.within(days)
         return TransitAnswer(days, level, carrier.deliveries, carrier.longest, lane.deliveries, probability)
+
+    def under(self, revision: int) -> TransitTimes:
+        """The same under a number of the store; nothing is worked out anew."""
+        same = copy.copy(self)
+        same.revision = revision
+        return same
+
+    def level(self, service: str, confidence_parts: int) -> float:
+        """The probability that the days of a lane must reach for this confidence: the confidence itself, or, where it
+        is about all promises together, the common level of the service.
+        """
+        confidence = confidence_parts / CONFIDENCE_PARTS
+        if self.basis is TransitBasis.EACH:
+            return confidence
+        found = self._common.get((service, confidence_parts))
+        if found is None:
+            lanes = [(lane.deliveries, lane.distribution) for name, lane in self._lanes.items() if name[2] == service]
+            found = self._common[service, confidence_parts] = common_level(lanes, confidence)
+        return found
 
     def distribution(self, location: str, zone: str, service: str) -> Distribution:
         """The distribution that the lane's answers are read from; an empty one where nothing was learnt."""
@@ -141,6 +181,14 @@ class TransitTimes:
 
 NOTHING_LEARNT: Final = TransitTimes({})
 """What is in force before anything was learnt."""
+
+
+def parts_of(confidence: float) -> int | None:
+    """A confidence, 0.95, in ten-thousandths, 9500; None where these are not 1 to 9,999."""
+    if not 0.0 < confidence < 1.0:
+        return None
+    parts = round(confidence * CONFIDENCE_PARTS)
+    return parts if 0 < parts < CONFIDENCE_PARTS else None
 
 
 def is_enough(deliveries: int, confidence_parts: int) -> bool:

@@ -22,7 +22,8 @@ from typing import Final
 DAYS_MAX: Final = 730
 """The longest transit that is counted, in carrier working days."""
 
-_ROUNDING: Final = 1e-9  # what sums of floats may miss: 95 of 100 reach 95 %
+ROUNDING: Final = 1e-9
+"""What sums of floats may miss: 95 of 100 reach 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Distribution:
 
     def reaching(self, probability: float) -> int | None:
         """The least days whose probability is at least this one; None where no number of days has it."""
-        found = bisect_left(self.cumulative, probability - _ROUNDING)
+        found = bisect_left(self.cumulative, probability - ROUNDING)
         return found if found < len(self.cumulative) else None
 
 

@@ -22,10 +22,13 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         rows_at_most,
         stock_levels,
     )
+    from invengine.kernels.available_to_promise import available_to_promise, promisable_steps
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
+    from invengine.kernels.promise import date_baskets, date_sources
+    from invengine.kernels.promise_latest import latest_orders
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.wire import answer_availability, split_request
 
@@ -36,17 +39,22 @@ __all__ = [
     "available_kits",
     "available_positions",
     "available_rows",
+    "available_to_promise",
     "available_total",
     "available_totals",
     "changed_since",
     "clear_safety",
+    "date_baskets",
+    "date_sources",
     "find_name",
     "find_names",
     "insert_name",
+    "latest_orders",
     "list_names",
     "load_positions",
     "newer_slots",
     "pack_rows",
+    "promisable_steps",
     "raise_safety",
     "rehash_holds",
     "rehash_names",

@@ -99,13 +99,16 @@ def _safety(positions, row, selection, location):
 
 
 @njit(nogil=True)
-def _uncertain(positions, row, selection, location):
-    """Units that the location's rules for confidence keep from being offered: the most that one of them says."""
-    on_hand, most = positions[row, ON_HAND], 0
+def uncertain_units(on_hand, counted_at, selection, location):
+    """Units that the location's rules for confidence keep from being offered: the most that one of them says.
+
+    `counted_at` is the millisecond of the last count, 0 for none.
+    """
+    most = 0
     line = selection[location, RULE]
     while line > 0:
         age, fewer = selection[line, RULE_AGE], selection[line, RULE_FEWER]
-        is_old = age == 0 or (positions[row, SAFETY_PARTS] >> PARTS_BITS) + age <= selection[0, NOW]
+        is_old = age == 0 or counted_at + age <= selection[0, NOW]
         if is_old and (fewer == 0 or on_hand < fewer):
             most = max(most, safety_units(on_hand, selection[line, RULE_UNITS], selection[line, RULE_PARTS]))
         line = selection[line, RULE_NEXT]
@@ -113,7 +116,13 @@ def _uncertain(positions, row, selection, location):
 
 
 @njit(nogil=True)
-def _fence_limit(unreserved, others, own, own_only):
+def _uncertain(positions, row, selection, location):
+    counted_at = positions[row, SAFETY_PARTS] >> PARTS_BITS
+    return uncertain_units(positions[row, ON_HAND], counted_at, selection, location)
+
+
+@njit(nogil=True)
+def fence_limit(unreserved, others, own, own_only):
     """Units that ring-fences leave to a channel: its own, and unless `own_only` what is fenced for nobody."""
     return own if own_only else own + max(unreserved - others - own, 0)
 
@@ -136,7 +145,7 @@ def _available(positions, fences, row, selection, location):
     """Units that can be taken."""
     unreserved = positions[row, ON_HAND] - max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
     others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
-    limit = _fence_limit(unreserved, others, own, selection[location, OWN_ONLY])
+    limit = fence_limit(unreserved, others, own, selection[location, OWN_ONLY])
     kept = _safety(positions, row, selection, location) + _uncertain(positions, row, selection, location)
     return min(max(unreserved - kept, 0), limit)
 
@@ -170,7 +179,7 @@ def available_positions(sku, positions, skus, fences, selection, ignored, terms)
         uncertain = _uncertain(positions, row, selection, location)
         above_safety = max(on_hand - reserved - safety, 0)
         trusted = max(above_safety - uncertain, 0)
-        available = min(trusted, _fence_limit(on_hand - reserved, others, own, selection[location, OWN_ONLY]))
+        available = min(trusted, fence_limit(on_hand - reserved, others, own, selection[location, OWN_ONLY]))
         reasons = 0
         if selection[location, WHY_NOT] != 0:
             available = 0

@@ -88,6 +88,24 @@ KIT_UNITS: Final = 0  # kits that can be taken there now
 KIT_PARTS: Final = 1  # components that have a position there
 KIT_COLUMNS: Final = 2
 
+# arrivals, int64 [n, ARRIVAL_COLUMNS]: what is expected of one SKU, by number of the location and then by day. Of each
+# location a line of day 0 comes first, which says what holds there whatever comes; each later day has one line
+ARRIVAL_LOCATION: Final = 0
+ARRIVAL_DAY: Final = 1  # since 1970, as it counts for promises; 0 in the first line of a location
+ARRIVAL_UNITS: Final = 2  # that come on that day, 0 in the first line
+ARRIVAL_FREE: Final = 3  # of these, units that are pegged to nobody; in the first line less than 0: backordered units
+ARRIVAL_SAFETY_UNITS: Final = (
+    4  # in the first line, as SAFETY_UNITS: where the SKU has no position yet nothing else says it
+)
+ARRIVAL_SAFETY_PARTS: Final = 5  # likewise
+ARRIVAL_COLUMNS: Final = 6
+
+# steps, int64 [n, STEP_COLUMNS]: units that can be promised of one SKU; those of a location adjacent, by day
+STEP_LOCATION: Final = 0
+STEP_DAY: Final = 1  # from which on so many can be promised: 0 for now, which each location has, else as in arrivals
+STEP_UNITS: Final = 2  # more than in the line before, if that is of the same location
+STEP_COLUMNS: Final = 3
+
 # bytes that `answer_availability` needs room for
 POSITION_BYTES_MAX: Final = 142  # for each position
 ANSWER_BYTES_MORE: Final = 16  # for what stands before them
@@ -178,3 +196,98 @@ UNKNOWN_SKU: Final = 2
 UNITS_MAX: Final = 2**53 - 1
 MOMENTS_END: Final = 2**63 - 1  # a millisecond that never comes
 TOTAL_MAX: Final = 2**62  # sums stop here instead of wrapping
+
+# Dates. A window of D local days; days inside the tables count from its first day, and D stands for "none within it".
+# days, int64 [lines, D + 2]: one line per thing that has a value for each day
+#   midnight of a time zone: the UTC minute at which the day begins there, also for day D
+#   calendar: the first of its lines in `spans` that is of that day or later, also for days D and D + 1
+#   cut-off: the UTC minute before which an order counts as of that day, 0 when the day is closed
+#   set of days, two lines: how many of the set come before that day, also for days D and D + 1; and behind it the days
+#     of the set, D after the last
+#   slots: units, or orders, that can still be prepared on that day; below 0 where capacity was lowered
+DAYS_MORE: Final = 2  # columns behind those of the window's days
+FAR: Final = 1 << 60  # minutes: later than anything
+NEVER: Final = 1 << 61  # minutes: units that will not come; the end of what begins at FAR
+
+# spans, int64 [n, SPAN_COLUMNS]: working time of calendars, those of one calendar adjacent and in order; before the
+# first of a calendar stands one that is over since ever (day -1), behind the last one that never begins (day D)
+SPAN_START: Final = 0  # UTC minute
+SPAN_END: Final = 1  # UTC minute, not part of it
+SPAN_DAY: Final = 2
+SPAN_BEFORE: Final = 3  # minutes of working time of the calendar before it, from the first day of the window
+SPAN_COLUMNS: Final = 4
+
+# routes, int64 [n, ROUTE_COLUMNS]: how units get from a location to a customer; what is a line is one of `days`
+ROUTE_STATUS: Final = 0  # DATED, or what is missing
+ROUTE_KIND: Final = 1
+ROUTE_FRONT: Final = 2  # routes of one location that have the same number are the same up to the slot
+ROUTE_ZONE: Final = 3  # line: midnight at the location
+ROUTE_CALENDAR: Final = 4  # line: working time of the location
+ROUTE_CUT_OFF: Final = 5  # line
+ROUTE_HANDLING: Final = 6  # minutes of working time
+ROUTE_SLOTS: Final = 7  # line, -1 when capacity has no limit
+ROUTE_CAPACITY: Final = 8  # units, or orders, of a whole day
+ROUTE_BY_ORDER: Final = 9  # 1 when capacity counts orders, 0 when units
+ROUTE_PICKUPS: Final = 10  # line of a set: days on which the location works and the carrier collects
+ROUTE_CARRIER: Final = 11  # line of a set: days that count in transit
+ROUTE_TRANSIT: Final = 12  # such days
+ROUTE_STORE: Final = 13  # line: working time of the store that units are sent to
+ROUTE_STORE_HANDLING: Final = 14  # minutes of working time
+ROUTE_OPENING: Final = 15  # line: when customers can collect
+ROUTE_COLUMNS: Final = 16
+BY_SHIPPING: Final = 1
+BY_PICKUP: Final = 2
+BY_STORE: Final = 3
+
+# sources, int64 [n, SOURCE_COLUMNS]: one place that units of a line may come from
+SOURCE_START: Final = 0  # UTC minute from which they are there; NEVER when they are not
+SOURCE_UNITS: Final = 1
+SOURCE_ROUTES: Final = 2  # its first line in `routes`; those of the other options follow
+SOURCE_SLOT: Final = 3  # day since 1970 of a slot that is taken already, 0 for none
+SOURCE_COLUMNS: Final = 4
+
+# lines, int64 [n, LINE_COLUMNS], and baskets, int64 [n, BASKET_COLUMNS]
+LINE_FIRST: Final = 0  # its first line in `sources`
+LINE_SOURCES: Final = 1  # how many it has
+LINE_COLUMNS: Final = 2
+BASKET_FIRST: Final = 0  # its first line in `lines`
+BASKET_LINES: Final = 1  # how many it has
+BASKET_COLUMNS: Final = 2
+
+# answers, int64 [sources, options, ANSWER_COLUMNS]: days since 1970, UTC minutes; 0 where there is none
+ANSWER_STATUS: Final = 0
+ANSWER_DAY: Final = 1  # of delivery, or on which it is ready
+ANSWER_READY: Final = 2  # minute from which it can be collected
+ANSWER_SHIP: Final = 3  # day on which the carrier, or the van, collects
+ANSWER_SLOT: Final = 4  # day on which it is prepared
+ANSWER_BEGIN: Final = 5  # minute in which handling begins
+ANSWER_DONE: Final = 6  # minute in which handling is over
+ANSWER_ARRIVAL: Final = 7  # day of arrival at the store
+ANSWER_STORE_BEGIN: Final = 8  # minute in which handling begins there
+ANSWER_STORE_DONE: Final = 9
+ANSWER_COLUMNS: Final = 10
+
+# promises, int64 [baskets, options, PROMISE_COLUMNS]
+PROMISE_STATUS: Final = 0  # DATED, or that of the first line that has no date
+PROMISE_DAY: Final = 1  # the latest of its lines
+PROMISE_READY: Final = 2  # the latest minute of its lines, 0 when shipped
+PROMISE_ORDER_BEFORE: Final = 3  # the first minute that is too late for that day
+PROMISE_COLUMNS: Final = 4
+
+# asked, int64 [n, ASKED_COLUMNS]: until when to order for a day
+ASKED_SOURCE: Final = 0
+ASKED_OPTION: Final = 1
+ASKED_DAY: Final = 2  # since 1970
+ASKED_COLUMNS: Final = 3
+
+# how a date ended; of several, the least says best how near it came
+DATED: Final = 1
+NO_SLOT: Final = 2  # no day within the horizon has room
+BEYOND_HORIZON: Final = 3
+NO_UNITS: Final = 4  # the units will not come
+NO_OPENING: Final = 5  # nobody said when customers can collect
+NO_CALENDAR: Final = 6  # of the location
+NO_STORE_CALENDAR: Final = 7
+NO_LANE: Final = 8
+NO_TRANSFER_LANE: Final = 9
+NO_ZONE: Final = 10  # of the destination

@@ -22,6 +22,7 @@ from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_ser
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from invengine.domain.network import Change
     from invengine.services.feeds import Acknowledgement
     from invengine.services.integrity_report import Report
     from invengine.services.networks import Applied
@@ -240,16 +241,18 @@ def applied_to_proto(applied: Applied, consistency_token: str) -> network_servic
     """What a network document changed, or would change."""
     return network_service_pb2.ApplyNetworkResponse(
         revision=applied.revision,
-        changes=[
-            network_service_pb2.NetworkChange(
-                kind=network_service_pb2.NetworkChange.Kind.Value(f"KIND_{change.kind}"),
-                path=change.path,
-                before=change.before_json,
-                after=change.after_json,
-            )
-            for change in applied.changes
-        ],
+        changes=map(change_to_proto, applied.changes),
         consistency_token=consistency_token,
+    )
+
+
+def change_to_proto(change: Change) -> network_service_pb2.NetworkChange:
+    """One difference of two documents."""
+    return network_service_pb2.NetworkChange(
+        kind=network_service_pb2.NetworkChange.Kind.Value(f"KIND_{change.kind}"),
+        path=change.path,
+        before=change.before_json,
+        after=change.after_json,
     )
 
 

@@ -15,6 +15,7 @@ from invengine.errors import (
     InvalidArgument,
     InventoryError,
     NetworkInvalid,
+    TransitInvalid,
     Unavailable,
 )
 from invengine.services.days import date_or_none
@@ -30,6 +31,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "MALFORMED_MESSAGE": grpc.StatusCode.INVALID_ARGUMENT,
     "REQUEST_MISMATCH": grpc.StatusCode.INVALID_ARGUMENT,
     "NETWORK_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
+    "TRANSIT_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
     "UNKNOWN_SKU": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_LOCATION": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_GROUP": grpc.StatusCode.NOT_FOUND,
@@ -144,6 +146,8 @@ def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:
 def _field_violations(refusal: InventoryError) -> list[error_details_pb2.BadRequest.FieldViolation]:
     if isinstance(refusal, InvalidArgument):
         return [_violation(refusal.field, refusal.problem)]
+    if isinstance(refusal, TransitInvalid):
+        return [_violation("document", f"{refusal.path}: {refusal.problem}")]
     violations: list[error_details_pb2.BadRequest.FieldViolation] = []
     if isinstance(refusal, NetworkInvalid):
         room = LIST_BYTES_MAX

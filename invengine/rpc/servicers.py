@@ -43,13 +43,11 @@ if TYPE_CHECKING:
 
     from invengine.domain.orders import ReservationAnswer
     from invengine.metrics import Metrics
-    from invengine.replica.replica import Replica
     from invengine.services.availability import Availability
     from invengine.services.explanations import Explanations
     from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
     from invengine.services.ledgers import Ledgers
-    from invengine.services.networks import Networks
     from invengine.services.position_pages import PositionPages
     from invengine.services.positions import Positions
     from invengine.services.reservations import Reservations
@@ -280,33 +278,6 @@ class StockServicer:
         """A part of the ledger of all SKUs."""
         page = await self._ledgers.export(request)
         return convert_pages.export_page(page, self._ledgers.token(page.reached), self._ledgers.token(page.until))
-
-
-class NetworkServicer:
-    """NetworkService on the wire. Decides nothing and catches nothing."""
-
-    def __init__(self, networks: Networks, replica: Replica) -> None:
-        self._networks = networks
-        self._replica = replica
-
-    async def ApplyNetwork(
-        self, request: network_service_pb2.ApplyNetworkRequest, _: Context
-    ) -> network_service_pb2.ApplyNetworkResponse:
-        """A document comes into force, or is only checked."""
-        applied = await self._networks.apply(
-            request.document,
-            request_id=request.request_id,
-            expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
-            validate_only=request.validate_only,
-        )
-        return convert.applied_to_proto(applied, self._replica.token(()))
-
-    async def GetNetwork(
-        self, _request: network_service_pb2.GetNetworkRequest, _: Context
-    ) -> network_service_pb2.GetNetworkResponse:
-        """The document in force."""
-        network = self._networks.required()
-        return network_service_pb2.GetNetworkResponse(document=network.document, revision=network.revision)
 
 
 class AdminServicer:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Protocol
 
 from invengine.domain.network import Change, Network, diff
-from invengine.errors import InvalidArgument, NetworkInvalid, NetworkMissing, RevisionMismatch, Unavailable
-from invengine.services import validation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Listener = Callable[[Network], None]
-
-_log = logging.getLogger(__name__)
-
-POLL_SECONDS: Final = 1.0
-_RACES_MAX = 10  # documents of other servers that may come between looking and writing before the caller is told
+from invengine.errors import NetworkInvalid, NetworkMissing
+from invengine.services.documents import POLL_SECONDS, Documents
 
 
 class NetworkStore(Protocol):
@@ -30,9 +18,7 @@ class NetworkStore(Protocol):
         """The document in force and its revision from 1, or None."""
 
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
-        """Puts a document in force and answers its revision. The one in force, sent again, keeps its revision, else
-        RevisionMismatch when `expected_revision` is not the one in force (0: none is).
-        """
+        """Puts a document in force: see Documents.write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,57 +30,21 @@ class Applied:
     revision: int
 
 
-class Networks:
-    """Holds the network in force as `current`, None until there is one.
+class Networks(Documents[Network]):
+    """Holds the network in force as `current`, None until there is one."""
 
-    `load` at the start, `run` as a task. Listeners are called with every network that comes into force, in order.
-    """
+    name = "network"
+    unreadable = NetworkInvalid
 
     def __init__(self, store: NetworkStore, *, poll_seconds: float = POLL_SECONDS) -> None:
+        super().__init__(poll_seconds=poll_seconds)
         self._store = store
-        self._poll_seconds = poll_seconds
-        self._listeners: list[Listener] = []
-        self._stored: tuple[str, int] | None = None
-        self._one_at_a_time = asyncio.Lock()  # else an older answer of the store could arrive after a newer one
-        self._wake = asyncio.Event()
-        self._is_away = False
-        self.current: Network | None = None
-
-    def add_listener(self, listener: Listener) -> None:
-        """Calls the listener for every network from now on, and at once for the one in force."""
-        self._listeners.append(listener)
-        if self.current is not None:
-            listener(self.current)
 
     def required(self) -> Network:
         """The network in force, or NetworkMissing."""
         if self.current is None:
             raise NetworkMissing
         return self.current
-
-    async def load(self) -> None:
-        """Takes over what the store has now. A document that this version cannot read is logged and not taken over."""
-        async with self._one_at_a_time:
-            await self._look()
-
-    def wake(self) -> None:
-        """Makes `run` look now: somebody says that the network changed."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Follows the store until cancelled: looks every second and when woken, also after the store was away."""
-        while True:
-            with contextlib.suppress(TimeoutError):  # nobody woke it: time to look anyway
-                await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
-            self._wake.clear()
-            try:
-                await self.load()
-            except Unavailable as away:
-                if not self._is_away:
-                    _log.warning("the network cannot be followed for now: %s", away)
-                self._is_away = True
-            else:
-                self._is_away = False
 
     async def apply(
         self, document: str, *, request_id: str, expected_revision: int | None = None, validate_only: bool = False
@@ -104,53 +54,27 @@ class Networks:
         The document in force, sent again, changes nothing whatever revision is expected, so a repeat is safe.
         InvalidArgument, NetworkInvalid, RevisionMismatch, and what the store raises.
         """
-        validation.required_id("request_id", request_id)
-        if not document:
-            raise InvalidArgument("document", "is required")
-        if expected_revision is not None:
-            validation.expected_revision("expected_revision", expected_revision)
-        network = await asyncio.to_thread(Network.parse, document)  # may take a second: others are served meanwhile
-        async with self._one_at_a_time:
-            for _ in range(_RACES_MAX):
-                await self._look()
-                revision = self._stored[1] if self._stored else 0
-                if self._stored and self._stored[0] == document:
-                    return Applied(network, (), revision)
-                if expected_revision not in (None, revision):
-                    break
-                changes = tuple(diff(self.current, network))
-                if validate_only:
-                    return Applied(network, changes, revision)
-                try:
-                    revision = await self._store.apply_network(document, revision)
-                except RevisionMismatch:
-                    continue  # another document came between: the difference to that one is wanted
-                network = Network(document, revision, network.parsed)
-                self._take(network)
-                return Applied(network, changes, revision)
-        raise RevisionMismatch(revision if expected_revision is None else expected_revision, revision)
+        put = await self.put(
+            document, request_id=request_id, expected_revision=expected_revision, validate_only=validate_only
+        )
+        return Applied(*put)
 
-    async def _look(self) -> None:
-        stored = await self._store.network()
-        if stored is None:  # an emptied store: what was in force stays until there is another
-            self._stored = None
-            return
-        if stored == self._stored:
-            return
-        document, revision = stored
-        try:
-            network = await asyncio.to_thread(Network.parse, document, revision)
-        except NetworkInvalid as faults:
-            self._stored = stored
-            _log.error(
-                "network revision %d cannot be read by this version and is not in force here: %s", revision, faults
-            )
-            return
-        self._take(network)
+    async def read(self) -> tuple[str, int] | None:
+        """The document in the store."""
+        return await self._store.network()
 
-    def _take(self, network: Network) -> None:
-        self._stored = (network.document, network.revision)
-        self.current = network
-        _log.info("network revision %d is in force", network.revision)
-        for listener in self._listeners:
-            listener(network)
+    async def write(self, document: str, expected_revision: int | None) -> int:
+        """Puts a document into the store."""
+        return await self._store.apply_network(document, expected_revision)
+
+    def parse(self, document: str, revision: int) -> Network:
+        """What a document means. NetworkInvalid."""
+        return Network.parse(document, revision)
+
+    def differences(self, before: Network | None, after: Network) -> Sequence[Change]:
+        """What one network has that the other has not."""
+        return diff(before, after)
+
+    def in_force(self, meaning: Network, revision: int) -> Network:
+        """The same network under this revision."""
+        return Network(meaning.document, revision, meaning.parsed)

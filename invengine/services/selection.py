@@ -146,6 +146,70 @@ def select(
     )
 
 
+class Floors:
+    """What a channel must leave at the locations of a network, at one moment: the block of a selection in which each
+    location gets its line when it comes up. Every location of the network is usable; ranks and places are all 0.
+    """
+
+    def __init__(
+        self, network: Network, numbers: Locations, channels: Channels, channel: str, now_ms: int, *, borrows: bool
+    ) -> None:
+        self._network = network
+        self._numbers = numbers
+        self._channel = channel
+        self._channel_number = channels.number(channel)
+        self._borrows = borrows
+        self._now_ms = now_ms
+        self._begin()
+
+    def at(self, places: Iterable[int]) -> npt.NDArray[np.int64]:
+        """The block, in which at least the locations of these numbers have their lines."""
+        if (
+            len(self._numbers) > self._places
+        ):  # one was first heard of meanwhile, and rules stand where its line belongs
+            self._begin()
+        for place in places:
+            if place not in self._known:
+                self._known.add(place)
+                self._add(place, self._numbers.names[place])
+        return self._block
+
+    def _begin(self) -> None:
+        self._places = len(self._numbers)
+        self._block = np.zeros((max(1, self._places), SELECTION_COLUMNS), np.int64)
+        self._prepare(self._block)
+        self._block[0, NOW] = self._now_ms
+        self._known: set[int] = set()
+        self._chains: dict[tuple[ConfidenceRule, ...], int] = {(): 0}
+
+    def _prepare(self, lines: npt.NDArray[np.int64]) -> None:
+        lines[:, RANK] = lines[:, INDEX] = -1
+        lines[:, CHANNEL] = self._channel_number
+        lines[:, OWN_ONLY] = not self._borrows
+
+    def _add(self, place: int, location: str) -> None:
+        network = self._network
+        if location not in network.locations:
+            return
+        rules = network.confidence(location)
+        if rules not in self._chains:
+            self._lay(rules)
+        self._block[place, FLOOR_UNITS], self._block[place, FLOOR_PARTS] = network.place_safety(self._channel, location)
+        self._block[place, RANK] = self._block[place, INDEX] = 0
+        self._block[place, RULE] = self._chains[rules]
+
+    def _lay(self, rules: tuple[ConfidenceRule, ...]) -> None:
+        """Writes rules behind the lines that there are; the first line says where they begin."""
+        first = len(self._block)
+        more = np.zeros((len(rules), SELECTION_COLUMNS), np.int64)
+        self._prepare(more)
+        self._block = np.concatenate((self._block, more))
+        before = self._block[0, RULE]
+        _lay_rules(self._block, first, {0: rules})
+        self._block[0, RULE] = before
+        self._chains[rules] = first
+
+
 def _lay_rules(block: npt.NDArray[np.int64], first: int, rules: Mapping[int, Sequence[ConfidenceRule]]) -> None:
     """Writes the rules for confidence of the locations' lines from line `first` on, chained to these lines."""
     line = first

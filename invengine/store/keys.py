@@ -8,6 +8,8 @@ STORE: Final = b"invengine:store"
 NETWORK: Final = b"invengine:network"
 NETWORK_CHANNEL: Final = b"invengine:network"
 """Pub/sub channel on which the revision of a newly applied network is announced."""
+TRANSIT: Final = b"invengine:transit"
+"""Also the channel on which the revision of newly applied transit times is announced."""
 
 STOCK_PATTERN: Final = b"{p*}:stock:*"
 INCOMING_PATTERN: Final = b"{p*}:incoming:*"

@@ -224,7 +224,14 @@ class Reads:
 
     async def network(self) -> tuple[str, int] | None:
         """The network document and its revision, or None when none was applied."""
-        ((document, revision),) = await self._calls.read(("HMGET", keys.NETWORK, "document", "revision"))
+        return await self._document(keys.NETWORK)
+
+    async def transit(self) -> tuple[str, int] | None:
+        """The document of transit times and its revision, or None when none was applied."""
+        return await self._document(keys.TRANSIT)
+
+    async def _document(self, key: bytes) -> tuple[str, int] | None:
+        ((document, revision),) = await self._calls.read(("HMGET", key, "document", "revision"))
         return (document.decode(), int(revision)) if document is not None else None
 
     def _of(self, name: str) -> int:

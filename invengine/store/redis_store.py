@@ -224,8 +224,15 @@ class RedisStore(ReturnWrites):
 
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
         """Store the network document; its revision. One equal to the stored one changes nothing. RevisionMismatch."""
+        return await self._apply("invengine_apply_network", keys.NETWORK, document, expected_revision)
+
+    async def apply_transit(self, document: str, expected_revision: int | None) -> int:
+        """Store the document of transit times, in the same way."""
+        return await self._apply("invengine_apply_transit", keys.TRANSIT, document, expected_revision)
+
+    async def _apply(self, function: str, key: bytes, document: str, expected_revision: int | None) -> int:
         expected = "" if expected_revision is None else str(expected_revision)
-        word, revision = await self._calls.write("invengine_apply_network", [keys.NETWORK], document, expected)
+        word, revision = await self._calls.write(function, [key], document, expected)
         if word == b"REVISION_MISMATCH":
             raise RevisionMismatch(expected_revision or 0, int(revision))
         return int(revision)

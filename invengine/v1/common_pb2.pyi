@@ -155,6 +155,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
     ERROR_REASON_OF_TRANSFER: _ErrorReason.ValueType  # 54
     """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
+    ERROR_REASON_TRANSIT_INVALID: _ErrorReason.ValueType  # 66
+    """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -257,6 +259,8 @@ ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: ErrorReason.ValueType  # 45
 """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
 ERROR_REASON_OF_TRANSFER: ErrorReason.ValueType  # 54
 """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
+ERROR_REASON_TRANSIT_INVALID: ErrorReason.ValueType  # 66
+"""The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from invengine.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -190,3 +191,402 @@ class GetNetworkResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetNetworkResponse: _TypeAlias = GetNetworkResponse  # noqa: Y015
+
+@_typing.final
+class ApplyTransitTimesRequest(_message.Message):
+    """Asks to put learnt transit times in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. 1 to 64 bytes."""
+    document: _builtins.str
+    """Required. JSON, at most 3 MB: deliveries of each lane by the carrier working days that they took, such as `{"version":
+    1, "lanes": {"DC": {"north": {"standard": {"arrived": {"1": 812, "2": 140}, "under_way": {"1": 3}}}}}}`. Parcels that
+    are `under_way` were known not to have arrived after so many days. Beside them, where wanted: `strength`, 0 to 10,000,
+    as many deliveries the wider level counts as (10); `basis`, what a confidence is about: `each` promise (the default) or
+    `all` of a service together; `shipped_since`, `shipped_until`, `as_of`, days such as "2026-01-31". Without lanes,
+    nothing is learnt any more and the stated transit of every lane holds.
+    """
+    validate_only: _builtins.bool
+    """Only check it, and say what it would change."""
+    expected_revision: _builtins.int
+    """Only if the transit times still have this revision (0: only if there are none yet)."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        document: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        expected_revision: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "document", b"document", "expected_revision", b"expected_revision", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+
+Global___ApplyTransitTimesRequest: _TypeAlias = ApplyTransitTimesRequest  # noqa: Y015
+
+@_typing.final
+class ApplyTransitTimesResponse(_message.Message):
+    """What the document changed, or would change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision in force after the call."""
+    consistency_token: _builtins.str
+    """Names the state that contains the write."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkChange]:
+        """Paths such as `lanes.DC.north.standard.days_at_95`; empty when the document was in force already."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        changes: _abc.Iterable[Global___NetworkChange] | None = ...,
+        consistency_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "consistency_token", b"consistency_token", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyTransitTimesResponse: _TypeAlias = ApplyTransitTimesResponse  # noqa: Y015
+
+@_typing.final
+class GetTransitTimesRequest(_message.Message):
+    """Asks for the transit times in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTransitTimesRequest: _TypeAlias = GetTransitTimesRequest  # noqa: Y015
+
+@_typing.final
+class GetTransitTimesResponse(_message.Message):
+    """The transit times in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    UNDER_WAY_FIELD_NUMBER: _builtins.int
+    SHIPPED_SINCE_FIELD_NUMBER: _builtins.int
+    SHIPPED_UNTIL_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    document: _builtins.str
+    """As it was applied; empty where nothing was learnt yet."""
+    revision: _builtins.int
+    """Its revision, from 1; 0 where nothing was learnt yet."""
+    deliveries: _builtins.int
+    """Deliveries that it rests on."""
+    under_way: _builtins.int
+    """Parcels that had not arrived."""
+    @_builtins.property
+    def shipped_since(self) -> _common_pb2.Date:
+        """The first day on which one of them was shipped; not set where the document does not say."""
+
+    @_builtins.property
+    def shipped_until(self) -> _common_pb2.Date:
+        """The last one."""
+
+    @_builtins.property
+    def as_of(self) -> _common_pb2.Date:
+        """The day at whose end that was known."""
+
+    def __init__(
+        self,
+        *,
+        document: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        deliveries: _builtins.int = ...,
+        under_way: _builtins.int = ...,
+        shipped_since: _common_pb2.Date | None = ...,
+        shipped_until: _common_pb2.Date | None = ...,
+        as_of: _common_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "shipped_since", b"shipped_since", "shipped_until", b"shipped_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "deliveries", b"deliveries", "document", b"document", "revision", b"revision", "shipped_since", b"shipped_since", "shipped_until", b"shipped_until", "under_way", b"under_way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTransitTimesResponse: _TypeAlias = GetTransitTimesResponse  # noqa: Y015
+
+@_typing.final
+class ListTransitLanesRequest(_message.Message):
+    """Asks for a page of lanes. All filters that are set must match."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    CONFIDENCES_FIELD_NUMBER: _builtins.int
+    WITH_DISTRIBUTION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """Only from this location."""
+    zone: _builtins.str
+    """Only to this zone."""
+    service: _builtins.str
+    """Only with this service."""
+    with_distribution: _builtins.bool
+    """Whether each lane comes with its distribution."""
+    page_size: _builtins.int
+    """At most so many, 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """From the last answer; the other fields must be the same as then."""
+    @_builtins.property
+    def confidences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Confidences to answer, more than 0 and less than 1, in steps of 0.0001; at most 20. None: 0.8, 0.9, 0.95, 0.99."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        service: _builtins.str = ...,
+        confidences: _abc.Iterable[_builtins.float] | None = ...,
+        with_distribution: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidences", b"confidences", "location", b"location", "page_size", b"page_size", "page_token", b"page_token", "service", b"service", "with_distribution", b"with_distribution", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTransitLanesRequest: _TypeAlias = ListTransitLanesRequest  # noqa: Y015
+
+@_typing.final
+class ListTransitLanesResponse(_message.Message):
+    """A page of lanes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Hand this in for the next page; empty: there is none."""
+    revision: _builtins.int
+    """The revision of the transit times that were asked, 0 where nothing was learnt yet."""
+    consistency_token: _builtins.str
+    """Names the state that was read."""
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransitLane]:
+        """By location, zone and service."""
+
+    def __init__(
+        self,
+        *,
+        lanes: _abc.Iterable[Global___TransitLane] | None = ...,
+        next_page_token: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        consistency_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "lanes", b"lanes", "next_page_token", b"next_page_token", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTransitLanesResponse: _TypeAlias = ListTransitLanesResponse  # noqa: Y015
+
+@_typing.final
+class TransitLane(_message.Message):
+    """One lane, and what is known of its transit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    STATED_DAYS_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    UNDER_WAY_FIELD_NUMBER: _builtins.int
+    LONGEST_DAYS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    DISTRIBUTION_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """Where it begins."""
+    zone: _builtins.str
+    """Where it ends."""
+    service: _builtins.str
+    """How it is shipped."""
+    stated_days: _builtins.int
+    """The transit that the network states, in carrier working days; not set where the network has no such lane."""
+    deliveries: _builtins.int
+    """Deliveries of this lane that were learnt from."""
+    under_way: _builtins.int
+    """Parcels of this lane that had not arrived."""
+    longest_days: _builtins.int
+    """The longest transit among its deliveries, in carrier working days; not set where there are none."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransitDays]:
+        """The days that it needs, in the order of the request's confidences; empty where nothing was learnt of the service:
+        its stated transit holds then.
+        """
+
+    @_builtins.property
+    def distribution(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransitPoint]:
+        """The distribution that they are read from, where it was asked for: from 0 days on, without gaps."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        zone: _builtins.str = ...,
+        service: _builtins.str = ...,
+        stated_days: _builtins.int | None = ...,
+        deliveries: _builtins.int = ...,
+        under_way: _builtins.int = ...,
+        longest_days: _builtins.int | None = ...,
+        days: _abc.Iterable[Global___TransitDays] | None = ...,
+        distribution: _abc.Iterable[Global___TransitPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_longest_days", b"_longest_days", "_stated_days", b"_stated_days", "longest_days", b"longest_days", "stated_days", b"stated_days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_longest_days", b"_longest_days", "_stated_days", b"_stated_days", "days", b"days", "deliveries", b"deliveries", "distribution", b"distribution", "location", b"location", "longest_days", b"longest_days", "service", b"service", "stated_days", b"stated_days", "under_way", b"under_way", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__longest_days: _TypeAlias = _typing.Literal["longest_days"]  # noqa: Y015
+    _WhichOneofArgType__longest_days: _TypeAlias = _typing.Literal["_longest_days", b"_longest_days"]  # noqa: Y015
+    _WhichOneofReturnType__stated_days: _TypeAlias = _typing.Literal["stated_days"]  # noqa: Y015
+    _WhichOneofArgType__stated_days: _TypeAlias = _typing.Literal["_stated_days", b"_stated_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longest_days) -> _WhichOneofReturnType__longest_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_days) -> _WhichOneofReturnType__stated_days | None: ...
+
+Global___TransitLane: _TypeAlias = TransitLane  # noqa: Y015
+
+@_typing.final
+class TransitDays(_message.Message):
+    """The days that a lane needs at one confidence, and how the number came about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Level:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TransitDays._Level.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        LEVEL_UNSPECIFIED: TransitDays._Level.ValueType  # 0
+        """Never sent."""
+        LEVEL_LANE: TransitDays._Level.ValueType  # 1
+        """On the lane itself."""
+        LEVEL_ZONE: TransitDays._Level.ValueType  # 2
+        """On all lanes to the zone with the service."""
+        LEVEL_SERVICE: TransitDays._Level.ValueType  # 3
+        """On all lanes with the service; or nowhere."""
+
+    class Level(_Level, metaclass=_LevelEnumTypeWrapper):
+        """On how narrow a level there are enough deliveries for the confidence."""
+
+    LEVEL_UNSPECIFIED: TransitDays.Level.ValueType  # 0
+    """Never sent."""
+    LEVEL_LANE: TransitDays.Level.ValueType  # 1
+    """On the lane itself."""
+    LEVEL_ZONE: TransitDays.Level.ValueType  # 2
+    """On all lanes to the zone with the service."""
+    LEVEL_SERVICE: TransitDays.Level.ValueType  # 3
+    """On all lanes with the service; or nowhere."""
+
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    LONGEST_DAYS_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    confidence: _builtins.float
+    """As asked."""
+    days: _builtins.int
+    """Carrier working days from the day of shipping to that of delivery."""
+    level: Global___TransitDays.Level.ValueType
+    """Whose longest transit bounds the days."""
+    deliveries: _builtins.int
+    """Deliveries on that level."""
+    longest_days: _builtins.int
+    """The longest transit there: `days` is never more."""
+    probability: _builtins.float
+    """How likely the lane delivers within `days`, by what was learnt. Days are whole, so it is more than was asked for, as a
+    rule.
+    """
+    def __init__(
+        self,
+        *,
+        confidence: _builtins.float = ...,
+        days: _builtins.int = ...,
+        level: Global___TransitDays.Level.ValueType = ...,
+        deliveries: _builtins.int = ...,
+        longest_days: _builtins.int = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "days", b"days", "deliveries", b"deliveries", "level", b"level", "longest_days", b"longest_days", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransitDays: _TypeAlias = TransitDays  # noqa: Y015
+
+@_typing.final
+class TransitPoint(_message.Message):
+    """One number of days of a distribution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    UNDER_WAY_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """Carrier working days."""
+    deliveries: _builtins.int
+    """Deliveries of the lane that took so many."""
+    under_way: _builtins.int
+    """Parcels of the lane known not to have arrived after so many, and nothing later of them."""
+    probability: _builtins.float
+    """How likely the lane delivers within so many: its own deliveries, blended with those of its zone and service."""
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+        deliveries: _builtins.int = ...,
+        under_way: _builtins.int = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "deliveries", b"deliveries", "probability", b"probability", "under_way", b"under_way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransitPoint: _TypeAlias = TransitPoint  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class NetworkServiceStub:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock.
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock; and beside
+    it what was learnt of transit times from past deliveries.
     """
 
     def __init__(self, channel):
@@ -45,10 +46,26 @@ class NetworkServiceStub:
                 request_serializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkResponse.FromString,
                 _registered_method=True)
+        self.ApplyTransitTimes = channel.unary_unary(
+                '/invengine.v1.NetworkService/ApplyTransitTimes',
+                request_serializer=invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesResponse.FromString,
+                _registered_method=True)
+        self.GetTransitTimes = channel.unary_unary(
+                '/invengine.v1.NetworkService/GetTransitTimes',
+                request_serializer=invengine_dot_v1_dot_network__service__pb2.GetTransitTimesRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_network__service__pb2.GetTransitTimesResponse.FromString,
+                _registered_method=True)
+        self.ListTransitLanes = channel.unary_unary(
+                '/invengine.v1.NetworkService/ListTransitLanes',
+                request_serializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesResponse.FromString,
+                _registered_method=True)
 
 
 class NetworkServiceServicer:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock.
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock; and beside
+    it what was learnt of transit times from past deliveries.
     """
 
     def ApplyNetwork(self, request, context):
@@ -61,6 +78,29 @@ class NetworkServiceServicer:
 
     def GetNetwork(self, request, context):
         """The document in force. FAILED_PRECONDITION: NETWORK_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyTransitTimes(self, request, context):
+        """Puts learnt transit times in force on every server, as one step. INVALID_ARGUMENT: TRANSIT_INVALID, naming the first
+        fault. ABORTED: REVISION_MISMATCH. The document in force, sent again, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTransitTimes(self, request, context):
+        """The transit times in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTransitLanes(self, request, context):
+        """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
+        pages, by location, zone and service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +119,21 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     request_deserializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkResponse.SerializeToString,
             ),
+            'ApplyTransitTimes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyTransitTimes,
+                    request_deserializer=invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesResponse.SerializeToString,
+            ),
+            'GetTransitTimes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTransitTimes,
+                    request_deserializer=invengine_dot_v1_dot_network__service__pb2.GetTransitTimesRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_network__service__pb2.GetTransitTimesResponse.SerializeToString,
+            ),
+            'ListTransitLanes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTransitLanes,
+                    request_deserializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'invengine.v1.NetworkService', rpc_method_handlers)
@@ -88,7 +143,8 @@ def add_NetworkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NetworkService:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock.
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock; and beside
+    it what was learnt of transit times from past deliveries.
     """
 
     @staticmethod
@@ -135,6 +191,87 @@ class NetworkService:
             '/invengine.v1.NetworkService/GetNetwork',
             invengine_dot_v1_dot_network__service__pb2.GetNetworkRequest.SerializeToString,
             invengine_dot_v1_dot_network__service__pb2.GetNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyTransitTimes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.NetworkService/ApplyTransitTimes',
+            invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesRequest.SerializeToString,
+            invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTransitTimes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.NetworkService/GetTransitTimes',
+            invengine_dot_v1_dot_network__service__pb2.GetTransitTimesRequest.SerializeToString,
+            invengine_dot_v1_dot_network__service__pb2.GetTransitTimesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTransitLanes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.NetworkService/ListTransitLanes',
+            invengine_dot_v1_dot_network__service__pb2.ListTransitLanesRequest.SerializeToString,
+            invengine_dot_v1_dot_network__service__pb2.ListTransitLanesResponse.FromString,
             options,
             channel_credentials,
             insecure,

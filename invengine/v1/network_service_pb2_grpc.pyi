@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NetworkServiceStub:
-    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock; and beside
+    it what was learnt of transit times from past deliveries.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +41,22 @@ class NetworkServiceStub:
     """
     GetNetwork: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetNetworkRequest, _network_service_pb2.GetNetworkResponse]
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+    ApplyTransitTimes: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ApplyTransitTimesRequest, _network_service_pb2.ApplyTransitTimesResponse]
+    """Puts learnt transit times in force on every server, as one step. INVALID_ARGUMENT: TRANSIT_INVALID, naming the first
+    fault. ABORTED: REVISION_MISMATCH. The document in force, sent again, changes nothing.
+    """
+    GetTransitTimes: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetTransitTimesRequest, _network_service_pb2.GetTransitTimesResponse]
+    """The transit times in force."""
+    ListTransitLanes: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ListTransitLanesRequest, _network_service_pb2.ListTransitLanesResponse]
+    """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
+    pages, by location, zone and service.
+    """
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
-    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock; and beside
+    it what was learnt of transit times from past deliveries.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ApplyNetwork: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ApplyNetworkRequest, _network_service_pb2.ApplyNetworkResponse]  # type: ignore[assignment]
@@ -51,9 +65,21 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """
     GetNetwork: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetNetworkRequest, _network_service_pb2.GetNetworkResponse]  # type: ignore[assignment]
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+    ApplyTransitTimes: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ApplyTransitTimesRequest, _network_service_pb2.ApplyTransitTimesResponse]  # type: ignore[assignment]
+    """Puts learnt transit times in force on every server, as one step. INVALID_ARGUMENT: TRANSIT_INVALID, naming the first
+    fault. ABORTED: REVISION_MISMATCH. The document in force, sent again, changes nothing.
+    """
+    GetTransitTimes: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetTransitTimesRequest, _network_service_pb2.GetTransitTimesResponse]  # type: ignore[assignment]
+    """The transit times in force."""
+    ListTransitLanes: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ListTransitLanesRequest, _network_service_pb2.ListTransitLanesResponse]  # type: ignore[assignment]
+    """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
+    pages, by location, zone and service.
+    """
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock."""
+    """Keeps the network document: the planner's YAML file of locations, groups, channels, kits and rules for stock; and beside
+    it what was learnt of transit times from past deliveries.
+    """
 
     @_abc_1.abstractmethod
     def ApplyNetwork(
@@ -72,5 +98,33 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.GetNetworkResponse, _abc.Awaitable[_network_service_pb2.GetNetworkResponse]]:
         """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+
+    @_abc_1.abstractmethod
+    def ApplyTransitTimes(
+        self,
+        request: _network_service_pb2.ApplyTransitTimesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_service_pb2.ApplyTransitTimesResponse, _abc.Awaitable[_network_service_pb2.ApplyTransitTimesResponse]]:
+        """Puts learnt transit times in force on every server, as one step. INVALID_ARGUMENT: TRANSIT_INVALID, naming the first
+        fault. ABORTED: REVISION_MISMATCH. The document in force, sent again, changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTransitTimes(
+        self,
+        request: _network_service_pb2.GetTransitTimesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_service_pb2.GetTransitTimesResponse, _abc.Awaitable[_network_service_pb2.GetTransitTimesResponse]]:
+        """The transit times in force."""
+
+    @_abc_1.abstractmethod
+    def ListTransitLanes(
+        self,
+        request: _network_service_pb2.ListTransitLanesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_service_pb2.ListTransitLanesResponse, _abc.Awaitable[_network_service_pb2.ListTransitLanesResponse]]:
+        """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
+        pages, by location, zone and service.
+        """
 
 def add_NetworkServiceServicer_to_server(servicer: NetworkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

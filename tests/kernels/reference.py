@@ -470,3 +470,75 @@ def split_request(message: bytes) -> tuple[list[str], pb.BatchGetAvailabilityReq
     skus = list(request.skus)
     request.ClearField("skus")
     return skus, request
+
+
+# what can be promised
+
+
+def available_to_promise(on_hand: int, safety_stock: int, horizon: Sequence[tuple[int, int]]) -> list[int]:
+    """`horizon` has (due in, due out) of each day."""
+
+    def balance(day: int) -> int:
+        return on_hand - safety_stock + sum(due_in - due_out for due_in, due_out in horizon[: day + 1])
+
+    days = range(len(horizon))
+    return [max(0, min(balance(later) for later in days[day:])) for day in days]
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What is expected at a location: day -> (units, of these promised to nobody); `safety` of the SKU there."""
+
+    days: Mapping[int, tuple[int, int]]
+    backordered: int = 0
+    safety: tuple[int, int] = (0, 0)
+
+
+def promisable_steps(
+    state: State,
+    sku: str,
+    selection: Selection,
+    arrivals: Mapping[str, Coming],
+    ignored: Mapping[str, Ignored] | None = None,
+    asker: Asker = WEB,
+) -> dict[str, list[tuple[int, int]]]:
+    """By usable location (day, units), day 0 being now, of the days that promise more than the one before.
+
+    What a day promises can be taken when all that is due by then has come, on that day and on every later one.
+    """
+    last = max((day for coming in arrivals.values() for day in coming.days), default=0)
+    found = {}
+    for location in sorted(state.skus.get(sku, {}).keys() | arrivals.keys()):
+        if location not in selection or selection[location].why_not:
+            continue
+        coming = arrivals.get(location, Coming({}))
+        free = (ignored or {}).get(location, Ignored())
+        by_day = [
+            available_positions(
+                _when_come(state, sku, location, coming, free.units, day),
+                sku,
+                {location: selection[location]},
+                ignored,
+                asker,
+            )[0].available
+            for day in range(last + 1)
+        ]
+        promised = [min(by_day[day:]) for day in range(last + 1)]
+        found[location] = [(day, units) for day, units in enumerate(promised) if not day or units > promised[day - 1]]
+    return found
+
+
+def _when_come(state: State, sku: str, location: str, coming: Coming, own: int, day: int) -> State:
+    """The position when all that is due by the day has come: promised units are reserved, those who wait get theirs."""
+    before = state.skus.get(sku, {}).get(location, Position())
+    over = state.holds_over().get((sku, location), [])
+    units = sum(come for due, (come, _) in coming.days.items() if due <= day)
+    free = sum(unpromised for due, (_, unpromised) in coming.days.items() if due <= day)
+    after = Position(
+        before.on_hand + units,
+        max(before.reserved, own + sum(hold.units for hold in over)) + units - max(0, free - coming.backordered),
+        safety=(max(before.safety[0], coming.safety[0]), max(before.safety[1], coming.safety[1])),
+        counted_at=before.counted_at,
+        fences=before.fences,
+    )
+    return State({sku: {location: after}}, state.holds, state.second)

@@ -294,6 +294,9 @@ def of_the_rest() -> list[tuple[str, str, Message]]:
         batch = availability_service_pb2.BatchGetAvailabilityRequest
         bad.append(("BatchGetAvailability", "skus[1]", batch(skus=["LAMP", text], channel="web")))
         bad.append(("BatchGetAvailability", "channel", batch(skus=["LAMP"], channel=text)))
+        times = network_service_pb2.ApplyTransitTimesRequest(request_id=text, document='{"version": 1, "lanes": {}}')
+        bad.append(("ApplyTransitTimes", "request_id", times))
+    bad += of_transit_times()
     bad.append(("ApplyNetwork", "document", network_service_pb2.ApplyNetworkRequest(request_id="n")))
     revision = network_service_pb2.ApplyNetworkRequest(request_id="n", document="x", expected_revision=-1)
     bad.append(("ApplyNetwork", "expected_revision", revision))
@@ -303,6 +306,23 @@ def of_the_rest() -> list[tuple[str, str, Message]]:
     bad.append(("GetAvailability", "locations", get(sku="LAMP", channel="web", locations=["DC"] * 1001)))
     bad.append(("BatchGetAvailability", "skus", batch(channel="web")))
     bad.append(("BatchGetAvailability", "skus", batch(skus=["LAMP"] * 10_001, channel="web")))
+    return bad
+
+
+def of_transit_times() -> list[tuple[str, str, Message]]:
+    apply, listed = network_service_pb2.ApplyTransitTimesRequest, network_service_pb2.ListTransitLanesRequest
+    bad: list[tuple[str, str, Message]] = [
+        ("ApplyTransitTimes", "document", apply(request_id="t")),
+        ("ApplyTransitTimes", "expected_revision", apply(request_id="t", document="{}", expected_revision=-1)),
+        ("ListTransitLanes", "page_size", listed(page_size=-1)),
+        ("ListTransitLanes", "page_token", listed(page_token="nonsense")),
+        ("ListTransitLanes", "confidences", listed(confidences=[0.5] * 21)),
+    ]
+    for text in BAD_IDS:
+        for field in ("location", "zone", "service"):
+            bad.append(("ListTransitLanes", field, listed(**{field: text})))
+    for number in (0.0, 1.0, -0.5, 0.00001, 0.99999, float("nan"), float("inf")):
+        bad.append(("ListTransitLanes", "confidences[1]", listed(confidences=[0.5, number])))
     return bad
 
 

@@ -70,6 +70,8 @@ async def test_partitions_are_spread_and_every_one_works(redis_cluster: RedisClu
         assert seen == set(skus)
         assert await store.apply_network("nothing: yet", None) == 1
         assert await store.apply_network("nothing: yet", None) == 1
+        assert await store.apply_transit("nothing learnt", 0) == 1
+        assert await store.transit() == ("nothing learnt", 1)
         for partition in range(PARTITIONS):
             assert await store.expire_due(partition)
             await store.forget_old(partition)

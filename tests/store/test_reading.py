@@ -184,16 +184,22 @@ async def test_snapshot_has_every_position_and_hold(world: World) -> None:
     assert {row.split(b"\t")[2] for row in rows} == {b"S%d" % n for n in range(50)} - {b"S7"}
 
 
-async def test_network_is_kept_with_its_revision(world: World) -> None:
+@pytest.mark.parametrize("name", ["network", "transit"])
+async def test_a_document_is_kept_with_its_revision(world: World, name: str) -> None:
+    """The network and the transit times; neither knows of the other."""
+    apply, read = getattr(world.store, f"apply_{name}"), getattr(world.store, name)
     subscription = world.client.pubsub()
-    await subscription.subscribe("invengine:network")
-    assert await world.store.apply_network("locations: {}", 0) == 1
-    assert await world.store.apply_network("locations: {}", 0) == 1  # equal to what is there: a repeat
+    await subscription.subscribe(f"invengine:{name}")
+    assert await read() is None
+    assert await apply("locations: {}", 0) == 1
+    assert await apply("locations: {}", 0) == 1  # equal to what is there: a repeat
     with pytest.raises(errors.RevisionMismatch):
-        await world.store.apply_network("locations: {A: {}}", 0)
-    assert await world.store.apply_network("locations: {A: {}}", 1) == 2
-    assert await world.store.apply_network("locations: {}", None) == 3
-    assert await world.store.network() == ("locations: {}", 3)
+        await apply("locations: {A: {}}", 0)
+    assert await apply("locations: {A: {}}", 1) == 2
+    assert await apply("locations: {}", None) == 3
+    assert await read() == ("locations: {}", 3)
+    assert int(await world.client.hget(f"invengine:{name}", "applied_at_ms")) > 0
+    assert [await world.store.network(), await world.store.transit()].count(None) == 1
     heard = [message["data"] async for message in _messages(subscription, 3)]
     assert heard == [b"1", b"2", b"3"]
     await subscription.aclose()

@@ -1,11 +1,12 @@
--- The network document, and forgetting what is past retention.
+-- The network document, the transit times, and forgetting what is past retention.
 
 do -- Lua allows 200 local names at once: what only this uses ends with it
--- Stores the network document. One equal to the stored one changes nothing, so a repeat is safe.
---   keys   1 invengine:network
+-- Stores a document, the network or the transit times. One equal to the stored one changes nothing, so a repeat is safe.
+-- Its new revision is announced on the channel of the key's name.
+--   keys   1 invengine:network or invengine:transit
 --   args   1 the document   2 the revision that the caller saw, or ''   3 the caller's estimate of the time
 --   reply  { APPLIED or SAME or REVISION_MISMATCH, revision as text }
-local function apply_network(keys, args)
+local function apply_document(keys, args)
   if not call then
     bind()
   end
@@ -18,11 +19,12 @@ local function apply_network(keys, args)
   end
   local next_revision = text_of(revision + 1)
   call('HSET', keys[1], 'document', args[1], 'revision', next_revision, 'applied_at_ms', text_of((store_time(args[3]))))
-  call('PUBLISH', 'invengine:network', next_revision)
+  call('PUBLISH', keys[1], next_revision)
   return { 'APPLIED', next_revision }
 end
 
-redis.register_function('invengine_apply_network', apply_network)
+redis.register_function('invengine_apply_network', apply_document)
+redis.register_function('invengine_apply_transit', apply_document)
 
 local FORGET_MAX = 500 -- reservations per call
 
