@@ -44,6 +44,7 @@ class TakenSlots:
         self._over: dict[tuple[str, str], int] = {}  # held by holds that are over and not swept yet
         self._holds: dict[tuple[int, int], _Hold] = {}  # by partition and leg
         self._due: list[tuple[int, int, int]] = []  # a heap of second, partition, leg; entries may be stale
+        self._claimed: dict[str, dict[int, int]] = {}
         self._second = 0
         self.version = 0
         """Another number after every change of what is taken."""
@@ -54,10 +55,30 @@ class TakenSlots:
     def taken(self, sku: str) -> dict[int, int]:
         """Slots that nobody else can have, by day, as of the second that `advance` was told."""
         over = self._over
-        return {
+        found = {
             day_of_capacity(place): row[0] + row[1] - over.get((sku, place), 0)
             for place, row in self._days.get(sku, {}).items()
         }
+        for day, units in self._claimed.get(sku, {}).items():
+            found[day] = found.get(day, 0) + units
+        return found
+
+    def claim(self, sku: str, day: int, units: int) -> None:
+        """Counts slots as taken that a request of this server is about to take, so that another one looks further; with
+        units below 0 ends that. Claims bind nobody: the store alone gives slots.
+        """
+        self.version += 1
+        days = self._claimed.setdefault(sku, {})
+        days[day] = days.get(day, 0) + units
+        if not days[day]:
+            del days[day]
+            if not days:
+                del self._claimed[sku]
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether any request is about to take slots."""
+        return bool(self._claimed)
 
     def rows(self, sku: str) -> dict[str, Row]:
         """Everything that is known of a SKU of slots, by place."""

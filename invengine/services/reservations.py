@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReservationState, ReserveRequest
 from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.transit import NOTHING_LEARNT
 from invengine.errors import (
     ChannelDisabled,
     InsufficientStock,
@@ -27,6 +28,7 @@ from invengine.errors import (
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
+from invengine.services.current_dating import CurrentDating
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.group_commit import GroupCommit
 from invengine.services.kit_changes import components_in, is_about_kits, placed_change, with_units_of_components
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.promise_routes import TransitDays
     from invengine.services.reservation_amendments import CheckedPlacing
     from invengine.services.reservation_requests import Change, LineChange
     from invengine.store.redis_store import RedisStore
@@ -88,6 +91,7 @@ class Reservations:
         networks: Networks,
         metrics: Metrics,
         *,
+        transit: Callable[[], TransitDays] = lambda: NOTHING_LEARNT,
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
@@ -107,7 +111,8 @@ class Reservations:
         )
         self._sourcing = Sourcing(replica, clock)
         self._next_dates = NextDates(replica, clock)
-        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing)
+        self._dates = CurrentDating(replica, clock, transit)
+        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing, self._dates)
         calls = {
             "confirm": store.confirm,
             "extend": store.extend,
