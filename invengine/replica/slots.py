@@ -18,6 +18,7 @@ from invengine.replica.rows import RowMalformed, columns_of, number_in
 _POSITION_COLUMNS: Final = 15  # of a P row, what stands behind its last TAB among them
 _HOLD_COLUMNS: Final = 9  # of an H row
 _KIND: Final = 8  # place in a P row
+_CAUSE: Final = 10  # likewise: the reservation
 _FORGET: Final = "FORGET"
 _SECONDS_MAX: Final = 253_402_300_800
 
@@ -44,7 +45,7 @@ class TakenSlots:
         self._over: dict[tuple[str, str], int] = {}  # held by holds that are over and not swept yet
         self._holds: dict[tuple[int, int], _Hold] = {}  # by partition and leg
         self._due: list[tuple[int, int, int]] = []  # a heap of second, partition, leg; entries may be stale
-        self._claimed: dict[str, dict[int, int]] = {}
+        self._claimed: dict[str, dict[int, dict[str, int]]] = {}  # by SKU, day and reservation
         self._second = 0
         self.version = 0
         """Another number after every change of what is taken."""
@@ -60,18 +61,25 @@ class TakenSlots:
             for place, row in self._days.get(sku, {}).items()
         }
         for day, units in self._claimed.get(sku, {}).items():
-            found[day] = found.get(day, 0) + units
+            found[day] = found.get(day, 0) + sum(units.values())
         return found
 
-    def claim(self, sku: str, day: int, units: int) -> None:
-        """Counts slots as taken that a request of this server is about to take, so that another one looks further; with
-        units below 0 ends that. Claims bind nobody: the store alone gives slots.
+    def claim(self, sku: str, day: int, units: int, reservation_id: str) -> None:
+        """Counts slots as taken (below 0: as free) that a reservation is about to take, until the log says that it did, or
+        `unclaim`. So another request looks further at once. Claims bind nobody: the store alone gives slots.
         """
         self.version += 1
-        days = self._claimed.setdefault(sku, {})
-        days[day] = days.get(day, 0) + units
-        if not days[day]:
-            del days[day]
+        claims = self._claimed.setdefault(sku, {}).setdefault(day, {})
+        claims[reservation_id] = claims.get(reservation_id, 0) + units
+
+    def unclaim(self, sku: str, day: int, reservation_id: str) -> None:
+        """Ends what is left of a claim."""
+        days = self._claimed.get(sku, {})
+        claims = days.get(day, {})
+        if claims.pop(reservation_id, None) is not None:
+            self.version += 1
+            if not claims:
+                del days[day]
             if not days:
                 del self._claimed[sku]
 
@@ -123,6 +131,8 @@ class TakenSlots:
                     self._days.pop(sku, None)
             return
         self._keep(sku, place, numbers)
+        if sku in self._claimed:
+            self.unclaim(sku, day_of_capacity(place), columns[_CAUSE])
 
     def advance(self, second: int) -> None:
         """Sets the clock: holds that are over by `second` stop counting."""

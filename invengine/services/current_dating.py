@@ -48,10 +48,19 @@ class CurrentDating:
         return self._dating
 
     @contextmanager
-    def lines(self, network: Network, shelf: Shelf, *, best_effort: bool = False) -> Iterator[DatedLines]:
+    def lines(
+        self, network: Network, shelf: Shelf, reservation_id: str, *, best_effort: bool = False
+    ) -> Iterator[DatedLines]:
         """What places the lines of one request; the slots that it chooses count as taken until the end."""
-        slots, now_ms = self._replica.slots, self._clock.now_ms()
-        placing = DatedLines(network, self.of(network), shelf, slots, now_ms, best_effort=best_effort)
+        placing = DatedLines(
+            network,
+            self.of(network),
+            shelf,
+            self._replica.slots,
+            now_ms=self._clock.now_ms(),
+            reservation_id=reservation_id,
+            best_effort=best_effort,
+        )
         try:
             yield placing
         finally:

@@ -26,7 +26,7 @@ from invengine.kernels.layout import DATED, NO_SLOT
 from invengine.services.dates import MINUTE_MS, DatedLine
 from invengine.services.dating import NOT_COMING, NOW, Part
 from invengine.services.kit_lines import short_line
-from invengine.services.placed_lines import WAYS, PlacedLine, PlacedPart, Wish, up_to
+from invengine.services.placed_lines import WAYS, PlacedLine, PlacedPart, Wish, up_to, way_at
 from invengine.services.promise_routes import Option
 from invengine.services.slot_days import SlotPlace, days_with_room, done_day
 
@@ -42,7 +42,15 @@ class DatedLines:
     """Places the lines of one request, in their order. What one line takes the next ones do not have."""
 
     def __init__(
-        self, network: Network, dating: Dating, shelf: Shelf, slots: TakenSlots, now_ms: int, *, best_effort: bool
+        self,
+        network: Network,
+        dating: Dating,
+        shelf: Shelf,
+        slots: TakenSlots,
+        *,
+        now_ms: int,
+        reservation_id: str,
+        best_effort: bool,
     ) -> None:
         self._network = network
         self._dating = dating
@@ -50,7 +58,8 @@ class DatedLines:
         self._slots = slots
         self._minute = now_ms // MINUTE_MS
         self._best_effort = best_effort
-        self._claims: list[tuple[str, int, int]] = []
+        self._reservation_id = reservation_id
+        self._claims: set[tuple[str, int]] = set()
         self.orders: dict[tuple[str, Fulfilment], int] = {}
         """Days of slots of orders, of this request or of the reservation that it changes, by location and way."""
 
@@ -75,10 +84,14 @@ class DatedLines:
         """What a refusal says of a line of which there is nothing."""
         return short_line(line, self._shelf)
 
+    def lend_slots(self, sku: str, day: int, units: int) -> None:
+        """Slots that are given back with what is placed: they can be taken again for it."""
+        self._claim(sku, day, -units)
+
     def release_claims(self) -> None:
         """Ends what `place` claimed."""
-        for sku, day, units in self._claims:
-            self._slots.claim(sku, day, -units)
+        for sku, day in self._claims:
+            self._slots.unclaim(sku, day, self._reservation_id)
         self._claims.clear()
 
     def date(self, lines: Sequence[PlacedLine]) -> None:
@@ -118,7 +131,7 @@ class DatedLines:
 
     def _by_order(self, line: LineRequest) -> PlacedLine:
         """A line without a date: where the store would take it from, so that its slots are known."""
-        ways = [(one.location, self._way(line, one.location)) for one in line.candidates]
+        ways = [(one.location, way_at(line.fulfilment, line.destination, one.location)) for one in line.candidates]
         has_capacity = line.fulfilment in WAYS and any(key in self._network.capacities for key in ways)
         parts = self._parts(line, line.candidates) if has_capacity else None
         if parts is not None:
@@ -316,15 +329,9 @@ class DatedLines:
     def _start_of(self, part: PlacedPart) -> int:
         return self._minute if part.day == NOW else max(self._minute, self._dating.start_of(part.location, part.day))
 
-    def _way(self, line: LineRequest, location: str) -> Fulfilment:
-        """How units are prepared at a location: those that are in the store already, for collection."""
-        if line.fulfilment is Fulfilment.SHIP_TO_STORE and location == line.destination.location:
-            return Fulfilment.PICKUP
-        return line.fulfilment
-
     def slot_place(self, line: LineRequest, location: str) -> SlotPlace | None:
         """Where units of a line from a location take slots; None where nothing is limited."""
-        way = self._way(line, location)
+        way = way_at(line.fulfilment, line.destination, location)
         capacity = self._network.capacities.get((location, way))
         if capacity is None or line.fulfilment not in WAYS:
             return None
@@ -359,9 +366,8 @@ class DatedLines:
             self._claim(place.sku, day, count)
 
     def _claim(self, sku: str, day: int, units: int) -> None:
-        if units > 0 or (sku, day, -units) in self._claims:
-            self._slots.claim(sku, day, units)
-            self._claims.append((sku, day, units))
+        self._slots.claim(sku, day, units, self._reservation_id)
+        self._claims.add((sku, day))
 
     def _cost(self, line: LineRequest, location: str, option: Option, units: int) -> int:
         """Ten-thousandths of the currency for a parcel of so many units."""

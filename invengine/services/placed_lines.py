@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from invengine.domain.orders import (
     Candidate,
+    Destination,
     Fulfilment,
     Future,
     KitRequest,
@@ -23,6 +24,13 @@ from invengine.services.slot_days import SlotPlace, slot_line
 
 WAYS: Final = frozenset({Fulfilment.SHIP, Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE})
 """Ways that have dates and capacity."""
+
+
+def way_at(fulfilment: Fulfilment, destination: Destination, location: str) -> Fulfilment:
+    """How units are prepared at a location: those that are in the store already, for collection."""
+    if fulfilment is Fulfilment.SHIP_TO_STORE and location == destination.location:
+        return Fulfilment.PICKUP
+    return fulfilment
 
 
 class Wish(NamedTuple):

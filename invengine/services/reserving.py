@@ -179,7 +179,8 @@ class Reserving:
         for _ in range(DATED_CHOICES_MAX):
             await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
             shelf = Shelf(self._replica, self._clock.now_ms(), request.channel, borrows=request.borrows)
-            with self._dates.lines(network, shelf, best_effort=request.best_effort) as lines:
+            name, best_effort = request.reservation_id, request.best_effort
+            with self._dates.lines(network, shelf, name, best_effort=best_effort) as lines:
                 had_claims = self._replica.slots.has_claims
                 try:
                     narrowed = choose(request, checked.parcels_max, network, shelf) if checked.parcels_max else request

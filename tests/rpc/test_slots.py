@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from invengine.store.redis_store import Atomicity, RedisStore
-from invengine.v1 import common_pb2
+from invengine.v1 import common_pb2, incoming_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, engine, refused
 from tests.rpc.slots import NETWORK, asked, away_from_midnight, by_day, day, made, shipped, slots, sound, wire_day
@@ -136,3 +136,154 @@ async def test_exactly_the_capacity_is_taken_of_each_day_by_200_clients(shop: St
         (line,) = reservation.lines
         assert day(line.promise.parts[0].ship_date) == day(slot.date)
         assert day(line.promise.delivery_date) == day(slot.date) + 1
+
+
+async def released(shop: Stubs, name: str, **units: int) -> pb.Reservation:
+    lines = [pb.LineUnits(line_id=line_id.strip("_"), quantity=count) for line_id, count in units.items()]
+    request = pb.ReleaseReservationRequest(
+        request_id=f"back {name} {units}", reservation_id=name, channel="web", lines=lines
+    )
+    return (await shop.reservations.ReleaseReservation(request)).reservation
+
+
+async def fulfilled(shop: Stubs, name: str, **units: int) -> pb.Reservation:
+    lines = [pb.LineUnits(line_id=line_id.strip("_"), quantity=count) for line_id, count in units.items()]
+    request = pb.FulfilReservationRequest(
+        request_id=f"out {name} {units}", reservation_id=name, channel="web", lines=lines
+    )
+    return (await shop.reservations.FulfilReservation(request)).reservation
+
+
+async def confirmed(shop: Stubs, name: str) -> None:
+    await shop.reservations.ConfirmReservation(
+        pb.ConfirmReservationRequest(request_id=f"confirm {name}", reservation_id=name, channel="web")
+    )
+
+
+async def amended(shop: Stubs, name: str, quantity: int, *added: pb.ReservationLineRequest, **more) -> pb.Reservation:
+    request = pb.AmendReservationRequest(
+        request_id=f"amend {name} {quantity} {len(added)} {len(more)}",
+        reservation_id=name,
+        channel="web",
+        lines=[pb.LineAmendment(line_id="1", quantity=quantity, **more)],
+        added_lines=added,
+    )
+    return (await shop.reservations.AmendReservation(request)).reservation
+
+
+async def test_a_part_that_is_released_gives_its_slots_back_the_last_day_first(shop: Stubs) -> None:
+    await made(shop, "r", shipped(30), shipped(2))
+    after = await released(shop, "r", _1=15)
+    assert slots(after) == [("DC", 0, 15, 0), ("DC", 1, 2, 0)]
+    assert [line.allocations[0].released for line in after.lines] == [15, 0]
+
+
+async def test_what_leaves_uses_its_slots_up_and_the_day_stays_full(shop: Stubs) -> None:
+    await made(shop, "r", shipped(20))
+    await confirmed(shop, "r")
+    part = await fulfilled(shop, "r", _1=5)
+    assert (part.state, slots(part)) == (pb.Reservation.STATE_CONFIRMED, [("DC", 0, 20, 0)])
+    rest = await fulfilled(shop, "r")
+    assert rest.state == pb.Reservation.STATE_FULFILLED
+    assert slots(await made(shop, "next")) == [("DC", 1, 1, 0)]
+
+
+async def test_an_amended_line_has_as_many_slots_as_units_and_a_new_date(shop: Stubs) -> None:
+    await made(shop, "r", shipped(18, service="express", group="here"))
+    more = await amended(shop, "r", 23)
+    assert slots(more) == [("DC", 0, 18, 0), ("DC", 1, 5, 0)]
+    assert (day(more.lines[0].promise.delivery_date), more.lines[0].promise.service) == (2, "express")
+    less = await amended(shop, "r", 10)
+    assert slots(less) == [("DC", 0, 10, 0)]
+    late = await refused(amended(shop, "r", 40, needed_by=wire_day(1)))
+    assert late.reason == "PROMISE_TOO_LATE"
+    with_more = await amended(shop, "r", 11, shipped(3))
+    assert slots(with_more) == [("DC", 0, 14, 0)]
+    assert day(with_more.lines[1].promise.delivery_date) == 1
+    gone = await amended(shop, "r", 0)
+    assert slots(gone) == [("DC", 0, 3, 0)]
+
+
+async def test_a_rebound_line_leaves_its_slots_and_is_promised_anew(shop: Stubs) -> None:
+    await made(shop, "r", shipped(18, service="standard"))
+
+    async def rebound(location: str, **more) -> pb.Reservation:
+        request = pb.RebindReservationRequest(
+            request_id=f"rebind {location} {sorted(more)}",
+            reservation_id="r",
+            channel="web",
+            lines=[pb.LineRebinding(line_id="1", location=location, **more)],
+        )
+        return (await shop.reservations.RebindReservation(request)).reservation
+
+    far = await rebound("FAR")
+    assert (slots(far), far.lines[0].allocations[0].location) == ([], "FAR")
+    assert day(far.lines[0].promise.delivery_date) == 7
+    assert (await refused(rebound("DC", needed_by=wire_day(1)))).reason == "PROMISE_TOO_LATE"
+    back = await rebound("DC")
+    assert (slots(back), day(back.lines[0].promise.delivery_date)) == ([("DC", 0, 18, 0)], 2)
+    same = await rebound("DC", allow_split=True)
+    assert slots(same) == [("DC", 0, 18, 0)]
+
+
+async def test_units_that_are_to_come_are_promised_from_their_day(shop: Stubs) -> None:
+    await shop.incoming.SetIncoming(
+        incoming_service_pb2.SetIncomingRequest(
+            request_id="po",
+            source="erp",
+            sku="SOFA",
+            location="DC",
+            receipt_id="PO",
+            quantity=10,
+            expected_date=wire_day(4),
+        )
+    )
+    found = await made(shop, "r", shipped(6, "SOFA", allow_backorder=True, service="standard"))
+    assert (slots(found), day(found.lines[0].promise.delivery_date)) == ([("DC", 4, 6, 0)], 6)
+    assert (found.lines[0].allow_backorder, found.lines[0].allocations[0].receipt_id) == (True, "PO")
+    short = await refused(made(shop, "s", shipped(6, "SOFA", allow_backorder=True)))
+    assert short.reason == "INSUFFICIENT_STOCK"
+
+
+async def test_with_best_effort_slots_are_taken_for_what_there_is(shop: Stubs) -> None:
+    await shop.receive("BED", 3, "DC")
+    found = await made(shop, "r", shipped(5, "BED"), policy=2)
+    assert (slots(found), found.lines[0].short_quantity) == ([("DC", 0, 3, 0)], 2)
+    assert day(found.lines[0].promise.delivery_date) == 1
+
+
+async def test_a_batch_is_promised_one_by_one(shop: Stubs) -> None:
+    batch = pb.BatchCreateReservationsRequest(requests=[asked(f"r{n}", shipped(15)) for n in range(3)])
+    outcomes = (await shop.reservations.BatchCreateReservations(batch)).outcomes
+    assert [slots(one.reservation) for one in outcomes] == [
+        [("DC", 0, 15, 0)],
+        [("DC", 1, 15, 0)],
+        [("DC", 2, 15, 0)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (asked("r", pb.ReservationLineRequest(sku="LAMP", quantity=1)), "lines[0].fulfilment"),
+        (
+            asked("r", pb.ReservationLineRequest(sku="LAMP", quantity=1, fulfilment=common_pb2.FULFILMENT_SHIP)),
+            "lines[0].destination.country",
+        ),
+        (asked("r", promise_dates=False, confidence=0.9), "confidence"),
+        (asked("r", confidence=1.5), "confidence"),
+        (asked("r", shipped(needed_by=wire_day(1)), promise_dates=False), "lines[0].needed_by"),
+        (
+            asked(
+                "r",
+                pb.ReservationLineRequest(
+                    sku="LAMP", quantity=1, location="LON", fulfilment=common_pb2.FULFILMENT_PICKUP, service="express"
+                ),
+            ),
+            "lines[0].service",
+        ),
+    ],
+)
+async def test_what_cannot_be_promised_names_its_field(shop: Stubs, request_, field: str) -> None:
+    refusal = await refused(shop.reservations.CreateReservation(request_))
+    assert (refusal.reason, refusal.fields) == ("INVALID_ARGUMENT", [field])
