@@ -65,8 +65,8 @@ class TakenSlots:
         return found
 
     def claim(self, sku: str, day: int, units: int, reservation_id: str) -> None:
-        """Counts slots as taken (below 0: as free) that a reservation is about to take, until the log says that it did, or
-        `unclaim`. So another request looks further at once. Claims bind nobody: the store alone gives slots.
+        """Counts slots as taken (below 0: as free) that a reservation is about to take, until the log says that it did,
+        or `unclaim`. So another request looks further at once. Claims bind nobody: the store alone gives slots.
         """
         self.version += 1
         claims = self._claimed.setdefault(sku, {}).setdefault(day, {})

@@ -127,10 +127,15 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
             taken.fence_channel = allocation.fence_channel
     if short:
         wire.short_quantity = short
-    if line.kit is not None:
-        wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
     if line.returned:
         wire.returned = line.returned
+    _fill_standing(wire, line)
+
+
+def _fill_standing(wire: reservation_service_pb2.ReservationLine, line: ReservationLine) -> None:
+    """What a line is part of, what it may wait for, when it was promised."""
+    if line.kit is not None:
+        wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
     if line.future is not None:
         wire.allow_backorder = True
         if line.future.needed_by:

@@ -192,13 +192,13 @@ class DatedLines:
         whole.sort(key=lambda one: days[one.location] != NOW)  # stable: those that have all on hand first
         refusals: list[InventoryError] = []
         if whole and not (line.allow_split and days[whole[0].location] != NOW):
-            found = self._whole(line, wish, whole, days, options, refusals)
+            found = self._whole(line, wish, whole, days, options=options, refusals=refusals)
             if found is not None:
                 return found
         if line.allow_split:
             found = self._split(line, wish, options, refusals)
             if found is None and whole:
-                found = self._whole(line, wish, whole, days, options, refusals)
+                found = self._whole(line, wish, whole, days, options=options, refusals=refusals)
             if found is not None:
                 return found
         if refusals:
@@ -211,6 +211,7 @@ class DatedLines:
         wish: Wish,
         candidates: Sequence[Candidate],
         days: Mapping[str, int],
+        *,
         options: tuple[Option, ...],
         refusals: list[InventoryError],
     ) -> PlacedLine | None:

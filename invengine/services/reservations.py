@@ -39,10 +39,10 @@ from invengine.errors import (
 )
 from invengine.services import own_writes, validation
 from invengine.services.current_dating import CurrentDating
-from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
-from invengine.services.group_commit import Answered, GroupCommit
 from invengine.services.dated_changes import DatedChange, check_days, has_dates
 from invengine.services.dated_requests import slot_partitions, told_without_slots
+from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
+from invengine.services.group_commit import Answered, GroupCommit
 from invengine.services.kit_changes import components_in, is_about_kits, placed_change, with_units_of_components
 from invengine.services.kit_lines import skus_of, told_in_kits
 from invengine.services.next_dates import NextDates
@@ -125,7 +125,7 @@ class Reservations:
         self._sourcing = Sourcing(replica, clock)
         self._next_dates = NextDates(replica, clock)
         self._dates = CurrentDating(replica, clock, transit)
-        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing, self._dates)
+        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing, dates=self._dates)
         calls = {
             "confirm": store.confirm,
             "extend": store.extend,

@@ -61,6 +61,7 @@ class Reserving:
         clock: StoreClock,
         queue: GroupCommit[ReserveRequest, Outcome],
         sourcing: Sourcing,
+        *,
         dates: CurrentDating,
     ) -> None:
         self.ids = ReservationIds(store.partitions, near_stock=store.is_whole)

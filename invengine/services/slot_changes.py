@@ -86,6 +86,33 @@ def slots_that_go(seen: Reservation, gone: Gone, *, uses_up: bool = False) -> di
     return {line_id: days for line_id, days in found.items() if days}
 
 
+def slots_of_units_gone(seen: Reservation) -> tuple[LineUnits, ...]:
+    """Slots that a reservation still holds for units that left without them: to be used up."""
+    units = open_at(seen.lines)
+    ways = {owner_of(line): (line.fulfilment, line.destination) for line in seen.lines}
+    left = {
+        (owner_of(line), one.location)
+        for line in _representatives(seen.lines)
+        for one in line.allocations
+        if one.fulfilled
+    }
+    found = []
+    for line in seen.slot_lines:
+        location, way = capacity_place(line.sku)
+        owner = line_of_slots(line.line_id, line.sku)
+        days = {day_of_capacity(one.location): one.open for one in line.allocations if one.open}
+        if owner:
+            count = max(0, sum(days.values()) - units.get((owner, location), 0))
+        else:
+            count = (
+                sum(days.values()) if any(at == location and way_at(*ways[name], at) == way for name, at in left) else 0
+            )
+        found += [
+            LineUnits(line.line_id, capacity_day(day), n) for day, n in _some_of(days, count, reverse=False).items()
+        ]
+    return tuple(found)
+
+
 def gone_of_back(line: ReservationLine, units: int) -> Gone:
     """Where units of a line that is amended to have fewer go back, in the order in which they are."""
     gone, dated = defaultdict[Place, int](int), defaultdict[Place, int](int)
