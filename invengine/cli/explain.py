@@ -37,6 +37,8 @@ async def explain(
 ) -> None:
     """Say why a channel can take just so many units: every term of the sum, every rule, who holds the rest.
 
+    A kit is explained by its components, location by location.
+
     Example: invengine explain LAMP --location AMS1 --channel web
     """
     channel = session.needs_channel()
@@ -54,7 +56,14 @@ async def explain(
         show_json(as_json(answer))
         return
     for position in answer.positions:
-        _show_position(position, channel)
+        if answer.components:
+            _show_kit(position, sku, channel)
+        else:
+            _show_position(position, channel)
+    if answer.components:
+        rows = [(its.sku, its.units, its.available) for its in answer.components]
+        table(("component", "units_in_a_kit", "available"), rows)
+        typer.echo()
     _show_total(answer, sku, channel)
 
 
@@ -70,6 +79,21 @@ def _show_total(answer: pb.ExplainAvailabilityResponse, sku: str, channel: str) 
         say("Units moved meanwhile: the reservations may be newer or older than the numbers.")
     if not answer.complete:
         say("Not all reservations could be named: the log has forgotten them, and there are too many to look through.")
+
+
+def _show_kit(position: pb.PositionExplanation, sku: str, channel: str) -> None:
+    """A kit at one location: each of its components there, then how many kits these make."""
+    for component in position.components:
+        typer.echo(f"{component.sku}, {component.units} in each {sku}, at ", nl=False)
+        _show_position(component.position, channel)
+    limits = {position.limiting_component: "yes"}
+    rows = [
+        (its.sku, its.position.available, its.units, its.kits, limits.get(its.sku, "")) for its in position.components
+    ]
+    typer.echo(f"{position.location}: {channel} can take {position.available} {sku} here")
+    typer.echo()
+    table(("component", "available", "units_in_a_kit", "kits", "limits"), rows)
+    typer.echo()
 
 
 def _show_position(position: pb.PositionExplanation, channel: str) -> None:

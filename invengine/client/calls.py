@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2
 
 from invengine.client.connection import new_request_id
 from invengine.client.network_calls import NetworkCalls
+from invengine.client.promise_calls import PromiseCalls
 from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
 from invengine.client.transfer_calls import TransferCalls
@@ -78,7 +79,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls):
+class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
@@ -105,6 +106,14 @@ class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls):
             sku=sku, ignore_reservation_id=ignore_reservation_id, reservations_max=reservations_max, **query
         )
         return await self._call(self._availability.ExplainAvailability, request)
+
+    async def get_available_to_promise(
+        self, sku: str, *, days: int = 0, **query: Unpack[Query]
+    ) -> availability_service_pb2.GetAvailableToPromiseResponse:
+        """From which day on so many units of one SKU can be promised, for so many days from today on (0: 730)."""
+        query.setdefault("channel", self.channel)
+        request = availability_service_pb2.GetAvailableToPromiseRequest(sku=sku, days=days, **query)
+        return await self._call(self._availability.GetAvailableToPromise, request)
 
     async def batch_get_availability(
         self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]

@@ -1,7 +1,7 @@
 """Daily capacity: what a location can prepare in a day, and the slots of it that reservations hold.
 
 A slot is kept as a position, so that all that holds for goods (one atomic step, expiry, giving back, the log) holds
-for it: the SKU is the location and the way of fulfilment, the place is the day, and the quantity is units or orders.
+for it too: its SKU says the location and the way of fulfilment, its place is the day, its quantity units or orders.
 What is reserved there is held, what is on hand there is used up: its goods have left. How much there is in all says the
 network file, with each request; nothing of that is stored.
 """

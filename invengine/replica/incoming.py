@@ -21,6 +21,7 @@ class Incoming:
 
     def __init__(self) -> None:
         self._by_sku: dict[str, dict[Key, Receipt]] = {}
+        self.compiled: dict[str, object] = {}  # by SKU, whatever a reader made of what is here; gone when that changes
         self.changed: set[str] | None = None  # SKUs whose rows were applied, while somebody wants to know
 
     def __bool__(self) -> bool:
@@ -33,6 +34,11 @@ class Incoming:
     def receipts(self, sku: str) -> list[Receipt]:
         """The open receipts of a SKU by day, then location and reference."""
         return _in_order(self._by_sku.get(sku, {}))
+
+    def open_receipts(self, sku: str) -> list[Receipt]:
+        """The open receipts of a SKU, in no order."""
+        kept = self._by_sku.get(sku)
+        return [receipt for receipt in kept.values() if receipt.receipt_id] if kept else []
 
     def all(self) -> list[Receipt]:
         """Every open receipt by day, then SKU, location and reference."""
@@ -83,6 +89,7 @@ class Incoming:
         )
 
     def _keep(self, receipt: Receipt) -> None:
+        self.compiled.pop(receipt.sku, None)
         kept = self._by_sku.setdefault(receipt.sku, {})
         key = _place(receipt)
         if key not in kept or kept[key].revision <= receipt.revision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from invengine.rpc.convert import STATE_NUMBERS, ledger_entry_to_proto, state_quantities
@@ -11,7 +12,8 @@ from invengine.v1 import availability_service_pb2 as pb
 from invengine.v1 import stock_service_pb2
 
 if TYPE_CHECKING:
-    from invengine.services.explained import Explanation, Holder
+    from invengine.domain.explanation import Term
+    from invengine.services.explained import Explanation, Holder, KitExplanation
     from invengine.services.explanations import Explained
 
 
@@ -26,7 +28,10 @@ def explained_to_proto(explained: Explained) -> pb.ExplainAvailabilityResponse:
         available=available,
         level=level,
         low_stock_threshold=explained.low_stock_threshold,
-        positions=[_position(position, day) for position in explained.positions],
+        positions=[
+            *(_position(position, day) for position in explained.positions),
+            *(_kit(kit, day) for kit in explained.kits),
+        ],
         positions_left_out=explained.left_out,
         available_left_out=explained.available_left_out,
         judge_time=timestamp(explained.now_ms),
@@ -34,6 +39,9 @@ def explained_to_proto(explained: Explained) -> pb.ExplainAvailabilityResponse:
         complete=explained.complete,
         network_revision=explained.network_revision,
         consistency_token=explained.consistency_token,
+        components=[
+            pb.KitComponent(sku=part.sku, units=part.units, available=units) for part, units in explained.components
+        ],
     )
     response.staleness.FromMilliseconds(explained.staleness_ms)
     return response
@@ -45,7 +53,7 @@ def _position(position: Explanation, day: int) -> pb.PositionExplanation:
     message = pb.PositionExplanation(
         location=known.location,
         available=position.available,
-        terms=[pb.ExplanationTerm(name=name, quantity=units, rule=rule) for name, units, rule in position.terms],
+        terms=_terms(position.terms),
         reasons=[pb.AvailabilityReason.Value(f"AVAILABILITY_REASON_{reason}") for reason in position.reasons],
         usable=not position.why_not,
         usable_rule=position.usable_rule,
@@ -83,6 +91,31 @@ def _position(position: Explanation, day: int) -> pb.PositionExplanation:
     if known.last_change is not None:
         message.last_change.CopyFrom(ledger_entry_to_proto(known.last_change))
     return message
+
+
+def _kit(explained: KitExplanation, day: int) -> pb.PositionExplanation:
+    components = [
+        pb.ComponentExplanation(
+            sku=part.sku, units=part.units, kits=explained.kits_of(place), position=_position(its, day)
+        )
+        for place, (part, its) in enumerate(zip(explained.kit, explained.positions, strict=True))
+    ]
+    limiting = components[explained.limiting]
+    return pb.PositionExplanation(
+        location=limiting.position.location,
+        available=explained.available,
+        terms=_terms(explained.terms),
+        reasons=limiting.position.reasons,
+        usable=limiting.position.usable,
+        usable_rule=limiting.position.usable_rule,
+        on_hand=explained.on_hand,
+        limiting_component=limiting.sku,
+        components=components,
+    )
+
+
+def _terms(terms: Iterable[Term]) -> list[pb.ExplanationTerm]:
+    return [pb.ExplanationTerm(name=name, quantity=units, rule=rule) for name, units, rule in terms]
 
 
 def _holder(holder: Holder) -> pb.ReservedUnits:

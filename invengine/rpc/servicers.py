@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from invengine.rpc import convert, convert_pages, convert_snapshots
 from invengine.rpc.convert_explanation import explained_to_proto
+from invengine.rpc.convert_promisable import outlook_to_proto
 from invengine.rpc.endpoints import (
     Context,
     Exchange,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from invengine.domain.orders import ReservationAnswer
     from invengine.metrics import Metrics
     from invengine.services.availability import Availability
+    from invengine.services.available_to_promise import AvailableToPromise
     from invengine.services.explanations import Explanations
     from invengine.services.feeds import Feeds
     from invengine.services.integrity import Integrity
@@ -83,9 +85,16 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 class AvailabilityServicer:
     """AvailabilityService on the wire: the use cases themselves take and give the bytes of messages."""
 
-    def __init__(self, availability: Availability, explanations: Explanations, watching: Watching) -> None:
+    def __init__(
+        self,
+        availability: Availability,
+        explanations: Explanations,
+        available_to_promise: AvailableToPromise,
+        watching: Watching,
+    ) -> None:
         self._availability = availability
         self._explanations = explanations
+        self._available_to_promise = available_to_promise
         self._watching = watching
 
     @takes_bytes
@@ -111,6 +120,12 @@ class AvailabilityServicer:
     ) -> availability_service_pb2.ExplainAvailabilityResponse:
         """Every term and rule behind one SKU's numbers."""
         return explained_to_proto(await self._explanations.explain(request, context.time_remaining()))
+
+    async def GetAvailableToPromise(
+        self, request: availability_service_pb2.GetAvailableToPromiseRequest, context: Context
+    ) -> availability_service_pb2.GetAvailableToPromiseResponse:
+        """What can be promised of one SKU, day by day."""
+        return outlook_to_proto(await self._available_to_promise.get(request, context.time_remaining()))
 
 
 class ReservationServicer:

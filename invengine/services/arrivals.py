@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,11 @@ if TYPE_CHECKING:
 HORIZON_DAYS: Final = 730
 """Nothing is promised for later days than this from today on."""
 
+KEPT_MAX: Final = 65_536
+"""SKUs whose arrivals are kept, before all are forgotten."""
+
 _MINUTE_MS: Final = 60_000
+_QUARTER_MS: Final = 15 * _MINUTE_MS  # no day begins anywhere but on a quarter of an hour
 NO_ARRIVALS: Final = np.empty((0, ARRIVAL_COLUMNS), np.int64)
 
 
@@ -31,39 +34,60 @@ class LocalDays:
         self.network: Final = network
         self.now_ms: Final = now_ms
         self._by_zone: dict[str, int] = {}
+        self._by_location: dict[str, int] = {}
 
     def today(self, location: str) -> int:
         """The local day of a location, since 1970."""
-        zone = self.network.locations[location].time_zone
-        day = self._by_zone.get(zone)
+        day = self._by_location.get(location)
         if day is None:
-            day = self._by_zone[zone] = local_day(self.now_ms // _MINUTE_MS, zone)
+            zone = self.network.locations[location].time_zone
+            day = self._by_zone.get(zone)
+            if day is None:
+                day = self._by_zone[zone] = local_day(self.now_ms // _MINUTE_MS, zone)
+            self._by_location[location] = day
         return day
 
 
-def arrivals(sku: str, replica: Replica, usable: Container[str], local: LocalDays) -> npt.NDArray[np.int64]:
-    """int64 [n, 6] as layout.py says: what comes to the usable ones of the locations of a network.
+class _Compiled(NamedTuple):
+    """What is kept of a SKU for the next question: good for this network within this quarter of an hour."""
+
+    network: Network
+    quarter: int
+    lines: npt.NDArray[np.int64]
+
+
+def arrivals(sku: str, replica: Replica, local: LocalDays) -> npt.NDArray[np.int64]:
+    """int64 [n, 6] as layout.py says: what comes to the locations of the network. Not to be written to.
 
     A receipt counts on its effective day, as for whoever pegs to it. Where the local day of the location is later than
     that already, it counts on the local day: nothing is promised for a day that is over.
     """
-    by_place: dict[str, dict[int, list[int]]] = {}
+    kept, quarter = replica.incoming.compiled, local.now_ms // _QUARTER_MS
+    known = kept.get(sku)
+    if isinstance(known, _Compiled) and known.network is local.network and known.quarter == quarter:
+        return known.lines
+    lines = _compiled(sku, replica, local)
+    if len(kept) >= KEPT_MAX:
+        kept.clear()
+    kept[sku] = _Compiled(local.network, quarter, lines)
+    return lines
+
+
+def _compiled(sku: str, replica: Replica, local: LocalDays) -> npt.NDArray[np.int64]:
+    network, by_place = local.network, dict[str, dict[int, list[int]]]()
     latest = today(local.now_ms) + HORIZON_DAYS
     for receipt in replica.incoming.receipts(sku):
         location = receipt.location
-        if location in usable:
-            day = effective_day(receipt.expected_day, local.now_ms, overdue_stops=location in replica.stopping)
+        if location in network.locations:
+            stops = location in network.stopping
+            day = effective_day(receipt.expected_day, local.now_ms, overdue_stops=stops)
             if 0 < day <= latest:
                 units = by_place.setdefault(location, {}).setdefault(max(day, local.today(location)), [0, 0])
                 units[0] += receipt.quantity
                 units[1] += receipt.quantity - receipt.pegged
-    if not by_place:
-        return NO_ARRIVALS
     lines = []
     for location, by_day in by_place.items():
-        number = replica.locations.number(location)
-        floor = local.network.sku_location_safety(sku, location)
-        lines.append((number, 0, 0, -replica.incoming.backordered(sku, location), *floor))
-        lines += [(number, day, min(come, SUM_MAX), min(free, SUM_MAX), 0, 0) for day, (come, free) in by_day.items()]
-    lines.sort()
-    return np.array(lines, np.int64)
+        place, owed = replica.locations.number(location), replica.incoming.backordered(sku, location)
+        lines.append((place, 0, 0, -owed, *network.sku_location_safety(sku, location)))
+        lines += [(place, day, min(come, SUM_MAX), min(free, SUM_MAX), 0, 0) for day, (come, free) in by_day.items()]
+    return np.array(sorted(lines), np.int64).reshape(-1, ARRIVAL_COLUMNS)

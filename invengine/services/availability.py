@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from invengine import kernels
-from invengine.domain.incoming import next_units
 from invengine.domain.orders import Reservation, ReservationState
 from invengine.domain.partitions import partition_of
 from invengine.errors import InvalidArgument, InventoryError, UnknownSku
@@ -29,10 +28,10 @@ from invengine.services.availability_wire import (
     Splitter,
     duration_field,
     field,
-    next_receipt_field,
 )
 from invengine.services.batch_availability import BatchAvailability
 from invengine.services.kit_availability import KitAvailability, level_of
+from invengine.services.promisable import expected_fields
 from invengine.services.questions import BATCH, GET, STREAM, Networks, Question, Questions, parsed
 from invengine.services.selection import Selection
 from invengine.services.validation import count_of, optional_text, required_id
@@ -204,8 +203,7 @@ class Availability:
             thresholds = selection.thresholds_of(name)
             free = free if ignored is None else ignored[name]
             if name in incoming:
-                found = next_units(incoming.receipts(name), selection.usable, now_ms, replica.stopping)
-                expected = next_receipt_field(*found) if found else b""
+                expected = expected_fields(replica, name, selection, free, number=number, now_ms=now_ms)
             elif number < 0:
                 raise UnknownSku(name)
         if number < 0:  # nothing of it was ever there, but it is expected

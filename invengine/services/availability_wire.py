@@ -21,6 +21,7 @@ _REST_BYTES: Final = 65_536
 _LENGTH: Final = 2  # wire type
 _ORDINAL_OF_1970: Final = dt.date(1970, 1, 1).toordinal()
 _NEXT_RECEIPT: Final = 6
+_NEXT_DATE: Final = 8
 _STATUS, _AVAILABLE, _ROW_COUNTS, _LOCATION_INDEX, _LOCATION_AVAILABLE, _LOCATIONS = 1, 2, 3, 4, 5, 6
 _LEVEL: Final = 9
 
@@ -56,6 +57,7 @@ def duration_field(number: int, milliseconds: int) -> bytes:
     return field(number, content)
 
 
+@lru_cache(maxsize=4096)  # the same few days, again and again
 def date_field(number: int, day: int) -> bytes:
     """A Date, from days since 1970."""
     date = dt.date.fromordinal(_ORDINAL_OF_1970 + day)
@@ -66,6 +68,11 @@ def date_field(number: int, day: int) -> bytes:
 def next_receipt_field(day: int, quantity: int) -> bytes:
     """`next_receipt` of a GetAvailabilityResponse."""
     return field(_NEXT_RECEIPT, date_field(1, day) + varint(2 << 3) + varint(quantity))
+
+
+def next_date_field(day: int) -> bytes:
+    """`next_date` of a GetAvailabilityResponse."""
+    return date_field(_NEXT_DATE, day)
 
 
 def locations_field(names: tuple[str, ...]) -> bytes:

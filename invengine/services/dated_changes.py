@@ -14,7 +14,7 @@ from invengine.domain.orders import Fulfilment, Future, LinePlacement, LineReque
 from invengine.domain.promises import LinePromise, PromisePart
 from invengine.errors import InvalidArgument
 from invengine.services.dated_requests import wish_of, with_wish
-from invengine.services.dating import NOW
+from invengine.services.dates import NOW
 from invengine.services.kit_changes import KitPlacement, kits_back, lend, of_components, wanted_of
 from invengine.services.kit_lines import ids_of
 from invengine.services.placed_lines import WAYS, PlacedLine, Wish, goods_of

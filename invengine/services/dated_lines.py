@@ -23,8 +23,8 @@ from invengine.errors import (
     UnknownSku,
 )
 from invengine.kernels.layout import DATED, NO_SLOT
-from invengine.services.dates import MINUTE_MS, DatedLine
-from invengine.services.dating import NOT_COMING, NOW, Part
+from invengine.services.dates import MINUTE_MS, NOW, DatedLine
+from invengine.services.dating import Part
 from invengine.services.kit_lines import short_line
 from invengine.services.placed_lines import WAYS, PlacedLine, PlacedPart, Wish, up_to, way_at
 from invengine.services.promise_routes import Option
@@ -160,16 +160,16 @@ class DatedLines:
             return parts
         for one in candidates:
             day = self._day_of(line, one, wanted)
-            if day > NOW:
+            if day:
                 return [PlacedPart(one, wanted, day)]
         if self._best_effort and line.future is None:
             best = max(offers, key=lambda offer: offer[1], default=None)
             return parts if line.allow_split else [PlacedPart(best[0], best[1], NOW)] if best and best[1] else []
         return None
 
-    def _day_of(self, line: LineRequest, candidate: Candidate, wanted: int) -> int:
+    def _day_of(self, line: LineRequest, candidate: Candidate, wanted: int) -> int | None:
         """The day from which a candidate has so many units for the line, as the store would take them: NOW, that of a
-        receipt, NOT_COMING.
+        receipt, None for never.
         """
         there = self._shelf.offer(line, candidate)
         if there >= wanted:
@@ -181,14 +181,14 @@ class DatedLines:
                 there += receipt.left
                 if there >= wanted:
                     return receipt.day
-        return NOT_COMING
+        return None
 
     def _promised(self, line: LineRequest, wish: Wish) -> PlacedLine:
         options = self._dating.expanded((line.fulfilment,), (wish.service,) if wish.service else ())
         if not options:
             raise PromiseUnknown(line.line_id, line.sku, "the network has no services")
         days = {one.location: self._day_of(line, one, line.quantity) for one in line.candidates}
-        whole = [one for one in line.candidates if days[one.location] != NOT_COMING]
+        whole = [one for one in line.candidates if days[one.location] is not None]
         whole.sort(key=lambda one: days[one.location] != NOW)  # stable: those that have all on hand first
         refusals: list[InventoryError] = []
         if whole and not (line.allow_split and days[whole[0].location] != NOW):
@@ -210,7 +210,7 @@ class DatedLines:
         line: LineRequest,
         wish: Wish,
         candidates: Sequence[Candidate],
-        days: Mapping[str, int],
+        days: Mapping[str, int | None],
         *,
         options: tuple[Option, ...],
         refusals: list[InventoryError],
@@ -230,7 +230,7 @@ class DatedLines:
             ]
             chosen = _best_of(ways, wish)
             if chosen is not None:
-                part = PlacedPart(one, line.quantity, starts[one.location], options[chosen].service)
+                part = PlacedPart(one, line.quantity, starts[one.location] or NOW, options[chosen].service)
                 self._shelf_take(line, [part])
                 return PlacedLine(line, wish, [part])
         refusals.append(_refusal(line, wish, dates))
@@ -300,7 +300,7 @@ class DatedLines:
     # --- dates and slots ---
 
     def _dates(
-        self, line: LineRequest, units: int, days: Mapping[str, int], options: tuple[Option, ...], wish: Wish
+        self, line: LineRequest, units: int, days: Mapping[str, int | None], options: tuple[Option, ...], wish: Wish
     ) -> Dates:
         asked = DatedLine(units, days)
         services = [option.service for option in options if option.service]

@@ -39,15 +39,17 @@ if TYPE_CHECKING:
 Block = npt.NDArray[np.int64]
 
 MINUTE_MS: Final = 60_000
+NOW: Final = 0
+"""Units that are there."""
 
 
 class DatedLine(NamedTuple):
     """Units, and for each location that could serve them the day from which they are there: NOW, a day since 1970
-    (from its beginning there), or NOT_COMING. The order of the locations breaks ties.
+    (from its beginning there), or None when they will not come. The order of the locations breaks ties.
     """
 
     units: int
-    days: Mapping[str, int]
+    days: Mapping[str, int | None]
 
 
 class Question(NamedTuple):

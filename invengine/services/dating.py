@@ -7,7 +7,7 @@ them. Nothing is taken and nothing is remembered: capacity is counted from the r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from invengine.kernels.layout import (
     ROUTE_SLOTS,
     SOURCE_COLUMNS,
 )
-from invengine.services.dates import MINUTE_MS, DatedLine, Dates, Question
+from invengine.services.dates import MINUTE_MS, NOW, DatedLine, Dates, Question
 from invengine.services.days import today as utc_today
 from invengine.services.promise_routes import Option, PromiseRoutes
 from invengine.services.promise_tables import HORIZON_DAYS, PromiseTables, Window
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
     from invengine.services.promise_routes import TransitDays
 
 Block = npt.NDArray[np.int64]
-
-NOW: Final = 0
-"""Units that are there."""
-NOT_COMING: Final = -1
-"""Units that are not there and will not come."""
 
 
 class Part(NamedTuple):
@@ -133,7 +128,7 @@ class Dating:
         now = self._clock.now_ms()
         minute = (now if at_ms is None else at_ms) // MINUTE_MS
         tables, routes = self._ready(now)
-        starts: dict[tuple[str, int], int] = {}
+        starts: dict[tuple[str, int | None], int] = {}
         sources: list[tuple[int, int, int, int]] = []
         lines: list[tuple[int, int]] = []
         baskets: list[tuple[int, int]] = []
@@ -146,7 +141,7 @@ class Dating:
             for line in question.lines:
                 lines.append((len(sources), len(locations)))
                 for location, first in zip(locations, firsts, strict=True):
-                    day = line.days.get(location, NOT_COMING)
+                    day = line.days.get(location)
                     start = minute if day == NOW else starts.get((location, day))
                     if start is None:
                         start = starts[location, day] = self._start(tables, location, day, minute)
@@ -222,6 +217,13 @@ class Dating:
         tables, _ = self._ready(self._clock.now_ms())
         return self._start(tables, location, day, 0)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the arrays that are kept."""
+        if self._tables is None or self._routes is None:
+            return 0
+        return self._tables.days.nbytes + self._tables.spans.nbytes + self._routes.block.nbytes
+
     def _ready(self, now_ms: int) -> tuple[PromiseTables, PromiseRoutes]:
         """Tables whose window serves the day, and the routes over them; the replica at `now_ms`."""
         day = utc_today(now_ms)
@@ -235,10 +237,10 @@ class Dating:
         self._replica.advance(now_ms)
         return self._tables, self._routes
 
-    def _start(self, tables: PromiseTables, location: str, day: int, minute: int) -> int:
+    def _start(self, tables: PromiseTables, location: str, day: int | None, minute: int) -> int:
         """The minute from which units are there: `minute`, or the beginning of the day where that is later."""
         place = self._network.locations.get(location)
-        if day == NOT_COMING or place is None:
+        if day is None or place is None:
             return NEVER
         window = tables.window
         line = tables.zone(place.time_zone)

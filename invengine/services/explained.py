@@ -1,4 +1,4 @@
-"""One position explained: a plain function of what is known of it at one moment."""
+"""One position explained: a plain function of what is known of it at one moment. Of a kit: of its components there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from invengine.domain.stock import uncertain_units
 
 if TYPE_CHECKING:
     from invengine.domain.incoming import Receipt
+    from invengine.domain.kits import Kit
     from invengine.domain.network import Network
     from invengine.domain.stock import LedgerEntry
     from invengine.store.behind import HeldUnits
@@ -86,6 +87,40 @@ class Explanation:
     def available(self) -> int:
         """Units that the channel can take."""
         return explanation.available(self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class KitExplanation:
+    """A kit at one location: of each of its components, in the order of the network file, the explanation there."""
+
+    kit: Kit
+    positions: tuple[Explanation, ...]
+
+    def kits_of(self, part: int) -> int:
+        """Whole kits for which there is enough of this component, counted from 0."""
+        return self.positions[part].available // self.kit[part].units
+
+    @property
+    def limiting(self) -> int:
+        """The component of which there is the least for the kit, the first of them."""
+        return min(range(len(self.kit)), key=self.kits_of)
+
+    @property
+    def available(self) -> int:
+        """Whole kits that the channel can take."""
+        return self.kits_of(self.limiting)
+
+    @property
+    def on_hand(self) -> int:
+        """Whole kits that are there."""
+        return min(its.known.on_hand // part.units for its, part in zip(self.positions, self.kit, strict=True))
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The sum: a single term, which names what limits."""
+        part, its = self.kit[self.limiting], self.positions[self.limiting]
+        rule = f"{its.available} {part.sku} can be taken, {part.units} for each kit"
+        return (Term("limiting_component", self.available, rule),)
 
 
 def explain(question: Question, known: Known, now_ms: int) -> Explanation:

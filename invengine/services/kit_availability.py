@@ -24,6 +24,7 @@ from invengine.kernels.layout import (
     TERM_REASONS,
     TOTAL_MAX,
 )
+from invengine.services.arrivals import LocalDays
 from invengine.services.days import date_of
 from invengine.services.shelf import Shelf
 from invengine.v1 import availability_service_pb2 as pb
@@ -84,10 +85,15 @@ class KitAvailability:
         for component, of_component in zip(kit, terms, strict=True):
             there = min(sum(int(term[TERM_AVAILABLE]) for term in of_component.values()), TOTAL_MAX)
             answer.components.add(sku=component.sku, units=component.units, available=there)
-        expected = self._expected(kit, selection, ignored, now_ms)
-        if expected:
-            answer.next_receipt.date.CopyFrom(date_of(expected[0]))
-            answer.next_receipt.quantity = expected[1]
+        gains = self._gains(kit, selection, ignored, now_ms)
+        if gains:
+            by_day: dict[int, int] = {}
+            for day, more in gains.values():
+                by_day[day] = min(by_day.get(day, 0) + more, TOTAL_MAX)
+            day, answer.next_receipt.quantity = min(by_day.items())
+            answer.next_receipt.date.CopyFrom(date_of(day))
+            local = LocalDays(selection.network, now_ms)
+            answer.next_date.CopyFrom(date_of(min(max(day, local.today(place)) for place, (day, _) in gains.items())))
         return answer
 
     def _terms(self, sku: str, selection: Selection, ignored: Ignored | None, now_ms: int) -> dict[int, list[int]]:
@@ -103,11 +109,13 @@ class KitAvailability:
         )
         return {term[TERM_RANK]: term for term in terms[:count].tolist()}
 
-    def _expected(self, kit: Kit, selection: Selection, ignored: Ignored | None, now_ms: int) -> tuple[int, int] | None:
-        """The first day on which more kits come together at some location, and how many more; None where none do."""
+    def _gains(
+        self, kit: Kit, selection: Selection, ignored: Ignored | None, now_ms: int
+    ) -> dict[str, tuple[int, int]]:
+        """By location the first day on which more kits come together there than now, and how many more."""
         incoming, network = self._replica.incoming, selection.network
         if not any(component.sku in incoming for component in kit):
-            return None
+            return {}
         usable = tuple(sorted(selection.usable))
         components = components_of(kit, selection.channel, usable, network)
         borrows = network.channel(selection.channel).borrows
@@ -116,12 +124,8 @@ class KitAvailability:
             for location, free in zip(selection.asked, units.tolist(), strict=True):
                 shelf.give(sku, location, free[IGNORED_UNITS], free[IGNORED_OWN], own=True)
                 shelf.give(sku, location, 0, free[IGNORED_FENCED] - free[IGNORED_OWN])
-        gains: dict[int, int] = {}
-        for location in usable:
-            gain = more_kits(shelf, components, location)
-            if gain:
-                gains[gain[0]] = min(gains.get(gain[0], 0) + gain[1], TOTAL_MAX)
-        return min(gains.items()) if gains else None
+        found = {location: more_kits(shelf, components, location) for location in usable}
+        return {location: gain for location, gain in found.items() if gain is not None}
 
 
 def components_of(kit: Kit, channel: str, usable: tuple[str, ...], network: Network) -> tuple[ComponentRequest, ...]:

@@ -17,7 +17,7 @@ from invengine.domain.orders import (
     PlacedRequest,
 )
 from invengine.domain.promises import LinePromise
-from invengine.services.dating import NOW
+from invengine.services.dates import NOW
 from invengine.services.kit_lines import exploded, settled
 from invengine.services.shelf import Taken
 from invengine.services.slot_days import SlotPlace, slot_line

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from invengine import kernels
+from invengine.domain.incoming import next_units
 from invengine.kernels.layout import (
     ARRIVAL_LOCATION,
     IGNORED_COLUMNS,
@@ -23,12 +24,14 @@ from invengine.kernels.layout import (
     STEP_DAY,
 )
 from invengine.services.arrivals import NO_ARRIVALS, LocalDays, arrivals
+from invengine.services.availability_wire import next_date_field, next_receipt_field
 from invengine.services.selection import Floors
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import Candidate, ComponentRequest
     from invengine.replica.replica import Replica
+    from invengine.services.selection import Selection
 
     Block = npt.NDArray[np.int64]
 
@@ -46,7 +49,7 @@ class Promised(NamedTuple):
     """
 
     now: int
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
 
 
 class Promisable:
@@ -77,11 +80,8 @@ class Promisable:
 
     def at(self, sku: str, location: str) -> Promised:
         """What can be promised of a SKU at a location of the network."""
-        places = self._found.get(sku)
-        if places is None:
-            places = self._found[sku] = self._work_out(sku)
-        found = places.get(location)
-        return Promised(0, ((self.today(location), 0),)) if found is None else found
+        found = self._at(sku).get(location)
+        return Promised(0, [(self.today(location), 0)]) if found is None else found
 
     def kit_at(self, parts: Sequence[tuple[str, int]], location: str) -> Promised:
         """What can be promised of a kit of these (SKU, units in a kit): as of the part of which there is the least."""
@@ -91,11 +91,21 @@ class Promisable:
             kits = min(units_by(one.steps, day) // units for one, (_, units) in zip(found, parts, strict=True))
             if not steps or kits > steps[-1][1]:
                 steps.append((day, kits))
-        return Promised(min(one.now // units for one, (_, units) in zip(found, parts, strict=True)), tuple(steps))
+        return Promised(min(one.now // units for one, (_, units) in zip(found, parts, strict=True)), steps)
+
+    def places(self, sku: str) -> frozenset[str]:
+        """The locations of the network where the SKU has a position or is expected."""
+        return frozenset(self._at(sku))
 
     def today(self, location: str) -> int:
         """What day it is at a location of the network."""
         return self._local_days.today(location)
+
+    def _at(self, sku: str) -> dict[str, Promised]:
+        found = self._found.get(sku)
+        if found is None:
+            found = self._found[sku] = self._work_out(sku)
+        return found
 
     def _work_out(self, sku: str) -> dict[str, Promised]:
         replica = self._replica
@@ -103,24 +113,25 @@ class Promisable:
         number = columns.find_sku(sku)
         coming = NO_ARRIVALS
         if sku in replica.incoming:
-            coming = arrivals(sku, replica, self._local_days.network.locations, self._local_days)
+            coming = arrivals(sku, replica, self._local_days)
         places = coming[:, ARRIVAL_LOCATION].tolist()
         if number >= 0:
             places += columns.rows(number)[:, LOCATION].tolist()
         elif not places:
             return {}
-        by_place: dict[int, list[Step]] = {}
+        found: dict[str, Promised] = {}
+        names, local = replica.locations.names, self._local_days
+        begun: list[Step] = []
         for place, day, units in steps_of(replica, number, self._floors.at(places), _NOTHING_IGNORED, coming).tolist():
-            by_place.setdefault(place, []).append((day, units))
-        names = replica.locations.names
-        return {names[place]: self._dated(names[place], steps) for place, steps in by_place.items()}
-
-    def _dated(self, location: str, steps: list[Step]) -> Promised:
-        """Steps as the kernel tells them; what comes today is there by the end of today."""
-        today, now = self.today(location), steps[0][1]
-        if len(steps) > 1 and steps[1][0] == today:
-            return Promised(now, tuple(steps[1:]))
-        return Promised(now, ((today, now), *steps[1:]))
+            if not day:  # the first step of a location
+                today = local.today(names[place])
+                begun = [(today, units)]
+                found[names[place]] = Promised(units, begun)
+            elif day == today:  # what comes today is there by the end of it
+                begun[0] = today, units
+            else:
+                begun.append((day, units))
+        return found
 
 
 def day_of(steps: Sequence[Step], units: int) -> int | None:
@@ -137,6 +148,18 @@ def units_by(steps: Sequence[Step], day: int) -> int:
             break
         units = there
     return units
+
+
+def expected_fields(
+    replica: Replica, sku: str, selection: Selection, ignored: Block, *, number: int, now_ms: int
+) -> bytes:
+    """`next_receipt` and `next_date` of the answer about a SKU, by its name and number, of which something is expected
+    or backordered.
+    """
+    receipt = next_units(replica.incoming.open_receipts(sku), selection.usable, now_ms, replica.stopping)
+    coming = arrivals(sku, replica, LocalDays(selection.network, now_ms))
+    day = next_day(replica, number, selection.at(now_ms), ignored, coming) if coming.size else 0
+    return (next_receipt_field(*receipt) if receipt else b"") + (next_date_field(day) if day else b"")
 
 
 def next_day(replica: Replica, number: int, block: Block, ignored: Block, coming: Block) -> int:

@@ -150,7 +150,10 @@ class Questions:
 
 
 def checked(
-    request: pb.GetAvailabilityRequest | pb.BatchGetAvailabilityRequest | pb.WatchAvailabilityRequest,
+    request: pb.GetAvailabilityRequest
+    | pb.BatchGetAvailabilityRequest
+    | pb.WatchAvailabilityRequest
+    | pb.GetAvailableToPromiseRequest,
 ) -> Fulfilment:
     """Checks what narrows a question: channel, locations, group; answers the way to fulfil. InvalidArgument."""
     required_id("channel", request.channel)

@@ -1,4 +1,4 @@
-"""The live reservations behind the reserved units of a SKU. No index says which they are, so they are looked for:
+"""The live reservations behind the reserved units of SKUs. No index says which they are, so they are looked for:
 
 first in the log of the SKU's partition, newest entries first, whose rows name the reservation that set units aside;
 and where that does not account for all units (the log was trimmed, or is long), among all live records, unless these
@@ -11,7 +11,7 @@ the SKU's own partition.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from invengine.domain.orders import ReservationState
@@ -54,16 +54,17 @@ class HeldUnits:
 class Behind(Ledger):
     """Adds the search for what is behind reserved units."""
 
-    async def behind(self, sku: str, reserved: Mapping[str, int]) -> tuple[list[HeldUnits], bool]:
-        """What holds units of the SKU on hand, and whether that is all: `reserved` are the units to account for, by
-        location. Nothing is locked: what moves meanwhile may be seen before or after.
+    async def behind(self, reserved: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[list[HeldUnits], bool]]:
+        """Per SKU what holds units of it on hand, and whether that is all: `reserved` are the units to account for, by
+        SKU and location. Nothing is locked: what moves meanwhile may be seen before or after.
         """
-        search = _Search(sku, reserved)
-        if search.missing:
-            await self._by_log(search)
-        if search.missing:
-            return search.found, await self._by_records(search)
-        return search.found, True
+        searches = [_Search(sku, units) for sku, units in reserved.items()]
+        for search in searches:
+            if search.missing:
+                await self._by_log(search)
+        missing = [search for search in searches if search.missing]
+        is_complete = not missing or await self._by_records(missing)
+        return {search.sku: (search.found, is_complete or search not in missing) for search in searches}
 
     async def _by_log(self, search: _Search) -> None:
         partition = self._of(search.sku)
@@ -94,22 +95,22 @@ class Behind(Ledger):
             if not search.missing:
                 return
 
-    async def _by_records(self, search: _Search) -> bool:
-        """Looks through all live records; False where they are too many."""
-        homes = [self._of(search.sku)] if self.in_pieces else list(range(self.partitions))
-        sizes = await self._calls.read(*(("HLEN", keys.reservations(home)) for home in homes))
+    async def _by_records(self, searches: Sequence[_Search]) -> bool:
+        """Looks through all live records, once for all searches; False where they are too many."""
+        wanted: dict[int, list[_Search]] = {}
+        for search in searches:
+            for home in (self._of(search.sku),) if self.in_pieces else range(self.partitions):
+                wanted.setdefault(home, []).append(search)
+        sizes = await self._calls.read(*(("HLEN", keys.reservations(home)) for home in wanted))
         if sum(sizes) > LIVE_MAX:
             return False
-        needle = f"\t{search.sku}\t"
-        for home, size in zip(homes, sizes, strict=True):
-            if not size:
-                continue
-            async for records in self.live_records(home):
-                for name, text in records:
-                    if needle in text:
-                        search.take(name, text)
-            if not search.missing:
-                break
+        for (home, its), size in zip(wanted.items(), sizes, strict=True):
+            if size and any(search.missing for search in its):
+                async for records in self.live_records(home):
+                    for name, text in records:
+                        for search in its:
+                            if search.needle in text:
+                                search.take(name, text)
         return True
 
     def _home_of(self, sku: str, reservation_id: str) -> int:
@@ -117,10 +118,11 @@ class Behind(Ledger):
 
 
 class _Search:
-    """What was found so far, and the units that nothing accounts for yet."""
+    """What was found so far of a SKU, and the units that nothing accounts for yet."""
 
     def __init__(self, sku: str, reserved: Mapping[str, int]) -> None:
         self.sku = sku
+        self.needle = f"\t{sku}\t"  # of the records that may be about it
         self.found: list[HeldUnits] = []
         self.seen: set[str] = set()
         self._left = Counter(reserved)

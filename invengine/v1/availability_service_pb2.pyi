@@ -324,6 +324,7 @@ class GetAvailabilityResponse(_message.Message):
     STALENESS_FIELD_NUMBER: _builtins.int
     NEXT_RECEIPT_FIELD_NUMBER: _builtins.int
     COMPONENTS_FIELD_NUMBER: _builtins.int
+    NEXT_DATE_FIELD_NUMBER: _builtins.int
     available: _builtins.int
     """The sum over `positions`."""
     level: Global___Level.ValueType
@@ -346,6 +347,13 @@ class GetAvailabilityResponse(_message.Message):
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___KitComponent]:
         """Of a kit: what it is made of, in the order of the network file. Empty for other SKUs."""
 
+    @_builtins.property
+    def next_date(self) -> _common_pb2.Date:
+        """The first day on which more units (or kits) can be promised at one of the positions that the channel can use than are
+        available there now; not set when there is none in two years. Later than `next_receipt` where what comes first only
+        makes up what is missing: safety stock, units that are short or backordered. GetAvailableToPromise tells how many.
+        """
+
     def __init__(
         self,
         *,
@@ -356,10 +364,11 @@ class GetAvailabilityResponse(_message.Message):
         staleness: _duration_pb2.Duration | None = ...,
         next_receipt: Global___NextReceipt | None = ...,
         components: _abc.Iterable[Global___KitComponent] | None = ...,
+        next_date: _common_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_receipt", b"next_receipt", "staleness", b"staleness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_date", b"next_date", "next_receipt", b"next_receipt", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "components", b"components", "consistency_token", b"consistency_token", "level", b"level", "next_receipt", b"next_receipt", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "components", b"components", "consistency_token", b"consistency_token", "level", b"level", "next_date", b"next_date", "next_receipt", b"next_receipt", "positions", b"positions", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -722,7 +731,7 @@ class ExplainAvailabilityRequest(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     RESERVATIONS_MAX_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
-    """Required. 1 to 64 bytes. Not a kit: its components are explained one by one."""
+    """Required. 1 to 64 bytes. A kit of the network file is explained by its components."""
     channel: _builtins.str
     """Required. The channel that asks; it sees the locations of its groups."""
     group: _builtins.str
@@ -771,8 +780,9 @@ class ExplanationTerm(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     RULE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What it is: `on_hand`, `reserved`, `expired_holds`, `ignored_reservation`, `safety_stock`, `ring_fences`, `location`,
-    `not_below_zero`. More may come; whatever they are called, the quantities of all terms add up.
+    """What it is: `on_hand`, `reserved`, `expired_holds`, `ignored_reservation`, `safety_stock`, `confidence`, `ring_fences`,
+    `location`, `not_below_zero`; of a kit `limiting_component`. More may come; whatever they are called, the quantities of
+    all terms add up.
     """
     quantity: _builtins.int
     """Units, signed."""
@@ -902,8 +912,46 @@ class ReservedUnits(_message.Message):
 Global___ReservedUnits: _TypeAlias = ReservedUnits  # noqa: Y015
 
 @_typing.final
+class ComponentExplanation(_message.Message):
+    """A component of a kit at one location."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    KITS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """The SKU."""
+    units: _builtins.int
+    """Units of it in one kit."""
+    kits: _builtins.int
+    """Whole kits for which there is enough of it here: `position.available` / `units`, rounded down."""
+    @_builtins.property
+    def position(self) -> Global___PositionExplanation:
+        """The component here, explained as a SKU of its own."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        units: _builtins.int = ...,
+        kits: _builtins.int = ...,
+        position: Global___PositionExplanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kits", b"kits", "position", b"position", "sku", b"sku", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComponentExplanation: _TypeAlias = ComponentExplanation  # noqa: Y015
+
+@_typing.final
 class PositionExplanation(_message.Message):
-    """One position, with everything behind its number."""
+    """One position, with everything behind its number. Of a kit `available` and `on_hand` are whole kits, and what else there
+    is to say in units is said of its `components`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -931,6 +979,8 @@ class PositionExplanation(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     LAST_CHANGE_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    LIMITING_COMPONENT_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     available: _builtins.int
@@ -963,6 +1013,8 @@ class PositionExplanation(_message.Message):
     """How many units may be backordered here when this channel asks; 0 without a rule."""
     revision: _builtins.int
     """The revision of the position; 0 where the SKU never was."""
+    limiting_component: _builtins.str
+    """Of a kit: the component of which there is the least for it here, the first of them in the network file."""
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplanationTerm]:
         """The sum, in order."""
@@ -995,6 +1047,10 @@ class PositionExplanation(_message.Message):
     def states(self) -> _containers.RepeatedCompositeFieldContainer[_stock_service_pb2.StateQuantity]:
         """Units that are there and cannot be sold, by state: no part of on_hand, so no term of the sum."""
 
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentExplanation]:
+        """Of a kit: all its components, in the order of the network file. `available` is the least of their `kits`."""
+
     def __init__(
         self,
         *,
@@ -1022,10 +1078,12 @@ class PositionExplanation(_message.Message):
         revision: _builtins.int = ...,
         last_change: _stock_service_pb2.LedgerEntry | None = ...,
         states: _abc.Iterable[_stock_service_pb2.StateQuantity] | None = ...,
+        limiting_component: _builtins.str = ...,
+        components: _abc.Iterable[Global___ComponentExplanation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_change", b"last_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "incoming", b"incoming", "last_change", b"last_change", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "states", b"states", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "backordered_max", b"backordered_max", "borrows", b"borrows", "components", b"components", "incoming", b"incoming", "last_change", b"last_change", "limiting_component", b"limiting_component", "location", b"location", "on_hand", b"on_hand", "own_fence", b"own_fence", "pool", b"pool", "reasons", b"reasons", "reservations", b"reservations", "reserved", b"reserved", "revision", b"revision", "ring_fences", b"ring_fences", "safety_rules", b"safety_rules", "safety_stock", b"safety_stock", "shortfall", b"shortfall", "states", b"states", "terms", b"terms", "unlisted_lines", b"unlisted_lines", "unlisted_quantity", b"unlisted_quantity", "usable", b"usable", "usable_rule", b"usable_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1049,6 +1107,7 @@ class ExplainAvailabilityResponse(_message.Message):
     NETWORK_REVISION_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
     available: _builtins.int
     """The sum over all positions asked about, `left_out` ones included. The same as GetAvailability says."""
     level: Global___Level.ValueType
@@ -1073,7 +1132,9 @@ class ExplainAvailabilityResponse(_message.Message):
     """Names the state that was read."""
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PositionExplanation]:
-        """By location, at most 200: those that exist, those where units are expected, and those that were named."""
+        """By location, at most 200: those that exist, those where units are expected, and those that were named. Of a kit those of
+        any of its components, 200 divided by the number of these, but one at least.
+        """
 
     @_builtins.property
     def judge_time(self) -> _timestamp_pb2.Timestamp:
@@ -1082,6 +1143,12 @@ class ExplainAvailabilityResponse(_message.Message):
     @_builtins.property
     def staleness(self) -> _duration_pb2.Duration:
         """The answer may miss changes of at most this age."""
+
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___KitComponent]:
+        """Of a kit: what it is made of, in the order of the network file, each with what the channel can take of it at all
+        positions asked about. Empty for other SKUs.
+        """
 
     def __init__(
         self,
@@ -1098,11 +1165,190 @@ class ExplainAvailabilityResponse(_message.Message):
         network_revision: _builtins.int = ...,
         consistency_token: _builtins.str = ...,
         staleness: _duration_pb2.Duration | None = ...,
+        components: _abc.Iterable[Global___KitComponent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judge_time", b"judge_time", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_left_out", b"available_left_out", "complete", b"complete", "consistency_token", b"consistency_token", "judge_time", b"judge_time", "level", b"level", "low_stock_threshold", b"low_stock_threshold", "network_revision", b"network_revision", "positions", b"positions", "positions_left_out", b"positions_left_out", "settled", b"settled", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_left_out", b"available_left_out", "complete", b"complete", "components", b"components", "consistency_token", b"consistency_token", "judge_time", b"judge_time", "level", b"level", "low_stock_threshold", b"low_stock_threshold", "network_revision", b"network_revision", "positions", b"positions", "positions_left_out", b"positions_left_out", "settled", b"settled", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainAvailabilityResponse: _TypeAlias = ExplainAvailabilityResponse  # noqa: Y015
+
+@_typing.final
+class GetAvailableToPromiseRequest(_message.Message):
+    """Asks what can be promised of one SKU, day by day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    FULFILMENT_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """Required. 1 to 64 bytes. A kit of the network file is answered like any SKU: what of it comes together by a day."""
+    channel: _builtins.str
+    """Required. The channel that asks; it sees the locations of its groups."""
+    group: _builtins.str
+    """Only the members of this group. Not together with `locations`."""
+    fulfilment: _common_pb2.Fulfilment.ValueType
+    """Only locations that can fulfil this way."""
+    days: _builtins.int
+    """How many days are told, today being the first: 1 to 730; 0 means 730."""
+    @_builtins.property
+    def locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these locations, at most 1,000. Not together with `group`."""
+
+    @_builtins.property
+    def consistency(self) -> _common_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        locations: _abc.Iterable[_builtins.str] | None = ...,
+        group: _builtins.str = ...,
+        fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+        days: _builtins.int = ...,
+        consistency: _common_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "consistency", b"consistency", "days", b"days", "fulfilment", b"fulfilment", "group", b"group", "locations", b"locations", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAvailableToPromiseRequest: _TypeAlias = GetAvailableToPromiseRequest  # noqa: Y015
+
+@_typing.final
+class PromisableStep(_message.Message):
+    """From a day on so many units can be promised, until the day of the next step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    units: _builtins.int
+    """Units (or kits) that can be promised by the end of that day, those of earlier days among them. What is expected on a
+    day counts on that day, whatever the hour.
+    """
+    @_builtins.property
+    def date(self) -> _common_pb2.Date:
+        """The local day of the location."""
+
+    def __init__(
+        self,
+        *,
+        date: _common_pb2.Date | None = ...,
+        units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromisableStep: _TypeAlias = PromisableStep  # noqa: Y015
+
+@_typing.final
+class PromisablePosition(_message.Message):
+    """What can be promised at one location."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """The location."""
+    available: _builtins.int
+    """Units that the channel can take now, as GetAvailability tells them."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromisableStep]:
+        """The first is of today, by the clock of the location; then one for each day on which more can be promised than before.
+        Empty where the channel cannot use the location.
+        """
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___AvailabilityReason.ValueType]:
+        """Why the channel cannot use the location; empty when it can."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        available: _builtins.int = ...,
+        steps: _abc.Iterable[Global___PromisableStep] | None = ...,
+        reasons: _abc.Iterable[Global___AvailabilityReason.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "location", b"location", "reasons", b"reasons", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromisablePosition: _TypeAlias = PromisablePosition  # noqa: Y015
+
+@_typing.final
+class GetAvailableToPromiseResponse(_message.Message):
+    """What can be promised of one SKU."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    STALENESS_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    available: _builtins.int
+    """Units that the channel can take now: the sum over `positions`."""
+    consistency_token: _builtins.str
+    """Names the state that was read."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromisableStep]:
+        """The sums over `positions`. Where it is not the same day at all locations, the first step has the earliest of their
+        todays, and counts what each of them has today.
+        """
+
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromisablePosition]:
+        """Every location asked about where the SKU (of a kit: a component of it) has a position or is expected, by name."""
+
+    @_builtins.property
+    def staleness(self) -> _duration_pb2.Duration:
+        """The answer may miss changes of at most this age."""
+
+    @_builtins.property
+    def last_date(self) -> _common_pb2.Date:
+        """The last day that the steps tell of."""
+
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___KitComponent]:
+        """Of a kit: what it is made of, in the order of the network file. Empty for other SKUs."""
+
+    def __init__(
+        self,
+        *,
+        available: _builtins.int = ...,
+        steps: _abc.Iterable[Global___PromisableStep] | None = ...,
+        positions: _abc.Iterable[Global___PromisablePosition] | None = ...,
+        consistency_token: _builtins.str = ...,
+        staleness: _duration_pb2.Duration | None = ...,
+        last_date: _common_pb2.Date | None = ...,
+        components: _abc.Iterable[Global___KitComponent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_date", b"last_date", "staleness", b"staleness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "components", b"components", "consistency_token", b"consistency_token", "last_date", b"last_date", "positions", b"positions", "staleness", b"staleness", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAvailableToPromiseResponse: _TypeAlias = GetAvailableToPromiseResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class AvailabilityServiceStub:
                 request_serializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityResponse.FromString,
                 _registered_method=True)
+        self.GetAvailableToPromise = channel.unary_unary(
+                '/invengine.v1.AvailabilityService/GetAvailableToPromise',
+                request_serializer=invengine_dot_v1_dot_availability__service__pb2.GetAvailableToPromiseRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_availability__service__pb2.GetAvailableToPromiseResponse.FromString,
+                _registered_method=True)
 
 
 class AvailabilityServiceServicer:
@@ -106,6 +111,14 @@ class AvailabilityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAvailableToPromise(self, request, context):
+        """From which day on a channel can promise how many units of one SKU: what it can take now and what comes until then,
+        less what is promised already. Refuses as GetAvailability.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AvailabilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +146,11 @@ def add_AvailabilityServiceServicer_to_server(servicer, server):
                     servicer.ExplainAvailability,
                     request_deserializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityResponse.SerializeToString,
+            ),
+            'GetAvailableToPromise': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAvailableToPromise,
+                    request_deserializer=invengine_dot_v1_dot_availability__service__pb2.GetAvailableToPromiseRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_availability__service__pb2.GetAvailableToPromiseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +289,33 @@ class AvailabilityService:
             '/invengine.v1.AvailabilityService/ExplainAvailability',
             invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityRequest.SerializeToString,
             invengine_dot_v1_dot_availability__service__pb2.ExplainAvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAvailableToPromise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AvailabilityService/GetAvailableToPromise',
+            invengine_dot_v1_dot_availability__service__pb2.GetAvailableToPromiseRequest.SerializeToString,
+            invengine_dot_v1_dot_availability__service__pb2.GetAvailableToPromiseResponse.FromString,
             options,
             channel_credentials,
             insecure,

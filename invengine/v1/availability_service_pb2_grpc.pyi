@@ -50,6 +50,10 @@ class AvailabilityServiceStub:
     """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
     the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
     """
+    GetAvailableToPromise: _grpc.UnaryUnaryMultiCallable[_availability_service_pb2.GetAvailableToPromiseRequest, _availability_service_pb2.GetAvailableToPromiseResponse]
+    """From which day on a channel can promise how many units of one SKU: what it can take now and what comes until then,
+    less what is promised already. Refuses as GetAvailability.
+    """
 
 @_typing.type_check_only
 class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
@@ -72,6 +76,10 @@ class AvailabilityServiceAsyncStub(AvailabilityServiceStub):
     ExplainAvailability: _aio.UnaryUnaryMultiCallable[_availability_service_pb2.ExplainAvailabilityRequest, _availability_service_pb2.ExplainAvailabilityResponse]  # type: ignore[assignment]
     """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
     the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+    """
+    GetAvailableToPromise: _aio.UnaryUnaryMultiCallable[_availability_service_pb2.GetAvailableToPromiseRequest, _availability_service_pb2.GetAvailableToPromiseResponse]  # type: ignore[assignment]
+    """From which day on a channel can promise how many units of one SKU: what it can take now and what comes until then,
+    less what is promised already. Refuses as GetAvailability.
     """
 
 class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -122,6 +130,16 @@ class AvailabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_availability_service_pb2.ExplainAvailabilityResponse, _abc.Awaitable[_availability_service_pb2.ExplainAvailabilityResponse]]:
         """Why a channel can take just so much of one SKU: for each position every term of the sum and every rule behind it, and
         the reservations that hold its units. For people who ask, not for every page of a shop. Refuses as GetAvailability.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAvailableToPromise(
+        self,
+        request: _availability_service_pb2.GetAvailableToPromiseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_availability_service_pb2.GetAvailableToPromiseResponse, _abc.Awaitable[_availability_service_pb2.GetAvailableToPromiseResponse]]:
+        """From which day on a channel can promise how many units of one SKU: what it can take now and what comes until then,
+        less what is promised already. Refuses as GetAvailability.
         """
 
 def add_AvailabilityServiceServicer_to_server(servicer: AvailabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,6 +34,7 @@ safety_stock:
   - {location: ST2, units: 1}
 kits:
   av-set: {av-sofa: 1, av-cushion: 4}
+  ex-set: {ex-top: 1, ex-leg: 4}
 confidence:
   - {location: ST3, fewer_than: 3, units: 1}
 """

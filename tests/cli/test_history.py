@@ -145,3 +145,32 @@ def test_an_explanation_says_what_is_not_shown(invengine: CommandLine) -> None:
     assert "of these, units of reservation ex-b0, which is ignored" in without
     assert "Name the channel" in invengine.run("explain", "ex-b", exit_code=2).stderr
     invengine.run("explain", "ex-none", "--channel", "web", exit_code=3)
+
+
+def test_a_kit_is_explained_by_its_components(invengine: CommandLine) -> None:
+    invengine.run("stock", "post", "RECEIPT", "ex-top", "WH1", "3", "--event-id", "ex-4")
+    invengine.run("stock", "post", "RECEIPT", "ex-leg", "WH1", "13", "--event-id", "ex-5")
+    invengine.run("stock", "post", "RECEIPT", "ex-leg", "ST2", "4", "--event-id", "ex-6")
+    invengine.run("reserve", "ex-leg", "2@WH1", "--channel", "web", "--reservation-id", "ex-legs")
+    sheet = invengine.run("explain", "ex-set", "--channel", "web", "--fresh", "latest").stdout
+    lines = [" ".join(line.split()) for line in sheet.splitlines()]
+    for line in (
+        "ex-top, 1 in each ex-set, at WH1: web sees WH1 through everywhere; WH1 offers ship",
+        "ex-leg, 4 in each ex-set, at ST2: web sees ST2 through everywhere, stores; ST2 offers pickup",
+        "WH1: web can take 2 ex-set here",
+        "component available units_in_a_kit kits limits",
+        "ex-top 3 1 3",
+        "ex-leg 11 4 2 yes",
+        "ST2: web can take 0 ex-set here",
+        "ex-top 0 1 0 yes",
+        "ex-leg 3 4 0",
+        "component units_in_a_kit available",
+        "ex-leg 4 14",
+        "web can take 2 ex-set: LOW (LOW up to 2)",
+    ):
+        assert line in lines, sheet
+    assert any(line.startswith("ex-legs 1 web HELD 2 yes") for line in lines), sheet
+    answer = invengine.json("explain", "ex-set", "--channel", "web", "--location", "WH1")
+    (position,) = answer["positions"]
+    assert (position["available"], position["limitingComponent"]) == (2, "ex-leg")
+    assert [(its["sku"], its["kits"]) for its in position["components"]] == [("ex-top", 3), ("ex-leg", 2)]

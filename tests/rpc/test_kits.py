@@ -438,11 +438,36 @@ async def test_sixty_four_clients_of_two_kits_with_one_component_take_what_there
 
 
 async def test_a_kit_is_explained_by_its_components(stubs: Stubs) -> None:
+    """Its number can be worked out anew from the terms; who holds a component is told with that."""
     await open_shop(stubs)
-    request = availability_pb.ExplainAvailabilityRequest(sku="SET", channel="web")
-    why = await refused(stubs.availability.ExplainAvailability(request))
-    assert (why.reason, why.fields) == ("INVALID_ARGUMENT", ["sku"])
-    assert "SOFA, CUSHION" in why.message
+    await make(stubs, basket("r", kit(1, location="A")))
+    await make(stubs, basket("c", kit(3, sku="CUSHION", location="B")))
+    request = availability_pb.ExplainAvailabilityRequest(sku="SET", channel="web", consistency=FRESH)
+    told = await stubs.availability.ExplainAvailability(request)
+    assert (told.available, told.settled, told.complete) == ((await available(stubs)).available, True, True)
+    assert [(c.sku, c.units, c.available) for c in told.components] == [("SOFA", 1, 2 + 5), ("CUSHION", 4, 5 + 17)]
+    assert {p.location: (p.available, p.on_hand, p.limiting_component) for p in told.positions} == {
+        "A": (1, 2, "CUSHION"),
+        "B": (4, 5, "CUSHION"),
+    }
+    for position in told.positions:
+        sums = [sum(term.quantity for term in its.position.terms) // its.units for its in position.components]
+        assert [its.kits for its in position.components] == sums
+        assert min(sums) == position.available == sum(term.quantity for term in position.terms)
+        assert {its.position.location for its in position.components} == {position.location}
+    holders = {
+        (position.location, its.sku): [(held.reservation_id, held.quantity) for held in its.position.reservations]
+        for position in told.positions
+        for its in position.components
+    }
+    assert holders == {
+        ("A", "SOFA"): [("r", 1)],
+        ("A", "CUSHION"): [("r", 4)],
+        ("B", "SOFA"): [],
+        ("B", "CUSHION"): [("c", 3)],
+    }
+    request.ignore_reservation_id = "r"
+    assert (await stubs.availability.ExplainAvailability(request)).available == 2 + 4
 
 
 async def test_components_of_a_kit_that_left_come_back(stubs: Stubs) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invengine.domain.orders import Allocation, Destination, Fulfilment, Reservation, ReservationLine, ReservationState
+from invengine.domain.partitions import encode_token, partition_of
 from invengine.domain.stock import LedgerEntry, Position
 from invengine.errors import InvalidArgument, InventoryError, UnknownChannel, UnknownLocation, UnknownSku
 from invengine.rpc.convert_explanation import explained_to_proto
@@ -21,8 +22,8 @@ from invengine.services import explanations
 from invengine.services.explanations import Explained, Explanations
 from invengine.store.behind import HeldUnits
 from invengine.v1 import availability_service_pb2 as pb
-from tests.replica.fakes import START_MS, fence_row, hold_row, position_row
-from tests.services.test_availability import SECOND, TODAY, Store, World
+from tests.replica.fakes import PARTITIONS, START_MS, STORE_ID, fence_row, hold_row, position_row
+from tests.services.test_availability import NETWORK, SECOND, TODAY, Store, World
 
 HELD, CONFIRMED, EXPIRED = ReservationState.HELD, ReservationState.CONFIRMED, ReservationState.EXPIRED
 
@@ -37,6 +38,7 @@ class Hold:
     expires_at: int
     fenced: int = 0
     channel: str = "web"
+    sku: str = "LAMP"
 
     @property
     def state(self) -> ReservationState:
@@ -66,15 +68,16 @@ class ExplainStore(Store):
                 found[place] = Position(on_hand, reserved, revision)
         return found
 
-    async def behind(self, sku: str, reserved: Mapping[str, int]) -> tuple[list[HeldUnits], bool]:
+    async def behind(self, reserved: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[list[HeldUnits], bool]]:
         self.looks += 1
-        found = [
-            HeldUnits(h.reservation_id, "web", h.state, START_MS + n, h.expires_at, "1", h.location, h.units, h.fenced)
-            for n, h in enumerate(self.holds)
-            if h.location in reserved
-        ]
+        found: dict[str, tuple[list[HeldUnits], bool]] = {sku: ([], self.complete) for sku in reserved}
+        for n, h in enumerate(self.holds):
+            if h.location in reserved.get(h.sku, ()):
+                at = START_MS + n
+                held = HeldUnits(h.reservation_id, "web", h.state, at, h.expires_at, "1", h.location, h.units, h.fenced)
+                found[h.sku][0].append(held)
         next(self.moves, None)
-        return found, self.complete
+        return found
 
     async def last_changes(self, sku: str, revisions: Mapping[str, int]) -> dict[str, LedgerEntry]:
         return {
@@ -94,7 +97,12 @@ class Explaining:
         networks = SimpleNamespace(
             current=world.networks.current, required=lambda: world.networks.current or pytest.fail("no network")
         )
+        self.networks = networks
         self.service = Explanations(world.replica, cast(Any, self.store), world.clock, cast(Any, networks))
+
+    def use(self, document: str) -> None:
+        self.world.use(document)
+        self.networks.current = self.world.networks.current
 
     def holds(
         self, sku: str, location: str, on_hand: int, *holds: Hold, fences: Mapping[str, int] | None = None
@@ -264,6 +272,139 @@ def formula(position: pb.PositionExplanation) -> int:
     assert position.pool == unreserved - sum(fence.quantity for fence in position.ring_fences)
     limit = position.own_fence + (max(0, position.pool) if position.borrows else 0)
     return max(0, min(unreserved - keeps, limit))
+
+
+# --- kits -----------------------------------------------------------------------------------------------------------
+
+PARTS = ("LAMP", "CHAIR", "NEVER")
+
+
+@settings(max_examples=100)
+@given(
+    networks(),
+    st.dictionaries(st.sampled_from(PARTS), st.integers(1, 4), min_size=1),
+    st.tuples(stocks(), stocks()),
+    st.sampled_from(CHANNELS),
+    st.sampled_from([0, 1, 2, 3]),
+    st.one_of(st.just([]), st.lists(st.sampled_from(PLACES), min_size=1, max_size=3)),
+    st.booleans(),
+)
+def test_the_number_of_a_kit_follows_from_the_terms_of_its_components(
+    document: str,
+    kit: dict[str, int],
+    stock: tuple[dict[str, tuple[int, list[Hold], dict[str, int]]], ...],
+    channel: str,
+    fulfilment: int,
+    named: list[str],
+    ignores: bool,
+) -> None:
+    """It is what GetAvailability says, whatever stands in the way of each component."""
+    world = World()
+    world.use(json.dumps(json.loads(document) | {"kits": {"SET": kit}}))
+    engine = Explaining(world)
+    for sku, of_sku in zip(PARTS, stock, strict=False):  # of NEVER there is nothing
+        for place, (on_hand, holds, fences) in of_sku.items():
+            engine.holds(sku, place, on_hand, *(replace(hold, sku=sku) for hold in holds), fences=fences)
+    r1 = [hold for hold in engine.store.holds if hold.reservation_id == "R1" and not hold.is_over]
+    lines = tuple(
+        ReservationLine(
+            str(n),
+            hold.sku,
+            hold.units,
+            Fulfilment.ANY,
+            Destination(),
+            (Allocation(hold.location, hold.units, fenced=hold.fenced, fence_channel=hold.channel),),
+        )
+        for n, hold in enumerate(r1)
+    )
+    engine.store.reservations["R1"] = Reservation("R1", CONFIRMED, "web", START_MS, 0, 1, lines)
+    fields = {"sku": "SET", "channel": channel, "fulfilment": fulfilment, "locations": named}
+    if ignores:
+        fields["ignore_reservation_id"] = "R1"
+
+    async def both() -> tuple[pb.ExplainAvailabilityResponse, pb.GetAvailabilityResponse]:
+        return explained_to_proto(await engine.explain(**fields)), await world.get(**fields)
+
+    explained, got = asyncio.run(both())
+    assert (explained.available, explained.level, explained.settled) == (got.available, got.level, True)
+    assert list(explained.components) == list(got.components)
+    told = {position.location: position for position in explained.positions}
+    assert set(told) == {position.location for position in got.positions} | set(named)
+    for position in told.values():
+        assert [(its.sku, its.units) for its in position.components] == list(kit.items())
+        for its in position.components:
+            assert its.position.location == position.location
+            assert formula(its.position) == sum(term.quantity for term in its.position.terms) == its.position.available
+        whole = [formula(its.position) // its.units for its in position.components]
+        assert [its.kits for its in position.components] == whole
+        assert position.available == min(whole) == sum(term.quantity for term in position.terms)
+        limiting = position.components[whole.index(min(whole))]
+        assert (position.limiting_component, position.usable) == (limiting.sku, limiting.position.usable)
+    for its in got.positions:
+        position = told[its.location]
+        assert (position.available, position.on_hand) == (its.available, its.on_hand)
+        assert (position.limiting_component, list(position.reasons)) == (its.limiting_component, list(its.reasons))
+    assert sum(position.available for position in explained.positions) == explained.available
+
+
+@pytest.mark.asyncio
+async def test_a_kit_is_explained_where_a_component_is_or_is_expected_and_where_it_is_asked(engine: Explaining) -> None:
+    engine.use(NETWORK + "kits: {SET: {LAMP: 2, CHAIR: 1}}\nlow_stock_thresholds: [{sku: SET, units: 1}]\n")
+    engine.world.stock("LAMP", "AMS1", 9)
+    engine.world.stock("CHAIR", "AMS1", 2)
+    engine.world.expect("CHAIR", "DUB", "PO1", TODAY + 1, 5)
+    told = explained_to_proto(await engine.explain(sku="SET"))
+    assert [(p.location, p.available, p.limiting_component) for p in told.positions] == [
+        ("AMS1", 2, "CHAIR"),
+        ("DUB", 0, "LAMP"),
+    ]
+    assert (told.level, told.low_stock_threshold) == (pb.LEVEL_IN_STOCK, 1)
+    (term,) = told.positions[0].terms
+    assert (term.name, term.quantity, term.rule) == ("limiting_component", 2, "2 CHAIR can be taken, 1 for each kit")
+    expected = told.positions[1].components[1].position.incoming
+    assert [(receipt.receipt_id, receipt.quantity) for receipt in expected] == [("PO1", 5)]
+    (named,) = explained_to_proto(await engine.explain(sku="SET", locations=["BER"])).positions
+    assert (named.location, named.available, len(named.components)) == ("BER", 0, 2)
+    homes = sorted({partition_of(sku, PARTITIONS) for sku in ("LAMP", "CHAIR")})
+    assert told.consistency_token == encode_token(STORE_ID, [(n, engine.world.replica.applied[n]) for n in homes])
+
+
+@pytest.mark.asyncio
+async def test_all_components_of_a_kit_are_told_as_they_are_at_one_moment(engine: Explaining) -> None:
+    engine.use(NETWORK + "kits: {SET: {LAMP: 1, CHAIR: 1}}\n")
+    engine.world.stock("LAMP", "AMS1", 9)
+    engine.world.stock("CHAIR", "AMS1", 9)
+
+    def moves() -> Any:
+        engine.holds("CHAIR", "AMS1", 9, Hold("A", "AMS1", 4, 0, sku="CHAIR"))
+        yield
+        while True:
+            engine.world.stock("LAMP", "AMS1", 9)
+            yield
+
+    engine.store.moves = iter((None,))
+    assert (await engine.explain(sku="SET")).settled
+    engine.store.moves, engine.store.looks = moves(), 0
+    explained = await engine.explain(sku="SET")
+    assert (engine.store.looks, explained.settled) == (explanations.ROUNDS_MAX, False)
+    chair = explained.kits[0].positions[1]
+    assert [(held.held.reservation_id, held.held.units) for held in chair.holders] == [("A", 4)]
+    assert (explained.available, chair.available) == (5, 5)
+
+
+@pytest.mark.asyncio
+async def test_the_positions_of_a_kit_are_bounded_with_all_its_components(
+    engine: Explaining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explanations, "EXPLAINED_MAX", 3)
+    engine.use(NETWORK + "kits: {SET: {LAMP: 1, CHAIR: 2}}\n")
+    for sku in ("LAMP", "CHAIR"):
+        engine.world.stock(sku, "AMS1", 8)
+        engine.world.stock(sku, "DUB", 5)
+    told = explained_to_proto(await engine.explain(sku="SET"))
+    assert [(position.location, position.available) for position in told.positions] == [("AMS1", 4)]
+    assert (told.positions_left_out, told.available_left_out, told.available) == (1, 2, 6)
+    assert [(part.sku, part.available) for part in told.components] == [("LAMP", 6 + 3), ("CHAIR", 8 + 4)]
 
 
 # --- what stands beside the sums ------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ async def shop(request: pytest.FixtureRequest, open_world: Callable[..., Awaitab
 async def found(world: World, sku: str = "LAMP", *places: str) -> tuple[list[tuple[Any, ...]], bool]:
     positions = await world.store.positions(sku)
     wanted = {place: its.reserved for place, its in positions.items() if not places or place in places}
-    held, complete = await world.store.behind(sku, wanted)
+    held, complete = (await world.store.behind({sku: wanted}))[sku]
     return sorted((h.reservation_id, h.line_id, h.location, h.units) for h in held), complete
 
 
@@ -73,7 +73,7 @@ async def test_what_holds_units_is_found_whatever_became_of_it(shop: World, is_t
     assert await found(shop) == ([("A", "1", "BER1", 4), ("B", "1", "BER1", 5), ("D", "1", "AMS1", 1)], True)
     assert await found(shop, "LAMP", "AMS1") == ([("D", "1", "AMS1", 1)], True)
     assert await found(shop, "SOFA") == ([("B", "2", "AMS1", 2)], True)
-    (sofa,) = (await store.behind("SOFA", {"AMS1": 2}))[0]
+    (sofa,) = (await store.behind({"SOFA": {"AMS1": 2}}))["SOFA"][0]
     assert (sofa.channel, sofa.state, sofa.created_at_ms) == ("till", ReservationState.CONFIRMED, shop.clock.now_ms)
 
 
@@ -82,18 +82,18 @@ async def test_units_out_of_ring_fences_and_such_that_came_later_are_found(shop:
     await shop.store.post_movements([movement("RING_FENCE", 90, at, channel="web")])
     await shop.store.change_incoming([incoming("SET", 20, DAY)])
     await shop.store.reserve([request(line(110, future=Future()), reservation_id="A")])
-    ((first,), _) = await shop.store.behind("LAMP", {"AMS1": 100})
+    ((first,), _) = (await shop.store.behind({"LAMP": {"AMS1": 100}}))["LAMP"]
     assert (first.units, first.fenced, first.fence_channel) == (100, 90, "web")
     await shop.store.change_incoming([incoming("RECEIVE", 20, occurred_at_ms=at)])
     assert (await shop.store.position("LAMP", "AMS1")).reserved == 110
-    held, complete = await shop.store.behind("LAMP", {"AMS1": 110})
+    held, complete = (await shop.store.behind({"LAMP": {"AMS1": 110}}))["LAMP"]
     assert (sum(one.units for one in held), complete) == (110, True)
 
 
 async def test_a_hold_that_is_over_is_found_until_it_is_tidied(shop: World) -> None:
     await shop.store.reserve([request(4, reservation_id="A", time_to_live_seconds=1)])
     await shop.clock.advance(5_000)
-    (held,) = (await shop.store.behind("LAMP", {"AMS1": 4}))[0]
+    (held,) = (await shop.store.behind({"LAMP": {"AMS1": 4}}))["LAMP"][0]
     assert (held.state, held.expires_at * 1000 <= shop.clock.now_ms) == (ReservationState.HELD, True)
     for partition in range(shop.store.partitions):
         await shop.store.expire_due(partition)
@@ -133,3 +133,31 @@ async def test_many_are_read_in_parts(shop: World, monkeypatch: pytest.MonkeyPat
     await shop.store.reserve([request(1, reservation_id=f"R{n}") for n in range(10)])
     told, complete = await found(shop)
     assert (len(told), complete) == (10, True)
+
+
+async def test_several_skus_are_looked_for_together(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live records are gone through once, and what one SKU lacks does not make another incomplete."""
+    lines = (line(4), line(2, line_id="2", sku="SOFA"))
+    await shop.store.reserve([request(*lines, reservation_id="A"), request(line(3, "BER1"), reservation_id="B")])
+    wanted = {"LAMP": {"AMS1": 4, "BER1": 3}, "SOFA": {"AMS1": 2}, "NOBODY": {}}
+
+    async def told() -> dict[str, tuple[list[tuple[str, str, int]], bool]]:
+        found = await shop.store.behind(wanted)
+        return {
+            sku: (sorted((h.reservation_id, h.location, h.units) for h in held), complete)
+            for sku, (held, complete) in found.items()
+        }
+
+    whole = {
+        "LAMP": ([("A", "AMS1", 4), ("B", "BER1", 3)], True),
+        "SOFA": ([("A", "AMS1", 2)], True),
+        "NOBODY": ([], True),
+    }
+    assert await told() == whole
+    await trim(shop)
+    assert await told() == whole
+    await shop.store.reserve([request(line(1, sku="SOFA"), reservation_id="C")])
+    wanted["SOFA"] = {"AMS1": 1}  # which the log names
+    monkeypatch.setattr(behind, "LIVE_MAX", 0)
+    found = await shop.store.behind(wanted)
+    assert {sku: complete for sku, (_, complete) in found.items()} == {"LAMP": False, "SOFA": True, "NOBODY": True}

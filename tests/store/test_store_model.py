@@ -403,7 +403,7 @@ class StoreMachine(RuleBasedStateMachine):
                 if its.open and its.is_on_hand
             )
             reserved = {place: its.reserved for place, its in (await self.store.positions(sku)).items()}
-            found, complete = await self.store.behind(sku, reserved)
+            found, complete = (await self.store.behind({sku: reserved}))[sku]
             told = sorted((one.reservation_id, one.line_id, one.location, one.units, one.fenced) for one in found)
             assert (expected, True) == (told, complete)
 

@@ -1,5 +1,5 @@
 #!lua name=invengine
--- Version 10. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 11. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
 -- cover, movements, snapshots, incoming, slots, taking, reserve, changes, transfers, moving, amend, pieces, prepared, steps, heads,
