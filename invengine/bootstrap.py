@@ -33,8 +33,10 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
+from invengine.services.broken_told import BrokenTold
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -84,6 +86,7 @@ class Running:
     replica: Replica
     sweeper: Sweeper
     transfers: Transfers
+    broken_promises: BrokenPromises
     broken: asyncio.Future[str]
 
     @property
@@ -164,7 +167,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks, transit = await _load_documents(store, replica)
+    networks, transit = await _load_documents(store, replica, clock)
     follower = Follower(
         replica,
         store,
@@ -179,12 +182,17 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("follower", follower.run())
     background.run("networks", networks.run())
     background.run("transit times", transit.run())
-    background.run("sweeper", sweeper.run())
-    background.run("forgetting", sweeper.run_forgetting())
-    background.run("figures", figures.keep(store, metrics))
-    background.run("loop lag", figures.watch_loop(metrics))
+    for name, work in (
+        ("sweeper", sweeper.run()),
+        ("forgetting", sweeper.run_forgetting()),
+        ("figures", figures.keep(store, metrics)),
+        ("loop lag", figures.watch_loop(metrics)),
+    ):
+        background.run(name, work)
     queue_max = settings.queued_calls_max
-    reservations = Reservations(store, replica, clock, networks, metrics, queue_max=queue_max)
+    reservations = Reservations(
+        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+    )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
@@ -192,14 +200,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(snapshots.close)
     feeds = Feeds(store, replica, clock, networks, metrics)
     stack.push_async_callback(feeds.close)
-    incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
+    incoming = Incoming(store, replica, clock, networks, metrics, told=BrokenTold(broken_scan), queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
     background.run("transfers", transfers.run())
+    broken_promises = BrokenPromises(store, replica, broken_scan, metrics)
+    background.run("broken promises", broken_promises.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
-    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
     watching = Watching(
         replica,
         store,
@@ -252,7 +262,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     stack.push_async_callback(server.drain)
     server.open(served)
-    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken)
+    return Running(
+        server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken_promises, broken
+    )
 
 
 def _metrics() -> Metrics:
@@ -291,9 +303,9 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     return topology
 
 
-async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+async def _load_documents(store: RedisStore, replica: Replica, clock: StoreClock) -> tuple[Networks, LearntTransit]:
     """The documents in force; nothing follows them yet."""
-    networks = Networks(store)
+    networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     transit = LearntTransit(store, networks)

@@ -10,6 +10,8 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    broken,
+    calendar,
     demo,
     explain,
     export,
@@ -18,7 +20,7 @@ from invengine.cli import (
     lanes,
     load,
     network,
-    promises,
+    promise,
     reservations,
     returns,
     serve,
@@ -65,14 +67,16 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+promise.register(app)
 available_to_promise.register(app)
+calendar.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
 reservations.register(app)
-promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+broken.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

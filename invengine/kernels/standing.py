@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from invengine.kernels.layout import (
     ANSWER_BEGIN,
     ANSWER_COLUMNS,
@@ -27,29 +25,31 @@ from invengine.kernels.layout import (
     STANDING_START,
 )
 from invengine.kernels.promise import deliver, handled, local_day
+from invengine.kernels.steps import kernel, step
 
 _BLOCK = "int64[:, ::1]"
+_CUBE = "int64[:, :, ::1]"
 
 
-@njit(nogil=True)
-def _date(first_day, last, standing, routes, days, spans, answer):
+@step
+def _date(first_day, last, i, standing, routes, days, spans, answers):
     """Fill the answer of one."""
-    route = standing[STANDING_ROUTE]
+    route = standing[i, STANDING_ROUTE]
     if routes[route, ROUTE_STATUS] != DATED:
-        answer[ANSWER_STATUS] = routes[route, ROUTE_STATUS]
+        answers[i, 0, ANSWER_STATUS] = routes[route, ROUTE_STATUS]
         return
-    answer[ANSWER_STATUS] = BEYOND_HORIZON
+    answers[i, 0, ANSWER_STATUS] = BEYOND_HORIZON
     calendar = routes[route, ROUTE_CALENDAR]
-    day = local_day(days, routes[route, ROUTE_ZONE], standing[STANDING_START])
+    day = local_day(days, routes[route, ROUTE_ZONE], standing[i, STANDING_START])
     if day > last:
         return
     begin, done, span = handled(
-        spans, days[calendar, max(day, 0)], standing[STANDING_START], routes[route, ROUTE_HANDLING]
+        spans, days[calendar, max(day, 0)], standing[i, STANDING_START], routes[route, ROUTE_HANDLING]
     )
     slot, prepared = spans[span, SPAN_DAY], done
-    held = standing[STANDING_DAY] - first_day
+    held = standing[i, STANDING_DAY] - first_day
     if routes[route, ROUTE_KIND] == BY_PICKUP:
-        prepared = max(prepared, standing[STANDING_READY])
+        prepared = max(prepared, standing[i, STANDING_READY])
     elif held > slot:
         if held > last:
             return
@@ -57,24 +57,24 @@ def _date(first_day, last, standing, routes, days, spans, answer):
         slot, prepared = spans[span, SPAN_DAY], spans[span, SPAN_START]
     if slot > last:
         return
-    answer[ANSWER_BEGIN] = begin
-    answer[ANSWER_DONE] = done
-    answer[ANSWER_SLOT] = first_day + slot
-    deliver(first_day, last, days, spans, routes, route, slot, prepared, answer)
+    answers[i, 0, ANSWER_BEGIN] = begin
+    answers[i, 0, ANSWER_DONE] = done
+    answers[i, 0, ANSWER_SLOT] = first_day + slot
+    deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, i, 0)
 
 
-@njit(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK})", nogil=True, cache=True)
+@kernel(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE})")
 def date_standing(first_day, last_day, standing, routes, days, spans, answers):
     """Fill `answers` with the dates of units that are there, of orders that were accepted.
 
     first_day  of the window of the tables, since 1970    last_day  of the horizon: no later date is answered
     standing   int64 [n, 4]    routes  int64 [r, 16]    days  int64 [lines, D + 2]    spans  int64 [s, 4]
-    answers    int64 [n, 10]   as in `promise.date_sources`
+    answers    int64 [n, 1, 10]   as in `promise.date_sources`
     A cut-off is behind such an order, and capacity it has: what counts is the working time from its start on, and that
     nothing leaves, or can be collected, before it was to.
     """
     last = min(last_day - first_day, days.shape[1] - DAYS_MORE - 1)
     for i in range(standing.shape[0]):
         for column in range(ANSWER_COLUMNS):
-            answers[i, column] = 0
-        _date(first_day, last, standing[i], routes, days, spans, answers[i])
+            answers[i, 0, column] = 0
+        _date(first_day, last, i, standing, routes, days, spans, answers)
