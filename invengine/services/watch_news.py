@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from invengine.services.watch_promises import Board
 
 if TYPE_CHECKING:
-    from invengine.services.watch_promises import BrokenPromises
+    from invengine.services.broken import BrokenPromises
 
 LINGER_SECONDS: Final = 10.0
 """So long they are followed after the last who wanted them left: one who comes back is not worth a new search."""
@@ -44,7 +44,7 @@ class PromiseNews:
 
     async def _follow(self) -> None:
         with self._promises.follow() as following:
-            self.board.begin(await following.first())
+            self.board.begin(await following.next())
             while True:
                 await self._tell()
                 self.board.take(await following.next())

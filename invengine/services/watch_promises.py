@@ -8,51 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from invengine.services.days import date_or_none
+from invengine.services.broken_wire import broken_line_to_proto
 from invengine.services.watch_wire import PROMISES_BEGIN_ANEW, PROMISES_CAUGHT_UP, promise_field
 from invengine.v1 import availability_service_pb2 as pb
-from invengine.v1 import incoming_service_pb2
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from invengine.domain.kept import BrokenLine, LineKey
     from invengine.domain.network import Network
+    from invengine.services.broken import BrokenChange
 
 PROMISES_A_MESSAGE: Final = 1_000
 MENDED_MAX: Final = 10_000
 """So many that are mended are remembered, for those who were told that they are broken; who is slower begins anew."""
-
-
-class BrokenChange(Protocol):
-    """What became of promises since one asked last, each in its newest state."""
-
-    @property
-    def broken(self) -> Iterable[BrokenLine]:
-        """Those that broke, or are broken in another way than before."""
-
-    @property
-    def mended(self) -> Iterable[BrokenLine]:
-        """Those that are not broken any more, as they were told last."""
-
-
-class Following(Protocol):
-    """One who is told of broken promises."""
-
-    async def first(self) -> BrokenChange:
-        """All that are broken, once they are known."""
-
-    async def next(self) -> BrokenChange:
-        """What changed since the last call, as soon as there is something."""
-
-
-class BrokenPromises(Protocol):
-    """Where broken promises are found; what finds them rests while nobody follows."""
-
-    def follow(self) -> AbstractContextManager[Following]:
-        """From now on, until the block is left."""
 
 
 class _Entry:
@@ -240,24 +209,6 @@ def _newest(entries: Entries, count: int) -> Iterator[_Entry]:
 
 
 def _change(line: BrokenLine, *, mended: bool) -> pb.PromiseChange:
-    promise = incoming_service_pb2.BrokenPromise(
-        reservation_id=line.reservation_id,
-        line_id=line.line_id,
-        sku=line.sku,
-        location=line.location,
-        quantity=line.quantity,
-        receipt_id=line.receipt_id,
-        reason=incoming_service_pb2.BrokenPromise.Reason.Value(f"REASON_{line.reason}"),
-        due_date=date_or_none(line.due_day),
-        expected_date=date_or_none(line.expected_day),
-        promised_delivery_date=date_or_none(line.promised_day),
-        new_delivery_date=date_or_none(line.new_day),
-        channel=line.channel,
-        customer_ref=line.customer_ref,
-        order_ref=line.order_ref,
-    )
-    if line.broken_at_ms:
-        promise.break_time.FromMilliseconds(line.broken_at_ms)
     partition, number, is_short = line.key
     key = f"{partition}-{number}{'-short' if is_short else ''}"
-    return pb.PromiseChange(key=key, promise=promise, mended=mended)
+    return pb.PromiseChange(key=key, promise=broken_line_to_proto(line), mended=mended)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
-    from invengine.services.watch_promises import BrokenPromises
+    from invengine.services.broken import BrokenPromises
 
 _WOKEN_AT_ONCE: Final = 32
 

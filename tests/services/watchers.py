@@ -242,15 +242,14 @@ class Following:
         self.news = asyncio.Event()
         self.is_waiting = False
         self._promises = promises
-        self._told: dict[LineKey, BrokenLine] = {}
-
-    async def first(self) -> Change:
-        await self._promises.known.wait()
-        self.pending.clear()
-        self._told = dict(self._promises.broken)
-        return Change(tuple(self._told.values()))
+        self._told: dict[LineKey, BrokenLine] | None = None
 
     async def next(self) -> Change:
+        if self._told is None:
+            await self._promises.known.wait()
+            self.pending.clear()
+            self._told = dict(self._promises.broken)
+            return Change(tuple(self._told.values()))
         self.is_waiting = True
         while not self.pending:
             self.news.clear()
