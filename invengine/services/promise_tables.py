@@ -96,7 +96,7 @@ class PromiseTables:
         key = ("cut-off", _content(calendar), time_zone, minute)
         line = self._lines.get(key)
         if line is None:
-            first_spans = self.days[self.calendar(calendar, time_zone)]
+            first_spans = self._line(self.calendar(calendar, time_zone))
             size = self.window.size
             is_open = first_spans[1 : size + 1] > first_spans[:size]
             if minute is None:
@@ -122,7 +122,7 @@ class PromiseTables:
         key = ("pickups", _content(calendar), time_zone, _content(pickups))
         line = self._lines.get(key)
         if line is None:
-            first_spans = self.days[self.calendar(calendar, time_zone)]
+            first_spans = self._line(self.calendar(calendar, time_zone))
             works = first_spans[1 : self.window.size + 1] > first_spans[: self.window.size]
             line = self._add_set(key, works & self._is_open(pickups))
         return line
@@ -136,6 +136,11 @@ class PromiseTables:
         return line
 
     # --- making lines ---
+
+    def _line(self, line: int) -> Block:
+        """A line that may just have been made: `self.days[self.zone(...)]` would look at the array before it grew."""
+        found: Block = self.days[line]
+        return found
 
     def _local(self, calendar: Calendar) -> Local:
         key = _content(calendar)
@@ -177,7 +182,7 @@ class PromiseTables:
 
     def _instants(self, time_zone: str, days: Block, minutes: Block) -> Block:
         """The UTC minutes of local ones; only days on which clocks change need more than an addition."""
-        midnights = self.days[self.zone(time_zone)]
+        midnights = self._line(self.zone(time_zone))
         found: Block = midnights[days] + minutes
         first = self.window.first_day
         for i in np.flatnonzero(midnights[days + 1] - midnights[days] != MINUTES_A_DAY).tolist():
@@ -187,7 +192,7 @@ class PromiseTables:
     def _spans_of(self, calendar: Calendar, time_zone: str) -> Block:
         """Adds the spans of a calendar between their sentinels; the first of each day."""
         local, size = self._local(calendar), self.window.size
-        midnights = self.days[self.zone(time_zone)]
+        midnights = self._line(self.zone(time_zone))
         start = self._instants(time_zone, local.day, local.start)
         end = np.minimum(self._instants(time_zone, local.day, local.end), midnights[local.day + 1])
         if start.size:

@@ -171,15 +171,15 @@ class World:
         mine = [(begin, end) for begin, end in spans if local(begin, place.zone) == today]
         limit = (instant(today, ends, place.zone) if ends is not None else mine[-1][1]) if mine else start
         later = [begin for begin, _ in spans if local(begin, place.zone) > today]
-        steps["accepted"] = max(start, mine[0][0]) if mine and start < limit else later[0]
+        taken_up = max(start, mine[0][0]) if mine and start < limit else later[0]
+        steps["accepted"] = next(max(begin, taken_up) for begin, end in spans if end > taken_up)
         handling = place.pickup_handling if picks else place.handling
-        steps["handled"] = self.worked(place.calendar, place.zone, steps["accepted"], handling)
-        slot = local_of_end(steps["handled"], spans, place.zone)
-        capacity = None if picks else place.capacity
+        steps["handled"], slot = self.worked(place.calendar, place.zone, steps["accepted"], handling)
+        over, capacity = slot, None if picks else place.capacity
         if capacity:
             slot = self.slot(place.calendar, slot, capacity[1], units if capacity[0] == "units" else orders)
         done = steps["handled"]
-        if slot > local_of_end(done, spans, place.zone):
+        if slot > over:
             done = instant(slot, self.spans(place.calendar, slot)[0][0], place.zone)
         steps["slot"] = slot
         if picks:
@@ -204,7 +204,8 @@ class World:
             return self.within(steps)
         store = self.places[self.store]
         begin = next(begin for begin, _ in self.work(store.calendar, store.zone, arrival))
-        steps["prepared"] = self.worked(store.calendar, store.zone, begin, store.pickup_handling)
+        begin = max(begin, done)  # where clocks differ, a day of arrival may begin before it has left
+        steps["prepared"], _ = self.worked(store.calendar, store.zone, begin, store.pickup_handling)
         return self.ready(steps, self.store, steps["prepared"])
 
     def ready(self, steps: dict[str, Any], name: str, done: datetime) -> dict[str, Any] | None:
@@ -220,14 +221,14 @@ class World:
     def within(self, steps: dict[str, Any]) -> dict[str, Any] | None:
         return steps if steps["day"] <= self.now.date() + 730 * DAY else None
 
-    def worked(self, calendar: str, zone: str, begin: datetime, minutes: int) -> datetime:
-        """When so many minutes of working time from `begin` on are over."""
+    def worked(self, calendar: str, zone: str, begin: datetime, minutes: int) -> tuple[datetime, date]:
+        """When so many minutes of working time from `begin` on are over, and the working day on which they are."""
         left = minutes * MINUTE
         for first, end in self.work(calendar, zone, local(begin, zone) - DAY):
             if end <= begin:
                 continue
             if max(first, begin) + left <= end:
-                return max(first, begin) + left
+                return max(first, begin) + left, local(first, zone)
             left -= end - max(first, begin)
         raise AssertionError("never worked")
 
@@ -345,14 +346,6 @@ def instant(day: date, minutes: int, zone: str) -> datetime:
     """The instant at which the clocks of a zone show a time of day."""
     wall = datetime.combine(day, time()) + minutes * MINUTE
     return wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-
-
-def local_of_end(moment: datetime, spans: list[tuple[datetime, datetime]], zone: str) -> date:
-    """The day on which work is over that ends then: with the end of a span, that span's day."""
-    for begin, end in spans:
-        if begin <= moment <= end:
-            return local(begin, zone)
-    raise AssertionError("not in working time")
 
 
 def world(random: Random) -> World:
