@@ -42,6 +42,7 @@ from invengine.services.networks import Networks
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
+from invengine.services.promising import Promising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
@@ -159,7 +160,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks, transit = await _load_documents(store, replica)
+    networks, transit = await _load_documents(store, replica, clock)
     follower = Follower(
         replica,
         store,
@@ -218,7 +219,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
-            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
+            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
+                Promises(store), Promising(store, replica, clock, networks, transit=transit, metrics=metrics)
+            ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
             "invengine.v1.StockService": servicers.StockServicer(
@@ -275,9 +278,9 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     return topology
 
 
-async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+async def _load_documents(store: RedisStore, replica: Replica, clock: StoreClock) -> tuple[Networks, LearntTransit]:
     """The documents in force; nothing follows them yet."""
-    networks = Networks(store)
+    networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     transit = LearntTransit(store, networks)
