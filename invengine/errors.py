@@ -6,7 +6,7 @@
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
     |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
-    |                           ReturnNotFound
+    |                           ReturnNotFound, UnknownService
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
@@ -143,6 +143,17 @@ class UnknownState(NotFound):
 
     def __str__(self) -> str:
         return f"state {self.state!r} is not in the network"
+
+
+@dataclass(eq=False)
+class UnknownService(NotFound):
+    """The network has no such service."""
+
+    reason = "UNKNOWN_SERVICE"
+    service: str
+
+    def __str__(self) -> str:
+        return f"service {self.service!r} is not in the network"
 
 
 @dataclass(eq=False)

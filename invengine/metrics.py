@@ -59,7 +59,7 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream", "watch")
+KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch")
 """The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
 
 WATCHED: Final = ("totals", "locations", "levels")

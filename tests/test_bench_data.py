@@ -139,3 +139,39 @@ def test_baskets_are_ones_that_the_network_can_serve(retailer: sample_data.Retai
 
 def test_customers_come_in_the_same_order_each_time(retailer: sample_data.Retailer) -> None:
     assert list(islice(retailer.baskets(), 50)) == list(islice(retailer.baskets(), 50))
+
+
+def test_past_deliveries_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    """And the network that comes with them has no fault and knows where all of them went."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        command = [
+            sys.executable,
+            ROOT / "bench_data" / "deliveries.py",
+            folder,
+            "--deliveries",
+            "500",
+            "--lost",
+            "0.1",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    for name in ("network.yaml", "deliveries.csv", "known.csv"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    delivery = Network.parse((folders[0] / "network.yaml").read_text()).delivery
+    with (folders[0] / "deliveries.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 500
+    lanes = {(row["location"], delivery.zone_of(row["country"], row["postal_code"]), row["service"]) for row in rows}
+    assert lanes <= delivery.lanes.keys()
+    assert 0.05 < sum(not row["delivered"] for row in rows) / 500 < 0.25
+    with (folders[0] / "known.csv").open(newline="") as file:
+        known = list(csv.DictReader(file))
+    assert sum(float(row["probability"]) for row in known) == pytest.approx(len(delivery.lanes), abs=1e-4)
+
+
+def test_rules_for_few_deliveries_are_compared() -> None:
+    command = [sys.executable, ROOT / "bench_data" / "strengths.py", "--deliveries", "400", "--worlds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split("|")[1].strip() for line in done.stdout.splitlines()[2:4]] == ["oracle", "minimum of 10"]

@@ -69,6 +69,7 @@ LIBRARIES = {
     "prometheus_client": {"metrics", "rpc", "bootstrap"},
     "typer": {"cli"},
     "pyarrow": {"cli"},
+    "matplotlib": {"cli"},
     "rich": {"cli"},
     "uvloop": {"bootstrap", "cli"},
 }

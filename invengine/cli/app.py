@@ -9,14 +9,17 @@ import typer
 from invengine.cli import (
     admin,
     availability,
+    available_to_promise,
     calendar,
     demo,
     explain,
     export,
     history,
     incoming,
+    lanes,
     load,
     network,
+    promise,
     promises,
     reservations,
     returns,
@@ -58,11 +61,14 @@ def options(
 demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
+app.add_typer(lanes.app, name="lanes")
 app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+promise.register(app)
+available_to_promise.register(app)
 calendar.register(app)
 watch.register(app)
 explain.register(app)

@@ -140,6 +140,8 @@ def _show_positions(answer: availability_service_pb2.GetAvailabilityResponse) ->
         say(f"A kit of {', '.join(parts)}.")
     if answer.HasField("next_receipt"):
         say(f"Expected next: {answer.next_receipt.quantity} on {shown(answer.next_receipt.date)}.")
+    if answer.HasField("next_date"):
+        say(f"More can be promised from {shown(answer.next_date)} on.")
 
 
 def _show_columns(skus: list[str], answer: availability_service_pb2.BatchGetAvailabilityResponse) -> None:

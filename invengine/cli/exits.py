@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, state, reservation, receipt, transfer or return that does not exist."""
+    """A SKU, location, channel, group, state, service, reservation, receipt, transfer or return that does not exist."""
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
@@ -62,6 +62,7 @@ _ADVICE: Final = {
     "UNKNOWN_LOCATION": "See what there is: invengine network show.",
     "UNKNOWN_GROUP": "See what there is: invengine network show.",
     "UNKNOWN_CHANNEL": "See what there is: invengine network show.",
+    "UNKNOWN_SERVICE": "See what there is: invengine network show.",
     "UNKNOWN_STATE": "Use on_hand, quarantine, damaged or a state of the network: invengine network show.",
     "POSITION_NOT_FOUND": "See where the SKU is stocked: invengine availability SKU --channel CHANNEL.",
     "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",

@@ -5,21 +5,16 @@ spreadsheet does: the header is row 1.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
-import os
-import shutil
-import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
+from invengine.cli.packed_file import PackedFile
 from invengine.domain.identifiers import has_control_characters, identifier_problem
 from invengine.domain.stock import UNITS_MAX
 
@@ -32,9 +27,6 @@ _REQUIRED: Final = ("sku", "location", "quantity")
 _OPTIONAL: Final = ("kind", "occurred_at", "reason", "reference", "event_id", "channel", "state", "to_state")
 IGNORED: Final = ("row", "problem")
 """Columns of a file of rejects, which may be corrected in place and imported as it is."""
-
-STDIN: Final = Path("-")
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Kind(StrEnum):
@@ -90,55 +82,28 @@ class MovementFile:
         self._kind = kind
         self._source = source
         self._digest = ""
-        self._spooled: IO[bytes] | None = None
+        self._file = PackedFile(path)
         self.columns: list[str] = []
         """As the header names them, once a row was read."""
 
     def __enter__(self) -> MovementFile:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._spooled is not None:
-            self._spooled.close()
+    def __exit__(self, *exception: object) -> None:
+        self._file.__exit__(*exception)
 
     def rows(self) -> Iterator[tuple[int, list[str], Movement | BadRow]]:
         """Every data row: its number, its cells, and the movement or what is wrong with it. FileUnreadable."""
         try:
             if not self._digest:
-                with self._content() as content:
+                with self._file.content() as content:
                     digest = hashlib.file_digest(content, "sha256")  # type: ignore[arg-type]  # a file of bytes
                 digest.update(self._kind.encode())
                 self._digest = digest.hexdigest()[:32]
-            with self._content() as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
+            with self._file.content() as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
                 yield from self._parsed(csv.reader(text, strict=True))
         except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             raise FileUnreadable(f"{self.path}: {error}") from None
-
-    @contextmanager
-    def _content(self) -> Iterator[IO[bytes]]:
-        """The bytes of the file, from its beginning, unpacked."""
-        with self._opened() as raw:
-            is_packed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            if not is_packed:
-                yield raw
-                return
-            with gzip.open(raw) as unpacked:
-                yield unpacked  # type: ignore[misc]  # a file of bytes like the other
-
-    @contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
-        if self.path != STDIN:
-            with self.path.open("rb") as raw:
-                yield raw
-            return
-        if self._spooled is None:  # it is read more than once, and may be larger than memory
-            self._spooled = tempfile.TemporaryFile()  # noqa: SIM115  # closed at the end of the `with` block
-            shutil.copyfileobj(sys.stdin.buffer, self._spooled)
-            self._spooled.flush()
-        with os.fdopen(os.dup(self._spooled.fileno()), "rb") as raw:
-            raw.seek(0)
-            yield raw
 
     def _parsed(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str], Movement | BadRow]]:
         columns = self.columns = next(reader, [])

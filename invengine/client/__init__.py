@@ -18,6 +18,7 @@ repeated with the same id until `retry_seconds` are over: repeating changes noth
 from invengine.client.calls import Client, Line, LineAmendment, LineRebinding, LineUnits
 from invengine.client.connection import DEFAULT_SERVER, new_request_id
 from invengine.client.feeding import FeedAck, FeedItem
+from invengine.client.promise_calls import PromiseLine, PromiseOrder
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
 from invengine.client.return_calls import DisposalLine, ReturnLine, return_of
 from invengine.client.stock_calls import Movement, SnapshotRow, as_date
@@ -35,6 +36,8 @@ __all__ = [
     "LineRebinding",
     "LineUnits",
     "Movement",
+    "PromiseLine",
+    "PromiseOrder",
     "ReturnLine",
     "ServerUnreachable",
     "SnapshotRow",

@@ -44,6 +44,12 @@ class Holidays(NamedTuple):
         """The names of the holidays of a year, in English, by day."""
         return _holidays_of(self.country, self.subdivision, year)
 
+    def days(self, first: int, beyond: int) -> list[int]:
+        """All of them from one day to before another."""
+        years = range(calendar_day(first).year, calendar_day(beyond).year + 1)
+        found = [day for year in years for day in _holidays_of(self.country, self.subdivision, year)]
+        return sorted(day for day in found if first <= day < beyond)
+
 
 @dataclass(frozen=True, slots=True)
 class Calendar:

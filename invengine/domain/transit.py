@@ -154,6 +154,17 @@ class TransitTimes:
         probability = distribution.within(days)
         return TransitAnswer(days, level, carrier.deliveries, carrier.longest, lane.deliveries, probability)
 
+    def longest(self, location: str, zone: str, service: str) -> int | None:
+        """The longest transit seen on the lane, else to its zone with the service, else with the service; None where
+        nothing was learnt: what a promise without any confidence would have to be.
+        """
+        levels = (
+            self._lanes.get((location, zone, service)),
+            self._zones.get((zone, service)),
+            self._services.get(service),
+        )
+        return next((level.longest for level in levels if level is not None and level.deliveries), None)
+
     def under(self, revision: int) -> TransitTimes:
         """The same under a number of the store; nothing is worked out anew."""
         same = copy.copy(self)

@@ -23,6 +23,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
         stock_levels,
     )
     from invengine.kernels.available_to_promise import available_to_promise, promisable_steps
+    from invengine.kernels.baskets import choose_for_orders, choose_locations
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
@@ -44,6 +45,8 @@ __all__ = [
     "available_total",
     "available_totals",
     "changed_since",
+    "choose_for_orders",
+    "choose_locations",
     "clear_safety",
     "count_slots",
     "date_baskets",

@@ -197,6 +197,13 @@ UNITS_MAX: Final = 2**53 - 1
 MOMENTS_END: Final = 2**63 - 1  # a millisecond that never comes
 TOTAL_MAX: Final = 2**62  # sums stop here instead of wrapping
 
+# out of choose_locations, int64 [BEST_LINES + lines]
+BEST_DAY: Final = 0  # the earliest day on which the whole basket is there
+BEST_COST: Final = 1  # of the combination
+BEST_PARCELS: Final = 2  # locations that it comes from, those not counted from which a parcel comes anyway
+BEST_RANKS: Final = 3  # sum over the lines of the place of their location
+BEST_LINES: Final = 4  # from here on the place of each line's location
+BEST_NEVER: Final = 2**40  # no day: later than any
 # Dates. A window of D local days; days inside the tables count from its first day, and D stands for "none within it".
 # days, int64 [lines, D + 2]: one line per thing that has a value for each day
 #   midnight of a time zone: the UTC minute at which the day begins there, also for day D
@@ -297,3 +304,14 @@ NO_STORE_CALENDAR: Final = 7
 NO_LANE: Final = 8
 NO_TRANSFER_LANE: Final = 9
 NO_ZONE: Final = 10  # of the destination
+
+# orders, int64 [orders, ORDER_COLUMNS]: what choose_for_orders is asked
+ORDER_FIRST: Final = 0  # its first line in `lines`
+ORDER_LINES: Final = 1  # how many it has
+ORDER_END: Final = 2  # which of the tables of days and costs counts for it: where it goes, in which ways
+ORDER_COLUMNS: Final = 3
+# lines, int64 [lines, WANTED_COLUMNS]
+WANTED_FIRST: Final = 0  # its first row in `rows`
+WANTED_ROWS: Final = 1  # how many it has
+WANTED_UNITS: Final = 2  # units that leave a location for it
+WANTED_COLUMNS: Final = 3

@@ -36,6 +36,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "UNKNOWN_LOCATION": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_GROUP": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_CHANNEL": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_SERVICE": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_STATE": grpc.StatusCode.NOT_FOUND,
     "POSITION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,

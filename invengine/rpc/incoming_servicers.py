@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_incoming
+from invengine.rpc import convert_incoming, convert_promises
 from invengine.v1 import incoming_service_pb2, promise_service_pb2
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from invengine.rpc.endpoints import Context
     from invengine.services.incoming import Incoming
     from invengine.services.promises import Promises
+    from invengine.services.promising import Promising
 
 
 class IncomingServicer:
@@ -77,8 +78,21 @@ class IncomingServicer:
 class PromiseServicer:
     """PromiseService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, promises: Promises) -> None:
+    def __init__(self, promises: Promises, promising: Promising) -> None:
         self._promises = promises
+        self._promising = promising
+
+    async def GetPromise(
+        self, request: promise_service_pb2.GetPromiseRequest, context: Context
+    ) -> promise_service_pb2.GetPromiseResponse:
+        """Every way to get a basket."""
+        return convert_promises.promise_to_proto(await self._promising.get(request, context.time_remaining()))
+
+    async def BatchGetPromise(
+        self, request: promise_service_pb2.BatchGetPromiseRequest, context: Context
+    ) -> promise_service_pb2.BatchGetPromiseResponse:
+        """The earliest days of many SKUs or orders."""
+        return convert_promises.many_to_proto(await self._promising.batch(request, context.time_remaining()))
 
     async def ListBrokenPromises(
         self, request: promise_service_pb2.ListBrokenPromisesRequest, _: Context

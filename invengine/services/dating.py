@@ -217,6 +217,13 @@ class Dating:
         tables, _ = self._ready(self._clock.now_ms())
         return self._start(tables, location, day, 0)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the arrays that are kept."""
+        if self._tables is None or self._routes is None:
+            return 0
+        return self._tables.days.nbytes + self._tables.spans.nbytes + self._routes.block.nbytes
+
     def _ready(self, now_ms: int) -> tuple[PromiseTables, PromiseRoutes]:
         """Tables whose window serves the day, and the routes over them; the replica at `now_ms`."""
         day = utc_today(now_ms)

@@ -155,6 +155,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
     ERROR_REASON_OF_TRANSFER: _ErrorReason.ValueType  # 54
     """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
+    ERROR_REASON_UNKNOWN_SERVICE: _ErrorReason.ValueType  # 56
+    """The network has no such service. NOT_FOUND."""
     ERROR_REASON_TRANSIT_INVALID: _ErrorReason.ValueType  # 66
     """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
 
@@ -259,6 +261,8 @@ ERROR_REASON_QUANTITY_EXCEEDS_FULFILLED: ErrorReason.ValueType  # 45
 """More units would come back than were fulfilled and did not come back yet. FAILED_PRECONDITION."""
 ERROR_REASON_OF_TRANSFER: ErrorReason.ValueType  # 54
 """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
+ERROR_REASON_UNKNOWN_SERVICE: ErrorReason.ValueType  # 56
+"""The network has no such service. NOT_FOUND."""
 ERROR_REASON_TRANSIT_INVALID: ErrorReason.ValueType  # 66
 """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
@@ -356,6 +360,36 @@ class Date(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Date: _TypeAlias = Date  # noqa: Y015
+
+@_typing.final
+class Money(_message.Message):
+    """An amount of money, as in google.type.Money."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    NANOS_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """Three letters of ISO 4217, such as `EUR`."""
+    units: _builtins.int
+    """The whole units of the amount."""
+    nanos: _builtins.int
+    """What is beyond them in billionths, -999,999,999 to 999,999,999; it has the sign of `units`."""
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        units: _builtins.int = ...,
+        nanos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "nanos", b"nanos", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Money: _TypeAlias = Money  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):

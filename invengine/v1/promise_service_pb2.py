@@ -22,20 +22,59 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
 from invengine.v1 import incoming_service_pb2 as invengine_dot_v1_dot_incoming__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"invengine/v1/promise_service.proto\x12\x0cinvengine.v1\x1a#invengine/v1/incoming_service.proto\"u\n\x19ListBrokenPromisesRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nreceipt_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x86\x01\n\x1aListBrokenPromisesResponse\x12\x34\n\x0f\x62roken_promises\x18\x01 \x03(\x0b\x32\x1b.invengine.v1.BrokenPromise\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t2y\n\x0ePromiseService\x12g\n\x12ListBrokenPromises\x12\'.invengine.v1.ListBrokenPromisesRequest\x1a(.invengine.v1.ListBrokenPromisesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"invengine/v1/promise_service.proto\x12\x0cinvengine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a#invengine/v1/incoming_service.proto\"\xaf\x02\n\x11GetPromiseRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .invengine.v1.PromiseLineRequest\x12.\n\x0b\x64\x65stination\x18\x03 \x01(\x0b\x32\x19.invengine.v1.Destination\x12-\n\x0b\x66ulfilments\x18\x04 \x03(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x10\n\x08services\x18\x05 \x03(\t\x12\x17\n\nconfidence\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x07 \x01(\x08\x12.\n\x0b\x63onsistency\x18\x08 \x01(\x0b\x32\x19.invengine.v1.ConsistencyB\r\n\x0b_confidence\"z\n\x12PromiseLineRequest\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x10\n\x08location\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x13\n\x0b\x61llow_split\x18\x06 \x01(\x08\"\xf3\x01\n\x12GetPromiseResponse\x12,\n\x07options\x18\x01 \x03(\x0b\x32\x1b.invengine.v1.PromiseOption\x12&\n\x04gaps\x18\x02 \x03(\x0b\x32\x18.invengine.v1.PromiseGap\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x30\n\x0cpromise_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63onsistency_token\x18\x05 \x01(\t\x12,\n\tstaleness\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xfc\x03\n\rPromiseOption\x12,\n\nfulfilment\x18\x01 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x32\n\x06status\x18\x04 \x01(\x0e\x32\".invengine.v1.PromiseOption.Status\x12(\n\x0c\x64\x65livery_day\x18\x05 \x01(\x0b\x32\x12.invengine.v1.Date\x12.\n\nready_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07parcels\x18\x07 \x01(\x05\x12!\n\x04\x63ost\x18\x08 \x01(\x0b\x32\x13.invengine.v1.Money\x12\x30\n\x0corder_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05lines\x18\n \x03(\x0b\x32\x1a.invengine.v1.PromisedLine\x12)\n\x05\x62ound\x18\x0b \x01(\x0b\x32\x1a.invengine.v1.PromiseBound\"P\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATUS_PROMISED\x10\x01\x12\x19\n\x15STATUS_NOT_PROMISABLE\x10\x02\"[\n\x0cPromiseBound\x12(\n\x0c\x64\x65livery_day\x18\x01 \x01(\x0b\x32\x12.invengine.v1.Date\x12!\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x13.invengine.v1.Money\"\xc6\x02\n\x0cPromisedLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x10\n\x08location\x18\x04 \x01(\t\x12$\n\x08ship_day\x18\x05 \x01(\x0b\x32\x12.invengine.v1.Date\x12(\n\x0c\x64\x65livery_day\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\x12.\n\nready_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0b\x61llocations\x18\x08 \x03(\x0b\x32 .invengine.v1.PromisedAllocation\x12*\n\x07problem\x18\t \x01(\x0e\x32\x19.invengine.v1.LineProblem\x12\x11\n\tavailable\x18\n \x01(\x03\"\x8b\x02\n\x12PromisedAllocation\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12)\n\ravailable_day\x18\x03 \x01(\x0b\x32\x12.invengine.v1.Date\x12$\n\x08ship_day\x18\x04 \x01(\x0b\x32\x12.invengine.v1.Date\x12(\n\x0c\x64\x65livery_day\x18\x05 \x01(\x0b\x32\x12.invengine.v1.Date\x12.\n\nready_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05steps\x18\x07 \x03(\x0b\x32\x17.invengine.v1.ChainStep\"\xd0\x02\n\tChainStep\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.invengine.v1.ChainStep.Kind\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x1f\n\x03\x64\x61y\x18\x03 \x01(\x0b\x32\x12.invengine.v1.Date\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04rule\x18\x05 \x01(\t\"\xab\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_AVAILABLE\x10\x01\x12\x11\n\rKIND_ACCEPTED\x10\x02\x12\x10\n\x0cKIND_HANDLED\x10\x03\x12\r\n\tKIND_SLOT\x10\x04\x12\x10\n\x0cKIND_SHIPPED\x10\x05\x12\x10\n\x0cKIND_ARRIVED\x10\x06\x12\x11\n\rKIND_PREPARED\x10\x07\x12\x0e\n\nKIND_READY\x10\x08\"\xdb\x02\n\nPromiseGap\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.invengine.v1.PromiseGap.Kind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x13\n\x0bto_location\x18\x06 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x07 \x01(\t\x12\x13\n\x0bpostal_code\x18\x08 \x01(\t\"\xa2\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_NO_CALENDAR\x10\x01\x12\x10\n\x0cKIND_NO_ZONE\x10\x02\x12\x10\n\x0cKIND_NO_LANE\x10\x03\x12\x19\n\x15KIND_NO_TRANSFER_LANE\x10\x04\x12\x14\n\x10KIND_NO_SERVICES\x10\x05\x12\x19\n\x15KIND_NO_OPENING_HOURS\x10\x06\"\xc0\x02\n\x16\x42\x61tchGetPromiseRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0c\n\x04skus\x18\x02 \x03(\t\x12\x12\n\nquantities\x18\x03 \x03(\x03\x12*\n\x06orders\x18\x04 \x03(\x0b\x32\x1a.invengine.v1.PromiseOrder\x12.\n\x0b\x64\x65stination\x18\x05 \x01(\x0b\x32\x19.invengine.v1.Destination\x12-\n\x0b\x66ulfilments\x18\x06 \x03(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x10\n\x08services\x18\x07 \x03(\t\x12\x17\n\nconfidence\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12.\n\x0b\x63onsistency\x18\t \x01(\x0b\x32\x19.invengine.v1.ConsistencyB\r\n\x0b_confidence\"\xb0\x01\n\x0cPromiseOrder\x12/\n\x05lines\x18\x01 \x03(\x0b\x32 .invengine.v1.PromiseLineRequest\x12.\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x19.invengine.v1.Destination\x12-\n\x0b\x66ulfilments\x18\x03 \x03(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x10\n\x08services\x18\x04 \x03(\t\"\x94\x04\n\x17\x42\x61tchGetPromiseResponse\x12,\n\x07options\x18\x01 \x03(\x0b\x32\x1b.invengine.v1.PromiseColumn\x12<\n\x06status\x18\x02 \x03(\x0e\x32,.invengine.v1.BatchGetPromiseResponse.Status\x12\x15\n\rdelivery_days\x18\x03 \x03(\x05\x12\x14\n\x0coption_index\x18\x04 \x03(\x05\x12\x13\n\x0bline_counts\x18\x05 \x03(\x05\x12\x1b\n\x13line_location_index\x18\x06 \x03(\x05\x12\x11\n\tlocations\x18\x07 \x03(\t\x12&\n\x04gaps\x18\x08 \x03(\x0b\x32\x18.invengine.v1.PromiseGap\x12\x30\n\x0cpromise_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63onsistency_token\x18\n \x01(\t\x12,\n\tstaleness\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"x\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATUS_PROMISED\x10\x01\x12\x19\n\x15STATUS_NOT_PROMISABLE\x10\x02\x12\x0e\n\nSTATUS_GAP\x10\x03\x12\x16\n\x12STATUS_UNKNOWN_SKU\x10\x04\"w\n\rPromiseColumn\x12,\n\nfulfilment\x18\x01 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x15\n\rdelivery_days\x18\x04 \x03(\x05\"u\n\x19ListBrokenPromisesRequest\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nreceipt_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x86\x01\n\x1aListBrokenPromisesResponse\x12\x34\n\x0f\x62roken_promises\x18\x01 \x03(\x0b\x32\x1b.invengine.v1.BrokenPromise\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t*\xdc\x01\n\x0bLineProblem\x12\x1c\n\x18LINE_PROBLEM_UNSPECIFIED\x10\x00\x12\x1c\n\x18LINE_PROBLEM_UNKNOWN_SKU\x10\x01\x12\x1c\n\x18LINE_PROBLEM_NO_LOCATION\x10\x02\x12!\n\x1dLINE_PROBLEM_NOT_ENOUGH_UNITS\x10\x03\x12\x14\n\x10LINE_PROBLEM_GAP\x10\x04\x12\x1f\n\x1bLINE_PROBLEM_BEYOND_HORIZON\x10\x05\x12\x19\n\x15LINE_PROBLEM_TOGETHER\x10\x06\x32\xaa\x02\n\x0ePromiseService\x12O\n\nGetPromise\x12\x1f.invengine.v1.GetPromiseRequest\x1a .invengine.v1.GetPromiseResponse\x12^\n\x0f\x42\x61tchGetPromise\x12$.invengine.v1.BatchGetPromiseRequest\x1a%.invengine.v1.BatchGetPromiseResponse\x12g\n\x12ListBrokenPromises\x12\'.invengine.v1.ListBrokenPromisesRequest\x1a(.invengine.v1.ListBrokenPromisesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.promise_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTBROKENPROMISESREQUEST']._serialized_start=89
-  _globals['_LISTBROKENPROMISESREQUEST']._serialized_end=206
-  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_start=209
-  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_end=343
-  _globals['_PROMISESERVICE']._serialized_start=345
-  _globals['_PROMISESERVICE']._serialized_end=466
+  _globals['_LINEPROBLEM']._serialized_start=4164
+  _globals['_LINEPROBLEM']._serialized_end=4384
+  _globals['_GETPROMISEREQUEST']._serialized_start=182
+  _globals['_GETPROMISEREQUEST']._serialized_end=485
+  _globals['_PROMISELINEREQUEST']._serialized_start=487
+  _globals['_PROMISELINEREQUEST']._serialized_end=609
+  _globals['_GETPROMISERESPONSE']._serialized_start=612
+  _globals['_GETPROMISERESPONSE']._serialized_end=855
+  _globals['_PROMISEOPTION']._serialized_start=858
+  _globals['_PROMISEOPTION']._serialized_end=1366
+  _globals['_PROMISEOPTION_STATUS']._serialized_start=1286
+  _globals['_PROMISEOPTION_STATUS']._serialized_end=1366
+  _globals['_PROMISEBOUND']._serialized_start=1368
+  _globals['_PROMISEBOUND']._serialized_end=1459
+  _globals['_PROMISEDLINE']._serialized_start=1462
+  _globals['_PROMISEDLINE']._serialized_end=1788
+  _globals['_PROMISEDALLOCATION']._serialized_start=1791
+  _globals['_PROMISEDALLOCATION']._serialized_end=2058
+  _globals['_CHAINSTEP']._serialized_start=2061
+  _globals['_CHAINSTEP']._serialized_end=2397
+  _globals['_CHAINSTEP_KIND']._serialized_start=2226
+  _globals['_CHAINSTEP_KIND']._serialized_end=2397
+  _globals['_PROMISEGAP']._serialized_start=2400
+  _globals['_PROMISEGAP']._serialized_end=2747
+  _globals['_PROMISEGAP_KIND']._serialized_start=2585
+  _globals['_PROMISEGAP_KIND']._serialized_end=2747
+  _globals['_BATCHGETPROMISEREQUEST']._serialized_start=2750
+  _globals['_BATCHGETPROMISEREQUEST']._serialized_end=3070
+  _globals['_PROMISEORDER']._serialized_start=3073
+  _globals['_PROMISEORDER']._serialized_end=3249
+  _globals['_BATCHGETPROMISERESPONSE']._serialized_start=3252
+  _globals['_BATCHGETPROMISERESPONSE']._serialized_end=3784
+  _globals['_BATCHGETPROMISERESPONSE_STATUS']._serialized_start=3664
+  _globals['_BATCHGETPROMISERESPONSE_STATUS']._serialized_end=3784
+  _globals['_PROMISECOLUMN']._serialized_start=3786
+  _globals['_PROMISECOLUMN']._serialized_end=3905
+  _globals['_LISTBROKENPROMISESREQUEST']._serialized_start=3907
+  _globals['_LISTBROKENPROMISESREQUEST']._serialized_end=4024
+  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_start=4027
+  _globals['_LISTBROKENPROMISESRESPONSE']._serialized_end=4161
+  _globals['_PROMISESERVICE']._serialized_start=4387
+  _globals['_PROMISESERVICE']._serialized_end=4685
 # @@protoc_insertion_point(module_scope)

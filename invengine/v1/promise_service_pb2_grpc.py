@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class PromiseServiceStub:
-    """Answers which promises cannot be kept.
+    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
+    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
     def __init__(self, channel):
@@ -35,6 +37,16 @@ class PromiseServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetPromise = channel.unary_unary(
+                '/invengine.v1.PromiseService/GetPromise',
+                request_serializer=invengine_dot_v1_dot_promise__service__pb2.GetPromiseRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_promise__service__pb2.GetPromiseResponse.FromString,
+                _registered_method=True)
+        self.BatchGetPromise = channel.unary_unary(
+                '/invengine.v1.PromiseService/BatchGetPromise',
+                request_serializer=invengine_dot_v1_dot_promise__service__pb2.BatchGetPromiseRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_promise__service__pb2.BatchGetPromiseResponse.FromString,
+                _registered_method=True)
         self.ListBrokenPromises = channel.unary_unary(
                 '/invengine.v1.PromiseService/ListBrokenPromises',
                 request_serializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.SerializeToString,
@@ -43,8 +55,32 @@ class PromiseServiceStub:
 
 
 class PromiseServiceServicer:
-    """Answers which promises cannot be kept.
+    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
+    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
+
+    def GetPromise(self, request, context):
+        """When could this basket be had? Every way to get it is an option: each service to the door, collecting it, having it
+        sent to a store. All options are answered side by side, those too that cannot be promised, which say why; and every
+        calendar, lane or zone that is missing is named as a gap. Of the locations that could serve the lines of an option
+        those are chosen that give the earliest day for the whole basket; of these the cheapest, then the fewest parcels, then
+        the locations of the best priority. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL,
+        UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
+        LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetPromise(self, request, context):
+        """The earliest days of many: of up to 10,000 SKUs at one destination (a page of a list), or of up to 10,000 orders with
+        their own lines and destinations (what is open is dated anew in several calls). Each is answered as if it were alone,
+        in columns, in the order of the request. What cannot be promised is a status, not an error. Refuses as GetPromise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListBrokenPromises(self, request, context):
         """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
@@ -57,6 +93,16 @@ class PromiseServiceServicer:
 
 def add_PromiseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetPromise': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPromise,
+                    request_deserializer=invengine_dot_v1_dot_promise__service__pb2.GetPromiseRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_promise__service__pb2.GetPromiseResponse.SerializeToString,
+            ),
+            'BatchGetPromise': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetPromise,
+                    request_deserializer=invengine_dot_v1_dot_promise__service__pb2.BatchGetPromiseRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_promise__service__pb2.BatchGetPromiseResponse.SerializeToString,
+            ),
             'ListBrokenPromises': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBrokenPromises,
                     request_deserializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.FromString,
@@ -71,8 +117,64 @@ def add_PromiseServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PromiseService:
-    """Answers which promises cannot be kept.
+    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
+    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
+
+    @staticmethod
+    def GetPromise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.PromiseService/GetPromise',
+            invengine_dot_v1_dot_promise__service__pb2.GetPromiseRequest.SerializeToString,
+            invengine_dot_v1_dot_promise__service__pb2.GetPromiseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetPromise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.PromiseService/BatchGetPromise',
+            invengine_dot_v1_dot_promise__service__pb2.BatchGetPromiseRequest.SerializeToString,
+            invengine_dot_v1_dot_promise__service__pb2.BatchGetPromiseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListBrokenPromises(request,

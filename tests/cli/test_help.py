@@ -34,9 +34,22 @@ def example_of(entry: Any) -> str:
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        *("serve", "demo", "load", "check", "availability", "calendar", "reserve", "explain", "history", "watch"),
+        *(
+            "serve",
+            "demo",
+            "load",
+            "check",
+            "availability",
+            "atp",
+            "calendar",
+            "reserve",
+            "explain",
+            "history",
+            "watch",
+        ),
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
+        *(f"lanes {name}" for name in ("learn", "report", "list", "show", "forget")),
         "snapshot apply",
         *(f"stock {name}" for name in ("import", "post", "show", "history", "feeds")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, uncertain_units
 from invengine.kernels.layout import COUNTED_MAX
@@ -478,6 +479,35 @@ def split_request(message: bytes) -> tuple[list[str], pb.BatchGetAvailabilityReq
     return skus, request
 
 
+def choose_locations(
+    groups: Sequence[Sequence[int]],
+    day_of: Mapping[tuple[int, frozenset[int]], int],
+    cost_of: Mapping[tuple[int, frozenset[int]], int],
+    fixed: Sequence[tuple[int, int]],
+    least_day: int = 0,
+) -> tuple[int, int, int, int] | None:
+    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had. No day counts
+    as earlier than `least_day`.
+
+    `day_of` and `cost_of` by location and set of lines of one group; a set that is missing cannot come from there.
+    """
+    lines = [line for group in groups for line in group]
+    found = []
+    for places in product(range(len(fixed)), repeat=len(lines)):
+        place_of = dict(zip(lines, places, strict=True))
+        parts = [
+            (place, frozenset(line for line in group if place_of[line] == place))
+            for group in groups
+            for place in {place_of[line] for line in group}
+        ]
+        if all(part in day_of for part in parts):
+            used = set(places)
+            cost = sum(cost_of[part] for part in parts) + sum(fixed[place][0] for place in used)
+            day = max(least_day, *(day_of[part] for part in parts))
+            found.append((day, cost, sum(fixed[place][1] for place in used), sum(places)))
+    return min(found, default=None)
+
+
 # what can be promised
 
 
@@ -548,3 +578,32 @@ def _when_come(state: State, sku: str, location: str, coming: Coming, own: int, 
         fences=before.fences,
     )
     return State({sku: {location: after}}, state.holds, state.second)
+
+
+def choose_for_orders(
+    orders: Sequence[tuple[Sequence[tuple[Sequence[int], int]], int]],
+    places: Sequence[int],
+    days: Sequence[Sequence[Sequence[int | None]]],
+    parcels: Sequence[Sequence[Sequence[int]]],
+    units: Sequence[Sequence[Sequence[int]]],
+) -> list[tuple[int, int, int] | None]:
+    """(day, option, cost) of each order; an order is its lines (sources, units wanted) and its end. None where no option
+    serves it.
+    """
+    found = []
+    for lines, end in orders:
+        options = []
+        for option, of_option in enumerate(days[end]):
+            there = sorted({places[source] for sources, _ in lines for source in sources})
+            day_of, cost_of = {}, {}
+            for line, (sources, wanted) in enumerate(lines):
+                for source in sources:
+                    part = there.index(places[source]), frozenset({line})
+                    if of_option[source] is not None:
+                        day_of[part], cost_of[part] = of_option[source], units[end][option][places[source]] * wanted
+            fixed = [(parcels[end][option][place], 1) for place in there]
+            best = choose_locations([[line] for line in range(len(lines))], day_of, cost_of, fixed) if there else None
+            if best is not None:
+                options.append((best[0], best[1], option))
+        found.append((lambda day, cost, option: (day, option, cost))(*min(options)) if options else None)
+    return found

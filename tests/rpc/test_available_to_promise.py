@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from invengine.v1 import availability_service_pb2 as pb
-from invengine.v1 import common_pb2
+from invengine.v1 import common_pb2, stock_service_pb2
 from tests.cases.adapters.calls import move
 from tests.rpc.engines import NETWORK, Stubs, create, refused
 from tests.rpc.expected import FRESH, Schedule, as_day, in_days, rests_on
@@ -71,6 +71,31 @@ async def test_each_location_and_the_sum_say_from_when_on_how_many(stubs: Stubs,
     assert answer.consistency_token == (await availability(stubs)).consistency_token
     assert 0 < answer.staleness.ToMilliseconds() < 60_000
     assert [day.location for day in (await outlook(stubs, group="stores")).positions] == ["LON"]
+
+
+@pytest.mark.parametrize(
+    ("backordered", "lost", "expected"),
+    [(0, 0, [(0, 0), (5, 1), (13, 7)]), (2, 0, [(0, 0), (13, 5)]), (0, 4, [(0, 0), (13, 3)])],
+)
+async def test_what_must_stay_what_is_owed_and_what_is_lost_is_made_up_first(
+    stubs: Stubs, backordered: int, lost: int, expected: list[tuple[int, int]]
+) -> None:
+    """The example of docs/concepts.md."""
+    rules = "safety_stock: [{sku: LAMP, units: 5}]\nbackorders: [{sku: LAMP, units: 2}]\n"
+    await stubs.apply_network(NETWORK + rules, "with rules")
+    await stubs.receive("LAMP", 10)
+    await stubs.reservations.CreateReservation(create("five", quantity=5))
+    if backordered:
+        await stubs.reservations.CreateReservation(create("two", quantity=backordered, line=WAITS))
+    schedule = Schedule(stubs)
+    await schedule.set("po-1", 4, 5)
+    pegged = await stubs.reservations.CreateReservation(create("three", quantity=3, line=WAITS))
+    assert rests_on(pegged.reservation.lines[0]) == [("po-1", 3)]
+    await schedule.set("po-2", 6, 13)
+    if lost:
+        await move(stubs, "lost", "ADJUSTMENT", -lost, "LAMP", "DC")
+    assert (await schedule.position()).backordered == backordered
+    assert days((await outlook(stubs)).steps) == expected
 
 
 async def test_days_say_how_far_the_answer_goes(stubs: Stubs, lamps: Schedule) -> None:
@@ -195,12 +220,13 @@ async def test_what_is_promised_for_a_day_can_be_taken_when_all_that_is_due_by_i
     chance = random.Random(20_261_122)
     for number in range(8):
         sku = f"S{number}"
-        for location in ("DC", "LON"):
+        for place, location in enumerate(("DC", "LON")):
             schedule = Schedule(stubs, sku, location)
             receipts: dict[str, tuple[int, int]] = {}
-            await stubs.receive(sku, chance.randint(1, 30), location)
-            if chance.random() < 0.5:
-                await move(stubs, f"fence {sku} {location}", "RING_FENCE", 1, sku, location, "closed")
+            await stubs.receive(sku, chance.randint(5, 30), location)
+            if (number + place) % 2:
+                fenced = await move(stubs, f"fence {sku} {location}", "RING_FENCE", 5, sku, location, "closed")
+                assert fenced.result == stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
             for order in range(chance.randint(1, 5)):
                 receipts[f"{sku} {location} {order}"] = chance.randint(1, 20), chance.randint(1, 40)
             for receipt_id, (day, units) in receipts.items():

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
-from invengine.v1 import common_pb2, incoming_service_pb2, reservation_service_pb2, stock_service_pb2
+from invengine.v1 import (
+    availability_service_pb2,
+    common_pb2,
+    incoming_service_pb2,
+    reservation_service_pb2,
+    stock_service_pb2,
+)
 from tests.cases.adapters.calls import FRESH, answer, available, move, reserve, rests_on
 from tests.rpc.engines import Stubs
+from tests.rpc.expected import as_day, in_days
 
 SKU, LOCATION, CHANNEL = "LAMP", "SHELF", "shop"
 NETWORK = """\
@@ -22,7 +30,7 @@ MOVEMENTS = {
     "count": "COUNT",
     "fence": "RING_FENCE",
 }
-SOON = common_pb2.Date(year=2099, month=1, day=2)
+SOME_DAY = common_pb2.Date(year=2099, month=1, day=2)
 APPLIED = stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
 REFUSED = stock_service_pb2.PostMovementsResponse.Outcome.RESULT_REFUSED
 
@@ -34,13 +42,11 @@ async def run(stubs: Stubs, case: dict[str, Any]) -> None:
     opened = await move(stubs, "opening", "COUNT", case["on_hand"], SKU, LOCATION)
     assert opened.on_hand == case["on_hand"]
     for number, step in enumerate(case["steps"], 1):
-        done = set(step) & {*MOVEMENTS, *RESERVING, "is", "orders"}
+        done = set(step) & {*MOVEMENTS, *RESERVING, *LOOKING}
         assert len(done) == 1, f"step {number} is not one step: {step}"
         (verb,) = done
-        if verb == "is":
-            await look(stubs, step["is"])
-        elif verb == "orders":
-            await look_at_orders(stubs, step["orders"])
+        if verb in LOOKING:
+            await LOOKING[verb](stubs, step[verb])
         elif verb in MOVEMENTS:
             await moved(stubs, verb, step, number)
         else:
@@ -76,6 +82,37 @@ async def look_at_orders(stubs: Stubs, expected: dict[str, dict[str, int]]) -> N
         assert {what: units for _, _, what, units in rests_on(reservation)} == rests, order
 
 
+async def look_at_days(stubs: Stubs, expected: list[int]) -> None:
+    """So many can be promised by the end of today, of tomorrow, and so on."""
+    found = await promised(stubs, len(expected))
+    assert [[units for begins, units in found if begins <= day][-1] for day in range(len(expected))] == expected
+
+
+async def look_at_gains(stubs: Stubs, expected: dict[int, int]) -> None:
+    """So many more can be promised from each of these days on, and from no others."""
+    found = await promised(stubs, 730)
+    gains = {after[0]: after[1] - before[1] for before, after in pairwise(found)}
+    assert gains == expected
+
+
+async def look_when(stubs: Stubs, expected: dict[int, int | str]) -> None:
+    """So many units can be promised in so many days, or `never`."""
+    found = await promised(stubs, 730)
+    for units, day in expected.items():
+        assert next((begins for begins, there in found if there >= units), "never") == day, units
+
+
+async def promised(stubs: Stubs, days: int) -> list[tuple[int, int]]:
+    """What can be promised: (days from today, units)."""
+    request = availability_service_pb2.GetAvailableToPromiseRequest(
+        sku=SKU, channel=CHANNEL, days=days, consistency=FRESH
+    )
+    response = await stubs.availability.GetAvailableToPromise(request)
+    assert response.available == await available(stubs, SKU, CHANNEL)
+    today = as_day(response.steps[0].date)
+    return [((as_day(step.date) - today).days, step.units) for step in response.steps]
+
+
 async def moved(stubs: Stubs, verb: str, step: dict[str, Any], number: int) -> None:
     """One movement: applied, or refused with the word of the step."""
     outcome = await move(stubs, f"step {number}", MOVEMENTS[verb], step[verb], SKU, LOCATION, step.get("channel", ""))
@@ -87,7 +124,10 @@ async def moved(stubs: Stubs, verb: str, step: dict[str, Any], number: int) -> N
 async def reserved(stubs: Stubs, step: dict[str, Any], _: int) -> None:
     """Reserve for an order; a repeated order is answered as the first time."""
     wanted = step["reserve"] if isinstance(step["reserve"], list) else [step["reserve"]]
-    lines = [{"sku": SKU, "quantity": quantity, "allow_backorder": step.get("waits", False)} for quantity in wanted]
+    line: dict[str, Any] = {"sku": SKU, "allow_backorder": step.get("waits", False)}
+    if "by_day" in step:
+        line["needed_by"] = in_days(step["by_day"])
+    lines = [{**line, "quantity": quantity} for quantity in wanted]
     response = await answer(reserve(stubs, step["order"], CHANNEL, lines), step.get("refused", ""))
     if response is not None:
         assert response.replayed == step.get("repeated", False)
@@ -125,7 +165,7 @@ async def amended(stubs: Stubs, step: dict[str, Any], number: int) -> None:
 
 
 async def expected(stubs: Stubs, step: dict[str, Any], number: int) -> None:
-    """Units are expected by a receipt, soon."""
+    """Units are expected by a receipt: in so many days, or some day."""
     request = incoming_service_pb2.SetIncomingRequest(
         request_id=f"step {number}",
         source="case",
@@ -133,7 +173,7 @@ async def expected(stubs: Stubs, step: dict[str, Any], number: int) -> None:
         sku=SKU,
         location=LOCATION,
         quantity=step["expect"],
-        expected_date=SOON,
+        expected_date=in_days(step["in_days"]) if "in_days" in step else SOME_DAY,
     )
     await stubs.incoming.SetIncoming(request)
 
@@ -162,6 +202,13 @@ def some_units(step: dict[str, Any], verb: str, number: int) -> dict[str, Any]:
     }
 
 
+LOOKING = {
+    "is": look,
+    "orders": look_at_orders,
+    "days": look_at_days,
+    "gains": look_at_gains,
+    "when": look_when,
+}
 RESERVING = {
     "reserve": reserved,
     "confirm": confirmed,

@@ -1,0 +1,65 @@
+"""Pictures of reports as PNG files, drawn without a screen. Needs matplotlib, which is optional."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invengine.domain.transit_report import Row
+
+
+class PlotMissing(Exception):
+    """Pictures cannot be drawn here; the message says what to install."""
+
+
+def check_plot() -> None:
+    """Checks that pictures can be drawn here, before anything is read. PlotMissing."""
+    _figure()
+
+
+def plot_transit(path: Path, rows: Sequence[Row], longest: Row | None, stated: Row | None) -> None:
+    """Left: the share of promises kept by confidence, beside the confidence itself and the share that whole days make
+    of it. Right: the days promised for it, beside the longest transit seen and the stated one. `rows` are those of all
+    deliveries together, by confidence. PlotMissing, OSError.
+    """
+    figure = _figure()(figsize=(11, 4.8), layout="constrained")
+    kept, days = figure.subplots(1, 2)
+    confidences = [row.confidence_parts / 100 for row in rows]
+    kept.plot(confidences, confidences, linestyle="--", color="0.6", label="asked for")
+    kept.plot(confidences, [100 * row.expected_share for row in rows], marker="s", label="expected, in whole days")
+    kept.plot(confidences, [100 * row.kept_share for row in rows], marker="o", label="kept")
+    kept.set(xlabel="confidence, %", ylabel="promises, %", title=f"Promises kept of {rows[0].deliveries} held back")
+    kept.legend(loc="upper left")
+    days.plot(confidences, [row.days for row in rows], marker="o", label="promised")
+    for row, name, style in ((longest, "longest seen", ":"), (stated, "stated", "--")):
+        if row is not None:
+            days.axhline(row.days, linestyle=style, color="0.4", label=f"{name}: {100 * row.kept_share:.1f} % kept")
+    days.set(xlabel="confidence, %", ylabel="carrier working days, mean", title="What the promise costs in days")
+    days.set_ylim(bottom=0)
+    days.legend(loc="lower right")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(part, format="png", dpi=120)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _figure() -> Any:
+    """The class of figures. One made by itself, without pyplot, is drawn by Agg into files and opens no window."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise PlotMissing("A plot needs matplotlib: pip install 'invengine[plot]'. Tables need nothing.") from None
+
+    def figure(**size: Any) -> Any:
+        made = Figure(**size)
+        FigureCanvasAgg(made)
+        return made
+
+    return figure
