@@ -128,7 +128,7 @@ class PromiseTables:
         return line
 
     def slots(self, location: str, fulfilment: str) -> int:
-        """The line for slots of a location and a way of fulfilment, to be filled by `kernels.count_slots`."""
+        """The line for slots of a location and a way of fulfilment, filled by whoever asks with what is left."""
         key = ("slots", location, fulfilment)
         line = self._lines.get(key)
         if line is None:
@@ -139,7 +139,8 @@ class PromiseTables:
 
     def _line(self, line: int) -> Block:
         """A line that may just have been made: `self.days[self.zone(...)]` would look at the array before it grew."""
-        return self.days[line]
+        found: Block = self.days[line]
+        return found
 
     def _local(self, calendar: Calendar) -> Local:
         key = _content(calendar)

@@ -10,11 +10,11 @@ from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, unce
 from invengine.kernels.layout import COUNTED_MAX
 from invengine.v1 import availability_service_pb2 as pb
 from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page of their own
-    count_slots,
     date_baskets,
     date_sources,
     latest_orders,
 )
+from tests.kernels.standing_reference import date_standing  # noqa: F401
 
 
 class Malformed(Exception):
