@@ -131,7 +131,7 @@ class Documents(ABC, Generic[MeaningT]):
                     return meaning, (), revision
                 if expected_revision not in (None, revision):
                     break
-                changes = tuple(self.differences(self.current, meaning))
+                changes = tuple(await asyncio.to_thread(self.differences, self.current, meaning))
                 if validate_only:
                     return meaning, changes, revision
                 try:
