@@ -176,7 +176,7 @@ class Dating:
                     options,
                     locations,
                     answers=answers[first_source:beyond].reshape(count, len(locations), len(options), ANSWER_COLUMNS),
-                    chosen=chosen[first_line : first_line + count] - first_source,
+                    chosen=np.maximum(chosen[first_line : first_line + count] - first_source, -1),
                     promises=promises[number],
                     sources=block[first_source:beyond],
                     zone=zone,
