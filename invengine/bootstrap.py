@@ -160,7 +160,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks, transit = await _load_documents(store, replica)
+    networks, transit = await _load_documents(store, replica, clock)
     follower = Follower(
         replica,
         store,
@@ -278,9 +278,9 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     return topology
 
 
-async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+async def _load_documents(store: RedisStore, replica: Replica, clock: StoreClock) -> tuple[Networks, LearntTransit]:
     """The documents in force; nothing follows them yet."""
-    networks = Networks(store)
+    networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     transit = LearntTransit(store, networks)

@@ -10,6 +10,7 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    calendar,
     demo,
     explain,
     export,
@@ -18,6 +19,7 @@ from invengine.cli import (
     lanes,
     load,
     network,
+    promise,
     promises,
     reservations,
     returns,
@@ -65,7 +67,9 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
 availability.register(app)
+promise.register(app)
 available_to_promise.register(app)
+calendar.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
