@@ -139,7 +139,8 @@ class PromiseTables:
 
     def _line(self, line: int) -> Block:
         """A line that may just have been made: `self.days[self.zone(...)]` would look at the array before it grew."""
-        return self.days[line]
+        found: Block = self.days[line]
+        return found
 
     def _local(self, calendar: Calendar) -> Local:
         key = _content(calendar)
