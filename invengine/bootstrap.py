@@ -184,7 +184,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("figures", figures.keep(store, metrics))
     background.run("loop lag", figures.watch_loop(metrics))
     queue_max = settings.queued_calls_max
-    reservations = Reservations(store, replica, clock, networks, metrics, queue_max=queue_max)
+    reservations = Reservations(
+        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+    )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)

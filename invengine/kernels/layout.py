@@ -294,12 +294,6 @@ ASKED_OPTION: Final = 1
 ASKED_DAY: Final = 2  # since 1970
 ASKED_COLUMNS: Final = 3
 
-# slot rules, int64 [n, SLOT_COLUMNS]: what there is to prepare in
-SLOT_LINE: Final = 0  # of `days`
-SLOT_SKU: Final = 1  # number of the SKU whose positions are the slots that are taken, -1 when none ever was
-SLOT_CAPACITY: Final = 2  # units, or orders, of a whole day
-SLOT_COLUMNS: Final = 3
-
 # how a date ended; of several, the least says best how near it came
 DATED: Final = 1
 NO_SLOT: Final = 2  # no day within the horizon has room

@@ -10,7 +10,6 @@ from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, unce
 from invengine.kernels.layout import COUNTED_MAX
 from invengine.v1 import availability_service_pb2 as pb
 from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page of their own
-    count_slots,
     date_baskets,
     date_sources,
     latest_orders,
