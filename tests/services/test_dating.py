@@ -14,7 +14,6 @@ from invengine.domain.orders import Destination, Fulfilment
 from invengine.kernels.layout import (
     BEYOND_HORIZON,
     DATED,
-    EXPIRED,
     NO_CALENDAR,
     NO_LANE,
     NO_SLOT,
@@ -30,6 +29,7 @@ from invengine.services.dates import NOW, DatedLine, Question
 from invengine.services.dating import Dating, Part
 from invengine.services.promise_routes import Option
 from invengine.services.promise_tables import DAYS_BACK, HORIZON_DAYS
+from tests.replica.fakes import hold_row, position_row
 
 DOCUMENT = """
 calendars:
@@ -95,16 +95,19 @@ class Shop:
         self.replica = Replica(4, bytes(8))
         self.replica.set_network(self.network)
         self.clock = Clock()
+        self.revision = 0
         clock: Any = self.clock
         self.dating = Dating(self.network, Learnt(), self.replica, clock)
 
     def slots(self, location: str, way: str, day: date, *, held: int = 0, used: int = 0, over: int = 0) -> None:
         """What reservations have of a day."""
-        sku, columns = capacity_sku(location, way), self.replica.columns
-        place = capacity_day(day_number(day))
-        columns.load([(sku, {place.encode(): b"%d,%d,0,1" % (used, held)})], 4)
-        row = columns.skus[columns.find_sku(sku), 0]
-        columns.positions[row, EXPIRED] = over
+        sku, place = capacity_sku(location, way), capacity_day(day_number(day))
+        self.revision += 1
+        self.replica.advance(self.clock.now_ms())
+        self.replica.slots.apply(0, self.revision, position_row(sku, place, used, held).rstrip("\n").encode())
+        if over:
+            second = self.clock.now_ms() // 1000
+            self.replica.slots.apply(0, self.revision, hold_row(1, sku, place, over, second).rstrip("\n").encode())
 
     def day(self, units: int = 1, option: Option = SHIP, location: str = "DC", start: int | None = NOW) -> date | None:
         """The delivery day of one line by one option."""
