@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain.orders import (
     LineRequest,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationState,
     ReserveRequest,
 )
 from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.transit import NOTHING_LEARNT
 from invengine.errors import (
     CapacityExhausted,

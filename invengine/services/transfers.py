@@ -15,8 +15,13 @@ from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.orders import ReservationAnswer, ReservationChange, ReservationState, ReserveRequest
+from invengine.domain.orders import (
+    ReservationChange,
+    ReservationState,
+    ReserveRequest,
+)
 from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.transfers import Transfer, TransferState, is_transfer, places_of, transfer_of
 from invengine.errors import (
     InvalidArgument,
