@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from invengine import __version__
+from invengine.domain.kept import BreakReason
 from invengine.domain.orders import ReservationState
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
@@ -282,6 +283,13 @@ class Metrics:
         self.loop_lag = Gauge(
             "invengine_event_loop_lag_seconds", "How late the event loop woke, newest look.", registry=registry
         )
+        broken = Gauge(
+            "invengine_broken_promises",
+            "Allocations of live reservations that cannot be kept as promised, at the newest look at all of them.",
+            ("reason",),
+            registry=registry,
+        )
+        self.broken_promises = {str(reason): broken.labels(str(reason)) for reason in BreakReason}
         build = Gauge(
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )
