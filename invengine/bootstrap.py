@@ -33,6 +33,10 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.broken import BrokenPromises
+from invengine.services.broken_dates import KeptDates
+from invengine.services.broken_scan import BrokenScan
+from invengine.services.broken_told import BrokenTold
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -43,6 +47,9 @@ from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.promising import Promising
+from invengine.services.repromise_keeping import Keeping
+from invengine.services.repromise_moves import Moves
+from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
@@ -80,6 +87,7 @@ class Running:
     replica: Replica
     sweeper: Sweeper
     transfers: Transfers
+    broken_promises: BrokenPromises
     broken: asyncio.Future[str]
 
     @property
@@ -175,10 +183,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("follower", follower.run())
     background.run("networks", networks.run())
     background.run("transit times", transit.run())
-    background.run("sweeper", sweeper.run())
-    background.run("forgetting", sweeper.run_forgetting())
-    background.run("figures", figures.keep(store, metrics))
-    background.run("loop lag", figures.watch_loop(metrics))
+    for name, work in (
+        ("sweeper", sweeper.run()),
+        ("forgetting", sweeper.run_forgetting()),
+        ("figures", figures.keep(store, metrics)),
+        ("loop lag", figures.watch_loop(metrics)),
+    ):
+        background.run(name, work)
     queue_max = settings.queued_calls_max
     reservations = Reservations(
         store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
@@ -190,11 +201,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(snapshots.close)
     feeds = Feeds(store, replica, clock, networks, metrics)
     stack.push_async_callback(feeds.close)
-    incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
+    incoming = Incoming(store, replica, clock, networks, metrics, told=BrokenTold(broken_scan), queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
     background.run("transfers", transfers.run())
+    broken_promises = BrokenPromises(store, replica, broken_scan, metrics)
+    background.run("broken promises", broken_promises.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
     watching = Watching(
@@ -203,11 +217,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         clock,
         networks,
         metrics,
+        promises=broken_promises,
         watchers_max=settings.watchers_max,
         tick_seconds=settings.watch_tick_ms / 1000,
         heartbeat_seconds=settings.watch_heartbeat_seconds,
     )
     background.run("watching", watching.run())
+    background.run("watched promises", watching.run_promises())
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -222,7 +238,15 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
-                Promises(store), Promising(store, replica, clock, networks, transit=transit, metrics=metrics)
+                Promises(store, broken_scan),
+                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Repromising(
+                    store,
+                    networks,
+                    broken_scan,
+                    keeping=Keeping(networks, reservations),
+                    moves=Moves(replica, clock, networks, broken_scan.dates, reservations),
+                ),
             ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
@@ -241,7 +265,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     stack.push_async_callback(server.drain)
     server.open(served)
-    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken)
+    return Running(
+        server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken_promises, broken
+    )
 
 
 def _metrics() -> Metrics:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, dataclass_transform
@@ -12,7 +11,7 @@ from invengine.domain.slot_lines import slots_in
 if TYPE_CHECKING:
     from invengine.domain.capacity import Slots
     from invengine.domain.kits import KitLine
-    from invengine.domain.promises import LinePromise
+    from invengine.domain.promises import LinePromise, LineRepromise
     from invengine.domain.stock import ConfidenceRule
 
 T = TypeVar("T")
@@ -217,6 +216,7 @@ class ReservationChange:
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
     `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
+    `repromises`            repromise: each line once
     `with_slots`            release, fulfil: `lines` name the slots too that go with the units; else lines that have
                             some are RevisionMismatch, whatever the revision is: look at it, and name them
     """
@@ -237,6 +237,7 @@ class ReservationChange:
     expected_day: int = 0
     left_at_ms: int = 0
     reason: str = ""
+    repromises: tuple[LineRepromise, ...] = ()
     with_slots: bool = False
 
 
@@ -332,55 +333,3 @@ class Reservation:
         if self.state is ReservationState.HELD and now_ms >= self.expires_at * 1000:
             return ReservationState.EXPIRED
         return self.state
-
-
-class ReservationAnswer:
-    """A reservation as a write left it; `replayed` when the request_id was answered before.
-
-    `next_days`: (line_id, day) of lines that are short, where what is coming makes up the rest by that day.
-
-    `unread`: its id and the record as it is stored, where it comes from one; `read` makes the reservation of them when
-    it is first looked at, which of most answers to a batch nobody does.
-    """
-
-    __slots__ = ("_read", "_reservation", "next_days", "replayed", "unread")
-
-    def __init__(
-        self,
-        reservation: Reservation | None = None,
-        replayed: bool = False,
-        next_days: tuple[tuple[str, int], ...] = (),
-        *,
-        unread: tuple[str, bytes] | None = None,
-        read: Callable[[str, bytes], Reservation] | None = None,
-    ) -> None:
-        self._reservation = reservation
-        self.replayed = replayed
-        self.next_days = next_days
-        self.unread = unread
-        self._read = read
-
-    @property
-    def reservation(self) -> Reservation:
-        """The reservation."""
-        if self._reservation is None:
-            assert self.unread is not None
-            assert self._read is not None
-            self._reservation = self._read(*self.unread)
-        return self._reservation
-
-    def dated(self, next_days: tuple[tuple[str, int], ...]) -> ReservationAnswer:
-        """The same with these next days."""
-        return ReservationAnswer(self._reservation, self.replayed, next_days, unread=self.unread, read=self._read)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ReservationAnswer):
-            return NotImplemented
-        mine, others = (self.replayed, self.next_days), (other.replayed, other.next_days)
-        return mine == others and self.reservation == other.reservation
-
-    def __hash__(self) -> int:
-        return hash((self.reservation, self.replayed, self.next_days))
-
-    def __repr__(self) -> str:
-        return f"ReservationAnswer({self.reservation!r}, replayed={self.replayed}, next_days={self.next_days})"

@@ -75,7 +75,7 @@ _MINUTES_A_DAY = 1440
 
 
 @step
-def _local_day(days, zone, minute):
+def local_day(days, zone, minute):
     """The day on which a minute falls in a time zone: -1 before the window, D behind it."""
     size = days.shape[1] - DAYS_MORE
     day = (minute - days[zone, 0]) // _MINUTES_A_DAY  # clocks go forward and back: one off at most
@@ -90,7 +90,7 @@ def _local_day(days, zone, minute):
 
 
 @step
-def _handled(spans, span, begin, minutes):
+def handled(spans, span, begin, minutes):
     """(minute, minute, span) in which `minutes` of working time from `begin` on begin and are over.
 
     `span` is one that is not after `begin`. What ends with a span is over then, not with the beginning of the next.
@@ -135,14 +135,14 @@ def _prepared(last, days, spans, routes, route, start, units, held):
     `held` is a day for which a slot is taken already, -1 for none: it is kept where handling is done by then.
     """
     calendar = routes[route, ROUTE_CALENDAR]
-    day = _local_day(days, routes[route, ROUTE_ZONE], start)
+    day = local_day(days, routes[route, ROUTE_ZONE], start)
     if day >= 0 and start < days[routes[route, ROUTE_CUT_OFF], day]:
         span = days[calendar, day]
         begin = max(start, spans[span, SPAN_START])
     else:
         span = days[calendar, day + 1]
         begin = spans[span, SPAN_START]
-    begin, done, span = _handled(spans, span, begin, routes[route, ROUTE_HANDLING])
+    begin, done, span = handled(spans, span, begin, routes[route, ROUTE_HANDLING])
     slot = spans[span, SPAN_DAY]
     if slot > last:
         return BEYOND_HORIZON, 0, 0, 0, 0
@@ -170,7 +170,7 @@ def _arrival(days, routes, route, ship):
 
 
 @step
-def _deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, source, option):
+def deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, source, option):
     """Fill what comes after the slot, and the status."""
     answers[source, option, ANSWER_STATUS] = BEYOND_HORIZON
     kind = routes[route, ROUTE_KIND]
@@ -191,13 +191,13 @@ def _deliver(first_day, last, days, spans, routes, route, slot, prepared, answer
         answers[source, option, ANSWER_ARRIVAL] = first_day + day
         span = days[routes[route, ROUTE_STORE], day]
         begin = max(spans[span, SPAN_START], prepared)  # the van that comes the same day brings nothing before it is
-        begin, prepared, span = _handled(spans, span, begin, routes[route, ROUTE_STORE_HANDLING])
+        begin, prepared, span = handled(spans, span, begin, routes[route, ROUTE_STORE_HANDLING])
         day = spans[span, SPAN_DAY]
         if day > last:
             return
         answers[source, option, ANSWER_STORE_BEGIN] = begin
         answers[source, option, ANSWER_STORE_DONE] = prepared
-    begin, ready, span = _handled(spans, days[routes[route, ROUTE_OPENING], day], prepared, 0)
+    begin, ready, span = handled(spans, days[routes[route, ROUTE_OPENING], day], prepared, 0)
     if spans[span, SPAN_DAY] <= last:
         answers[source, option, ANSWER_READY] = ready
         answers[source, option, ANSWER_DAY] = first_day + spans[span, SPAN_DAY]
@@ -231,7 +231,7 @@ def _date_source(first_day, last_day, source, sources, routes, days, spans, answ
             answers[source, option, ANSWER_STATUS] = status
             continue
         answers[source, option, ANSWER_SLOT] = first_day + slot
-        _deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, source, option)
+        deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, source, option)
 
 
 @kernel(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE})")

@@ -8,10 +8,10 @@ from invengine.domain.orders import (
     Allocation,
     Fulfilment,
     Reservation,
-    ReservationAnswer,
     ReservationLine,
     ReservationState,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Feed, LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain.orders import (
     LineRequest,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationState,
     ReserveRequest,
 )
 from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.transit import NOTHING_LEARNT
 from invengine.errors import (
     CapacityExhausted,
@@ -134,6 +134,7 @@ class Reservations:
             "amend": store.amend,
             "rebind": store.rebind,
             "hand_over": store.hand_over,
+            "repromise": store.repromise,
         }
         self._changes: dict[str, GroupCommit[ReservationChange, Outcome]] = {
             verb: GroupCommit(verb, call, take_in, metrics, queue_max=queue_max) for verb, call in calls.items()
@@ -202,6 +203,11 @@ class Reservations:
     async def rebind(self, message: pb.RebindReservationRequest) -> tuple[ReservationAnswer, str]:
         """Open units move to other locations."""
         return await self._place("rebind", check_rebind(message), resolve_rebind)
+
+    async def decided(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
+        """Has a change written that was worked out already, for the revision that it expects."""
+        answered = await self._changes[verb].submit((change,))
+        return self._one(answered.outcomes[0], answered.revisions)
 
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
         """The reservation gets another channel or customer, and perhaps more time by the new channel's rules."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.orders import ReservationAnswer, ReserveRequest
+from invengine.domain.orders import ReserveRequest
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import (
     Exhausted,
     InsufficientStock,

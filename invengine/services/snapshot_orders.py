@@ -11,10 +11,10 @@ from invengine.domain.orders import (
     Fulfilment,
     LineUnits,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationState,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import (
     InventoryError,
     LineNotFound,

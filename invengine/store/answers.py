@@ -9,7 +9,12 @@ import msgpack
 
 from invengine import errors
 from invengine.domain.incoming import BrokenPromise, IncomingChange, IncomingOutcome, Receipt
-from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReserveRequest
+from invengine.domain.orders import (
+    Reservation,
+    ReservationChange,
+    ReserveRequest,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import GONE, Movement, MovementOutcome, MovementResult
 from invengine.store.records import read_broken, read_reservation
 
@@ -84,6 +89,8 @@ def _line_of(change: ReservationChange, facts: list[int | bytes]) -> tuple[str, 
     place = _number(facts[0]) - 1
     if change.placements:
         return change.placements[place].line_id, "", _number(facts[2]) if len(facts) > 2 else 0
+    if change.repromises:
+        return change.repromises[place].line_id, "", 0
     line = change.lines[place]
     return line.line_id, line.location, line.quantity
 

@@ -16,7 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from invengine.domain.capacity import is_slot_line
 from invengine.domain.incoming import BrokenPromise, IncomingKind
-from invengine.domain.orders import Candidate, Reservation, ReservationAnswer, ReservationChange, ReservationState
+from invengine.domain.orders import (
+    Candidate,
+    Reservation,
+    ReservationChange,
+    ReservationState,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from invengine.store.records import Written
 from tests import strategies
