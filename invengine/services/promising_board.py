@@ -111,19 +111,18 @@ class Board:
             return [list(lines)]
         return groups_of(self.demands, lines)
 
-    def in_turn(self, row: int, lines: Sequence[int]) -> list[Source] | None:
-        """The sources of lines that all come from a row, in their order; None where one of them cannot."""
+    def in_turn(self, row: int, parts: Sequence[tuple[int, int]]) -> list[Source] | None:
+        """The sources of (line, quantity) from a row, each after what those before it take; None where one is not."""
         taken: Taken = {}
         busy = 0
         found = []
-        for line in lines:
-            demand = self.demands[line]
-            source = self.source(row, line, demand.line.quantity, taken, busy) if row in self.usable[line] else None
+        for line, quantity in parts:
+            source = self.source(row, line, quantity, taken, busy) if row in self.usable[line] else None
             if source is None:
                 return None
             found.append(source)
-            demand.take(taken, demand.line.quantity)
-            busy += demand.units
+            self.demands[line].take(taken, quantity)
+            busy += self.demands[line].units_of(quantity)
         return found
 
     def _date(self, sources: Sequence[Source]) -> None:

@@ -205,8 +205,8 @@ class Options:
         (way,) = self._ways
         if way.location:
             return [self._option(way, 0)]
-        board, lines = self._board, range(len(self._basket.demands))
-        found = []
+        board, found = self._board, []
+        lines = [(place, demand.line.quantity) for place, demand in enumerate(self._basket.demands)]
         for row in range(len(self._locations)):
             sources = board.in_turn(row, lines)
             if sources is not None and all(board.answer(source, 0)[ANSWER_STATUS] == DATED for source in sources):

@@ -22,7 +22,7 @@ from invengine.v1 import promise_service_pb2 as pb
 from tests.replica.fakes import START_MS, Entry, incoming_row, position_row
 from tests.services.promising_worlds import MINUTE, World, local, world
 
-WORLDS = 300
+WORLDS = 120
 STEPS = {
     StepKind.ACCEPTED: "accepted",
     StepKind.HANDLED: "handled",
@@ -52,8 +52,7 @@ def promising(found: World) -> Promising:
 
 def request(found: World, **more: Any) -> pb.GetPromiseRequest:
     lines = [
-        pb.PromiseLineRequest(sku=line.sku, quantity=line.quantity, allow_split=line.may_split)
-        for line in found.basket
+        pb.PromiseLineRequest(sku=line.sku, quantity=line.quantity, allow_split=line.may_split) for line in found.basket
     ]
     destination = common_pb2.Destination(country="DE", postal_code="1", location=found.store)
     return pb.GetPromiseRequest(channel="web", lines=lines, destination=destination, explain=True, **more)
@@ -134,9 +133,9 @@ def test_a_promise_is_its_chain_and_no_combination_is_earlier(seed: int) -> None
             assert option.bound is not None
             assert calendar_day(option.bound[0]) <= best[0]
             assert option.bound[1] <= min(cost for day, cost, _ in (one for one, _ in outcomes) if day == best[0])
-            assert not any(
-                one[0] == best[0] for one, parts in outcomes if all(len(part) == 1 for part in parts)
-            ), "split, and it need not be"
+            assert not any(one[0] == best[0] for one, parts in outcomes if all(len(part) == 1 for part in parts)), (
+                "split, and it need not be"
+            )
 
 
 def test_the_worlds_have_what_is_hard() -> None:
@@ -149,6 +148,12 @@ def test_the_worlds_have_what_is_hard() -> None:
     assert any(part.available_day for _, option in promised for line in option.lines for part in line.parts)
     assert any(option.parcels > 1 for _, option in promised)
     assert any(len({line.sku for line in one.basket}) < len(one.basket) for one, _ in promised)
-    assert any(step.kind is StepKind.SLOT for _, o in promised for l in o.lines for p in l.parts for step in p.steps)
+    assert any(
+        step.kind is StepKind.SLOT
+        for _, o in promised
+        for line in o.lines
+        for part in line.parts
+        for step in part.steps
+    )
     late = timedelta(days=20)
     assert any(calendar_day(option.delivery_day) - one.now.date() < late for one, option in promised)
