@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 NOT_QUESTIONS = {"__init__", "__main__", "figures", "h2load", "empty_server", "engine", "memory_replica"}
-NOT_QUESTIONS |= {"feeding", "postgres", "processes", "reserving", "reserving_parts", "watch_load"}
+NOT_QUESTIONS |= {"feeding", "postgres", "processes", "reserving", "reserving_parts", "watch_load", "delivery_network"}
 
 
 def names() -> list[str]:

@@ -33,6 +33,8 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.broken_dates import KeptDates
+from invengine.services.broken_scan import BrokenScan
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -43,6 +45,8 @@ from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.promising import Promising
+from invengine.services.repromise_moves import Moves
+from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
@@ -160,7 +164,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks, transit = await _load_documents(store, replica)
+    networks, transit = await _load_documents(store, replica, clock)
     follower = Follower(
         replica,
         store,
@@ -195,6 +199,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("transfers", transfers.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
     watching = Watching(
         replica,
         store,
@@ -220,7 +225,15 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
             "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
-                Promises(store), Promising(store, replica, clock, networks, transit=transit, metrics=metrics)
+                Promises(store, broken_scan),
+                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Repromising(
+                    store,
+                    networks,
+                    broken_scan,
+                    reservations,
+                    Moves(replica, clock, networks, broken_scan.dates, reservations),
+                ),
             ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
@@ -278,9 +291,9 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     return topology
 
 
-async def _load_documents(store: RedisStore, replica: Replica) -> tuple[Networks, LearntTransit]:
+async def _load_documents(store: RedisStore, replica: Replica, clock: StoreClock) -> tuple[Networks, LearntTransit]:
     """The documents in force; nothing follows them yet."""
-    networks = Networks(store)
+    networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     transit = LearntTransit(store, networks)

@@ -35,6 +35,7 @@ VERBS: Final = (
     "amend",
     "rebind",
     "hand_over",
+    "repromise",
     "post_movements",
     "stream_movements",
     "change_incoming",

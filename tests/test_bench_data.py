@@ -7,12 +7,16 @@ import io
 import subprocess
 import sys
 from collections import Counter
+from datetime import date
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from invengine.cli import sample_data
+from invengine.cli.sample_places import REGIONS
+from invengine.domain.days import day_number
+from invengine.domain.delivery_gaps import delivery_gaps
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.network import LocationKind, Network
 from invengine.domain.orders import Fulfilment
@@ -21,6 +25,7 @@ from invengine.domain.stock import MovementKind
 ROOT = Path(__file__).parent.parent
 GENERATE = ROOT / "bench_data" / "generate.py"
 SMALL = ROOT / "bench_data" / "small"
+TODAY = day_number(date(2026, 11, 23))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,23 @@ def test_every_size_has_a_network_without_faults(skus: int, locations: int) -> N
     assert len({(place.latitude, place.longitude) for place in network.locations.values()}) == locations
     assert {row.location for row in made.stock} <= set(network.locations)
     assert {row.sku for row in made.stock} <= set(made.skus)
+    assert delivery_gaps(network, TODAY) == ()
+
+
+def test_everything_can_be_dated_from_everywhere(network: Network) -> None:
+    delivery = network.delivery
+    assert {delivery.zone_of(country, "1000") for country in REGIONS} == {country.lower() for country in REGIONS}
+    assert delivery.zone_of("GB", "IV2 7GF") == "gb-remote"
+    for name, place in network.locations.items():
+        assert place.calendar is not None
+        zone = "de" if place.country == "PL" else place.country.lower()
+        assert {service for service in delivery.services if (name, zone, service) in delivery.lanes} == {
+            "standard",
+            "express",
+        }
+        if place.kind is LocationKind.STORE:
+            assert place.opening is not None
+            assert any(end == name for _, end in delivery.transfer_lanes)
 
 
 def test_it_has_warehouses_stores_and_suppliers(network: Network) -> None:
@@ -117,3 +139,39 @@ def test_baskets_are_ones_that_the_network_can_serve(retailer: sample_data.Retai
 
 def test_customers_come_in_the_same_order_each_time(retailer: sample_data.Retailer) -> None:
     assert list(islice(retailer.baskets(), 50)) == list(islice(retailer.baskets(), 50))
+
+
+def test_past_deliveries_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    """And the network that comes with them has no fault and knows where all of them went."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        command = [
+            sys.executable,
+            ROOT / "bench_data" / "deliveries.py",
+            folder,
+            "--deliveries",
+            "500",
+            "--lost",
+            "0.1",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    for name in ("network.yaml", "deliveries.csv", "known.csv"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    delivery = Network.parse((folders[0] / "network.yaml").read_text()).delivery
+    with (folders[0] / "deliveries.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 500
+    lanes = {(row["location"], delivery.zone_of(row["country"], row["postal_code"]), row["service"]) for row in rows}
+    assert lanes <= delivery.lanes.keys()
+    assert 0.05 < sum(not row["delivered"] for row in rows) / 500 < 0.25
+    with (folders[0] / "known.csv").open(newline="") as file:
+        known = list(csv.DictReader(file))
+    assert sum(float(row["probability"]) for row in known) == pytest.approx(len(delivery.lanes), abs=1e-4)
+
+
+def test_rules_for_few_deliveries_are_compared() -> None:
+    command = [sys.executable, ROOT / "bench_data" / "strengths.py", "--deliveries", "400", "--worlds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split("|")[1].strip() for line in done.stdout.splitlines()[2:4]] == ["oracle", "minimum of 10"]

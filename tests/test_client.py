@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,11 @@ async def test_what_is_expected_and_promises_that_break(web: Client) -> None:
     slipped = await web.slip_incoming("po-1", "c-i", "WH1", expected_date=date(2100, 1, 1), source="erp")
     assert [broken.reservation_id for broken in slipped.broken_promises] == [held.reservation_id]
     assert (await web.list_broken_promises(sku="c-i")).broken_promises == slipped.broken_promises
+    soon = datetime.now(UTC).date() + timedelta(days=9)
+    await web.set_incoming("po-2", "c-i", "WH1", quantity=2, expected_date=soon)
+    promised = await web.get_available_to_promise("c-i", locations=["WH1"], days=30)
+    assert (promised.available, [step.units for step in promised.steps]) == (0, [0, 2])
+    assert promised.steps[1].date == as_date(soon) == (await web.get_availability("c-i")).next_date
     part = await web.receive_incoming("po-1", "c-i", "WH1", quantity=1, request_id="c-i-1")
     assert (part.on_hand, part.reserved, part.receipt.pegged) == (2, 2, 1)
     assert (await web.receive_incoming("po-1", "c-i", "WH1", quantity=1, request_id="c-i-1")).replayed

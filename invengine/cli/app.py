@@ -10,6 +10,7 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    calendar,
     demo,
     explain,
     export,
@@ -68,6 +69,7 @@ app.add_typer(transfers.app, name="transfer")
 availability.register(app)
 promise.register(app)
 available_to_promise.register(app)
+calendar.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)

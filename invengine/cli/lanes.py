@@ -100,6 +100,8 @@ async def learn(
         show_json({**counts, "badRows": read.bad, **as_json(answer)})
         return
     table(tuple(counts), [tuple(counts.values())])
+    if answer.changes:
+        typer.echo()
     _say_changes(answer, dry_run=dry_run)
 
 
@@ -259,7 +261,6 @@ def _day_of(text: str) -> date:
 
 def _say_changes(answer: ApplyTransitTimesResponse, *, dry_run: bool) -> None:
     if answer.changes:
-        typer.echo()
         kinds = type(answer.changes[0]).Kind
         table(
             ("change", "path", "before", "after"),

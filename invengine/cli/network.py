@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from invengine.cli.render import as_json, say, show_json, table, word
 from invengine.cli.session import AsJson, RequestId, Session, command, fail, fail_usage
+from invengine.errors import NetworkFault
 
 app = typer.Typer(help="The network document: locations, groups, channels, safety-stock rules.", no_args_is_help=True)
 
@@ -56,6 +58,8 @@ async def apply(
                 for change in answer.changes
             ],
         )
+    for warning in answer.warnings:
+        say(f"warning: {NetworkFault(warning.line, warning.path, warning.problem)}")
     done = "would change" if dry_run else "changed"
     say(f"{len(answer.changes) or 'Nothing'} {done}; revision {answer.revision} is in force.")
 
@@ -76,10 +80,14 @@ async def show(session: Session) -> None:
 
 @app.command("check")
 def check(file: File, json: AsJson = False) -> None:
-    """Check a network file without a server: every fault is named with its line.
+    """Check a network file without a server: every fault and every gap is named with its line.
+
+    Faults: the file is refused. Gaps are warnings: dates of delivery would be promised wrongly or not at all.
 
     Example: invengine network check shop.yaml
     """
+    from invengine.domain.days import day_number
+    from invengine.domain.delivery_gaps import delivery_gaps
     from invengine.domain.network import Network
     from invengine.errors import NetworkInvalid
 
@@ -87,11 +95,18 @@ def check(file: File, json: AsJson = False) -> None:
         network = Network.parse(read_text(file))
     except NetworkInvalid as error:
         if json:
-            faults = [{"line": fault.line, "path": fault.path, "problem": fault.problem} for fault in error.faults]
-            show_json({"faults": faults})
+            show_json({"faults": [_told(fault) for fault in error.faults], "warnings": []})
         fail(error, json)
+    gaps = delivery_gaps(network, day_number(datetime.now(UTC).date()))
     counts = {name: len(getattr(network, name)) for name in ("locations", "groups", "channels")}
     if json:
-        show_json({"faults": [], **counts})
-    else:
-        typer.echo("No faults: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
+        show_json({"faults": [], "warnings": [_told(gap) for gap in gaps], **counts})
+        return
+    for gap in gaps:
+        say(f"warning: {gap}")
+    warnings = f" {len(gaps)} {'warning' if len(gaps) == 1 else 'warnings'}." if gaps else ""
+    typer.echo("No faults: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "." + warnings)
+
+
+def _told(fault: NetworkFault) -> dict[str, int | str]:
+    return {"line": fault.line, "path": fault.path, "problem": fault.problem}

@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
+from invengine.cli import sample_delivery
 from invengine.cli.sample_places import FINISHES, PRODUCTS, REGIONS, STORES, SUPPLIERS, TIME_ZONES, WAREHOUSES, City
 from invengine.domain.orders import Fulfilment
 
@@ -190,7 +191,9 @@ def _network(places: tuple[Place, ...], skus: list[str]) -> str:
     regions = [group for group in groups if group in REGIONS.values()]
     lines = ["# A made-up retailer. The format: docs/network.md", "locations:"]
     lines += [f"  {place.id}: {_location(place)}" for place in places]
-    lines += ["", "groups:", *(f"  {name}: [{', '.join(members)}]" for name, members in groups.items())]
+    by_country = sample_delivery.groups(places)
+    lines += ["", "groups:"]
+    lines += [f"  {name}: [{', '.join(members)}]" for name, members in (groups | by_country).items()]
     lines += [
         "",
         "channels:",
@@ -204,6 +207,7 @@ def _network(places: tuple[Place, ...], skus: list[str]) -> str:
         *(f"  - {{location: {place.id}, units: 1}}" for place in places if place.kind == "store"),
         *(f"  - {{sku: {sku}, percent: 5}}" for sku in skus[: -(-len(skus) // 100)]),
         *(f"  - {{sku: {sku}, location: {places[0].id}, units: 10}}" for sku in skus[: -(-len(skus) // 200)]),
+        *sample_delivery.sections(places),
     ]
     return "\n".join(lines) + "\n"
 
@@ -221,5 +225,5 @@ def _location(place: Place) -> str:
     return (
         f"{{name: {city.name} {kinds[place.kind]}, kind: {place.kind}, fulfilments: {ways}, priority: {priority}, "
         f'country: {city.country}, postal_code: "{city.postal_code}", time_zone: {TIME_ZONES[city.country]}, '
-        f"latitude: {city.latitude:.3f}, longitude: {city.longitude:.3f}}}"
+        f"latitude: {city.latitude:.3f}, longitude: {city.longitude:.3f}, {sample_delivery.location_fields(place)}}}"
     )

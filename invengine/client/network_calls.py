@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from invengine.client.connection import Connection, new_request_id
-from invengine.v1 import network_service_pb2
+from invengine.v1 import common_pb2, network_service_pb2
 
 
 class NetworkCalls(Connection):
@@ -31,6 +32,14 @@ class NetworkCalls(Connection):
     async def get_network(self) -> network_service_pb2.GetNetworkResponse:
         """The document in force."""
         return await self._call(self._network.GetNetwork, network_service_pb2.GetNetworkRequest())
+
+    async def get_calendar(
+        self, location: str, *, first_day: date | None = None, days: int = 31
+    ) -> network_service_pb2.GetCalendarResponse:
+        """When a location works and is open to customers, from a day on (without one: today there)."""
+        first = common_pb2.Date(year=first_day.year, month=first_day.month, day=first_day.day) if first_day else None
+        request = network_service_pb2.GetCalendarRequest(location=location, first_date=first, days=days)
+        return await self._call(self._network.GetCalendar, request)
 
     async def apply_transit_times(
         self,

@@ -191,6 +191,7 @@ class SyncClient:
     list_returns = _waiting(Client.list_returns)
     apply_network = _waiting(Client.apply_network)
     get_network = _waiting(Client.get_network)
+    get_calendar = _waiting(Client.get_calendar)
     apply_transit_times = _waiting(Client.apply_transit_times)
     get_transit_times = _waiting(Client.get_transit_times)
     list_transit_lanes = _waiting(Client.list_transit_lanes)

@@ -38,7 +38,17 @@ class Holidays(NamedTuple):
 
     def name(self, day: int) -> str:
         """What the day is called, in English; empty when it is no holiday."""
-        return _holidays_of(self.country, self.subdivision, calendar_day(day).year).get(day, "")
+        return self.of_year(calendar_day(day).year).get(day, "")
+
+    def of_year(self, year: int) -> Mapping[int, str]:
+        """The names of the holidays of a year, in English, by day."""
+        return _holidays_of(self.country, self.subdivision, year)
+
+    def days(self, first: int, beyond: int) -> list[int]:
+        """All of them from one day to before another."""
+        years = range(calendar_day(first).year, calendar_day(beyond).year + 1)
+        found = [day for year in years for day in _holidays_of(self.country, self.subdivision, year)]
+        return sorted(day for day in found if first <= day < beyond)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,15 @@ class Delivery:
     currency: str = ""
     """Of all costs: three capital letters; empty when the file names none, and then all costs are 0."""
     postal_zones: Zones = NO_ZONES
+    lanes_from: Mapping[str, tuple[Lane, ...]] = field(init=False, compare=False, repr=False)
+    """The lanes of each location that has any."""
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[Lane]] = {}
+        for lane in self.lanes.values():
+            found.setdefault(lane.from_location, []).append(lane)
+        lanes_from = MappingProxyType({location: tuple(lanes) for location, lanes in found.items()})
+        object.__setattr__(self, "lanes_from", lanes_from)
 
     def zone_of(self, country: str, postal_code: str) -> str:
         """The zone that a postal code lies in, or empty when it lies in none."""

@@ -6,12 +6,11 @@ import re
 from decimal import Decimal
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from invengine.domain.calendar_document import minute_of
 from invengine.domain.delivery import COST_PARTS, Capacity, Preparation
 from invengine.domain.network_fields import (
-    Identifier,
     Model,
     OptionalIdentifier,
     described,
@@ -47,6 +46,10 @@ def _minute(value: object) -> int:
     return minute_of(text_of(value, "a time of day"))
 
 
+def _name(value: object) -> str:
+    return text_of(value, "an id")
+
+
 def _cost(value: object) -> int:
     text = text_of(value, "an amount of money")
     if not _COST.fullmatch(text):
@@ -61,6 +64,7 @@ Minute = Annotated[int, BeforeValidator(_minute)]
 OptionalMinute = Annotated[int | None, BeforeValidator(_minute)]
 Cost = Annotated[int, BeforeValidator(_cost)]
 TransitDays = Annotated[int, Field(ge=0, le=TRANSIT_DAYS_MAX), BeforeValidator(whole)]
+OptionalName = Annotated[str | None, BeforeValidator(_name)]
 DayCount = Annotated[int | None, Field(ge=1, le=UNITS_MAX), BeforeValidator(whole)]
 
 
@@ -101,11 +105,11 @@ class ServiceDocument(Model):
 
 
 class _LaneFields(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_alias=True)
+    """Names are plain text here: the reader looks each of them up, so they need no further check."""
 
-    from_: Annotated[Identifier, Field(alias="from")]
+    from_: Annotated[str, Field(alias="from")]
     transit: TransitDays
-    pickups: OptionalIdentifier = None
+    pickups: OptionalName = None
     cost: Cost = 0
     cost_per_unit: Cost = 0
 
@@ -113,15 +117,36 @@ class _LaneFields(Model):
 class LaneDocument(_LaneFields):
     """One service from a location, or from each of a group, to a zone."""
 
-    zone: Identifier
-    service: Identifier
+    zone: str
+    service: str
+
+    @property
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """The fields that name a location or group, and the names."""
+        return (("from", self.from_),)
+
+    @property
+    def references(self) -> tuple[tuple[str, str, str | None], ...]:
+        """(field, section, name) of what else it names."""
+        services = ("service", "services", self.service)
+        return ("zone", "zones", self.zone), services, ("pickups", "calendars", self.pickups)
 
 
 class TransferLaneDocument(_LaneFields):
     """The way from one location, or from each of a group, to another, or to each of a group."""
 
-    to: Identifier
-    calendar: OptionalIdentifier = None
+    to: str
+    calendar: OptionalName = None
+
+    @property
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """The fields that name a location or group, and the names."""
+        return ("from", self.from_), ("to", self.to)
+
+    @property
+    def references(self) -> tuple[tuple[str, str, str | None], ...]:
+        """(field, section, name) of what else it names."""
+        return ("calendar", "calendars", self.calendar), ("pickups", "calendars", self.pickups)
 
 
 def currency_problem(written: object) -> str:

@@ -137,13 +137,10 @@ class _Reader:
             found = []
             for place, area in enumerate(raw):
                 for inside, prefix in self._areas((*path, place), area):
-                    line = self._reading.line_of(inside)
-                    owner, first = owners.setdefault(prefix, (name, line))
-                    if (owner, first) != (name, line) or prefix in found:
-                        said = (
-                            f"postal prefix {prefix[1]!r} of {prefix[0]}" if prefix[1] else f"the whole of {prefix[0]}"
-                        )
-                        self._reading.fault(inside, f"{said} is in zone {owner!r} already, in line {first}")
+                    if prefix in owners:
+                        self._reading.fault(inside, _taken(prefix, *owners[prefix]))
+                        continue
+                    owners[prefix] = name, self._reading.line_of(inside)
                     found.append(prefix)
             zones[name] = tuple(sorted(found))
         if len(owners) > PREFIXES_MAX:
@@ -208,21 +205,20 @@ class _Reader:
     def _known(self, section: str, place: int, lane: LaneDocument | TransferLaneDocument, has_currency: bool) -> bool:
         """Checks what a lane refers to."""
         before = len(self._reading.faults)
-        ends = [("from", lane.from_)] if isinstance(lane, LaneDocument) else [("from", lane.from_), ("to", lane.to)]
+        ends = lane.ends
         for field, name in ends:
             if name not in self._places:
                 self._reading.fault((section, place, field), unknown_name("location or group", name, self._places))
             elif name in self._groups and self._reading.known("locations", name):
                 self._reading.fault((section, place, field), f"{name!r} is a location and a group: which one is meant?")
-        if lane.from_ == getattr(lane, "to", None) and self._reading.known("locations", lane.from_):
+        if len(ends) > 1 and lane.from_ == ends[-1][1] and lane.from_ not in self._groups:
             self._reading.fault((section, place, "to"), f"{lane.from_!r} is where the lane begins")
-        for field, of, word in _LANE_REFERENCES:
-            _reference(self._reading, (section, place, field), getattr(lane, field, None), of, word)
+        for field, of, named in lane.references:
+            _reference(self._reading, (section, place, field), named, of, of.removesuffix("s"))
         if not has_currency and (lane.cost or lane.cost_per_unit):
             field = "cost" if lane.cost else "cost_per_unit"
-            self._reading.fault(
-                (section, place, field), "costs need a currency: say it at the top, such as currency: EUR"
-            )
+            problem = "costs need a currency: say it at the top, such as currency: EUR"
+            self._reading.fault((section, place, field), problem)
         return len(self._reading.faults) == before
 
     def _routes(
@@ -255,8 +251,7 @@ class _Reader:
         return f"from {key[0]} to {' with '.join(key[1:])} there is a lane already, in line {line}"
 
     def _named_ends(self, lane: LaneDocument | TransferLaneDocument) -> int:
-        ends = (lane.from_, getattr(lane, "to", None))
-        return sum(end is not None and end not in self._groups for end in ends)
+        return sum(name not in self._groups for _, name in lane.ends)
 
     def _lane_keys(self, lane: LaneDocument) -> Iterator[tuple[str, str, str]]:
         return ((name, lane.zone, lane.service) for name in self._places[lane.from_])
@@ -272,9 +267,7 @@ class _Reader:
         return TransferLane(*key, lane.transit, calendar, pickups, lane.cost, lane.cost_per_unit)
 
 
-_LANE_REFERENCES: Final = (
-    ("zone", "zones", "zone"),
-    ("service", "services", "service"),
-    ("pickups", "calendars", "calendar"),
-    ("calendar", "calendars", "calendar"),
-)
+def _taken(prefix: tuple[str, str], zone: str, line: int) -> str:
+    country, code = prefix
+    said = f"postal prefix {code!r} of {country}" if code else f"the whole of {country}"
+    return f"{said} is in zone {zone!r} already, in line {line}"

@@ -17,9 +17,9 @@ import yaml
 
 from invengine.errors import NetworkFault, NetworkInvalid
 
-DOCUMENT_BYTES_MAX: Final = 3_000_000
+DOCUMENT_BYTES_MAX: Final = 16_000_000
 DEPTH_MAX: Final = 12
-NODES_MAX: Final = 400_000
+NODES_MAX: Final = 1_500_000
 FAULTS_MAX: Final = 100
 ROOT: Final = "document"
 
@@ -29,9 +29,9 @@ _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uff
 _SIMPLE_KEY = re.compile(r"[\w-]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a large document has a million of them, and the lock doubles what one costs
 class Node:
-    """One value of the document.
+    """One value of the document. Nobody changes it.
 
     `line` counts from 1. `value` is text, None (nothing written), a list, or a mapping of key -> (line of the key,
     value). `size` is the number of nodes in it with every alias unfolded.
@@ -112,6 +112,10 @@ def _refuse(line: int, problem: str, path: Sequence[str | int] = ()) -> NoReturn
     raise NetworkInvalid((fault_at(line, path, problem),))
 
 
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
 class _Composer:
     """Builds nodes from parser events, which come one by one: nothing deep or large is built before it is refused."""
 
@@ -136,7 +140,7 @@ class _Composer:
         return root
 
     def _node(self, event: Any) -> Node:
-        line = event.start_mark.line + 1
+        line = _line(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), line)
         if event.tag is not None and event.tag != "!":
@@ -155,6 +159,13 @@ class _Composer:
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
+
+    def _value(self, event: Any) -> Node:
+        """The value of a key; plain text, which most values are, by the short way."""
+        if not isinstance(event, yaml.ScalarEvent) or event.tag is not None or event.anchor is not None:
+            return self._node(event)
+        nothing = not event.style and event.value in _NO_VALUE
+        return Node(_line(event), None if nothing else event.value)
 
     def _is_value(self) -> bool:
         """Whether the node is the value of a mapping (or the root): an item of a list stays text, it may be an id."""
@@ -192,12 +203,12 @@ class _Composer:
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
-            key_line = event.start_mark.line + 1
+            key_line = _line(event)
             if not isinstance(event, yaml.ScalarEvent) or event.tag is not None or event.anchor is not None:
                 _refuse(key_line, "a key must be plain text", self._path)
             key = event.value
             self._path.append(key)
-            node = self._node(next(self._events))
+            node = self._value(next(self._events))
             size = self._bounded(line, size + node.size)
             if key == "<<" and not event.style:
                 merged.append((key_line, node))

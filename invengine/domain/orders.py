@@ -11,7 +11,7 @@ from invengine.domain.capacity import Slots, capacity_place, day_of_capacity, li
 
 if TYPE_CHECKING:
     from invengine.domain.kits import KitLine
-    from invengine.domain.promises import LinePromise
+    from invengine.domain.promises import LinePromise, LineRepromise
     from invengine.domain.stock import ConfidenceRule
 
 T = TypeVar("T")
@@ -216,6 +216,7 @@ class ReservationChange:
     `to_channel`, `to_customer_ref`  hand over: empty to keep them
     `borrows`               amend, rebind: as in ReserveRequest, of `channel`; hand over: of `to_channel`
     `expected_day`          ship a transfer: when its units are expected, 0 to keep the day
+    `repromises`            repromise: each line once
     `with_slots`            release, fulfil: `lines` name the slots too that go with the units; else lines that have
                             some are RevisionMismatch, whatever the revision is: look at it, and name them
     """
@@ -236,6 +237,7 @@ class ReservationChange:
     expected_day: int = 0
     left_at_ms: int = 0
     reason: str = ""
+    repromises: tuple[LineRepromise, ...] = ()
     with_slots: bool = False
 
 

@@ -35,3 +35,15 @@ class LinePromise(NamedTuple):
     confidence_parts: int
     parts: tuple[PromisePart, ...]
     needed_by: int = 0
+
+
+class LineRepromise(NamedTuple):
+    """Another promise for the open units of a line, which stay where they are.
+
+    `promise`  None to keep the one that there is
+    `due_day`  by which receipts are to bring what is pegged to them, where that is later than it was; 0 to keep it
+    """
+
+    line_id: str
+    promise: LinePromise | None = None
+    due_day: int = 0

@@ -32,6 +32,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.promise_latest import latest_orders
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.slots import count_slots
+    from invengine.kernels.standing import date_standing
     from invengine.kernels.wire import answer_availability, split_request
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "count_slots",
     "date_baskets",
     "date_sources",
+    "date_standing",
     "find_name",
     "find_names",
     "insert_name",

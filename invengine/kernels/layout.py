@@ -261,6 +261,13 @@ BASKET_FIRST: Final = 0  # its first line in `lines`
 BASKET_LINES: Final = 1  # how many it has
 BASKET_COLUMNS: Final = 2
 
+# standing, int64 [n, STANDING_COLUMNS]: units that are there, of orders that stand
+STANDING_START: Final = 0  # UTC minute from which they could be handled
+STANDING_ROUTE: Final = 1  # its line in `routes`
+STANDING_DAY: Final = 2  # day since 1970 before which they do not leave, 0 for none
+STANDING_READY: Final = 3  # UTC minute before which they cannot be collected, 0 for none
+STANDING_COLUMNS: Final = 4
+
 # answers, int64 [sources, options, ANSWER_COLUMNS]: days since 1970, UTC minutes; 0 where there is none
 ANSWER_STATUS: Final = 0
 ANSWER_DAY: Final = 1  # of delivery, or on which it is ready

@@ -13,7 +13,6 @@ order for a day is found by going the same steps backwards, and of several place
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from invengine.kernels.layout import (
     ANSWER_ARRIVAL,
@@ -68,14 +67,15 @@ from invengine.kernels.layout import (
     SPAN_START,
 )
 from invengine.kernels.promise_latest import room_needed, too_late
+from invengine.kernels.steps import kernel, part, step
 
 _BLOCK = "int64[:, ::1]"
 _CUBE = "int64[:, :, ::1]"
 _MINUTES_A_DAY = 1440
 
 
-@njit(nogil=True)
-def _local_day(days, zone, minute):
+@step
+def local_day(days, zone, minute):
     """The day on which a minute falls in a time zone: -1 before the window, D behind it."""
     size = days.shape[1] - DAYS_MORE
     day = (minute - days[zone, 0]) // _MINUTES_A_DAY  # clocks go forward and back: one off at most
@@ -89,8 +89,8 @@ def _local_day(days, zone, minute):
     return day
 
 
-@njit(nogil=True)
-def _handled(spans, span, begin, minutes):
+@step
+def handled(spans, span, begin, minutes):
     """(minute, minute, span) in which `minutes` of working time from `begin` on begin and are over.
 
     `span` is one that is not after `begin`. What ends with a span is over then, not with the beginning of the next.
@@ -106,7 +106,7 @@ def _handled(spans, span, begin, minutes):
     return begin, spans[span, SPAN_START] + wanted - spans[span, SPAN_BEFORE], span
 
 
-@njit(nogil=True)
+@step
 def _slot(last, days, spans, routes, route, day, units):
     """The first working day from `day` on with room for the units; a day after `last` when there is none until then.
 
@@ -128,21 +128,21 @@ def _slot(last, days, spans, routes, route, day, units):
     return day
 
 
-@njit(nogil=True)
+@step
 def _prepared(last, days, spans, routes, route, start, units, held):
     """Up to the slot: (status, minute handling begins, minute it is over, day of the slot, minute it is prepared).
 
     `held` is a day for which a slot is taken already, -1 for none: it is kept where handling is done by then.
     """
     calendar = routes[route, ROUTE_CALENDAR]
-    day = _local_day(days, routes[route, ROUTE_ZONE], start)
+    day = local_day(days, routes[route, ROUTE_ZONE], start)
     if day >= 0 and start < days[routes[route, ROUTE_CUT_OFF], day]:
         span = days[calendar, day]
         begin = max(start, spans[span, SPAN_START])
     else:
         span = days[calendar, day + 1]
         begin = spans[span, SPAN_START]
-    begin, done, span = _handled(spans, span, begin, routes[route, ROUTE_HANDLING])
+    begin, done, span = handled(spans, span, begin, routes[route, ROUTE_HANDLING])
     slot = spans[span, SPAN_DAY]
     if slot > last:
         return BEYOND_HORIZON, 0, 0, 0, 0
@@ -160,7 +160,7 @@ def _prepared(last, days, spans, routes, route, start, units, held):
     return DATED, begin, done, slot, prepared
 
 
-@njit(nogil=True)
+@step
 def _arrival(days, routes, route, ship):
     """The day after `ship` by which the route's days of transit are over, D when that is behind the window."""
     size = days.shape[1] - DAYS_MORE
@@ -169,10 +169,10 @@ def _arrival(days, routes, route, ship):
     return days[carrier + 1, place] if place < size else size
 
 
-@njit(nogil=True)
-def _deliver(first_day, last, days, spans, routes, route, slot, prepared, answer):
+@step
+def deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, source, option):
     """Fill what comes after the slot, and the status."""
-    answer[ANSWER_STATUS] = BEYOND_HORIZON
+    answers[source, option, ANSWER_STATUS] = BEYOND_HORIZON
     kind = routes[route, ROUTE_KIND]
     day = slot
     if kind != BY_PICKUP:
@@ -180,31 +180,31 @@ def _deliver(first_day, last, days, spans, routes, route, slot, prepared, answer
         ship = days[pickups + 1, days[pickups, slot]]
         if ship > last:
             return
-        answer[ANSWER_SHIP] = first_day + ship
+        answers[source, option, ANSWER_SHIP] = first_day + ship
         day = _arrival(days, routes, route, ship)
         if day > last:
             return
         if kind == BY_SHIPPING:
-            answer[ANSWER_DAY] = first_day + day
-            answer[ANSWER_STATUS] = DATED
+            answers[source, option, ANSWER_DAY] = first_day + day
+            answers[source, option, ANSWER_STATUS] = DATED
             return
-        answer[ANSWER_ARRIVAL] = first_day + day
+        answers[source, option, ANSWER_ARRIVAL] = first_day + day
         span = days[routes[route, ROUTE_STORE], day]
         begin = max(spans[span, SPAN_START], prepared)  # the van that comes the same day brings nothing before it is
-        begin, prepared, span = _handled(spans, span, begin, routes[route, ROUTE_STORE_HANDLING])
+        begin, prepared, span = handled(spans, span, begin, routes[route, ROUTE_STORE_HANDLING])
         day = spans[span, SPAN_DAY]
         if day > last:
             return
-        answer[ANSWER_STORE_BEGIN] = begin
-        answer[ANSWER_STORE_DONE] = prepared
-    begin, ready, span = _handled(spans, days[routes[route, ROUTE_OPENING], day], prepared, 0)
+        answers[source, option, ANSWER_STORE_BEGIN] = begin
+        answers[source, option, ANSWER_STORE_DONE] = prepared
+    begin, ready, span = handled(spans, days[routes[route, ROUTE_OPENING], day], prepared, 0)
     if spans[span, SPAN_DAY] <= last:
-        answer[ANSWER_READY] = ready
-        answer[ANSWER_DAY] = first_day + spans[span, SPAN_DAY]
-        answer[ANSWER_STATUS] = DATED
+        answers[source, option, ANSWER_READY] = ready
+        answers[source, option, ANSWER_DAY] = first_day + spans[span, SPAN_DAY]
+        answers[source, option, ANSWER_STATUS] = DATED
 
 
-@njit(nogil=True)
+@step
 def _date_source(first_day, last_day, source, sources, routes, days, spans, answers):
     """Fill the answers of one source for each option."""
     start, units = sources[source, SOURCE_START], sources[source, SOURCE_UNITS]
@@ -213,29 +213,28 @@ def _date_source(first_day, last_day, source, sources, routes, days, spans, answ
     front = np.int64(-1)
     status, begin, done, slot, prepared = BEYOND_HORIZON, 0, 0, 0, 0
     for option in range(answers.shape[1]):
-        answer = answers[source, option]
         for column in range(ANSWER_COLUMNS):
-            answer[column] = 0
+            answers[source, option, column] = 0
         route = sources[source, SOURCE_ROUTES] + option
         if routes[route, ROUTE_STATUS] != DATED:
-            answer[ANSWER_STATUS] = routes[route, ROUTE_STATUS]
+            answers[source, option, ANSWER_STATUS] = routes[route, ROUTE_STATUS]
             continue
         if start >= NEVER:
-            answer[ANSWER_STATUS] = NO_UNITS
+            answers[source, option, ANSWER_STATUS] = NO_UNITS
             continue
         if routes[route, ROUTE_FRONT] != front:
             front = routes[route, ROUTE_FRONT]
             status, begin, done, slot, prepared = _prepared(last, days, spans, routes, route, start, units, held)
-        answer[ANSWER_BEGIN] = begin
-        answer[ANSWER_DONE] = done
+        answers[source, option, ANSWER_BEGIN] = begin
+        answers[source, option, ANSWER_DONE] = done
         if status != DATED:
-            answer[ANSWER_STATUS] = status
+            answers[source, option, ANSWER_STATUS] = status
             continue
-        answer[ANSWER_SLOT] = first_day + slot
-        _deliver(first_day, last, days, spans, routes, route, slot, prepared, answer)
+        answers[source, option, ANSWER_SLOT] = first_day + slot
+        deliver(first_day, last, days, spans, routes, route, slot, prepared, answers, source, option)
 
 
-@njit(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE})", nogil=True, cache=True)
+@kernel(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE})")
 def date_sources(first_day, last_day, sources, routes, days, spans, answers):
     """Fill `answers` with the dates of units from each source, by each option.
 
@@ -248,7 +247,7 @@ def date_sources(first_day, last_day, sources, routes, days, spans, answers):
         _date_source(first_day, last_day, source, sources, routes, days, spans, answers)
 
 
-@njit(nogil=True)
+@part
 def _earliest(option, first, beyond, answers):
     """The source between `first` and `beyond` with the earliest date, or (-1, the least status)."""
     best, status = -1, NEVER
@@ -267,7 +266,7 @@ def _earliest(option, first, beyond, answers):
     return best, status
 
 
-@njit(nogil=True)
+@part
 def _combine(first_day, option, first, beyond, lines, sources, routes, days, spans, answers, chosen, promise):
     """Choose the source of each line between `first` and `beyond`, and fill the promise of all of them together."""
     promise[PROMISE_STATUS] = DATED
@@ -301,11 +300,7 @@ def _combine(first_day, option, first, beyond, lines, sources, routes, days, spa
     promise[PROMISE_ORDER_BEFORE] = before
 
 
-@njit(
-    f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE}, {_BLOCK}, {_CUBE})",
-    nogil=True,
-    cache=True,
-)
+@kernel(f"void(int64, int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_CUBE}, {_BLOCK}, {_CUBE})")
 def date_baskets(first_day, last_day, baskets, lines, sources, routes, days, spans, answers, chosen, promises):
     """As `date_sources`, and fill what each basket can be promised by each option.
 

@@ -7,7 +7,6 @@ the date is kept by whoever orders before it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from invengine.kernels.layout import (
     ASKED_DAY,
@@ -37,17 +36,18 @@ from invengine.kernels.layout import (
     SPAN_END,
     SPAN_START,
 )
+from invengine.kernels.steps import kernel, part
 
 _BLOCK = "int64[:, ::1]"
 
 
-@njit(nogil=True)
+@part
 def room_needed(routes, route, units):
     """How much of a day's capacity units take: themselves, or one order."""
     return np.int64(1) if routes[route, ROUTE_BY_ORDER] else units
 
 
-@njit(nogil=True)
+@part
 def _last_that_begins_before(days, spans, calendar, day, minute):
     """The last span of the calendar, of `day` or earlier, that begins before `minute`."""
     span = days[calendar, day + 1] - 1
@@ -56,7 +56,7 @@ def _last_that_begins_before(days, spans, calendar, day, minute):
     return span
 
 
-@njit(nogil=True)
+@part
 def _too_late_to_begin(days, spans, calendar, day, limit, minutes):
     """(minute, day): the first minute for handling to begin from which it is over after `day`, or not before `limit`;
     the day is that of the span in or with which the minute before it lies. (0, -1): none of the window is early enough.
@@ -76,7 +76,7 @@ def _too_late_to_begin(days, spans, calendar, day, limit, minutes):
     return minute, spans[span, SPAN_DAY]
 
 
-@njit(nogil=True)
+@part
 def _latest_slot(days, routes, route, day):
     """The latest day to be prepared on so that the units arrive by `day`; -1 for none within the window."""
     carrier, transit = routes[route, ROUTE_CARRIER], routes[route, ROUTE_TRANSIT]
@@ -91,7 +91,7 @@ def _latest_slot(days, routes, route, day):
     return days[pickups + 1, place] if place >= 0 else np.int64(-1)
 
 
-@njit(nogil=True)
+@part
 def _latest_done(days, spans, routes, route, slot, units):
     """The latest working day for handling to be over so that the slot is on `slot` or before; -1 for none."""
     calendar, slots = routes[route, ROUTE_CALENDAR], routes[route, ROUTE_SLOTS]
@@ -113,7 +113,7 @@ def _latest_done(days, spans, routes, route, slot, units):
     return day
 
 
-@njit(nogil=True)
+@part
 def too_late(days, spans, routes, route, units, target):
     """The first minute of ordering from which units by this route come after `target`, a day of the window.
 
@@ -139,7 +139,7 @@ def too_late(days, spans, routes, route, units, target):
     return min(minute, days[routes[route, ROUTE_CUT_OFF], day]) if day >= 0 else minute
 
 
-@njit(f"void(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1])", nogil=True, cache=True)
+@kernel(f"void(int64, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, int64[::1])")
 def latest_orders(first_day, asked, sources, routes, days, spans, out):
     """Fill `out` with the first minute of ordering that is too late for a day, 0 when none is early enough.
 

@@ -24,8 +24,8 @@ _BLOCK = "int64[:, ::1]"
 def count_slots(first_day, rules, day_of, positions, skus, days):
     """Fill the lines of `days` that `rules` name with what is left of each day's capacity.
 
-    A slot is a position: its location is a day; what is reserved there and not over by the clock is taken, and so is
-    what was prepared, which stands below zero in on_hand.
+    Slots are positions (see domain.capacity): the location is a day, reserved are those that are held, of which some
+    are over by the clock, and on hand those that are used up.
       first_day  of the window of the tables, since 1970
       rules      int64 [n, 3]      day_of  int64 [locations]  the day that is the name of each location, 0 for none
       positions  int64 [rows, 8]   skus    int64 [skus, 4]
@@ -43,5 +43,5 @@ def count_slots(first_day, rules, day_of, positions, skus, days):
         for row in range(first, first + skus[sku, ROWS]):
             day = day_of[positions[row, LOCATION]] - first_day
             if 0 <= day < size:
-                taken = max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
-                days[line, day] += positions[row, ON_HAND] - taken
+                held = max(positions[row, RESERVED] - positions[row, EXPIRED], 0)
+                days[line, day] -= positions[row, ON_HAND] + held

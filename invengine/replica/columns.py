@@ -263,15 +263,19 @@ class Columns:
 
     def skus_at(self, location: int) -> Iterator[str]:
         """SKUs that have a position at a location now. Looks at every position: for work, not for questions."""
+        rows = np.flatnonzero(self.positions[: int(self.counters[ROW_COUNT]), LOCATION] == location)
+        return (name.decode() for name in self.index.names(self.sku_count, self.in_use(rows)[1]))
+
+    def in_use(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Those of `rows` that are no holes, and the numbers of their SKUs."""
         skus = self.skus[: self.sku_count]
         used = np.flatnonzero(skus[:, ROWS])
         order = used[np.argsort(skus[used, FIRST_ROW])]
         first = skus[order, FIRST_ROW]
-        rows = np.flatnonzero(self.positions[: int(self.counters[ROW_COUNT]), LOCATION] == location)
         place = np.searchsorted(first, rows, side="right") - 1
         rows, place = rows[place >= 0], place[place >= 0]
-        is_used = rows < first[place] + skus[order[place], ROWS]  # not a hole
-        return (name.decode() for name in self.index.names(self.sku_count, order[place[is_used]]))
+        is_used = rows < first[place] + skus[order[place], ROWS]
+        return rows[is_used], order[place[is_used]]
 
     def all_positions(self) -> Iterator[tuple[str, str, int, int, int, int]]:
         """Every (sku, location, on_hand, reserved, expired, revision), for checks against the store."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from invengine.domain.network import Change
     from invengine.services.feeds import Acknowledgement
     from invengine.services.integrity_report import Report
-    from invengine.services.networks import Applied
     from invengine.services.positions import PositionNow
 
 FULFILMENT_NUMBERS: Final = {
@@ -234,15 +233,6 @@ def position_alone(position: PositionNow, today: int) -> stock_service_pb2.Posit
         backordered=position.backordered,
         incoming=[receipt_to_proto(receipt, today, stopping) for receipt in position.incoming],
         states=state_quantities(position.states),
-    )
-
-
-def applied_to_proto(applied: Applied, consistency_token: str) -> network_service_pb2.ApplyNetworkResponse:
-    """What a network document changed, or would change."""
-    return network_service_pb2.ApplyNetworkResponse(
-        revision=applied.revision,
-        changes=map(change_to_proto, applied.changes),
-        consistency_token=consistency_token,
     )
 
 

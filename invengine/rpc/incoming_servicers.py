@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_incoming, convert_promises
+from invengine.rpc import convert_incoming, convert_kept, convert_promises
 from invengine.v1 import incoming_service_pb2, promise_service_pb2
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from invengine.services.incoming import Incoming
     from invengine.services.promises import Promises
     from invengine.services.promising import Promising
+    from invengine.services.repromising import Repromising
 
 
 class IncomingServicer:
@@ -78,9 +79,10 @@ class IncomingServicer:
 class PromiseServicer:
     """PromiseService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, promises: Promises, promising: Promising) -> None:
+    def __init__(self, promises: Promises, promising: Promising, repromising: Repromising) -> None:
         self._promises = promises
         self._promising = promising
+        self._repromising = repromising
 
     async def GetPromise(
         self, request: promise_service_pb2.GetPromiseRequest, context: Context
@@ -100,7 +102,18 @@ class PromiseServicer:
         """A page of broken promises."""
         found, next_page_token, token = await self._promises.list_broken(request)
         return promise_service_pb2.ListBrokenPromisesResponse(
-            broken_promises=[convert_incoming.broken_to_proto(broken) for broken in found],
+            broken_promises=[convert_kept.broken_line_to_proto(broken) for broken in found],
             next_page_token=next_page_token,
             consistency_token=token,
         )
+
+    async def Repromise(
+        self, request: promise_service_pb2.RepromiseRequest, _: Context
+    ) -> promise_service_pb2.RepromiseResponse:
+        """What becomes of broken promises."""
+        answer, replayed = await self._repromising.repromise(
+            request, lambda answer: convert_kept.repromised_to_proto(answer).SerializeToString()
+        )
+        response = promise_service_pb2.RepromiseResponse.FromString(answer)
+        response.replayed = replayed
+        return response

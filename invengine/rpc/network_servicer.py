@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert, convert_transit
+from invengine.rpc import convert_network, convert_transit
 from invengine.rpc.endpoints import Context
+from invengine.services.days import optional_day
 from invengine.v1 import network_service_pb2
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class NetworkServicer:
             expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
             validate_only=request.validate_only,
         )
-        return convert.applied_to_proto(applied, self._replica.token(()))
+        return convert_network.applied_to_proto(applied, self._replica.token(()))
 
     async def GetNetwork(
         self, _request: network_service_pb2.GetNetworkRequest, _: Context
@@ -40,6 +41,14 @@ class NetworkServicer:
         """The document in force."""
         network = self._networks.required()
         return network_service_pb2.GetNetworkResponse(document=network.document, revision=network.revision)
+
+    async def GetCalendar(
+        self, request: network_service_pb2.GetCalendarRequest, _: Context
+    ) -> network_service_pb2.GetCalendarResponse:
+        """When a location works."""
+        first_day = optional_day(request, "first_date")
+        found = self._networks.working_time(request.location, first_day=first_day, days=request.days)
+        return convert_network.working_time_to_proto(found)
 
     async def ApplyTransitTimes(
         self, request: network_service_pb2.ApplyTransitTimesRequest, _: Context

@@ -34,13 +34,17 @@ class LocalDays:
         self.network: Final = network
         self.now_ms: Final = now_ms
         self._by_zone: dict[str, int] = {}
+        self._by_location: dict[str, int] = {}
 
     def today(self, location: str) -> int:
         """The local day of a location, since 1970."""
-        zone = self.network.locations[location].time_zone
-        day = self._by_zone.get(zone)
+        day = self._by_location.get(location)
         if day is None:
-            day = self._by_zone[zone] = local_day(self.now_ms // _MINUTE_MS, zone)
+            zone = self.network.locations[location].time_zone
+            day = self._by_zone.get(zone)
+            if day is None:
+                day = self._by_zone[zone] = local_day(self.now_ms // _MINUTE_MS, zone)
+            self._by_location[location] = day
         return day
 
 

@@ -111,7 +111,7 @@ def total(of: Sequence[Promised], first_day: int) -> Promised:
         units += gain
         if not steps or min(units, SUM_MAX) > steps[-1][1]:
             steps.append((day, min(units, SUM_MAX)))
-    return Promised(min(sum(promised.now for promised in of), SUM_MAX), tuple(steps))
+    return Promised(min(sum(promised.now for promised in of), SUM_MAX), steps)
 
 
 def _at(promisable: Promisable, sku: str, kit: Kit | None, location: str) -> Promised:

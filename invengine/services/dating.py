@@ -29,6 +29,7 @@ from invengine.kernels.layout import (
     ROUTE_SLOTS,
     SLOT_COLUMNS,
     SOURCE_COLUMNS,
+    STANDING_COLUMNS,
 )
 from invengine.services.dates import MINUTE_MS, NOW, DatedLine, Dates, Question
 from invengine.services.days import today as utc_today
@@ -57,6 +58,22 @@ class Part(NamedTuple):
     units: int
     start: int | None
     slot_day: int = 0
+    confidence_parts: int = 0
+
+
+class StandingPart(NamedTuple):
+    """Units of an order that are at a location and were promised, to be dated again.
+
+    `start`: the UTC minute from which the order stands. Not before the day `ship_day` they leave, and not before the
+    UTC minute `ready` they can be collected; 0 for neither.
+    """
+
+    location: str
+    option: Option
+    destination: Destination
+    start: int
+    ship_day: int = 0
+    ready: int = 0
     confidence_parts: int = 0
 
 
@@ -212,10 +229,41 @@ class Dating:
         columns = ANSWER_STATUS, ANSWER_DAY, ANSWER_SHIP, ANSWER_SLOT, ANSWER_READY
         return Redated(*(np.ascontiguousarray(answers[:, 0, column]) for column in columns))
 
+    def restate(self, parts: Sequence[StandingPart]) -> Redated:
+        """The dates of many parts of orders whose units are there, each by its own option: cut-offs are behind them,
+        and they have their capacity.
+        """
+        now = self._clock.now_ms()
+        tables, routes = self._ready(now)
+        single: dict[Option, tuple[Option, ...]] = {}
+        standing = []
+        for location, option, destination, start, ship_day, ready, confidence_parts in parts:
+            options = single.setdefault(option, (option,))
+            standing.append((start, routes.line(location, options, destination, confidence_parts), ship_day, ready))
+        answers = np.empty((len(standing), 1, ANSWER_COLUMNS), np.int64)
+        kernels.date_standing(
+            tables.window.first_day,
+            utc_today(now) + HORIZON_DAYS,
+            _block(standing, STANDING_COLUMNS),
+            routes.block,
+            tables.days,
+            tables.spans,
+            answers,
+        )
+        columns = ANSWER_STATUS, ANSWER_DAY, ANSWER_SHIP, ANSWER_SLOT, ANSWER_READY
+        return Redated(*(np.ascontiguousarray(answers[:, 0, column]) for column in columns))
+
     def start_of(self, location: str, day: int) -> int:
         """The UTC minute in which a day begins at a location, as `Part.start` wants it; later for days long ago."""
         tables, _ = self._ready(self._clock.now_ms())
         return self._start(tables, location, day, 0)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the arrays that are kept."""
+        if self._tables is None or self._routes is None:
+            return 0
+        return self._tables.days.nbytes + self._tables.spans.nbytes + self._routes.block.nbytes
 
     def _ready(self, now_ms: int) -> tuple[PromiseTables, PromiseRoutes]:
         """Tables whose window serves the day, and the routes over them; the replica at `now_ms`."""

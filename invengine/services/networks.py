@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from invengine.domain.delivery_gaps import delivery_gaps
 from invengine.domain.network import Change, Network, diff
-from invengine.errors import NetworkInvalid, NetworkMissing
+from invengine.errors import NetworkFault, NetworkInvalid, NetworkMissing
+from invengine.services.days import today
 from invengine.services.documents import POLL_SECONDS, Documents
+from invengine.services.working_time import WorkingTime, working_time
+
+
+def _machine_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class NetworkStore(Protocol):
@@ -23,11 +32,15 @@ class NetworkStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The network that the document means, and what it changes; `revision` is the one in force after the call."""
+    """The network that the document means, what it changes and what it leaves open about delivery.
+
+    `revision` is the one in force after the call.
+    """
 
     network: Network
     changes: tuple[Change, ...]
     revision: int
+    gaps: tuple[NetworkFault, ...]
 
 
 class Networks(Documents[Network]):
@@ -36,9 +49,12 @@ class Networks(Documents[Network]):
     name = "network"
     unreadable = NetworkInvalid
 
-    def __init__(self, store: NetworkStore, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, store: NetworkStore, *, poll_seconds: float = POLL_SECONDS, now_ms: Callable[[], int] = _machine_ms
+    ) -> None:
         super().__init__(poll_seconds=poll_seconds)
         self._store = store
+        self._now_ms = now_ms
 
     def required(self) -> Network:
         """The network in force, or NetworkMissing."""
@@ -57,7 +73,12 @@ class Networks(Documents[Network]):
         put = await self.put(
             document, request_id=request_id, expected_revision=expected_revision, validate_only=validate_only
         )
-        return Applied(*put)
+        gaps = await asyncio.to_thread(delivery_gaps, put[0], today(self._now_ms()))  # it reads the document once more
+        return Applied(*put, gaps)
+
+    def working_time(self, location: str, *, first_day: int, days: int) -> WorkingTime:
+        """When a location works, from a local day on; 0: from today. NetworkMissing, and as `working_time`."""
+        return working_time(self.required(), location, first_day=first_day, days=days, now_ms=self._now_ms())
 
     async def read(self) -> tuple[str, int] | None:
         """The document in the store."""

@@ -49,7 +49,7 @@ class Promised(NamedTuple):
     """
 
     now: int
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
 
 
 class Promisable:
@@ -81,7 +81,7 @@ class Promisable:
     def at(self, sku: str, location: str) -> Promised:
         """What can be promised of a SKU at a location of the network."""
         found = self._at(sku).get(location)
-        return Promised(0, ((self.today(location), 0),)) if found is None else found
+        return Promised(0, [(self.today(location), 0)]) if found is None else found
 
     def kit_at(self, parts: Sequence[tuple[str, int]], location: str) -> Promised:
         """What can be promised of a kit of these (SKU, units in a kit): as of the part of which there is the least."""
@@ -91,7 +91,7 @@ class Promisable:
             kits = min(units_by(one.steps, day) // units for one, (_, units) in zip(found, parts, strict=True))
             if not steps or kits > steps[-1][1]:
                 steps.append((day, kits))
-        return Promised(min(one.now // units for one, (_, units) in zip(found, parts, strict=True)), tuple(steps))
+        return Promised(min(one.now // units for one, (_, units) in zip(found, parts, strict=True)), steps)
 
     def places(self, sku: str) -> frozenset[str]:
         """The locations of the network where the SKU has a position or is expected."""
@@ -119,18 +119,19 @@ class Promisable:
             places += columns.rows(number)[:, LOCATION].tolist()
         elif not places:
             return {}
-        by_place: dict[int, list[Step]] = {}
+        found: dict[str, Promised] = {}
+        names, local = replica.locations.names, self._local_days
+        begun: list[Step] = []
         for place, day, units in steps_of(replica, number, self._floors.at(places), _NOTHING_IGNORED, coming).tolist():
-            by_place.setdefault(place, []).append((day, units))
-        names = replica.locations.names
-        return {names[place]: self._dated(names[place], steps) for place, steps in by_place.items()}
-
-    def _dated(self, location: str, steps: list[Step]) -> Promised:
-        """Steps as the kernel tells them; what comes today is there by the end of today."""
-        today, now = self.today(location), steps[0][1]
-        if len(steps) > 1 and steps[1][0] == today:
-            return Promised(now, tuple(steps[1:]))
-        return Promised(now, ((today, now), *steps[1:]))
+            if not day:  # the first step of a location
+                today = local.today(names[place])
+                begun = [(today, units)]
+                found[names[place]] = Promised(units, begun)
+            elif day == today:  # what comes today is there by the end of it
+                begun[0] = today, units
+            else:
+                begun.append((day, units))
+        return found
 
 
 def day_of(steps: Sequence[Step], units: int) -> int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from invengine.domain.calendars import MINUTES_A_DAY, utc_minute
+from invengine.domain.calendars import DAYS_A_WEEK, MINUTES_A_DAY, utc_minute
 from invengine.kernels.layout import DAYS_MORE, FAR, NEVER, SPAN_COLUMNS
 from invengine.replica.memory import zeros
 
@@ -77,9 +77,7 @@ class PromiseTables:
         key = ("zone", time_zone)
         line = self._lines.get(key)
         if line is None:
-            first, size = self.window.first_day, self.window.size
-            midnights = [utc_minute(day, 0, time_zone) for day in range(first, first + size + 1)]
-            line = self._add(key, np.array([*midnights, midnights[-1]], np.int64))
+            line = self._add(key, self._midnights(time_zone))
         return line
 
     def calendar(self, calendar: Calendar, time_zone: str) -> int:
@@ -98,7 +96,7 @@ class PromiseTables:
         key = ("cut-off", _content(calendar), time_zone, minute)
         line = self._lines.get(key)
         if line is None:
-            first_spans = self.days[self.calendar(calendar, time_zone)]
+            first_spans = self._line(self.calendar(calendar, time_zone))
             size = self.window.size
             is_open = first_spans[1 : size + 1] > first_spans[:size]
             if minute is None:
@@ -124,7 +122,7 @@ class PromiseTables:
         key = ("pickups", _content(calendar), time_zone, _content(pickups))
         line = self._lines.get(key)
         if line is None:
-            first_spans = self.days[self.calendar(calendar, time_zone)]
+            first_spans = self._line(self.calendar(calendar, time_zone))
             works = first_spans[1 : self.window.size + 1] > first_spans[: self.window.size]
             line = self._add_set(key, works & self._is_open(pickups))
         return line
@@ -139,14 +137,42 @@ class PromiseTables:
 
     # --- making lines ---
 
+    def _line(self, line: int) -> Block:
+        """A line that may just have been made: `self.days[self.zone(...)]` would look at the array before it grew."""
+        found: Block = self.days[line]
+        return found
+
     def _local(self, calendar: Calendar) -> Local:
         key = _content(calendar)
         found = self._locals.get(key)
         if found is None:
-            first = self.window.first_day
-            spans = [(day, start, end) for day in range(self.window.size) for start, end in calendar.spans(first + day)]
-            columns = np.array(spans, np.int64).reshape(-1, 3).T.copy()
-            found = self._locals[key] = Local(*columns)
+            first, size = self.window.first_day, self.window.size
+            is_usual = np.ones(size, np.bool_)
+            special = _special_days(calendar, first, first + size)
+            is_usual[np.array(special, np.int64) - first] = False
+            parts = [np.empty((0, 3), np.int64)]
+            for weekday in range(DAYS_A_WEEK):
+                days = np.flatnonzero(is_usual[weekday::DAYS_A_WEEK]) * DAYS_A_WEEK + weekday
+                for start, end in calendar.spans(first + int(days[0])) if days.size else ():
+                    parts.append(np.stack((days, np.full(days.size, start), np.full(days.size, end)), axis=1))
+            for day in special:
+                parts.extend(np.array([(day - first, *span)], np.int64) for span in calendar.spans(day))
+            spans = np.concatenate(parts)
+            spans = spans[np.lexsort((spans[:, 1], spans[:, 0]))]
+            found = self._locals[key] = Local(*spans.T.copy())
+        return found
+
+    def _midnights(self, time_zone: str) -> Block:
+        """The UTC minute at which each day begins. Clocks that show the same a week apart were not changed between."""
+        first, size = self.window.first_day, self.window.size
+        found = np.empty(size + DAYS_MORE, np.int64)
+        for week in range(0, size + DAYS_MORE, DAYS_A_WEEK):
+            beyond = min(week + DAYS_A_WEEK, size + DAYS_MORE)
+            begin, end = utc_minute(first + week, 0, time_zone), utc_minute(first + beyond, 0, time_zone)
+            if end - begin == (beyond - week) * MINUTES_A_DAY:
+                found[week:beyond] = begin + np.arange(beyond - week) * MINUTES_A_DAY
+            else:
+                found[week:beyond] = [utc_minute(first + day, 0, time_zone) for day in range(week, beyond)]
         return found
 
     def _is_open(self, calendar: Calendar) -> npt.NDArray[np.bool_]:
@@ -156,7 +182,7 @@ class PromiseTables:
 
     def _instants(self, time_zone: str, days: Block, minutes: Block) -> Block:
         """The UTC minutes of local ones; only days on which clocks change need more than an addition."""
-        midnights = self.days[self.zone(time_zone)]
+        midnights = self._line(self.zone(time_zone))
         found: Block = midnights[days] + minutes
         first = self.window.first_day
         for i in np.flatnonzero(midnights[days + 1] - midnights[days] != MINUTES_A_DAY).tolist():
@@ -166,7 +192,7 @@ class PromiseTables:
     def _spans_of(self, calendar: Calendar, time_zone: str) -> Block:
         """Adds the spans of a calendar between their sentinels; the first of each day."""
         local, size = self._local(calendar), self.window.size
-        midnights = self.days[self.zone(time_zone)]
+        midnights = self._line(self.zone(time_zone))
         start = self._instants(time_zone, local.day, local.start)
         end = np.minimum(self._instants(time_zone, local.day, local.end), midnights[local.day + 1])
         if start.size:
@@ -212,6 +238,12 @@ class PromiseTables:
         self.days[first : self.line_count] = lines
         self._lines[key] = first
         return first
+
+
+def _special_days(calendar: Calendar, first: int, beyond: int) -> list[int]:
+    """The days on which a calendar may differ from its week."""
+    holidays = calendar.holidays.days(first, beyond) if calendar.holidays is not None else []
+    return sorted({*holidays, *(day for day in calendar.exceptions if first <= day < beyond)})
 
 
 def _content(calendar: Calendar) -> Hashable:

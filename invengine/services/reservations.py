@@ -116,6 +116,7 @@ class Reservations:
             "amend": store.amend,
             "rebind": store.rebind,
             "hand_over": store.hand_over,
+            "repromise": store.repromise,
         }
         self._changes: dict[str, GroupCommit[ReservationChange, Outcome]] = {
             verb: GroupCommit(verb, call, take_in, metrics, queue_max=queue_max) for verb, call in calls.items()
@@ -184,6 +185,11 @@ class Reservations:
     async def rebind(self, message: pb.RebindReservationRequest) -> tuple[ReservationAnswer, str]:
         """Open units move to other locations."""
         return await self._place("rebind", check_rebind(message), resolve_rebind)
+
+    async def repromise(self, change: ReservationChange) -> tuple[ReservationAnswer, str]:
+        """Lines get other promises, which were worked out for the revision that the change expects."""
+        answered = await self._changes["repromise"].submit((change,))
+        return self._one(answered.outcomes[0], answered.revisions)
 
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
         """The reservation gets another channel or customer, and perhaps more time by the new channel's rules."""

@@ -84,6 +84,8 @@ def _line_of(change: ReservationChange, facts: list[int | bytes]) -> tuple[str, 
     place = _number(facts[0]) - 1
     if change.placements:
         return change.placements[place].line_id, "", _number(facts[2]) if len(facts) > 2 else 0
+    if change.repromises:
+        return change.repromises[place].line_id, "", 0
     line = change.lines[place]
     return line.line_id, line.location, line.quantity
 

@@ -82,6 +82,11 @@ def broken(partition: int) -> str:
     return f"{{p{partition}}}:broken"
 
 
+def pegs(partition: int, sku: str, location: str, receipt_id: str) -> str:
+    """Who waits for units of a receipt, or without one for any, in the order of their turn."""
+    return f"{{p{partition}}}:pegs:{sku}\t{location}\t{receipt_id}"
+
+
 def feeds(partition: int) -> str:
     """How far feeds of movements are acknowledged, by name."""
     return f"{{p{partition}}}:feeds"
@@ -95,6 +100,11 @@ def reservations(partition: int) -> str:
 def closed(partition: int, period: int) -> str:
     """Records of reservations closed in a period."""
     return f"{{p{partition}}}:closed:{period}"
+
+
+def requests(partition: int, period: int) -> str:
+    """Answers to requests of a period, by channel and request_id."""
+    return f"{{p{partition}}}:requests:{period}"
 
 
 def states(partition: int) -> str:

@@ -24,6 +24,7 @@ FRAGMENTS: Final = (
     "transfers",
     "moving",
     "amend",
+    "repromise",
     "pieces",
     "prepared",
     "steps",

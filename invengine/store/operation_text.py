@@ -20,7 +20,7 @@ from invengine.domain.orders import (
     PlacedRequest,
     ReservationChange,
 )
-from invengine.domain.promises import LinePromise, PromisePart
+from invengine.domain.promises import LinePromise, LineRepromise, PromisePart
 from invengine.domain.stock import ConfidenceRule
 
 
@@ -36,6 +36,9 @@ def read_operation(content: bytes) -> tuple[str, ReservationChange]:
     fields["lines"] = tuple(LineUnits(**line) for line in fields["lines"])
     fields["placements"] = tuple(LinePlacement(**_line(line)) for line in fields["placements"])
     fields["added"] = tuple(_added(_line(line)) for line in fields["added"])
+    fields["repromises"] = tuple(
+        LineRepromise(line_id, _promise(promise), due_day) for line_id, promise, due_day in fields.get("repromises", ())
+    )
     return verb, ReservationChange(**fields)
 
 
@@ -60,13 +63,15 @@ def _line(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _standing(fields: dict[str, Any]) -> LineStanding:
+    return LineStanding(_promise(fields["promise"]), fields["has_slots"])
+
+
+def _promise(fields: list[Any] | None) -> LinePromise | None:
     """Tuples come back as lists."""
-    promise = fields["promise"]
-    if promise is not None:
-        service, day, minute, confidence, parts, needed_by = promise
-        told = tuple(PromisePart(*part) for part in parts)
-        promise = LinePromise(service, day, minute, confidence, told, needed_by)
-    return LineStanding(promise, fields["has_slots"])
+    if fields is None:
+        return None
+    service, day, minute, confidence, parts, needed_by = fields
+    return LinePromise(service, day, minute, confidence, tuple(PromisePart(*part) for part in parts), needed_by)
 
 
 def _candidate(fields: dict[str, Any]) -> Candidate:

@@ -14,10 +14,12 @@ from invengine.domain.orders import (
     Candidate,
     LinePlacement,
     LineRequest,
+    LineStanding,
     PlacedRequest,
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.promises import LineRepromise
 from invengine.domain.stock import FeedMark, Movement
 from invengine.store.records import StoreSettings, future_text, standing_text
 
@@ -99,9 +101,10 @@ class Packer:
         """The partitions of a batch of changes as far as they are known, and its message."""
         items: list[object] = []
         for change in changes:
-            items += (*head_of(change), len(change.lines))
+            items += (*head_of(change), len(change.lines) + len(change.repromises))
             for line in change.lines:
                 items += (line.line_id, line.location, line.quantity)
+            items += map(repromise_item, change.repromises)
         return self._changes(changes, items)
 
     def place(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
@@ -133,6 +136,12 @@ class Packer:
         for change in changes:
             items += (*head_of(change), 1, hand_over_item(change))
         return self._changes(changes, items)
+
+    def answer(self, request: str, fingerprint: str, text: str) -> tuple[list[int], bytes]:
+        """The message that keeps the answer to a request."""
+        checked((request.replace("\t", ""), fingerprint))
+        partition = self._of(request)
+        return [partition], self._message([partition], partition, request, fingerprint, text)
 
     def _changes(
         self, changes: Sequence[ReservationChange], items: list[object], touched: Iterable[int] = (), *more: object
@@ -311,6 +320,15 @@ def added_item(line: LineRequest, line_id: str, partition: int, lists: Candidate
         units_at, future = (), future_text(line.future)
     head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
     return (*head, partition, line.sku, *texts, future)
+
+
+def repromise_item(line: LineRepromise) -> tuple[str, str | bool, int]:
+    """A line of new promises, as lua/repromise.lua has it."""
+    checked((line.line_id,))
+    if line.promise is None:
+        return line.line_id, False, line.due_day
+    checked((line.promise.service, *(part.location for part in line.promise.parts)))
+    return line.line_id, standing_text(LineStanding(line.promise)), line.due_day
 
 
 def hand_over_item(change: ReservationChange) -> tuple[str, str, int]:

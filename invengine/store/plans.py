@@ -18,6 +18,7 @@ from invengine.store.payload import (
     head_of,
     placement_item,
     placing_head_of,
+    repromise_item,
     shipping_head_of,
 )
 
@@ -64,6 +65,8 @@ class Plan:
                 *(self._placing(place, partition, lists) for place in places),
             ]
         head = head_of(change)
+        if self.verb == "repromise":
+            return [*head, len(places), *(repromise_item(change.repromises[place]) for place in places)]
         if self.verb in OF_TRANSFERS:
             head = shipping_head_of(change, is_part=len(self.asked) > 1)
         lines = [change.lines[place] for place in places]
@@ -103,6 +106,7 @@ class Plan:
     def _place_of(self, line_id: str) -> int:
         """Where a line comes among those that are told: as the change names them, else as the reservation has them."""
         named = [line.line_id for line in self.change.lines] + [line.line_id for line in self.change.placements]
+        named += [line.line_id for line in self.change.repromises]
         named += self.added_ids.values()
         order = named or [name for name, _ in self.lines]
         return order.index(line_id)
@@ -112,6 +116,8 @@ def check_texts(change: ReservationChange) -> None:
     """Refuse what cannot be stored before anything is begun, as `payload.checked` does."""
     head_of(change)
     texts = [change.to_channel, change.to_customer_ref]
+    for repromise in change.repromises:
+        repromise_item(repromise)
     for units in change.lines:
         texts += (units.line_id, units.location)
     for placement in change.placements:
@@ -127,6 +133,8 @@ def plan_of(verb: str, change: ReservationChange, head: Head, partitions: int) -
     plan = Plan(verb, change, lines=list(head.lines))
     if verb in ("release", "fulfil", "ship_transfer") and change.lines:
         _ask_lines(plan, [line.line_id for line in change.lines])
+    elif verb == "repromise":
+        _ask_lines(plan, [line.line_id for line in change.repromises])
     elif verb in ("amend", "rebind"):
         _ask_lines(plan, [line.line_id for line in change.placements])
         _add_lines(plan, partitions)

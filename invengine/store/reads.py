@@ -25,6 +25,7 @@ from invengine.store.records import (
 from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
+_STAMP = "revision", "applied_at_ms"  # of two documents never the same, also when a store was emptied in between
 POLL_SECONDS = 0.002
 POLL_SECONDS_MAX = 0.025
 """Between two looks at the logs of a Cluster: the first pause, and the longest."""
@@ -50,6 +51,7 @@ class Reads:
         self._calls = calls
         self._retention_seconds = identity.retention_seconds
         self._pieces: ReservationReader | None = None
+        self._documents: dict[bytes, tuple[list[bytes], tuple[str, int]]] = {}  # by key: stamp; document and revision
         self.partitions = identity.partitions
         self.store_id = identity.store_id
         self.is_whole = calls.topology.is_whole
@@ -231,8 +233,19 @@ class Reads:
         return await self._document(keys.TRANSIT)
 
     async def _document(self, key: bytes) -> tuple[str, int] | None:
-        ((document, revision),) = await self._calls.read(("HMGET", key, "document", "revision"))
-        return (document.decode(), int(revision)) if document is not None else None
+        """It may be megabytes and is asked for every second: only one that is not the last one known is fetched."""
+        known = self._documents.get(key)
+        if known is not None:
+            (stamp,) = await self._calls.read(("HMGET", key, *_STAMP))
+            if stamp == known[0]:
+                return known[1]
+        ((document, *stamp),) = await self._calls.read(("HMGET", key, "document", *_STAMP))
+        if document is None:
+            return None
+        found = document.decode(), int(stamp[0])
+        if None not in stamp:
+            self._documents[key] = stamp, found
+        return found
 
     def _of(self, name: str) -> int:
         return partition_of(name, self.partitions)

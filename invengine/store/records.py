@@ -209,7 +209,7 @@ def standing_text(standing: LineStanding) -> str:
     return f"{text}{_PROMISED}{_APART.join([promise.service, *map(str, numbers), *parts])}{_APART}"
 
 
-def _read_future(text: str) -> tuple[Future | None, KitLine | None, LinePromise | None, bool, int]:
+def read_future(text: str) -> tuple[Future | None, KitLine | None, LinePromise | None, bool, int]:
     """What a record's line says so: what it may take, its kit, its promise, whether it has slots, how many units came
     back. ValueError.
     """
@@ -268,7 +268,7 @@ def read_reservation(reservation_id: str, text: str) -> Reservation:
                 allocations.append(_allocation(*fields[at : at + ALLOCATION_FIELDS]))
                 at += ALLOCATION_FIELDS
             known = country or postal_code or place
-            future, kit, promise, has_slots, returned = _read_future(text_of_future)
+            future, kit, promise, has_slots, returned = read_future(text_of_future)
             fulfilment = _FULFILMENTS[way]
             is_transfer = fulfilment is Fulfilment.TRANSFER
             of_slots = is_slot_line(line_id)

@@ -19,15 +19,21 @@ from invengine.domain.orders import (
 from invengine.domain.partitions import partition_of
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import FeedMark, Movement, MovementOutcome
-from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, RevisionMismatch, Unavailable
+from invengine.errors import (
+    Exhausted,
+    InventoryError,
+    OutcomeUnknown,
+    RevisionMismatch,
+    Unavailable,
+)
 from invengine.store import answers, keys
 from invengine.store.answers import Answer
 from invengine.store.calls import Calls
 from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
+from invengine.store.promise_writes import PromiseWrites
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
-from invengine.store.return_writes import ReturnWrites
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.tally import Tally
 from invengine.store.topology import Topology
@@ -50,7 +56,7 @@ DEFAULT_SETTINGS = StoreSettings()
 _PREFIX = "invengine_"
 
 
-class RedisStore(ReturnWrites):
+class RedisStore(PromiseWrites):
     """Live stock in Redis or Valkey.
 
     Every batched write is done in parts that keep Redis busy for a few milliseconds at most, item by item in order. All
@@ -153,6 +159,10 @@ class RedisStore(ReturnWrites):
         return await self._write(
             "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
         )
+
+    async def repromise(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
+        """Lines get other promises; their units stay where they are."""
+        return await self._change("invengine_repromise", changes)
 
     async def ship_transfer(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Units of transfers leave their source and are on the way; on a Cluster partition by partition."""

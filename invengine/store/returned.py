@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 from invengine.domain.returns import Return
 from invengine.store import keys
+from invengine.store.promised import Promised
 from invengine.store.return_text import read_return
-from invengine.store.schedule import Schedule
 
 
-class ReturnReads(Schedule):
+class ReturnReads(Promised):
     """Adds returns to what is read."""
 
     async def stored_return(self, return_id: str) -> tuple[str | None, bytes | None]:

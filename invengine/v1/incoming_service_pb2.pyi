@@ -87,7 +87,13 @@ Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class BrokenPromise(_message.Message):
-    """Units of a line that will not come, or not in time."""
+    """Units of a line that will not come, or not in time.
+
+    A line may have been promised a day to the customer (`ReservationLine.promise`). It is broken when its units, as they
+    stand now, cannot be there on that day any more: the day is worked out anew from what they rest on, and both are told. A
+    line without such a promise is broken when units that it was promised out of a receipt do not come by `due_date`, or
+    when units that it reserved are not there.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,6 +111,16 @@ class BrokenPromise(_message.Message):
         """The receipt brings less than was pegged to it; the units are backorders now."""
         REASON_CANCELLED: BrokenPromise._Reason.ValueType  # 3
         """The receipt was cancelled; the units are backorders now."""
+        REASON_SHORTFALL: BrokenPromise._Reason.ValueType  # 4
+        """The units are not there: more is reserved at the position than is on hand, after a count or a loss. Those who
+        reserved last go short.
+        """
+        REASON_LOCATION_CLOSED: BrokenPromise._Reason.ValueType  # 5
+        """The location, or the store where the customer collects, is switched off, gone, or cannot fulfil this way any more."""
+        REASON_CALENDAR_CHANGED: BrokenPromise._Reason.ValueType  # 6
+        """By the network in force the units leave or arrive later than when they were promised, or not at all: a calendar,
+        an opening, a lane or a service is not what it was.
+        """
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
         """What broke it."""
@@ -117,6 +133,16 @@ class BrokenPromise(_message.Message):
     """The receipt brings less than was pegged to it; the units are backorders now."""
     REASON_CANCELLED: BrokenPromise.Reason.ValueType  # 3
     """The receipt was cancelled; the units are backorders now."""
+    REASON_SHORTFALL: BrokenPromise.Reason.ValueType  # 4
+    """The units are not there: more is reserved at the position than is on hand, after a count or a loss. Those who
+    reserved last go short.
+    """
+    REASON_LOCATION_CLOSED: BrokenPromise.Reason.ValueType  # 5
+    """The location, or the store where the customer collects, is switched off, gone, or cannot fulfil this way any more."""
+    REASON_CALENDAR_CHANGED: BrokenPromise.Reason.ValueType  # 6
+    """By the network in force the units leave or arrive later than when they were promised, or not at all: a calendar,
+    an opening, a lane or a service is not what it was.
+    """
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     LINE_ID_FIELD_NUMBER: _builtins.int
@@ -128,6 +154,11 @@ class BrokenPromise(_message.Message):
     DUE_DATE_FIELD_NUMBER: _builtins.int
     EXPECTED_DATE_FIELD_NUMBER: _builtins.int
     BREAK_TIME_FIELD_NUMBER: _builtins.int
+    PROMISED_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    NEW_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CUSTOMER_REF_FIELD_NUMBER: _builtins.int
+    ORDER_REF_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Whose promise."""
     line_id: _builtins.str
@@ -139,20 +170,39 @@ class BrokenPromise(_message.Message):
     quantity: _builtins.int
     """Open units that it is about."""
     receipt_id: _builtins.str
-    """The receipt that they were pegged to."""
+    """The receipt that they are or were pegged to; empty where they rest on none."""
     reason: Global___BrokenPromise.Reason.ValueType
     """What broke it."""
+    channel: _builtins.str
+    """The channel of the reservation."""
+    customer_ref: _builtins.str
+    """The reservation's reference for the customer, or empty."""
+    order_ref: _builtins.str
+    """The reservation's reference for the order, or empty."""
     @_builtins.property
     def due_date(self) -> _common_pb2.Date:
-        """The day by which they were promised."""
+        """The day by which the receipt had to bring them; not set for units on hand."""
 
     @_builtins.property
     def expected_date(self) -> _common_pb2.Date:
-        """The day on which the receipt is expected now; only for SLIPPED."""
+        """The day on which the units are expected at the location now: that of their receipt, and for units that rest on none
+        the day on which what is promised to nobody makes them good, after those who waited before. Not set where no such day is
+        known, and for units that are there.
+        """
 
     @_builtins.property
     def break_time(self) -> _timestamp_pb2.Timestamp:
-        """When it broke."""
+        """When it broke, where the change log has a moment for that: for units of a receipt. Else not set."""
+
+    @_builtins.property
+    def promised_delivery_date(self) -> _common_pb2.Date:
+        """The day on which the line was promised to be delivered, or ready to be collected. Not set where it has no promise."""
+
+    @_builtins.property
+    def new_delivery_date(self) -> _common_pb2.Date:
+        """The day on which these units would be delivered, or ready to be collected, as things stand. Not set where there is
+        none, and where the line has no promise.
+        """
 
     def __init__(
         self,
@@ -167,10 +217,15 @@ class BrokenPromise(_message.Message):
         due_date: _common_pb2.Date | None = ...,
         expected_date: _common_pb2.Date | None = ...,
         break_time: _timestamp_pb2.Timestamp | None = ...,
+        promised_delivery_date: _common_pb2.Date | None = ...,
+        new_delivery_date: _common_pb2.Date | None = ...,
+        channel: _builtins.str = ...,
+        customer_ref: _builtins.str = ...,
+        order_ref: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["break_time", b"break_time", "due_date", b"due_date", "expected_date", b"expected_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["break_time", b"break_time", "due_date", b"due_date", "expected_date", b"expected_date", "new_delivery_date", b"new_delivery_date", "promised_delivery_date", b"promised_delivery_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["break_time", b"break_time", "due_date", b"due_date", "expected_date", b"expected_date", "line_id", b"line_id", "location", b"location", "quantity", b"quantity", "reason", b"reason", "receipt_id", b"receipt_id", "reservation_id", b"reservation_id", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["break_time", b"break_time", "channel", b"channel", "customer_ref", b"customer_ref", "due_date", b"due_date", "expected_date", b"expected_date", "line_id", b"line_id", "location", b"location", "new_delivery_date", b"new_delivery_date", "order_ref", b"order_ref", "promised_delivery_date", b"promised_delivery_date", "quantity", b"quantity", "reason", b"reason", "receipt_id", b"receipt_id", "reservation_id", b"reservation_id", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

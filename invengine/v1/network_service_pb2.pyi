@@ -6,6 +6,7 @@ Locations, groups, channels and rules."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from invengine.v1 import common_pb2 as _common_pb2
@@ -33,7 +34,7 @@ class ApplyNetworkRequest(_message.Message):
     request_id: _builtins.str
     """Required. 1 to 64 bytes."""
     document: _builtins.str
-    """Required. YAML (or JSON, which is YAML), at most 3 MB."""
+    """Required. YAML (or JSON, which is YAML), at most 16 MB; servers take 4 MB unless they are told otherwise."""
     validate_only: _builtins.bool
     """Only check it, and say what it would change."""
     expected_revision: _builtins.int
@@ -118,6 +119,36 @@ class NetworkChange(_message.Message):
 Global___NetworkChange: _TypeAlias = NetworkChange  # noqa: Y015
 
 @_typing.final
+class NetworkWarning(_message.Message):
+    """Something that the document leaves open: no fault, but a date would be promised wrongly or not at all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    line: _builtins.int
+    """Line of the document, from 1; 0 when none is to blame."""
+    path: _builtins.str
+    """The element's path, such as `locations.LON1`."""
+    problem: _builtins.str
+    """What would be promised wrongly or not at all."""
+    def __init__(
+        self,
+        *,
+        line: _builtins.int = ...,
+        path: _builtins.str = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "path", b"path", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkWarning: _TypeAlias = NetworkWarning  # noqa: Y015
+
+@_typing.final
 class ApplyNetworkResponse(_message.Message):
     """What the document changed, or would change."""
 
@@ -126,6 +157,7 @@ class ApplyNetworkResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision in force after the call."""
     consistency_token: _builtins.str
@@ -134,16 +166,21 @@ class ApplyNetworkResponse(_message.Message):
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkChange]:
         """Empty when the document was in force already."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkWarning]:
+        """What the document leaves open about delivery, by line, at most 1,000; empty when it says nothing about delivery."""
+
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
         changes: _abc.Iterable[Global___NetworkChange] | None = ...,
         consistency_token: _builtins.str = ...,
+        warnings: _abc.Iterable[Global___NetworkWarning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "consistency_token", b"consistency_token", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "consistency_token", b"consistency_token", "revision", b"revision", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -590,3 +627,225 @@ class TransitPoint(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransitPoint: _TypeAlias = TransitPoint  # noqa: Y015
+
+@_typing.final
+class GetCalendarRequest(_message.Message):
+    """Asks when a location works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """Required. The location."""
+    days: _builtins.int
+    """How many days, 1 to 366."""
+    @_builtins.property
+    def first_date(self) -> _common_pb2.Date:
+        """The first day of the answer, a local day of the location; not set: today."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        first_date: _common_pb2.Date | None = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "first_date", b"first_date", "location", b"location"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCalendarRequest: _TypeAlias = GetCalendarRequest  # noqa: Y015
+
+@_typing.final
+class GetCalendarResponse(_message.Message):
+    """When a location works."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Hours(_message.Message):
+        """Working time, local to the location."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_MINUTE_FIELD_NUMBER: _builtins.int
+        END_MINUTE_FIELD_NUMBER: _builtins.int
+        start_minute: _builtins.int
+        """Local minute of the day, 0 to 1439."""
+        end_minute: _builtins.int
+        """Local minute of the day at which it is over, 1 to 1440."""
+        def __init__(
+            self,
+            *,
+            start_minute: _builtins.int = ...,
+            end_minute: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["end_minute", b"end_minute", "start_minute", b"start_minute"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CutOff(_message.Message):
+        """Until when an order counts as of a working day."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FULFILMENT_FIELD_NUMBER: _builtins.int
+        SERVICE_FIELD_NUMBER: _builtins.int
+        MINUTE_FIELD_NUMBER: _builtins.int
+        TIME_FIELD_NUMBER: _builtins.int
+        fulfilment: _common_pb2.Fulfilment.ValueType
+        """How the goods leave."""
+        service: _builtins.str
+        """The service that the cut-off is for; empty: every one that has none of its own."""
+        minute: _builtins.int
+        """Local minute of the day, 0 to 1440."""
+        @_builtins.property
+        def time(self) -> _timestamp_pb2.Timestamp:
+            """The same as an instant: orders before it are in time."""
+
+        def __init__(
+            self,
+            *,
+            fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+            service: _builtins.str = ...,
+            minute: _builtins.int = ...,
+            time: _timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["fulfilment", b"fulfilment", "minute", b"minute", "service", b"service", "time", b"time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Day(_message.Message):
+        """One day of a location."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATE_FIELD_NUMBER: _builtins.int
+        WORKING_FIELD_NUMBER: _builtins.int
+        OPENING_FIELD_NUMBER: _builtins.int
+        HOLIDAY_FIELD_NUMBER: _builtins.int
+        EXCEPTION_FIELD_NUMBER: _builtins.int
+        CUT_OFFS_FIELD_NUMBER: _builtins.int
+        COLLECTED_SERVICES_FIELD_NUMBER: _builtins.int
+        holiday: _builtins.str
+        """The public holiday that it is, in English; empty when it is none. An exception may open the day nevertheless."""
+        exception: _builtins.bool
+        """The file says hours for this very date."""
+        @_builtins.property
+        def date(self) -> _common_pb2.Date:
+            """The local day."""
+
+        @_builtins.property
+        def working(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetCalendarResponse.Hours]:
+            """When work is done, in order; empty: it is no working day."""
+
+        @_builtins.property
+        def opening(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetCalendarResponse.Hours]:
+            """When customers can collect, in order; empty where they never can."""
+
+        @_builtins.property
+        def cut_offs(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetCalendarResponse.CutOff]:
+            """Of a working day: until when orders count as of it."""
+
+        @_builtins.property
+        def collected_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Services of which a lane from here is collected on this day, by name; of working days only."""
+
+        def __init__(
+            self,
+            *,
+            date: _common_pb2.Date | None = ...,
+            working: _abc.Iterable[Global___GetCalendarResponse.Hours] | None = ...,
+            opening: _abc.Iterable[Global___GetCalendarResponse.Hours] | None = ...,
+            holiday: _builtins.str = ...,
+            exception: _builtins.bool = ...,
+            cut_offs: _abc.Iterable[Global___GetCalendarResponse.CutOff] | None = ...,
+            collected_services: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["collected_services", b"collected_services", "cut_offs", b"cut_offs", "date", b"date", "exception", b"exception", "holiday", b"holiday", "opening", b"opening", "working", b"working"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Preparation(_message.Message):
+        """What a location does before goods leave it or can be collected."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FULFILMENT_FIELD_NUMBER: _builtins.int
+        HANDLING_MINUTES_FIELD_NUMBER: _builtins.int
+        CAPACITY_UNITS_FIELD_NUMBER: _builtins.int
+        CAPACITY_ORDERS_FIELD_NUMBER: _builtins.int
+        fulfilment: _common_pb2.Fulfilment.ValueType
+        """How the goods leave."""
+        handling_minutes: _builtins.int
+        """Minutes of working time."""
+        capacity_units: _builtins.int
+        """Units that can be prepared in a day; 0: as many as are asked for."""
+        capacity_orders: _builtins.int
+        """Orders that can be prepared in a day; 0: as many as are asked for."""
+        def __init__(
+            self,
+            *,
+            fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+            handling_minutes: _builtins.int = ...,
+            capacity_units: _builtins.int = ...,
+            capacity_orders: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_orders", b"capacity_orders", "capacity_units", b"capacity_units", "fulfilment", b"fulfilment", "handling_minutes", b"handling_minutes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CALENDAR_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PREPARATIONS_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """The location."""
+    time_zone: _builtins.str
+    """Its time zone, such as `Europe/London`."""
+    calendar: _builtins.str
+    """The calendar of its working time; empty when it has none, and then nothing from here is dated."""
+    opening: _builtins.str
+    """The calendar of its opening hours; empty when it has none."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetCalendarResponse.Day]:
+        """The days that were asked for, in order."""
+
+    @_builtins.property
+    def preparations(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetCalendarResponse.Preparation]:
+        """One for each way in which goods leave from here."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        calendar: _builtins.str = ...,
+        opening: _builtins.str = ...,
+        days: _abc.Iterable[Global___GetCalendarResponse.Day] | None = ...,
+        preparations: _abc.Iterable[Global___GetCalendarResponse.Preparation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "days", b"days", "location", b"location", "opening", b"opening", "preparations", b"preparations", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCalendarResponse: _TypeAlias = GetCalendarResponse  # noqa: Y015

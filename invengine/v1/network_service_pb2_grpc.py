@@ -46,6 +46,11 @@ class NetworkServiceStub:
                 request_serializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkResponse.FromString,
                 _registered_method=True)
+        self.GetCalendar = channel.unary_unary(
+                '/invengine.v1.NetworkService/GetCalendar',
+                request_serializer=invengine_dot_v1_dot_network__service__pb2.GetCalendarRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_network__service__pb2.GetCalendarResponse.FromString,
+                _registered_method=True)
         self.ApplyTransitTimes = channel.unary_unary(
                 '/invengine.v1.NetworkService/ApplyTransitTimes',
                 request_serializer=invengine_dot_v1_dot_network__service__pb2.ApplyTransitTimesRequest.SerializeToString,
@@ -78,6 +83,14 @@ class NetworkServiceServicer:
 
     def GetNetwork(self, request, context):
         """The document in force. FAILED_PRECONDITION: NETWORK_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCalendar(self, request, context):
+        """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+        UNKNOWN_LOCATION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +131,11 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.GetNetwork,
                     request_deserializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_network__service__pb2.GetNetworkResponse.SerializeToString,
+            ),
+            'GetCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCalendar,
+                    request_deserializer=invengine_dot_v1_dot_network__service__pb2.GetCalendarRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_network__service__pb2.GetCalendarResponse.SerializeToString,
             ),
             'ApplyTransitTimes': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyTransitTimes,
@@ -191,6 +209,33 @@ class NetworkService:
             '/invengine.v1.NetworkService/GetNetwork',
             invengine_dot_v1_dot_network__service__pb2.GetNetworkRequest.SerializeToString,
             invengine_dot_v1_dot_network__service__pb2.GetNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.NetworkService/GetCalendar',
+            invengine_dot_v1_dot_network__service__pb2.GetCalendarRequest.SerializeToString,
+            invengine_dot_v1_dot_network__service__pb2.GetCalendarResponse.FromString,
             options,
             channel_credentials,
             insecure,

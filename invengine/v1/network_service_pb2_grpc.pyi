@@ -41,6 +41,10 @@ class NetworkServiceStub:
     """
     GetNetwork: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetNetworkRequest, _network_service_pb2.GetNetworkResponse]
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+    GetCalendar: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.GetCalendarRequest, _network_service_pb2.GetCalendarResponse]
+    """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+    UNKNOWN_LOCATION.
+    """
     ApplyTransitTimes: _grpc.UnaryUnaryMultiCallable[_network_service_pb2.ApplyTransitTimesRequest, _network_service_pb2.ApplyTransitTimesResponse]
     """Puts learnt transit times in force on every server, as one step. INVALID_ARGUMENT: TRANSIT_INVALID, naming the first
     fault. ABORTED: REVISION_MISMATCH. The document in force, sent again, changes nothing.
@@ -65,6 +69,10 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """
     GetNetwork: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetNetworkRequest, _network_service_pb2.GetNetworkResponse]  # type: ignore[assignment]
     """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+    GetCalendar: _aio.UnaryUnaryMultiCallable[_network_service_pb2.GetCalendarRequest, _network_service_pb2.GetCalendarResponse]  # type: ignore[assignment]
+    """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+    UNKNOWN_LOCATION.
+    """
     ApplyTransitTimes: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ApplyTransitTimesRequest, _network_service_pb2.ApplyTransitTimesResponse]  # type: ignore[assignment]
     """Puts learnt transit times in force on every server, as one step. INVALID_ARGUMENT: TRANSIT_INVALID, naming the first
     fault. ABORTED: REVISION_MISMATCH. The document in force, sent again, changes nothing.
@@ -98,6 +106,16 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_service_pb2.GetNetworkResponse, _abc.Awaitable[_network_service_pb2.GetNetworkResponse]]:
         """The document in force. FAILED_PRECONDITION: NETWORK_MISSING."""
+
+    @_abc_1.abstractmethod
+    def GetCalendar(
+        self,
+        request: _network_service_pb2.GetCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_service_pb2.GetCalendarResponse, _abc.Awaitable[_network_service_pb2.GetCalendarResponse]]:
+        """When a location works and is open to customers, day by day. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+        UNKNOWN_LOCATION.
+        """
 
     @_abc_1.abstractmethod
     def ApplyTransitTimes(

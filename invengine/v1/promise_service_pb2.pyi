@@ -940,6 +940,11 @@ class ListBrokenPromisesRequest(_message.Message):
     RECEIPT_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CUSTOMER_REF_FIELD_NUMBER: _builtins.int
+    ORDER_REF_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """Only of this SKU."""
     location: _builtins.str
@@ -950,6 +955,16 @@ class ListBrokenPromisesRequest(_message.Message):
     """At most so many, 1 to 1,000; 0 means 100."""
     page_token: _builtins.str
     """From the last answer; the other fields must be the same as then."""
+    channel: _builtins.str
+    """Only of reservations of this channel."""
+    customer_ref: _builtins.str
+    """Only of this customer."""
+    order_ref: _builtins.str
+    """Only of this order."""
+    reservation_id: _builtins.str
+    """Only of this reservation."""
+    reason: _incoming_service_pb2.BrokenPromise.Reason.ValueType
+    """Only those that broke this way."""
     def __init__(
         self,
         *,
@@ -958,10 +973,15 @@ class ListBrokenPromisesRequest(_message.Message):
         receipt_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        customer_ref: _builtins.str = ...,
+        order_ref: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        reason: _incoming_service_pb2.BrokenPromise.Reason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "page_size", b"page_size", "page_token", b"page_token", "receipt_id", b"receipt_id", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "customer_ref", b"customer_ref", "location", b"location", "order_ref", b"order_ref", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "receipt_id", b"receipt_id", "reservation_id", b"reservation_id", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -998,3 +1018,285 @@ class ListBrokenPromisesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListBrokenPromisesResponse: _TypeAlias = ListBrokenPromisesResponse  # noqa: Y015
+
+@_typing.final
+class BrokenPromiseFilter(_message.Message):
+    """Which broken promises. All that are set must match."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    RECEIPT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CUSTOMER_REF_FIELD_NUMBER: _builtins.int
+    ORDER_REF_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """Of this SKU."""
+    location: _builtins.str
+    """At this location."""
+    receipt_id: _builtins.str
+    """Of units that are or were pegged to this receipt."""
+    channel: _builtins.str
+    """Of reservations of this channel."""
+    customer_ref: _builtins.str
+    """Of this customer."""
+    order_ref: _builtins.str
+    """Of this order."""
+    reason: _incoming_service_pb2.BrokenPromise.Reason.ValueType
+    """Broken this way."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location: _builtins.str = ...,
+        receipt_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        customer_ref: _builtins.str = ...,
+        order_ref: _builtins.str = ...,
+        reason: _incoming_service_pb2.BrokenPromise.Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "customer_ref", b"customer_ref", "location", b"location", "order_ref", b"order_ref", "reason", b"reason", "receipt_id", b"receipt_id", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokenPromiseFilter: _TypeAlias = BrokenPromiseFilter  # noqa: Y015
+
+@_typing.final
+class RepromiseRequest(_message.Message):
+    """Asks to mend broken promises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Policy:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RepromiseRequest._Policy.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        POLICY_UNSPECIFIED: RepromiseRequest._Policy.ValueType  # 0
+        """Never sent."""
+        POLICY_KEEP_LOCATION: RepromiseRequest._Policy.ValueType  # 1
+        """Its units stay where they are, and the day that would do now is what is promised from now on."""
+        POLICY_MOVE: RepromiseRequest._Policy.ValueType  # 2
+        """All open units of the line go to one other location: the first, by priority, that keeps the day that was promised,
+        else the one that comes nearest to it, if that is earlier than where they are. A line that may wait may be pegged to
+        receipts there. A line that is to be collected stays where it is.
+        """
+
+    class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
+        """What is done with each."""
+
+    POLICY_UNSPECIFIED: RepromiseRequest.Policy.ValueType  # 0
+    """Never sent."""
+    POLICY_KEEP_LOCATION: RepromiseRequest.Policy.ValueType  # 1
+    """Its units stay where they are, and the day that would do now is what is promised from now on."""
+    POLICY_MOVE: RepromiseRequest.Policy.ValueType  # 2
+    """All open units of the line go to one other location: the first, by priority, that keeps the day that was promised,
+    else the one that comes nearest to it, if that is earlier than where they are. A line that may wait may be pegged to
+    receipts there. A line that is to be collected stays where it is.
+    """
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    RESERVATION_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    LINES_MAX_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. 1 to 64 bytes. Sent again with the same content, it answers what it answered the first time."""
+    policy: Global___RepromiseRequest.Policy.ValueType
+    """Required. What is done."""
+    dry_run: _builtins.bool
+    """Change nothing, and say what would be done as things are."""
+    lines_max: _builtins.int
+    """Lines to deal with, at most 1,000; 0 means 1,000. What is beyond them is left: `has_more`."""
+    @_builtins.property
+    def reservation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These reservations, at most 1,000. Together with `filter`: both must match. One of the two is required."""
+
+    @_builtins.property
+    def filter(self) -> Global___BrokenPromiseFilter:
+        """All broken promises that match."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        policy: Global___RepromiseRequest.Policy.ValueType = ...,
+        reservation_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: Global___BrokenPromiseFilter | None = ...,
+        dry_run: _builtins.bool = ...,
+        lines_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "filter", b"filter", "lines_max", b"lines_max", "policy", b"policy", "request_id", b"request_id", "reservation_ids", b"reservation_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepromiseRequest: _TypeAlias = RepromiseRequest  # noqa: Y015
+
+@_typing.final
+class RepromiseOutcome(_message.Message):
+    """What became of one line, or of one reservation that was named."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Result:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RepromiseOutcome._Result.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        RESULT_UNSPECIFIED: RepromiseOutcome._Result.ValueType  # 0
+        """Never sent."""
+        RESULT_KEPT: RepromiseOutcome._Result.ValueType  # 1
+        """The line stays where it is, and `delivery_date` is what is promised now."""
+        RESULT_MOVED: RepromiseOutcome._Result.ValueType  # 2
+        """Its open units are at `to_locations` now."""
+        RESULT_NOT_BROKEN: RepromiseOutcome._Result.ValueType  # 3
+        """Nothing of this reservation is broken (any more)."""
+        RESULT_NO_DATE: RepromiseOutcome._Result.ValueType  # 4
+        """Nothing was done: there is no day that could be promised instead."""
+        RESULT_NO_LOCATION: RepromiseOutcome._Result.ValueType  # 5
+        """Nothing was done: no other location that the channel may use for this line has its units or can get them."""
+        RESULT_NOT_BETTER: RepromiseOutcome._Result.ValueType  # 6
+        """Nothing was done: other locations could serve the line, but none earlier than where it is."""
+        RESULT_COLLECTED: RepromiseOutcome._Result.ValueType  # 7
+        """Nothing was done: the customer collects it there. Another place is for the customer to say: RebindReservation."""
+        RESULT_REFUSED: RepromiseOutcome._Result.ValueType  # 8
+        """Nothing was done: `refusal` says why. The same request under another request_id judges it anew."""
+
+    class Result(_Result, metaclass=_ResultEnumTypeWrapper):
+        """What was done, or why nothing was."""
+
+    RESULT_UNSPECIFIED: RepromiseOutcome.Result.ValueType  # 0
+    """Never sent."""
+    RESULT_KEPT: RepromiseOutcome.Result.ValueType  # 1
+    """The line stays where it is, and `delivery_date` is what is promised now."""
+    RESULT_MOVED: RepromiseOutcome.Result.ValueType  # 2
+    """Its open units are at `to_locations` now."""
+    RESULT_NOT_BROKEN: RepromiseOutcome.Result.ValueType  # 3
+    """Nothing of this reservation is broken (any more)."""
+    RESULT_NO_DATE: RepromiseOutcome.Result.ValueType  # 4
+    """Nothing was done: there is no day that could be promised instead."""
+    RESULT_NO_LOCATION: RepromiseOutcome.Result.ValueType  # 5
+    """Nothing was done: no other location that the channel may use for this line has its units or can get them."""
+    RESULT_NOT_BETTER: RepromiseOutcome.Result.ValueType  # 6
+    """Nothing was done: other locations could serve the line, but none earlier than where it is."""
+    RESULT_COLLECTED: RepromiseOutcome.Result.ValueType  # 7
+    """Nothing was done: the customer collects it there. Another place is for the customer to say: RebindReservation."""
+    RESULT_REFUSED: RepromiseOutcome.Result.ValueType  # 8
+    """Nothing was done: `refusal` says why. The same request under another request_id judges it anew."""
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROMISED_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    NEW_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    FROM_LOCATIONS_FIELD_NUMBER: _builtins.int
+    TO_LOCATIONS_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    """Whose."""
+    line_id: _builtins.str
+    """Which line, for a kit the one that asked for it; empty where it is about the whole reservation."""
+    sku: _builtins.str
+    """The SKU, for a kit that of the kit."""
+    quantity: _builtins.int
+    """Open units of the line, or kits."""
+    result: Global___RepromiseOutcome.Result.ValueType
+    """What became of it."""
+    reason: _incoming_service_pb2.BrokenPromise.Reason.ValueType
+    """What had broken it."""
+    @_builtins.property
+    def promised_delivery_date(self) -> _common_pb2.Date:
+        """The day that was promised; not set where the line has no promise."""
+
+    @_builtins.property
+    def new_delivery_date(self) -> _common_pb2.Date:
+        """The day that it would have been where it was; not set where there is none."""
+
+    @_builtins.property
+    def delivery_date(self) -> _common_pb2.Date:
+        """The day that is promised now, of RESULT_KEPT and RESULT_MOVED; not set where the line has no promise."""
+
+    @_builtins.property
+    def from_locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where its open units were."""
+
+    @_builtins.property
+    def to_locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where they are now, or with `dry_run` would be; of RESULT_MOVED."""
+
+    @_builtins.property
+    def refusal(self) -> _common_pb2.Refusal:
+        """Of RESULT_REFUSED: why."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        line_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        result: Global___RepromiseOutcome.Result.ValueType = ...,
+        reason: _incoming_service_pb2.BrokenPromise.Reason.ValueType = ...,
+        promised_delivery_date: _common_pb2.Date | None = ...,
+        new_delivery_date: _common_pb2.Date | None = ...,
+        delivery_date: _common_pb2.Date | None = ...,
+        from_locations: _abc.Iterable[_builtins.str] | None = ...,
+        to_locations: _abc.Iterable[_builtins.str] | None = ...,
+        refusal: _common_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery_date", b"delivery_date", "new_delivery_date", b"new_delivery_date", "promised_delivery_date", b"promised_delivery_date", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_date", b"delivery_date", "from_locations", b"from_locations", "line_id", b"line_id", "new_delivery_date", b"new_delivery_date", "promised_delivery_date", b"promised_delivery_date", "quantity", b"quantity", "reason", b"reason", "refusal", b"refusal", "reservation_id", b"reservation_id", "result", b"result", "sku", b"sku", "to_locations", b"to_locations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepromiseOutcome: _TypeAlias = RepromiseOutcome  # noqa: Y015
+
+@_typing.final
+class RepromiseResponse(_message.Message):
+    """What became of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """There are more broken promises that match than `lines_max` allows: ask again, with another request_id."""
+    consistency_token: _builtins.str
+    """Names a state that contains all of it."""
+    replayed: _builtins.bool
+    """True when this request_id was answered before and nothing was done now."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepromiseOutcome]:
+        """In the order of ListBrokenPromises, or of the reservations that were named."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___RepromiseOutcome] | None = ...,
+        has_more: _builtins.bool = ...,
+        consistency_token: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "has_more", b"has_more", "outcomes", b"outcomes", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepromiseResponse: _TypeAlias = RepromiseResponse  # noqa: Y015

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class PromiseServiceStub:
-    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
-    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    """Answers when a basket could be had, which promises cannot be kept, and mends those. Asking for a promise takes nothing:
+    stock, receipts and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
     lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
@@ -52,11 +52,16 @@ class PromiseServiceStub:
                 request_serializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesResponse.FromString,
                 _registered_method=True)
+        self.Repromise = channel.unary_unary(
+                '/invengine.v1.PromiseService/Repromise',
+                request_serializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseResponse.FromString,
+                _registered_method=True)
 
 
 class PromiseServiceServicer:
-    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
-    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    """Answers when a basket could be had, which promises cannot be kept, and mends those. Asking for a promise takes nothing:
+    stock, receipts and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
     lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
@@ -83,8 +88,19 @@ class PromiseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBrokenPromises(self, request, context):
-        """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-        its units arrive, are given back or moved, or when the receipt is in time again.
+        """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+        do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+        day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+        the network.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Repromise(self, request, context):
+        """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+        one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+        FAILED_PRECONDITION: NETWORK_MISSING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +124,11 @@ def add_PromiseServiceServicer_to_server(servicer, server):
                     request_deserializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesResponse.SerializeToString,
             ),
+            'Repromise': grpc.unary_unary_rpc_method_handler(
+                    servicer.Repromise,
+                    request_deserializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_promise__service__pb2.RepromiseResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'invengine.v1.PromiseService', rpc_method_handlers)
@@ -117,8 +138,8 @@ def add_PromiseServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PromiseService:
-    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
-    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    """Answers when a basket could be had, which promises cannot be kept, and mends those. Asking for a promise takes nothing:
+    stock, receipts and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
     lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
@@ -193,6 +214,33 @@ class PromiseService:
             '/invengine.v1.PromiseService/ListBrokenPromises',
             invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesRequest.SerializeToString,
             invengine_dot_v1_dot_promise__service__pb2.ListBrokenPromisesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Repromise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.PromiseService/Repromise',
+            invengine_dot_v1_dot_promise__service__pb2.RepromiseRequest.SerializeToString,
+            invengine_dot_v1_dot_promise__service__pb2.RepromiseResponse.FromString,
             options,
             channel_credentials,
             insecure,

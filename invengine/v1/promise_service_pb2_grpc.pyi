@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PromiseServiceStub:
-    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
-    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    """Answers when a basket could be had, which promises cannot be kept, and mends those. Asking for a promise takes nothing:
+    stock, receipts and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
     lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
@@ -51,14 +51,21 @@ class PromiseServiceStub:
     in columns, in the order of the request. What cannot be promised is a status, not an error. Refuses as GetPromise.
     """
     ListBrokenPromises: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.ListBrokenPromisesRequest, _promise_service_pb2.ListBrokenPromisesResponse]
-    """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-    its units arrive, are given back or moved, or when the receipt is in time again.
+    """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+    do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+    day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+    the network.
+    """
+    Repromise: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.RepromiseRequest, _promise_service_pb2.RepromiseResponse]
+    """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+    one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+    FAILED_PRECONDITION: NETWORK_MISSING.
     """
 
 @_typing.type_check_only
 class PromiseServiceAsyncStub(PromiseServiceStub):
-    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
-    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    """Answers when a basket could be had, which promises cannot be kept, and mends those. Asking for a promise takes nothing:
+    stock, receipts and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
     lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
@@ -78,13 +85,20 @@ class PromiseServiceAsyncStub(PromiseServiceStub):
     in columns, in the order of the request. What cannot be promised is a status, not an error. Refuses as GetPromise.
     """
     ListBrokenPromises: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.ListBrokenPromisesRequest, _promise_service_pb2.ListBrokenPromisesResponse]  # type: ignore[assignment]
-    """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-    its units arrive, are given back or moved, or when the receipt is in time again.
+    """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+    do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+    day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+    the network.
+    """
+    Repromise: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.RepromiseRequest, _promise_service_pb2.RepromiseResponse]  # type: ignore[assignment]
+    """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+    one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+    FAILED_PRECONDITION: NETWORK_MISSING.
     """
 
 class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers when a basket could be had, and which promises cannot be kept. A promise here takes nothing: stock, receipts
-    and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
+    """Answers when a basket could be had, which promises cannot be kept, and mends those. Asking for a promise takes nothing:
+    stock, receipts and daily capacity stay as they are. What the network must say for it (calendars, handling, cut-offs, services, zones,
     lanes) stands in docs/network.md, how a date comes about in docs/promises.md.
     """
 
@@ -120,8 +134,21 @@ class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _promise_service_pb2.ListBrokenPromisesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_promise_service_pb2.ListBrokenPromisesResponse, _abc.Awaitable[_promise_service_pb2.ListBrokenPromisesResponse]]:
-        """Promises of live reservations that a slipped, shortened or cancelled receipt broke, in pages. One leaves the list when
-        its units arrive, are given back or moved, or when the receipt is in time again.
+        """Promises of live reservations that cannot be kept as things stand, with the day that was promised and the day that would
+        do now, in pages. One leaves the list when it can be kept again, when its units are given back or moved, or when another
+        day is promised. No promise breaks because a day passes: something must have happened to its units, their receipt, or
+        the network.
+        """
+
+    @_abc_1.abstractmethod
+    def Repromise(
+        self,
+        request: _promise_service_pb2.RepromiseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promise_service_pb2.RepromiseResponse, _abc.Awaitable[_promise_service_pb2.RepromiseResponse]]:
+        """Mends broken promises: accepts the days that would do now, or moves lines to locations that do better. Line by line,
+        one outcome each; the refusal of one never harms another. INVALID_ARGUMENT: REQUEST_MISMATCH and others.
+        FAILED_PRECONDITION: NETWORK_MISSING.
         """
 
 def add_PromiseServiceServicer_to_server(servicer: PromiseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

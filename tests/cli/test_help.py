@@ -34,7 +34,19 @@ def example_of(entry: Any) -> str:
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        *("serve", "demo", "load", "check", "availability", "atp", "reserve", "explain", "history", "watch"),
+        *(
+            "serve",
+            "demo",
+            "load",
+            "check",
+            "availability",
+            "atp",
+            "calendar",
+            "reserve",
+            "explain",
+            "history",
+            "watch",
+        ),
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"lanes {name}" for name in ("learn", "report", "list", "show", "forget")),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import holidays
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine.domain.calendars import ALWAYS, CLOSED, OPEN, Calendar, Holidays, local_day, local_time, utc_minute
 from invengine.domain.days import calendar_day, day_number
+from invengine.domain.network import Network
 
 BERLIN = "Europe/Berlin"
 ZONES = (BERLIN, "UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "America/St_Johns")
@@ -87,3 +90,70 @@ def test_the_local_day_is_what_a_clock_there_shows(minute: int, zone: str) -> No
     shown = datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
     assert local_day(minute, zone) == day_number(shown.date())
     assert local_time(minute, zone) == (day_number(shown.date()), shown.hour * 60 + shown.minute)
+
+
+# --- as the file says them ------------------------------------------------------------------------------------------
+
+WORDS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYS = st.integers(day_number(date(2025, 12, 1)), day_number(date(2028, 3, 1)))  # a leap day among them
+SPANS = st.lists(st.integers(0, 1440), min_size=2, max_size=6, unique=True).map(
+    lambda ends: list(zip(sorted(ends)[::2], sorted(ends)[1::2], strict=False))
+)
+HOURS = st.one_of(st.sampled_from(["open", "closed"]), SPANS)
+
+
+def clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def written(hours: str | list[tuple[int, int]]) -> str:
+    """Hours as the file has them."""
+    if isinstance(hours, str):
+        return hours
+    return "[" + ", ".join(f'"{clock(start)}-{clock(end)}"' for start, end in hours) + "]"
+
+
+def minutes_of(hours: str | list[tuple[int, int]]) -> set[int]:
+    """The open minutes of a day, one by one."""
+    spans = {"open": [(0, 1440)], "closed": []}[hours] if isinstance(hours, str) else hours
+    return {minute for start, end in spans for minute in range(start, end)}
+
+
+@given(
+    st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 6)), HOURS, max_size=3),
+    st.dictionaries(DAYS, HOURS, max_size=4),
+    st.booleans(),
+    st.lists(DAYS, min_size=1, max_size=8),
+)
+def test_the_open_minutes_are_those_of_a_naive_reading(
+    week: dict[tuple[int, int], str | list[tuple[int, int]]],
+    exceptions: dict[int, str | list[tuple[int, int]]],
+    has_holidays: bool,
+    asked: list[int],
+) -> None:
+    """Exceptions win over holidays, and they over the week; a range of days may go over the end of a week."""
+    by_day: dict[int, str | list[tuple[int, int]]] = {}
+    lines = ["locations: {A: {}}", "calendars:", "  dc:", "    hours:", "      {"]
+    for (first, last), hours in week.items():
+        days = [first]
+        while days[-1] != last:
+            days.append((days[-1] + 1) % 7)
+        if not by_day.keys() & set(days):
+            by_day |= dict.fromkeys(days, hours)
+            lines.append(f"      {WORDS[first]}-{WORDS[last]}: {written(hours)},")
+    lines += ["      }", "    exceptions: {"]
+    lines += [f"      {calendar_day(number)}: {written(hours)}," for number, hours in exceptions.items()]
+    lines += ["      }", "    holidays: {country: GB, subdivision: SCT}" if has_holidays else ""]
+    calendar = Network.parse("\n".join(lines)).delivery.calendars["dc"]
+    scotland = holidays.country_holidays("GB", subdiv="SCT", years=range(2025, 2029)) if has_holidays else {}
+    for number in [*asked, *exceptions]:
+        if number in exceptions:
+            expected = minutes_of(exceptions[number])
+        elif calendar_day(number) in scotland:
+            expected = set()
+        else:
+            expected = minutes_of(by_day.get(calendar_day(number).weekday(), "closed"))
+        spans = calendar.spans(number)
+        assert {minute for start, end in spans for minute in range(start, end)} == expected
+        assert all(end < start for (_, end), (start, _) in pairwise(spans)), "sorted, and none touches another"
+        assert calendar.is_open(number) == bool(expected)

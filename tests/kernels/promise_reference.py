@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from invengine.domain.calendars import Calendar
@@ -93,8 +94,14 @@ def number(day: date) -> int:
 
 def wall(day: date, minute: int, place: Location) -> datetime:
     """The instant at which clocks at the place show a time of day."""
+    return wall_of(day, minute, place.time_zone)
+
+
+@lru_cache(maxsize=4096)
+def wall_of(day: date, minute: int, time_zone: str) -> datetime:
+    """The same in a time zone; asked again and again for the same days."""
     local = datetime.combine(day, time()) + timedelta(minutes=minute)
-    return local.replace(tzinfo=ZoneInfo(place.time_zone)).astimezone(UTC)
+    return local.replace(tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def local_date(moment: datetime, place: Location) -> date:

@@ -15,6 +15,7 @@ from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page 
     date_sources,
     latest_orders,
 )
+from tests.kernels.standing_reference import date_standing  # noqa: F401
 
 
 class Malformed(Exception):

@@ -95,6 +95,27 @@ def test_available_to_promise_agrees_with_its_definition(
     assert reference.available_to_promise(on_hand, safety_stock, horizon) == promise(horizon, on_hand, safety_stock)
 
 
+@pytest.mark.parametrize(
+    ("on_hand", "horizon", "expected"),
+    [
+        (20, [(0, 3), *[(0, 0)] * 6], [17] * 7),
+        (20, [(0, 3), (0, 0), (10, 0), (0, 15), (1, 0), (3, 0), (0, 0)], [12, 12, 12, 12, 13, 16, 16]),
+        (17, [(0, 0), (10, 0), (0, 15), (1, 0), (3, 0), (0, 0), (0, 0)], [12, 12, 12, 13, 16, 16, 16]),
+        (5, [(0, 0), (20, 0), (0, 12), (0, 0), (0, 9), (7, 0)], [4, 4, 4, 4, 4, 11]),
+        (
+            65,
+            [(250, 25), (0, 150), (0, 59), (200, 26), (0, 75), (0, 22), (150, 68), (0, 10)],
+            [81, 81, 81, 158, 158, 158, 230, 230],  # 81, then 77 and 72 more: each receipt less what it has to cover
+        ),
+    ],
+)
+def test_demand_of_a_later_day_is_kept_for_it(
+    on_hand: int, horizon: list[tuple[int, int]], expected: list[int]
+) -> None:
+    """Worked by hand: what is due in and due out day by day, and what can be promised."""
+    assert promise(horizon, on_hand, 0) == reference.available_to_promise(on_hand, 0, horizon) == expected
+
+
 @given(small, small, st.dictionaries(st.integers(0, 729), st.tuples(small, small), max_size=6))
 def test_days_on_which_nothing_happens_may_be_left_out(
     on_hand: int, safety_stock: int, events: dict[int, tuple[int, int]]

@@ -73,6 +73,31 @@ async def test_each_location_and_the_sum_say_from_when_on_how_many(stubs: Stubs,
     assert [day.location for day in (await outlook(stubs, group="stores")).positions] == ["LON"]
 
 
+@pytest.mark.parametrize(
+    ("backordered", "lost", "expected"),
+    [(0, 0, [(0, 0), (5, 1), (13, 7)]), (2, 0, [(0, 0), (13, 5)]), (0, 4, [(0, 0), (13, 3)])],
+)
+async def test_what_must_stay_what_is_owed_and_what_is_lost_is_made_up_first(
+    stubs: Stubs, backordered: int, lost: int, expected: list[tuple[int, int]]
+) -> None:
+    """The example of docs/concepts.md."""
+    rules = "safety_stock: [{sku: LAMP, units: 5}]\nbackorders: [{sku: LAMP, units: 2}]\n"
+    await stubs.apply_network(NETWORK + rules, "with rules")
+    await stubs.receive("LAMP", 10)
+    await stubs.reservations.CreateReservation(create("five", quantity=5))
+    if backordered:
+        await stubs.reservations.CreateReservation(create("two", quantity=backordered, line=WAITS))
+    schedule = Schedule(stubs)
+    await schedule.set("po-1", 4, 5)
+    pegged = await stubs.reservations.CreateReservation(create("three", quantity=3, line=WAITS))
+    assert rests_on(pegged.reservation.lines[0]) == [("po-1", 3)]
+    await schedule.set("po-2", 6, 13)
+    if lost:
+        await move(stubs, "lost", "ADJUSTMENT", -lost, "LAMP", "DC")
+    assert (await schedule.position()).backordered == backordered
+    assert days((await outlook(stubs)).steps) == expected
+
+
 async def test_days_say_how_far_the_answer_goes(stubs: Stubs, lamps: Schedule) -> None:
     """Seven days are today and the six that follow."""
     await lamps.set("po-1", 1, 0)

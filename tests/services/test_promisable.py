@@ -149,7 +149,7 @@ def test_what_comes_today_is_there_by_the_end_of_today() -> None:
     shop.receipt("po-1", 0, 5)
     assert shop.days() == [(0, 7)]
     found = shop.promisable().at("LAMP", "DC")
-    assert (found.now, found.steps) == (2, ((TODAY, 7),))
+    assert (found.now, found.steps) == (2, [(TODAY, 7)])
 
 
 def test_beyond_two_years_nothing_is_promised() -> None:

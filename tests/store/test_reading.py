@@ -322,3 +322,16 @@ async def test_the_last_change_of_a_position_is_that_of_its_revision(world: Worl
     await world.client.xtrim(keys.log(partition_of("LAMP", 4)), maxlen=1, approximate=False)
     assert set(await world.store.last_changes("LAMP", {"AMS1": 2, "BER1": 1})) == {"AMS1"}
     assert await world.store.last_changes("LAMP", {}) == {}
+
+
+async def test_a_network_that_is_known_is_not_fetched_again(world: World) -> None:
+    """It may be megabytes, and every server looks every second."""
+    await world.store.apply_network("locations: {A: {}}", 0)
+    assert await world.store.network() == ("locations: {A: {}}", 1)
+    await world.client.hset(keys.NETWORK, "document", "written past the engine")
+    assert await world.store.network() == ("locations: {A: {}}", 1)
+    await world.client.delete(keys.NETWORK)
+    assert await world.store.network() is None
+    await world.clock.advance(1000)
+    await world.store.apply_network("locations: {B: {}}", 0)
+    assert await world.store.network() == ("locations: {B: {}}", 1), "the same revision of an emptied store"
