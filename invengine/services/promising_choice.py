@@ -82,7 +82,7 @@ class Chooser:
 
     def _whole(self, lines: Sequence[int], least_day: int) -> Choice | None:
         """The best combination of whole lines, of those that are there by `least_day` or else the earliest."""
-        groups = self._board.groups(lines)
+        groups = self._board.groups(lines, self._way)
         if len(lines) > LINES_MAX or max(map(len, groups), default=0) > TOGETHER_MAX:
             return self._one_by_one(lines, least_day)
         return self._exactly(groups, least_day)
@@ -90,13 +90,12 @@ class Chooser:
     def _exactly(self, groups: Sequence[Sequence[int]], least_day: int) -> Choice | None:
         order = [line for group in groups for line in group]
         rows = sorted({row for line in order for row in self._usable[line]})
-        days, costs = [], []
-        for row in rows:
-            cells = [self._cell(row, part) for group in groups for part in _sets(group)]
-            days.append([day for day, _ in cells])
-            costs.append([cost for _, cost in cells])
         if not rows:
             return None
+        parts = [part for group in groups for part in _sets(group)]
+        units = [sum([self._board.demands[line].units for line in part]) for part in parts]
+        days = [[self._day(row, part) for part in parts] for row in rows]
+        costs = [[self._prices.of(row, count) for count in units] for row in rows]
         out = np.empty(BEST_LINES + len(order), np.int64)
         sets = 1 << len(order)
         kernels.choose_locations(
@@ -112,24 +111,17 @@ class Chooser:
         if out[BEST_DAY] >= BEST_NEVER:
             return None
         at = {line: rows[place] for line, place in zip(order, out[BEST_LINES:].tolist(), strict=True)}
-        parts = [(row, line, self._board.demands[line].line.quantity) for line, row in at.items()]
-        return self._in_turn(parts, None)
+        return self._in_turn([(row, line, self._board.demands[line].line.quantity) for line, row in at.items()], None)
 
-    def _cell(self, row: int, part: Sequence[int]) -> tuple[int, int]:
-        """The day and cost of lines of a group that all come from a row."""
+    def _day(self, row: int, part: Sequence[int]) -> int:
+        """The day of lines of a group that all come from a row."""
         board = self._board
-        if not part:
-            return 0, 0
         if len(part) == 1:
-            day = board.day(board.alone(row, part[0]) if row in self._usable[part[0]] else None, self._way)
-        else:
-            sources = (
-                board.in_turn(row, [(line, board.demands[line].line.quantity) for line in part])
-                if all(row in self._usable[line] for line in part)
-                else None
-            )
-            day = BEST_NEVER if sources is None else max(board.day(source, self._way) for source in sources)
-        return day, self._prices.of(row, sum(board.demands[line].units for line in part))
+            return board.day(board.alone(row, part[0]) if row in self._usable[part[0]] else None, self._way)
+        if not part or not all(row in self._usable[line] for line in part):
+            return 0 if not part else BEST_NEVER
+        sources = board.in_turn(row, [(line, board.demands[line].line.quantity) for line in part])
+        return BEST_NEVER if sources is None else max(board.day(source, self._way) for source in sources)
 
     def _in_turn(self, parts: Iterable[tuple[int, int, int]], bound: tuple[int, int] | None) -> Choice | None:
         """The combination of these (row, line, quantity); None where one cannot be had beside the others."""
@@ -276,7 +268,7 @@ class Chooser:
     def _splits(self, lines: Sequence[int], may: Sequence[int], day: int) -> Iterator[list[int]]:
         """Lines to split for a day: those that do not come whole by then; and more, where they take from each other."""
         needed = [line for line in may if self._alone(line) > day]
-        together = {line for group in self._board.groups(lines) if len(group) > 1 for line in group}
+        together = {line for group in self._board.groups(lines, self._way) if len(group) > 1 for line in group}
         more = [line for line in may if line in together and line not in needed][:TOGETHER_MAX]
         for count in range(len(more) + 1):
             for others in combinations(more, count):

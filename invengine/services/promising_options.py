@@ -112,6 +112,8 @@ class Options:
         for number, way in enumerate(self._ways):
             for source in sorted(self._dated):
                 status = self._board.answer(source, number)[ANSWER_STATUS]
+                if status == DATED:
+                    continue
                 gap = self._gap(status, self._locations[source.row], way.service)
                 if gap is not None:
                     found[gap] = None
@@ -296,6 +298,8 @@ class Options:
 
 def gap_of(status: int, location: str, service: str, to: Destination, zone: str) -> Gap | None:
     """What a status says that the network lacks; None for one that is no gap."""
+    if status == DATED:
+        return None
     gaps = {
         NO_CALENDAR: Gap(GapKind.NO_CALENDAR, location),
         NO_STORE_CALENDAR: Gap(GapKind.NO_CALENDAR, to.location),

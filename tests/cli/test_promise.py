@@ -31,7 +31,7 @@ def delivering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine
 
 def test_all_ways_are_a_table(delivering: CommandLine) -> None:
     done = delivering.run(
-        "promise", "LAMP", "CHAIR=2", "--to", "DE:81671", "--pickup", "MUC", "--channel", "web", "--fresh", "latest"
+        "promise", "LAMP=2", "CHAIR", "--to", "DE:81671", "--pickup", "MUC", "--channel", "web", "--fresh", "latest"
     )
     lines = [row.split() for row in done.stdout.splitlines()]
     assert lines[0][:4] == ["option", "with", "where", "day"]

@@ -227,11 +227,18 @@ async def test_a_page_of_skus_has_a_column_for_each_way(stubs: Stubs) -> None:
     assert after[STORE, "", "MUC"] == [1, 2, 0, 1, 21, 0]
 
 
-async def test_a_page_says_the_same_as_one_at_a_time(stubs: Stubs) -> None:
+LIMITED = NETWORK.replace("MUC: {kind: store, ", "MUC: {kind: store, ship: {capacity: {units: 3}}, ").replace(
+    "BER: {kind: store, ", "BER: {kind: store, ship: {capacity: {orders: 1}}, "
+)
+
+
+@pytest.mark.parametrize("network", [NETWORK, LIMITED], ids=["free", "limited"])
+async def test_a_page_says_the_same_as_one_at_a_time(stubs: Stubs, network: str) -> None:
     """Each SKU of a page, and each order, is answered as GetPromise answers it alone."""
     await stocked(
         stubs, LAMP={"DC": 5, "MUC": 2}, CHAIR={"BER": 3, "MUC": 1}, SOFA={"DC": 2, "BER": 1}, CUSHION={"DC": 9}
     )
+    await stubs.apply_network(network, "again")
     await receipt(stubs, "CHAIR", "DC", 5, date.today() + timedelta(days=2))
     to = common_pb2.Destination(country="DE", postal_code="81671", location="MUC")
     page = await stubs.promises.BatchGetPromise(
@@ -247,6 +254,8 @@ async def test_a_page_says_the_same_as_one_at_a_time(stubs: Stubs) -> None:
         [line("SET"), line("SOFA")],
         [line("LAMP", location="MUC"), line("CHAIR", group="stores")],
         [line("CHAIR", 20)],
+        [line("LAMP", 2), line("CHAIR")],
+        [line("LAMP"), line("CHAIR")],
     ]
     orders = await stubs.promises.BatchGetPromise(
         many(orders=[pb.PromiseOrder(lines=lines) for lines in baskets], destination=to)
