@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from benchmarks import engine
 from benchmarks.reserving import Run, RunningEngine
 from invengine.domain.network import Network
-from invengine.domain.orders import ReservationAnswer
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
 from invengine.rpc.reservation_bytes import batch_response

@@ -13,7 +13,12 @@ from redis.asyncio import Redis
 
 from benchmarks import engine
 from benchmarks.figures import Figure, compare, say
-from invengine.domain.orders import Candidate, LineRequest, ReservationAnswer, ReserveRequest
+from invengine.domain.orders import (
+    Candidate,
+    LineRequest,
+    ReserveRequest,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Movement, MovementKind
 from invengine.store import keys
 from invengine.store.embedded import EmbeddedRedis

@@ -33,8 +33,10 @@ from invengine.rpc.server import AddressTaken, Server
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
+from invengine.services.broken_told import BrokenTold
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -45,6 +47,7 @@ from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.promising import Promising
+from invengine.services.repromise_keeping import Keeping
 from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
@@ -84,6 +87,7 @@ class Running:
     replica: Replica
     sweeper: Sweeper
     transfers: Transfers
+    broken_promises: BrokenPromises
     broken: asyncio.Future[str]
 
     @property
@@ -179,12 +183,17 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     background.run("follower", follower.run())
     background.run("networks", networks.run())
     background.run("transit times", transit.run())
-    background.run("sweeper", sweeper.run())
-    background.run("forgetting", sweeper.run_forgetting())
-    background.run("figures", figures.keep(store, metrics))
-    background.run("loop lag", figures.watch_loop(metrics))
+    for name, work in (
+        ("sweeper", sweeper.run()),
+        ("forgetting", sweeper.run_forgetting()),
+        ("figures", figures.keep(store, metrics)),
+        ("loop lag", figures.watch_loop(metrics)),
+    ):
+        background.run(name, work)
     queue_max = settings.queued_calls_max
-    reservations = Reservations(store, replica, clock, networks, metrics, queue_max=queue_max)
+    reservations = Reservations(
+        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+    )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
@@ -192,25 +201,29 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(snapshots.close)
     feeds = Feeds(store, replica, clock, networks, metrics)
     stack.push_async_callback(feeds.close)
-    incoming = Incoming(store, replica, clock, networks, metrics, queue_max=queue_max)
+    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
+    incoming = Incoming(store, replica, clock, networks, metrics, told=BrokenTold(broken_scan), queue_max=queue_max)
     stack.push_async_callback(incoming.close)
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
     background.run("transfers", transfers.run())
+    broken_promises = BrokenPromises(store, replica, broken_scan, metrics)
+    background.run("broken promises", broken_promises.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)
-    broken_scan = BrokenScan(store, replica, clock, networks, KeptDates(replica, clock, networks, transit))
     watching = Watching(
         replica,
         store,
         clock,
         networks,
         metrics,
+        promises=broken_promises,
         watchers_max=settings.watchers_max,
         tick_seconds=settings.watch_tick_ms / 1000,
         heartbeat_seconds=settings.watch_heartbeat_seconds,
     )
     background.run("watching", watching.run())
+    background.run("watched promises", watching.run_promises())
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -231,8 +244,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                     store,
                     networks,
                     broken_scan,
-                    reservations,
-                    Moves(replica, clock, networks, broken_scan.dates, reservations),
+                    keeping=Keeping(networks, reservations),
+                    moves=Moves(replica, clock, networks, broken_scan.dates, reservations),
                 ),
             ),
             "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
@@ -252,7 +265,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     stack.push_async_callback(server.drain)
     server.open(served)
-    return Running(server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken)
+    return Running(
+        server.addresses, metrics_address, metrics, store, replica, sweeper, transfers, broken_promises, broken
+    )
 
 
 def _metrics() -> Metrics:

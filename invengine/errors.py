@@ -11,7 +11,7 @@
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
-    |                           QuantityExceedsFulfilled
+    |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
@@ -511,6 +511,56 @@ class TooManyParcels(Refused):
 
 
 @dataclass(eq=False)
+class PromiseTooLate(Refused):
+    """A line cannot be there by the day that the caller needs it; `earliest_day`, since 1970, is the first that does.
+
+    Of several lines the one that comes last.
+    """
+
+    reason = "PROMISE_TOO_LATE"
+    line_id: str
+    sku: str
+    needed_by_day: int
+    earliest_day: int
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The days as ISO 8601."""
+        days = {"needed_by": iso_day(self.needed_by_day), "earliest": iso_day(self.earliest_day)}
+        return {"line_id": self.line_id, "sku": self.sku, **days}
+
+    def __str__(self) -> str:
+        earliest, needed_by = iso_day(self.earliest_day), iso_day(self.needed_by_day)
+        return f"line {self.line_id} ({self.sku}) can be there on {earliest}, not by {needed_by}"
+
+
+@dataclass(eq=False)
+class CapacityExhausted(Refused):
+    """No day that can be promised has room for a line at the location."""
+
+    reason = "CAPACITY_EXHAUSTED"
+    line_id: str
+    sku: str
+    location: str
+
+    def __str__(self) -> str:
+        return f"no day has capacity left at {self.location} for line {self.line_id} ({self.sku})"
+
+
+@dataclass(eq=False)
+class PromiseUnknown(Refused):
+    """No date can be promised for a line; `problem` names what the network file lacks."""
+
+    reason = "PROMISE_UNKNOWN"
+    line_id: str
+    sku: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"no date can be promised for line {self.line_id} ({self.sku}): {self.problem}"
+
+
+@dataclass(eq=False)
 class LineExists(InventoryError):
     """The line_id of a line to add belongs to a line of the reservation, perhaps to one that was removed."""
 
@@ -706,6 +756,11 @@ class InternalError(InventoryError):
 
     def __str__(self) -> str:
         return f"internal error {self.incident}"
+
+
+def iso_day(day: int) -> str:
+    """A day since 1970 as ISO 8601."""
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def all_refusals() -> dict[str, type[InventoryError]]:

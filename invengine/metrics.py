@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from invengine import __version__
+from invengine.domain.kept import BreakReason
 from invengine.domain.orders import ReservationState
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
@@ -172,6 +173,7 @@ class WatchMetrics(Collector):
         self.behind = 0
         self.told = 0
         self.coalesced = 0
+        self.promises_told = 0
 
     def collect(self) -> Iterator[Metric]:
         """What is exposed."""
@@ -186,6 +188,9 @@ class WatchMetrics(Collector):
             "invengine_watch_coalesced",
             "Changes of positions that were told together with a later one of the same SKU, while somebody watches.",
             value=self.coalesced,
+        )
+        yield CounterMetricFamily(
+            "invengine_watch_promises", "Changes of broken promises told to those who watch.", value=self.promises_told
         )
 
 
@@ -282,6 +287,13 @@ class Metrics:
         self.loop_lag = Gauge(
             "invengine_event_loop_lag_seconds", "How late the event loop woke, newest look.", registry=registry
         )
+        broken = Gauge(
+            "invengine_broken_promises",
+            "Allocations of live reservations that cannot be kept as promised, at the newest look at all of them.",
+            ("reason",),
+            registry=registry,
+        )
+        self.broken_promises = {str(reason): broken.labels(str(reason)) for reason in BreakReason}
         build = Gauge(
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )

@@ -10,6 +10,7 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    broken,
     calendar,
     demo,
     explain,
@@ -20,7 +21,6 @@ from invengine.cli import (
     load,
     network,
     promise,
-    promises,
     reservations,
     returns,
     serve,
@@ -75,8 +75,8 @@ explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
 reservations.register(app)
-promises.register(reservations.app)
 app.add_typer(reservations.app, name="reservation")
+broken.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, state, service, reservation, receipt, transfer or return that does not exist."""
+    """A SKU, location, channel, group, state, service, reservation, receipt, transfer, return or lane that does not exist."""
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
@@ -76,6 +76,9 @@ _ADVICE: Final = {
     "RETURN_EXISTS": "Choose another --return-id, or leave it out.",
     "QUANTITY_EXCEEDS_FULFILLED": "See what left and came back: invengine reservation show ID.",
     "TOO_MANY_PARCELS": "Allow more with --max-parcels, or take what so few have with --best-effort.",
+    "PROMISE_TOO_LATE": "Ask for the date that it tells, for another service, or take the line from elsewhere.",
+    "CAPACITY_EXHAUSTED": "Raise the location's capacity in the network file, or take the line from elsewhere.",
+    "PROMISE_UNKNOWN": "`invengine network check FILE` names what the network file lacks.",
     "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
     "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",
     "CHANNEL_DISABLED": "Switch it on in the network file and apply that.",

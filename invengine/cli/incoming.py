@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from invengine.cli.availability import Fresh, consistency_of
+from invengine.cli.broken import show_broken
 from invengine.cli.days import day_of, shown
 from invengine.cli.movement_file import moment
-from invengine.cli.promises import show_broken
 from invengine.cli.render import as_json, say, show_json, table
 from invengine.cli.session import RequestId, Session, command, fail, fail_usage
 

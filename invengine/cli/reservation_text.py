@@ -12,9 +12,11 @@ from invengine.cli.render import instant, say, table, word
 from invengine.cli.session import fail_usage
 
 if TYPE_CHECKING:
+    from invengine.v1.common_pb2 import Fulfilment
     from invengine.v1.reservation_service_pb2 import (
         Allocation,
         LineAmendment,
+        LinePromise,
         LineRebinding,
         LineUnits,
         Reservation,
@@ -29,6 +31,7 @@ class Taking(NamedTuple):
     allow_split: bool = False
     allow_backorder: bool = False
     needed_by: str = ""
+    is_dated: bool = False  # it may be promised a date: then --needed-by is the day of delivery
 
     def fields(self, *, is_located: bool) -> dict[str, Any]:
         """The fields of a line's message; one that names a location needs no group."""
@@ -36,8 +39,8 @@ class Taking(NamedTuple):
         if self.needed_by:
             from invengine.client import as_date
 
-            if not self.allow_backorder:
-                fail_usage("--needed-by says how long to wait: it goes with --allow-backorder.")
+            if not self.allow_backorder and not self.is_dated:
+                fail_usage("--needed-by goes with --allow-backorder, --promise or --service.")
             needed_by = as_date(day_of(self.needed_by, "--needed-by"))
         return {
             "group": "" if is_located else self.group,
@@ -53,8 +56,30 @@ def _whole(text: str, what: str) -> int:
     return int(text)
 
 
+class Delivery(NamedTuple):
+    """Where lines go, and with which service of a carrier, as the options of a command say it for all lines."""
+
+    to: str = ""
+    store: str = ""
+    service: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a line's message."""
+        from invengine.v1.common_pb2 import Destination
+
+        country, _, postal_code = self.to.partition(":")
+        if self.to and not (country.isascii() and country.isalpha() and len(country) == 2):
+            fail_usage(f"--to: {self.to!r} is not a country of two letters and a postal code, as in DE:81671")
+        destination = Destination(country=country.upper(), postal_code=postal_code, location=self.store)
+        return {"destination": destination if self.to or self.store else None, "service": self.service}
+
+
 def lines_of(
-    items: list[str], location: str, fulfilment: FulfilmentOption, taking: Taking
+    items: list[str],
+    location: str,
+    fulfilment: FulfilmentOption,
+    taking: Taking,
+    delivery: Delivery | None = None,
 ) -> list[ReservationLineRequest]:
     """The lines of `SKU QUANTITY[@LOCATION]...`; `location` is for lines that name none."""
     from invengine.client import Line
@@ -71,6 +96,7 @@ def lines_of(
                 location=named or location,
                 fulfilment=fulfilment.to_proto(),
                 **taking.fields(is_located=bool(named)),
+                **(delivery or Delivery()).fields(),
             )
         )
     return lines
@@ -177,11 +203,51 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
         columns.pop()
         rows = [row[:-1] for row in rows]
     table(columns, rows)
+    show_dates(reservation)
     back = [f"{line.returned} of line {line.line_id}" for line in reservation.lines if line.returned]
     if back:
         typer.echo(f"came back: {', '.join(back)}")
     if replayed:
         say("This request was answered before; nothing was done now.")
+
+
+def share_of(text: str) -> float:
+    """A confidence as `95%` or `0.95`."""
+    number = text.removesuffix("%")
+    try:
+        share = float(number) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        fail_usage(f"--confidence: {text!r} is not a share such as 95% or 0.95")
+    if not 0 < share < 1:
+        fail_usage(f"--confidence: {text!r} is not between 0% and 100%")
+    return share
+
+
+def show_dates(reservation: Reservation) -> None:
+    """Print what lines were promised, and the daily capacity that the reservation has."""
+    rows: list[tuple[str | int, ...]] = []
+    for line in reservation.lines:
+        promise = line.promise
+        for part in promise.parts if line.HasField("promise") else ():
+            day, ready = shown(part.delivery_date), instant(promise.ready_time)
+            by = promise.service or (f"ready {ready}" if ready else "")
+            rows.append((line.line_id, line.sku, part.location, shown(part.ship_date), day, by, _confidence(promise)))
+    if rows:
+        table(["line", "sku", "location", "leaves", "promised", "by", "confidence"], rows)
+    for slot in reservation.slots:
+        way = word(_fulfilment_name(slot.fulfilment), "FULFILMENT_")
+        count = f"{slot.units} units" if slot.units else f"{slot.orders} orders"
+        typer.echo(f"capacity: {count} on {shown(slot.date)} at {slot.location}, {way}")
+
+
+def _confidence(promise: LinePromise) -> str:
+    return f"{promise.confidence:.2%}" if promise.confidence else "as stated"
+
+
+def _fulfilment_name(number: Fulfilment.ValueType) -> str:
+    from invengine.v1.common_pb2 import Fulfilment
+
+    return Fulfilment.Name(number)
 
 
 def _rests_on(allocation: Allocation) -> str:

@@ -10,11 +10,13 @@ import typer
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.reservation_text import (
+    Delivery,
     Taking,
     added_lines_of,
     amendments_of,
     lines_of,
     rebindings_of,
+    share_of,
     show_reservation,
     units_of,
 )
@@ -48,7 +50,12 @@ AllowBackorder = Annotated[
     bool, typer.Option("--allow-backorder", help="What is not on hand may come from receipts, or as a backorder.")
 ]
 NeededBy = Annotated[
-    str, typer.Option(metavar="DAY", help="With --allow-backorder: only from receipts expected by this day.")
+    str,
+    typer.Option(
+        metavar="DAY",
+        help="With a promised date: the day of delivery at the latest. Else with --allow-backorder: only from receipts "
+        "expected by this day.",
+    ),
 ]
 
 
@@ -84,6 +91,15 @@ async def reserve(
         int | None, typer.Option(min=1, help="From at most so many places, what is picked up aside.")
     ] = None,
     best_effort: Annotated[bool, typer.Option("--best-effort", help="Take what there is.")] = False,
+    to: Annotated[
+        str, typer.Option("--to", metavar="COUNTRY[:POSTAL_CODE]", help="Where it is shipped, as in DE:81671.")
+    ] = "",
+    store: Annotated[str, typer.Option(metavar="LOCATION", help="With ship-to-store: where it is collected.")] = "",
+    service: Annotated[str, typer.Option(help="Ship with this service, and promise a date.")] = "",
+    promise: Annotated[bool, typer.Option("--promise", help="Promise a date for every line.")] = False,
+    confidence: Annotated[
+        str, typer.Option(metavar="95%", help="How sure a promised date is to be, by what lanes took so far.")
+    ] = "",
     hold_seconds: HoldSeconds = None,
     reservation_id: Annotated[str, typer.Option(metavar="ID", help="The id to give it.")] = "",
     customer: Annotated[str, typer.Option(help="Your reference for the customer.")] = "",
@@ -96,8 +112,11 @@ async def reserve(
     Example: invengine reserve LAMP 2 CHAIR 1 --channel web --hold-seconds 600
     """
     channel = session.needs_channel()
+    if (service or (promise and to)) and fulfilment is FulfilmentOption.ANY:
+        fulfilment = FulfilmentOption.SHIP
+    taking = Taking(group, allow_split, allow_backorder, needed_by, is_dated=promise or bool(service))
     answer = await session.client.reserve(
-        lines_of(items, location, fulfilment, Taking(group, allow_split, allow_backorder, needed_by)),
+        lines_of(items, location, fulfilment, taking, Delivery(to, store, service)),
         channel=channel,
         request_id=request_id,
         reservation_id=reservation_id,
@@ -107,6 +126,8 @@ async def reserve(
         order_ref=order,
         cart_ref=cart,
         max_parcels=max_parcels or 0,
+        promise_dates=promise,
+        confidence=share_of(confidence) if confidence else 0.0,
     )
     if session.json:
         show_json(as_json(answer))
@@ -299,7 +320,7 @@ async def amend(
     """
     if not line and not add:
         fail_usage("Name what to change: --line LINE=QUANTITY or --add SKU=QUANTITY.")
-    taking = Taking(group, allow_split, allow_backorder, needed_by)
+    taking = Taking(group, allow_split, allow_backorder, needed_by, is_dated=True)
     answer = await session.client.amend(
         reservation_id,
         lines=amendments_of(line, taking),
@@ -334,7 +355,7 @@ async def rebind(
     """
     answer = await session.client.rebind(
         reservation_id,
-        lines=rebindings_of(line, location, Taking(group, allow_split, allow_backorder, needed_by)),
+        lines=rebindings_of(line, location, Taking(group, allow_split, allow_backorder, needed_by, is_dated=True)),
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from invengine.cli.broken import show_broken
 from invengine.cli.days import day_of, shown
 from invengine.cli.movement_file import moment
-from invengine.cli.promises import show_broken
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail_usage
 

@@ -51,6 +51,8 @@ class ReserveOptions(TypedDict, total=False):
     order_ref: str
     cart_ref: str
     max_parcels: int
+    promise_dates: bool
+    confidence: float
 
 
 class Change(TypedDict, total=False):
@@ -161,6 +163,8 @@ class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls)
             order_ref=options.get("order_ref", ""),
             cart_ref=options.get("cart_ref", ""),
             max_parcels=options.get("max_parcels", 0),
+            promise_dates=options.get("promise_dates", False),
+            confidence=options.get("confidence", 0.0),
         )
 
     async def reserve(

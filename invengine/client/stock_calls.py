@@ -11,7 +11,7 @@ from google.protobuf import timestamp_pb2
 from invengine.client.connection import Connection, new_request_id
 from invengine.client.feeding import BATCH, PATIENCE_SECONDS, UNACKNOWLEDGED_MAX, FeedAck, Feeding, FeedSource
 from invengine.client.refusals import CallFailed
-from invengine.v1 import common_pb2, incoming_service_pb2, promise_service_pb2, stock_service_pb2
+from invengine.v1 import common_pb2, incoming_service_pb2, stock_service_pb2
 
 Movement = stock_service_pb2.Movement
 SnapshotRow = stock_service_pb2.SnapshotRow
@@ -338,15 +338,6 @@ class StockCalls(Connection):
             consistency=consistency,
         )
         return await self._call(self._incoming.ListIncoming, request)
-
-    async def list_broken_promises(
-        self, *, sku: str = "", location: str = "", receipt_id: str = "", page_size: int = 0, page_token: str = ""
-    ) -> promise_service_pb2.ListBrokenPromisesResponse:
-        """A page of promises that cannot be kept; all filters that are set must match."""
-        request = promise_service_pb2.ListBrokenPromisesRequest(
-            sku=sku, location=location, receipt_id=receipt_id, page_size=page_size, page_token=page_token
-        )
-        return await self._call(self._promises.ListBrokenPromises, request)
 
     def _incoming_change(self, change: IncomingChange) -> IncomingChange:
         return {

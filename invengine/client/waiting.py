@@ -179,6 +179,7 @@ class SyncClient:
     batch_get_promise = _waiting(Client.batch_get_promise)
     date_orders = _waiting(Client.date_orders)
     list_broken_promises = _waiting(Client.list_broken_promises)
+    repromise = _waiting(Client.repromise)
     create_transfer = _waiting(Client.create_transfer)
     ship_transfer = _waiting(Client.ship_transfer)
     receive_transfer = _waiting(Client.receive_transfer)

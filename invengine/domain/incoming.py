@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from invengine.domain.kept import BrokenLine
 
 SECONDS_OF_DAY: Final = 86_400
 SUM_MAX: Final = 2**62
@@ -97,7 +100,7 @@ class IncomingOutcome:
     receipt: Receipt | None
     on_hand: int
     reserved: int
-    broken: tuple[BrokenPromise, ...] = ()
+    broken: tuple[BrokenPromise | BrokenLine, ...] = ()
     replayed: bool = False
 
 

@@ -75,6 +75,13 @@ class Network:
             name: compile_location(name, entry, parsed.incoming, self.delivery.calendars)
             for name, entry in parsed.locations.items()
         }
+        self.capacities: Final = {
+            (name, way): preparation.capacity
+            for name, place in self._locations.items()
+            for way, preparation in place.preparation.items()
+            if preparation.capacity is not None
+        }
+        """What can be prepared in a day, by location and way, where that is limited."""
         self.stopping: Final = frozenset(name for name, place in self._locations.items() if place.overdue_stops)
         """The locations where receipts stop counting when their day is over."""
         self._groups: Final = {name: tuple(sorted(members)) for name, members in parsed.groups.items()}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, dataclass_transform
 
-from invengine.domain.capacity import Slots, capacity_place, day_of_capacity, line_of_slots
+from invengine.domain.slot_lines import slots_in
 
 if TYPE_CHECKING:
+    from invengine.domain.capacity import Slots
     from invengine.domain.kits import KitLine
     from invengine.domain.promises import LinePromise, LineRepromise
     from invengine.domain.stock import ConfidenceRule
@@ -333,73 +333,3 @@ class Reservation:
         if self.state is ReservationState.HELD and now_ms >= self.expires_at * 1000:
             return ReservationState.EXPIRED
         return self.state
-
-
-def slots_in(lines: Iterable[ReservationLine]) -> tuple[Slots, ...]:
-    """The capacity that lines of slots have, those of all lines of a location, way and day together."""
-    found: dict[tuple[str, str, int, bool], int] = {}  # whether it is the slot of an order, at the end
-    for line in lines:
-        location, fulfilment = capacity_place(line.sku)
-        is_order = not line_of_slots(line.line_id, line.sku)
-        for allocation in line.allocations:
-            if count := allocation.quantity - allocation.released:
-                key = location, fulfilment, day_of_capacity(allocation.location), is_order
-                found[key] = found.get(key, 0) + count
-    return tuple(
-        [
-            Slots(location, fulfilment, day, 0 if is_order else count, count if is_order else 0)
-            for (location, fulfilment, day, is_order), count in sorted(found.items())
-        ]
-    )
-
-
-class ReservationAnswer:
-    """A reservation as a write left it; `replayed` when the request_id was answered before.
-
-    `next_days`: (line_id, day) of lines that are short, where what is coming makes up the rest by that day.
-
-    `unread`: its id and the record as it is stored, where it comes from one; `read` makes the reservation of them when
-    it is first looked at, which of most answers to a batch nobody does.
-    """
-
-    __slots__ = ("_read", "_reservation", "next_days", "replayed", "unread")
-
-    def __init__(
-        self,
-        reservation: Reservation | None = None,
-        replayed: bool = False,
-        next_days: tuple[tuple[str, int], ...] = (),
-        *,
-        unread: tuple[str, bytes] | None = None,
-        read: Callable[[str, bytes], Reservation] | None = None,
-    ) -> None:
-        self._reservation = reservation
-        self.replayed = replayed
-        self.next_days = next_days
-        self.unread = unread
-        self._read = read
-
-    @property
-    def reservation(self) -> Reservation:
-        """The reservation."""
-        if self._reservation is None:
-            assert self.unread is not None
-            assert self._read is not None
-            self._reservation = self._read(*self.unread)
-        return self._reservation
-
-    def dated(self, next_days: tuple[tuple[str, int], ...]) -> ReservationAnswer:
-        """The same with these next days."""
-        return ReservationAnswer(self._reservation, self.replayed, next_days, unread=self.unread, read=self._read)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ReservationAnswer):
-            return NotImplemented
-        mine, others = (self.replayed, self.next_days), (other.replayed, other.next_days)
-        return mine == others and self.reservation == other.reservation
-
-    def __hash__(self) -> int:
-        return hash((self.reservation, self.replayed, self.next_days))
-
-    def __repr__(self) -> str:
-        return f"ReservationAnswer({self.reservation!r}, replayed={self.replayed}, next_days={self.next_days})"

@@ -31,7 +31,6 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.promise import date_baskets, date_sources
     from invengine.kernels.promise_latest import latest_orders
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
-    from invengine.kernels.slots import count_slots
     from invengine.kernels.standing import date_standing
     from invengine.kernels.wire import answer_availability, split_request
 
@@ -49,7 +48,6 @@ __all__ = [
     "choose_for_orders",
     "choose_locations",
     "clear_safety",
-    "count_slots",
     "date_baskets",
     "date_sources",
     "date_standing",

@@ -92,13 +92,14 @@ KIT_COLUMNS: Final = 2
 # location a line of day 0 comes first, which says what holds there whatever comes; each later day has one line
 ARRIVAL_LOCATION: Final = 0
 ARRIVAL_DAY: Final = 1  # since 1970, as it counts for promises; 0 in the first line of a location
-ARRIVAL_UNITS: Final = 2  # that come on that day, 0 in the first line
-ARRIVAL_FREE: Final = 3  # of these, units that are pegged to nobody; in the first line less than 0: backordered units
-ARRIVAL_SAFETY_UNITS: Final = (
-    4  # in the first line, as SAFETY_UNITS: where the SKU has no position yet nothing else says it
+ARRIVAL_FREE: Final = (
+    2  # units that come on that day and are pegged to nobody; in the first line less than 0: backordered
 )
-ARRIVAL_SAFETY_PARTS: Final = 5  # likewise
-ARRIVAL_COLUMNS: Final = 6
+ARRIVAL_SAFETY_UNITS: Final = (
+    3  # in the first line, as SAFETY_UNITS: where the SKU has no position yet nothing else says it
+)
+ARRIVAL_SAFETY_PARTS: Final = 4  # likewise
+ARRIVAL_COLUMNS: Final = 5
 
 # steps, int64 [n, STEP_COLUMNS]: units that can be promised of one SKU; those of a location adjacent, by day
 STEP_LOCATION: Final = 0
@@ -293,12 +294,6 @@ ASKED_SOURCE: Final = 0
 ASKED_OPTION: Final = 1
 ASKED_DAY: Final = 2  # since 1970
 ASKED_COLUMNS: Final = 3
-
-# slot rules, int64 [n, SLOT_COLUMNS]: what there is to prepare in
-SLOT_LINE: Final = 0  # of `days`
-SLOT_SKU: Final = 1  # number of the SKU whose positions are the slots that are taken, -1 when none ever was
-SLOT_CAPACITY: Final = 2  # units, or orders, of a whole day
-SLOT_COLUMNS: Final = 3
 
 # how a date ended; of several, the least says best how near it came
 DATED: Final = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Final, Protocol
 
@@ -72,6 +72,8 @@ class Replica:
         self.kits_with_stock: set[int] = set()
         """Numbers of SKUs that are kits and have positions of their own all the same, which count for nothing."""
 
+        self.on_entries: Callable[[Sequence[Entry] | None], object] | None = None
+        """Is shown entries before they are applied, perhaps twice, and None when the replica was loaded anew."""
         self._tokens: list[tuple[int, str]] = [(-1, "")] * partitions
         self._token_of_all: tuple[int, str] = (-1, "")
         self._changes = 0
@@ -113,6 +115,9 @@ class Replica:
         """
         if self.fault is not None:
             return
+        if self.on_entries is not None:
+            entries = list(entries)
+            self.on_entries(entries)
         try:
             if not self.state.apply(entries):
                 return
@@ -225,6 +230,8 @@ class Replica:
         self._prepare(state)
         self._use_rules(state.columns)
         self.state = state
+        if self.on_entries is not None:
+            self.on_entries(None)
         self._tokens = [(-1, "")] * self.partitions
         self._changes += 1
         self.fault = None

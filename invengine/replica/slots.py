@@ -18,6 +18,7 @@ from invengine.replica.rows import RowMalformed, columns_of, number_in
 _POSITION_COLUMNS: Final = 15  # of a P row, what stands behind its last TAB among them
 _HOLD_COLUMNS: Final = 9  # of an H row
 _KIND: Final = 8  # place in a P row
+_CAUSE: Final = 10  # likewise: the reservation
 _FORGET: Final = "FORGET"
 _SECONDS_MAX: Final = 253_402_300_800
 
@@ -44,6 +45,7 @@ class TakenSlots:
         self._over: dict[tuple[str, str], int] = {}  # held by holds that are over and not swept yet
         self._holds: dict[tuple[int, int], _Hold] = {}  # by partition and leg
         self._due: list[tuple[int, int, int]] = []  # a heap of second, partition, leg; entries may be stale
+        self._claimed: dict[str, dict[int, dict[str, int]]] = {}  # by SKU, day and reservation
         self._second = 0
         self.version = 0
         """Another number after every change of what is taken."""
@@ -54,10 +56,37 @@ class TakenSlots:
     def taken(self, sku: str) -> dict[int, int]:
         """Slots that nobody else can have, by day, as of the second that `advance` was told."""
         over = self._over
-        return {
+        found = {
             day_of_capacity(place): row[0] + row[1] - over.get((sku, place), 0)
             for place, row in self._days.get(sku, {}).items()
         }
+        for day, units in self._claimed.get(sku, {}).items():
+            found[day] = found.get(day, 0) + sum(units.values())
+        return found
+
+    def claim(self, sku: str, day: int, units: int, reservation_id: str) -> None:
+        """Counts slots as taken (below 0: as free) that a reservation is about to take, until the log says that it did,
+        or `unclaim`. So another request looks further at once. Claims bind nobody: the store alone gives slots.
+        """
+        self.version += 1
+        claims = self._claimed.setdefault(sku, {}).setdefault(day, {})
+        claims[reservation_id] = claims.get(reservation_id, 0) + units
+
+    def unclaim(self, sku: str, day: int, reservation_id: str) -> None:
+        """Ends what is left of a claim."""
+        days = self._claimed.get(sku, {})
+        claims = days.get(day, {})
+        if claims.pop(reservation_id, None) is not None:
+            self.version += 1
+            if not claims:
+                del days[day]
+            if not days:
+                del self._claimed[sku]
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether any request is about to take slots."""
+        return bool(self._claimed)
 
     def rows(self, sku: str) -> dict[str, Row]:
         """Everything that is known of a SKU of slots, by place."""
@@ -102,6 +131,8 @@ class TakenSlots:
                     self._days.pop(sku, None)
             return
         self._keep(sku, place, numbers)
+        if sku in self._claimed:
+            self.unclaim(sku, day_of_capacity(place), columns[_CAUSE])
 
     def advance(self, second: int) -> None:
         """Sets the clock: holds that are over by `second` stop counting."""

@@ -8,13 +8,14 @@ from invengine.domain.orders import (
     Allocation,
     Fulfilment,
     Reservation,
-    ReservationAnswer,
     ReservationLine,
     ReservationState,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Feed, LedgerEntry, MovementOutcome, MovementResult
 from invengine.errors import InventoryError
 from invengine.rpc.convert_incoming import receipt_to_proto, timestamp
+from invengine.rpc.convert_slots import fill_line_promise, slots_to_proto
 from invengine.rpc.errors import refusal_to_proto
 from invengine.services.days import date_of
 from invengine.v1 import admin_service_pb2, network_service_pb2, reservation_service_pb2, stock_service_pb2
@@ -96,6 +97,8 @@ def _fill_reservation(
     made.nanos = rest * 1_000_000
     if reservation.expires_at:
         message.expire_time.seconds = reservation.expires_at
+    if reservation.slot_lines:
+        message.slots.extend(slots_to_proto(reservation.slots))
     for line in reservation.lines:
         _fill_line(message.lines.add(line_id=line.line_id, sku=line.sku, quantity=line.quantity), line)
 
@@ -123,14 +126,21 @@ def _fill_line(wire: reservation_service_pb2.ReservationLine, line: ReservationL
             taken.fence_channel = allocation.fence_channel
     if short:
         wire.short_quantity = short
-    if line.kit is not None:
-        wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
     if line.returned:
         wire.returned = line.returned
+    _fill_standing(wire, line)
+
+
+def _fill_standing(wire: reservation_service_pb2.ReservationLine, line: ReservationLine) -> None:
+    """What a line is part of, what it may wait for, when it was promised."""
+    if line.kit is not None:
+        wire.kit_line_id, wire.kit_sku, wire.units_per_kit = line.kit.line_id, line.kit.sku, line.kit.units
     if line.future is not None:
         wire.allow_backorder = True
         if line.future.needed_by:
             wire.needed_by.CopyFrom(date_of(line.future.needed_by))
+    if line.promise is not None:
+        fill_line_promise(wire, line.promise)
 
 
 def _fill_promise(message: reservation_service_pb2.Allocation, allocation: Allocation) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import timestamp_pb2
 
-from invengine.domain.incoming import SECONDS_OF_DAY, BrokenPromise, BrokenReason, Receipt, effective_day
+from invengine.domain.incoming import SECONDS_OF_DAY, BrokenPromise, Receipt, effective_day
+from invengine.domain.kept import BreakReason, BrokenLine
+from invengine.services.broken_wire import REASON_NUMBERS, broken_line_to_proto
 from invengine.services.days import date_or_none
 from invengine.v1 import incoming_service_pb2
 
@@ -14,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from invengine.domain.incoming import IncomingOutcome
-
-REASON_NUMBERS: Final = {
-    BrokenReason.SLIPPED: 1,
-    BrokenReason.SHORTENED: 2,
-    BrokenReason.CANCELLED: 3,
-}
 
 
 def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
@@ -46,8 +42,10 @@ def receipt_to_proto(receipt: Receipt, today: int, stopping: Container[str]) -> 
     )
 
 
-def broken_to_proto(broken: BrokenPromise) -> incoming_service_pb2.BrokenPromise:
-    """One broken promise."""
+def broken_to_proto(broken: BrokenPromise | BrokenLine) -> incoming_service_pb2.BrokenPromise:
+    """One broken promise, with what was promised to whom where that is known."""
+    if isinstance(broken, BrokenLine):
+        return broken_line_to_proto(broken)
     return incoming_service_pb2.BrokenPromise(
         reservation_id=broken.reservation_id,
         line_id=broken.line_id,
@@ -55,7 +53,7 @@ def broken_to_proto(broken: BrokenPromise) -> incoming_service_pb2.BrokenPromise
         location=broken.location,
         quantity=broken.quantity,
         receipt_id=broken.receipt_id,
-        reason=REASON_NUMBERS[broken.reason],  # type: ignore[arg-type]  # enums are numbers on the wire
+        reason=REASON_NUMBERS[BreakReason(broken.reason)],  # type: ignore[arg-type]  # enums are numbers on the wire
         due_date=date_or_none(broken.due_day),
         expected_date=date_or_none(broken.expected_day),
         break_time=timestamp(broken.broken_at_ms),

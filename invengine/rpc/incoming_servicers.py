@@ -102,7 +102,7 @@ class PromiseServicer:
         """A page of broken promises."""
         found, next_page_token, token = await self._promises.list_broken(request)
         return promise_service_pb2.ListBrokenPromisesResponse(
-            broken_promises=[convert_kept.broken_line_to_proto(broken) for broken in found],
+            broken_promises=[convert_incoming.broken_to_proto(broken) for broken in found],
             next_page_token=next_page_token,
             consistency_token=token,
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from invengine.domain.orders import ReservationAnswer
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import InventoryError
 from invengine.rpc.convert import FULFILMENT_NUMBERS, STATE_NUMBERS, outcome_to_proto
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.descriptor import MethodDescriptor
 
-    from invengine.domain.orders import ReservationAnswer
+    from invengine.domain.reservation_answers import ReservationAnswer
     from invengine.metrics import Metrics
     from invengine.services.availability import Availability
     from invengine.services.available_to_promise import AvailableToPromise

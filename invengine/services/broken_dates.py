@@ -73,6 +73,11 @@ class KeptDates:
             self._of = network, times
         return self._dating
 
+    @property
+    def basis(self) -> object:
+        """The network and the transit times that count now; equal as long as both are the same."""
+        return id(self._networks.current), id(self._transit.times)
+
     def dates(self, promised: Sequence[Promised]) -> list[NewDates]:
         """As `dates_of`."""
         return dates_of(self.dating, promised) if promised else []

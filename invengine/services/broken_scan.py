@@ -19,7 +19,7 @@ from invengine.domain.orders import Fulfilment
 from invengine.errors import InvalidArgument
 from invengine.services.broken_dates import MINUTE_MS, Promised, option_of
 from invengine.services.shortages import Shortages, ShortageSearch
-from invengine.store.promised import has_promise, read_promised, waits
+from invengine.store.promised import has_promise, readable, waits
 
 if TYPE_CHECKING:
     from invengine.domain.incoming import Receipt
@@ -128,7 +128,8 @@ class BrokenScan:
             for name, text in chunk:
                 is_asked = needle in text and which.reservation_id in ("", name)
                 if is_asked and (has_promise(text) or waits(text) or name in shortages.reservations):
-                    found[name] = read_promised(partition, name, text)
+                    record = readable(partition, name, text)
+                    found |= {name: record} if record else {}
         broken = await self._settled(list(found.values()), shortages)
         return sorted((line for line in broken if which.matches(line)), key=_order)
 

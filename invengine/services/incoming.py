@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.broken_told import BrokenTold
     from invengine.services.networks import Networks
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import incoming_service_pb2 as pb
@@ -90,8 +91,10 @@ class Incoming:
         networks: Networks,
         metrics: Metrics,
         *,
+        told: BrokenTold,
         queue_max: int = 20_000,
     ) -> None:
+        self._told = told
         self._store = store
         self._replica = replica
         self._clock = clock
@@ -155,7 +158,8 @@ class Incoming:
     ) -> tuple[Sequence[IncomingOutcome | InventoryError], dict[int, int]]:
         """Makes changes that were checked, each on its own: their outcomes, and the revisions that contain them."""
         answered = await self._queue.submit(changes)
-        return answered.outcomes, answered.revisions
+        outcomes = [one if isinstance(one, InventoryError) else await self._told.told(one) for one in answered.outcomes]
+        return outcomes, answered.revisions
 
     @property
     def locations(self) -> Mapping[str, Location]:
@@ -188,7 +192,7 @@ class Incoming:
             self._metrics.replays.inc()
         home = partition_of(change.sku, self._store.partitions)
         pairs = [(home, answered.revisions[home])] if home in answered.revisions else []
-        return outcome, encode_token(self._store.store_id, pairs)
+        return await self._told.told(outcome), encode_token(self._store.store_id, pairs)
 
 
 _ADDS: Final = (IncomingKind.SET, IncomingKind.RECEIVE)

@@ -117,20 +117,20 @@ def placed_change(verb: str, change: ReservationChange, seen: Reservation, shelf
     backs: dict[str, dict[str, int]] = {}
     for placement in change.placements:
         if isinstance(placement, KitPlacement):
-            backs[placement.line_id] = back = _kits_back(verb, placement, change.reservation_id)
+            backs[placement.line_id] = back = kits_back(verb, placement, change.reservation_id)
             for line in _stand_of(placement).lines:
                 for location, kits in back.items():
-                    _lend(line, kits * _kit_of(line).units, change.channel, shelf, location)
+                    lend(line, kits * _kit_of(line).units, change.channel, shelf, location)
         elif placement.line_id in lines:
             line = lines[placement.line_id]
-            _lend(line, _open(line) if verb == "rebind" else line.standing - placement.quantity, change.channel, shelf)
+            lend(line, _open(line) if verb == "rebind" else line.standing - placement.quantity, change.channel, shelf)
     short: list[ShortLine] = []
     placements: list[LinePlacement] = []
     for placement in change.placements:
-        wanted = _wanted(verb, placement, lines)
+        wanted = wanted_of(verb, placement, lines)
         taken = _take(wanted, shelf, short) if wanted is not None else Taken()
         if isinstance(placement, KitPlacement):
-            placements += _of_components(verb, placement, backs[placement.line_id], taken)
+            placements += of_components(verb, placement, backs[placement.line_id], taken)
         else:
             placements.append(placement)
     added: list[LineRequest] = []
@@ -196,7 +196,7 @@ def _units_of(stand: KitStand, named: LineUnits, reservation_id: str) -> list[Li
     return found
 
 
-def _kits_back(verb: str, placement: KitPlacement, reservation_id: str) -> dict[str, int]:
+def kits_back(verb: str, placement: KitPlacement, reservation_id: str) -> dict[str, int]:
     """Kits that a line gives back, by location: all that are open, or the last ones. QuantityExceedsOpen."""
     stand = _stand_of(placement)
     if verb == "rebind":
@@ -212,7 +212,7 @@ def _kits_back(verb: str, placement: KitPlacement, reservation_id: str) -> dict[
     return back
 
 
-def _wanted(verb: str, placement: LinePlacement, lines: Mapping[str, ReservationLine]) -> LineRequest | None:
+def wanted_of(verb: str, placement: LinePlacement, lines: Mapping[str, ReservationLine]) -> LineRequest | None:
     """What a line takes, as a line of its own would; None for nothing."""
     stand = placement.stand if isinstance(placement, KitPlacement) else None
     line = stand.lines[0] if stand else lines.get(placement.line_id)
@@ -242,7 +242,7 @@ def _take(line: LineRequest, shelf: Shelf, short: list[ShortLine]) -> Taken:
     return taken
 
 
-def _of_components(verb: str, placement: KitPlacement, back: dict[str, int], taken: Taken) -> list[LinePlacement]:
+def of_components(verb: str, placement: KitPlacement, back: dict[str, int], taken: Taken) -> list[LinePlacement]:
     """The placements of a kit's components: what each takes and (amend) gives back at each location."""
     kits_at = dict(taken.placed) if verb == "rebind" else {**dict(taken.placed), **{at: -n for at, n in back.items()}}
     found = []
@@ -260,7 +260,7 @@ def _of_components(verb: str, placement: KitPlacement, back: dict[str, int], tak
     return found
 
 
-def _lend(line: ReservationLine, units: int, channel: str, shelf: Shelf, location: str = "") -> None:
+def lend(line: ReservationLine, units: int, channel: str, shelf: Shelf, location: str = "") -> None:
     """Puts units of a line (at a location) that are given back on the shelf, in the order in which they are."""
     for kind in (_is_backordered, _is_pegged, _is_on_hand):
         for allocation in reversed(line.allocations):

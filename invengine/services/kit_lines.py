@@ -109,7 +109,7 @@ def placed(request: ReserveRequest, shelf: Shelf) -> ReserveRequest:
         if isinstance(line, KitRequest):
             lines += exploded(line, taken)
         elif request.best_effort:
-            lines.append(_settled(line, taken.units))
+            lines.append(settled(line, taken.units))
         else:
             lines.append(line)
     if short and not (request.best_effort and units):
@@ -180,7 +180,7 @@ def told_in_kits(refusal: InsufficientStock, lines: Iterable[tuple[str, KitLine]
     return InsufficientStock(tuple(found.values()))
 
 
-def _settled(line: LineRequest, units: int) -> PlacedRequest:
+def settled(line: LineRequest, units: int) -> PlacedRequest:
     """A line of units with best effort: what there is of it, and the record says what was asked for."""
     return PlacedRequest(
         line.line_id,

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         Future,
         LinePlacement,
         LineRequest,
-        ReservationAnswer,
         ReservationChange,
         ReservationLine,
         ReserveRequest,
     )
+    from invengine.domain.reservation_answers import ReservationAnswer
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.shelf import Coming

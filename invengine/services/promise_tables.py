@@ -128,7 +128,7 @@ class PromiseTables:
         return line
 
     def slots(self, location: str, fulfilment: str) -> int:
-        """The line for slots of a location and a way of fulfilment, to be filled by `kernels.count_slots`."""
+        """The line for slots of a location and a way of fulfilment, filled by whoever asks with what is left."""
         key = ("slots", location, fulfilment)
         line = self._lines.get(key)
         if line is None:

@@ -72,7 +72,7 @@ def check_amend(message: pb.AmendReservationRequest) -> CheckedPlacing:
         for place, line in enumerate(message.lines)
     ]
     validation.count_of("lines", len(placements), LINES_MAX, least=0 if message.added_lines else 1)
-    added = check_lines(message.added_lines, "added_lines", is_new=False) if message.added_lines else []
+    added = check_lines(message.added_lines, "added_lines", is_new=False, dated=True) if message.added_lines else []
     return _checked("amend", message, placements, added)
 
 
@@ -230,7 +230,7 @@ def _check_placement(
     if location and group:
         raise InvalidArgument(f"{path}.group", "cannot be given together with location")
     try:
-        future = check_future(message)
+        future = check_future(message, dated=True)
     except InvalidArgument as refusal:
         raise InvalidArgument(f"{path}.{refusal.field}", refusal.problem) from None
     return CheckedPlacement(line_id, quantity, location, group, message.allow_split, *future)

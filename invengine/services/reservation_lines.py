@@ -27,12 +27,13 @@ FULFILMENTS: Final = (Fulfilment.ANY, Fulfilment.SHIP, Fulfilment.PICKUP, Fulfil
 _NOWHERE: Final = Destination()
 _new: Final = tuple.__new__  # makes a NamedTuple of all its fields, quicker than calling it
 _ANY: Final = Fulfilment.ANY
+_SHIP: Final = Fulfilment.SHIP
 _PICKUP: Final = Fulfilment.PICKUP  # found quicker than a member of its class, for every line of a batch
 _SHIP_TO_STORE: Final = Fulfilment.SHIP_TO_STORE
 
 
 class CheckedLine(NamedTuple):
-    """A line that obeys the contract; `needed_by` is a day since 1970, 0 for any."""
+    """A line that obeys the contract; `needed_by` is a day since 1970, 0 for any; `service` empty for any."""
 
     line_id: str
     sku: str
@@ -44,19 +45,23 @@ class CheckedLine(NamedTuple):
     allow_split: bool
     allow_backorder: bool = False
     needed_by: int = 0
+    service: str = ""
 
 
 def check_lines(
-    messages: Sequence[pb.ReservationLineRequest], field: str = "lines", *, is_new: bool = True
+    messages: Sequence[pb.ReservationLineRequest], field: str = "lines", *, is_new: bool = True, dated: bool = False
 ) -> list[CheckedLine]:
-    """Lines to reserve, of a new reservation or to be added to one: there an empty line_id stays for the store."""
+    """Lines to reserve, of a new reservation or to be added to one: there an empty line_id stays for the store.
+
+    `dated`: they may be promised dates, all of them.
+    """
     count = len(messages)
     if not 1 <= count <= LINES_MAX:
         count_of(field, count, LINES_MAX)
     lines = []
     for place, message in enumerate(messages):
         try:
-            lines.append(_check_line(message, str(place + 1) if is_new else ""))
+            lines.append(_check_line(message, str(place + 1) if is_new else "", dated))
         except InvalidArgument as refusal:
             raise InvalidArgument(f"{field}[{place}].{refusal.field}", refusal.problem) from None
     if count > 1:
@@ -68,10 +73,12 @@ def check_lines(
     return lines
 
 
-def check_future(message: pb.ReservationLineRequest | pb.LineAmendment | pb.LineRebinding) -> tuple[bool, int]:
-    """Whether the units may come from the future, and the day by which, 0 for any."""
+def check_future(
+    message: pb.ReservationLineRequest | pb.LineAmendment | pb.LineRebinding, *, dated: bool = False
+) -> tuple[bool, int]:
+    """Whether the units may come from the future, and the day by which, 0 for any: of delivery where it is `dated`."""
     needed_by = optional_day(message, "needed_by")
-    if needed_by and not message.allow_backorder:
+    if needed_by and not message.allow_backorder and not dated:
         raise InvalidArgument("needed_by", "goes with allow_backorder only")
     return message.allow_backorder, needed_by
 
@@ -79,12 +86,14 @@ def check_future(message: pb.ReservationLineRequest | pb.LineAmendment | pb.Line
 def lines_as_text(lines: list[CheckedLine]) -> str:
     """The content of lines, for a fingerprint."""
     text = ""
-    for id_, sku, quantity, location, group, fulfilment, to, split, backorder, needed_by in lines:
+    for id_, sku, quantity, location, group, fulfilment, to, split, backorder, needed_by, service in lines:
         if to is _NOWHERE and fulfilment is _ANY and not split and not backorder:  # the usual one, said quicker
             text += f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\tANY\t0\t0\t0\t\t\t\n"
             continue
         text += f"{id_}\t{sku}\t{quantity}\t{location}\t{group}\t{fulfilment}\t{split:d}\t{backorder:d}\t{needed_by}"
         text += f"\t{to.country}\t{to.postal_code}\t{to.location}\n"
+        if service:
+            text += f"\t{service}\n"
     return text
 
 
@@ -138,7 +147,7 @@ def future_of(line: CheckedLine, channel: str, network: Network) -> Future:
     return Future(line.needed_by, 0 if line.needed_by else network.backorder_units(channel, line.sku))
 
 
-def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> CheckedLine:
+def _check_line(message: pb.ReservationLineRequest, line_id_without: str, dated: bool) -> CheckedLine:
     if line_id := message.line_id:
         optional_text("line_id", line_id)
     sku, quantity = message.sku, message.quantity
@@ -163,9 +172,14 @@ def _check_line(message: pb.ReservationLineRequest, line_id_without: str) -> Che
         raise InvalidArgument("destination.location", "is required for FULFILMENT_SHIP_TO_STORE")
     line_id = line_id or line_id_without
     line = line_id, sku, quantity, location, group, fulfilment, destination, message.allow_split
+    if service := message.service:
+        optional_text("service", service)
+        if fulfilment is not _SHIP:
+            raise InvalidArgument("service", "goes with FULFILMENT_SHIP only")
+        return CheckedLine(*line, *check_future(message, dated=True), service)
     if message.allow_backorder or message.HasField("needed_by"):
-        return CheckedLine(*line, *check_future(message))
-    return _new(CheckedLine, (*line, False, 0))
+        return CheckedLine(*line, *check_future(message, dated=dated))
+    return _new(CheckedLine, (*line, False, 0, ""))
 
 
 def _check_destination(message: pb.ReservationLineRequest) -> Destination:

@@ -11,9 +11,11 @@ each record costs as much as the checks on it. In two steps, because they refuse
 from __future__ import annotations
 
 from hashlib import blake2b
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from invengine.domain.orders import LineRequest, LineUnits, ReservationChange, ReserveRequest
+from invengine.domain.orders import Fulfilment, LineRequest, LineUnits, ReservationChange, ReserveRequest
+from invengine.domain.transit import parts_of
 from invengine.errors import ChannelDisabled, InvalidArgument, TimeToLiveTooLong
 from invengine.services.kit_lines import LINES_MAX
 from invengine.services.reservation_ids import ANYWHERE, ReservationIds
@@ -42,12 +44,14 @@ if TYPE_CHECKING:
 PARCELS_MAX: Final = 200
 
 _BEST_EFFORT: Final = 2
+_service: Final = attrgetter("service")
 _POLICIES: Final = 3
 
 
 class CheckedRequest(NamedTuple):
     """A request that obeys the contract. `time_to_live_seconds` is 0 where the channel's default is wanted, and
-    `parcels_max` where any number of locations will do.
+    `parcels_max` where any number of locations will do. `is_dated`: some of its lines are promised dates, with
+    `promise_dates` all of them.
     """
 
     request_id: str
@@ -61,6 +65,9 @@ class CheckedRequest(NamedTuple):
     order_ref: str
     cart_ref: str
     parcels_max: int = 0
+    is_dated: bool = False
+    promise_dates: bool = False
+    confidence_parts: int = 0
 
 
 def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANYWHERE) -> CheckedRequest:
@@ -86,9 +93,15 @@ def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANY
     parcels_max = message.max_parcels
     if not 0 <= parcels_max <= PARCELS_MAX:
         raise InvalidArgument("max_parcels", f"is {parcels_max}; 1 to {PARCELS_MAX} are allowed")
-    lines = check_lines(message.lines)
+    promise_dates = message.promise_dates
+    lines = check_lines(message.lines, dated=promise_dates)
+    is_dated, confidence_parts = promise_dates, 0
+    if promise_dates or message.confidence or any(map(_service, lines)):
+        is_dated, confidence_parts = check_dated(message, lines)
     refs = f"{customer_ref}\t{order_ref}\t{cart_ref}"
     text = f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{refs}\t{parcels_max}\n{lines_as_text(lines)}"
+    if is_dated:
+        text += f"\t{promise_dates:d}\t{confidence_parts}\n"
     checked = (
         request_id,
         fingerprint(text),
@@ -101,8 +114,30 @@ def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANY
         order_ref,
         cart_ref,
         parcels_max,
+        is_dated,
+        promise_dates,
+        confidence_parts,
     )
     return tuple.__new__(CheckedRequest, checked)  # quicker than its own constructor
+
+
+def check_dated(message: pb.CreateReservationRequest, lines: Sequence[CheckedLine]) -> tuple[bool, int]:
+    """Whether lines are promised dates, and with which confidence. Such lines say where they go, and how."""
+    promised = [(place, line) for place, line in enumerate(lines) if message.promise_dates or line.service]
+    for place, line in promised:
+        if line.fulfilment is Fulfilment.ANY:
+            raise InvalidArgument(f"lines[{place}].fulfilment", "is required for a date")
+        if line.fulfilment is Fulfilment.SHIP and not line.destination.country:
+            raise InvalidArgument(f"lines[{place}].destination.country", "is required for a date")
+    confidence = message.confidence
+    if not confidence:
+        return bool(promised), 0
+    if not promised:
+        raise InvalidArgument("confidence", "goes with dates only: with promise_dates, or a service")
+    parts = parts_of(confidence)
+    if parts is None:
+        raise InvalidArgument("confidence", f"is {confidence}; 0.0001 to 0.9999 are allowed")
+    return True, parts
 
 
 def resolve(request: CheckedRequest, network: Network, sourcing: Sourcing) -> ReserveRequest:

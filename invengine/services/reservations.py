@@ -12,14 +12,25 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReservationState, ReserveRequest
+from invengine.domain.orders import (
+    LineRequest,
+    Reservation,
+    ReservationChange,
+    ReservationState,
+    ReserveRequest,
+)
 from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
+from invengine.domain.transit import NOTHING_LEARNT
 from invengine.errors import (
+    CapacityExhausted,
     ChannelDisabled,
     InsufficientStock,
     InvalidArgument,
     InventoryError,
     LineNotFound,
+    PromiseTooLate,
+    PromiseUnknown,
     QuantityExceedsOpen,
     ReservationClosed,
     ReservationExpired,
@@ -27,8 +38,11 @@ from invengine.errors import (
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
+from invengine.services.current_dating import CurrentDating
+from invengine.services.dated_changes import DatedChange, check_days, has_dates
+from invengine.services.dated_requests import slot_partitions, told_without_slots
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
-from invengine.services.group_commit import GroupCommit
+from invengine.services.group_commit import Answered, GroupCommit
 from invengine.services.kit_changes import components_in, is_about_kits, placed_change, with_units_of_components
 from invengine.services.kit_lines import skus_of, told_in_kits
 from invengine.services.next_dates import NextDates
@@ -45,6 +59,7 @@ from invengine.services.reservation_amendments import (
 from invengine.services.reservation_requests import check_change, check_create, time_to_live
 from invengine.services.reserving import Outcome, Reserving, first_answer_or
 from invengine.services.shelf import Shelf
+from invengine.services.slot_changes import with_slots_of_units
 from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
@@ -56,6 +71,7 @@ if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.promise_routes import TransitDays
     from invengine.services.reservation_amendments import CheckedPlacing
     from invengine.services.reservation_requests import Change, LineChange
     from invengine.store.redis_store import RedisStore
@@ -88,6 +104,7 @@ class Reservations:
         networks: Networks,
         metrics: Metrics,
         *,
+        transit: Callable[[], TransitDays] = lambda: NOTHING_LEARNT,
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
@@ -107,7 +124,8 @@ class Reservations:
         )
         self._sourcing = Sourcing(replica, clock)
         self._next_dates = NextDates(replica, clock)
-        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing)
+        self._dates = CurrentDating(replica, clock, transit)
+        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing, dates=self._dates)
         calls = {
             "confirm": store.confirm,
             "extend": store.extend,
@@ -186,9 +204,9 @@ class Reservations:
         """Open units move to other locations."""
         return await self._place("rebind", check_rebind(message), resolve_rebind)
 
-    async def repromise(self, change: ReservationChange) -> tuple[ReservationAnswer, str]:
-        """Lines get other promises, which were worked out for the revision that the change expects."""
-        answered = await self._changes["repromise"].submit((change,))
+    async def decided(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
+        """Has a change written that was worked out already, for the revision that it expects."""
+        answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
 
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
@@ -227,17 +245,19 @@ class Reservations:
         if not any("/" in line.line_id for line in change.lines):
             answered = await self._changes[verb].submit((change,))
             outcome = answered.outcomes[0]
-            # lines of kits are kept as those of their components, so their own ids are not found
-            if not isinstance(outcome, LineNotFound) and not _names_component(outcome):
+            # lines of kits are kept as those of their components, so their own ids are not found; and units are not
+            # named without their slots
+            is_wanted = isinstance(outcome, LineNotFound | RevisionMismatch) and change.lines
+            if not is_wanted and not _names_component(outcome):
                 return self._one(outcome, answered.revisions)
-        return await self._change_kits(verb, change)
+        return await self._change_seen(verb, change)
 
-    async def _change_kits(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
-        """Releases or fulfils lines of kits, by the reservation as it is; anew when it changed in between."""
+    async def _change_seen(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
+        """Releases or fulfils lines of kits, or with slots, by the reservation as it is; anew when it changed."""
         for _ in range(ATTEMPTS_MAX):
             seen = await self._store.reservation(change.reservation_id)
             try:
-                asked = with_units_of_components(verb, change, seen)
+                asked = with_slots_of_units(verb, with_units_of_components(verb, change, seen), seen)
             except InventoryError as refusal:
                 return await self._judged(verb, change, seen, refusal)
             answered = await self._changes[verb].submit((asked,))
@@ -260,13 +280,21 @@ class Reservations:
             seen = await self._store.reservation(checked.reservation_id)
             try:
                 change = asked = resolve_for(checked, seen, network, self._sourcing)
+                check_days(checked, seen)
+                if seen is not None and has_dates(change, seen, network):
+                    outcome, answered, asked = await self._place_dated(verb, checked, change, seen, network)
+                    if isinstance(outcome, InsufficientStock):  # the stock or the slots moved: choose again
+                        continue
+                    if checked.expected_revision is not None or not isinstance(outcome, RevisionMismatch):
+                        break
+                    continue
                 if seen is not None and is_about_kits(change):
                     asked = placed_change(verb, change, seen, await self._fresh_shelf(change, seen))
             except InventoryError as refusal:
                 bare = impossible_placing(checked)
                 if isinstance(refusal, InsufficientStock):
                     refusal = self._next_dates.of_change(change, refusal)
-                elif not isinstance(refusal, QuantityExceedsOpen):
+                elif not isinstance(refusal, QuantityExceedsOpen | PromiseTooLate | PromiseUnknown | CapacityExhausted):
                     return await self._changed_before(verb, impossible_change(bare), refusal)
                 return await self._judged(verb, bare, seen, refusal)
             answered = await self._changes[verb].submit((asked,))
@@ -277,13 +305,29 @@ class Reservations:
                 break
         if isinstance(outcome, InsufficientStock):
             outcome = told_in_kits(outcome, components_in(asked, seen))
+            lines = [LineRequest(line.line_id, line.sku, 0, ()) for line in seen.lines] if seen else []
+            outcome = told_without_slots(outcome, lines)
+        if isinstance(outcome, InsufficientStock):
             outcome = self._next_dates.of_change(change, outcome)
         return self._one(outcome, answered.revisions)
 
-    async def _fresh_shelf(self, change: ReservationChange, seen: Reservation) -> Shelf:
+    async def _place_dated(
+        self, verb: str, checked: CheckedPlacing, change: ReservationChange, seen: Reservation, network: Network
+    ) -> tuple[Outcome, Answered[Outcome], ReservationChange]:
+        """Places lines with dates and slots anew, by the reservation as it was seen, and has that written."""
+        shelf = await self._fresh_shelf(change, seen, network)
+        with self._dates.lines(network, shelf, seen.reservation_id) as placing:
+            dated = DatedChange(checked, change, seen, verb=verb, placing=placing, shelf=shelf, network=network)
+            asked = dated.placed()
+            answered = await self._changes[verb].submit((asked,))
+        return answered.outcomes[0], answered, asked
+
+    async def _fresh_shelf(self, change: ReservationChange, seen: Reservation, network: Network | None = None) -> Shelf:
         """What the channel of a change could take, with every write that was acknowledged before."""
-        skus = {line.sku for line in seen.lines} | skus_of(change.added)
+        skus = {line.sku for line in (*seen.lines, *seen.slot_lines)} | skus_of(change.added)
         partitions = {partition_of(sku, self._store.partitions) for sku in skus}
+        if network is not None:
+            partitions |= slot_partitions(change.added, network, self._store.partitions)
         await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
         return Shelf(self._replica, self._clock.now_ms(), change.channel, borrows=change.borrows)
 

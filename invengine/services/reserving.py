@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.orders import ReservationAnswer, ReserveRequest
+from invengine.domain.orders import ReserveRequest
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import (
     Exhausted,
     InsufficientStock,
     InvalidArgument,
     InventoryError,
     OutcomeUnknown,
+    Refused,
     RequestMismatch,
     TooManyParcels,
     Unavailable,
     UnknownSku,
 )
+from invengine.services.dated_requests import dated_lines, needs_dates, slot_partitions, told_without_slots
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.kit_lines import components_of_lines, has_kits, placed, skus_of, told_in_kits
 from invengine.services.next_dates import NextDates
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
     from invengine.services.group_commit import GroupCommit
     from invengine.services.sourcing import Sourcing
     from invengine.store.redis_store import RedisStore
@@ -39,6 +44,9 @@ Outcome = ReservationAnswer | InventoryError
 
 CHOICES_MAX: Final = 5
 """Choices of few parcels for one request, when the stock moves each time before it is taken."""
+
+DATED_CHOICES_MAX: Final = 60
+"""Choices of dates and slots, likewise. One that fails is one that another server's request took."""
 
 KIT_CHOICES_MAX: Final = 30
 """Choices of where kits come together, likewise: each that fails is one that another request took."""
@@ -54,6 +62,8 @@ class Reserving:
         clock: StoreClock,
         queue: GroupCommit[ReserveRequest, Outcome],
         sourcing: Sourcing,
+        *,
+        dates: CurrentDating,
     ) -> None:
         self.ids = ReservationIds(store.partitions, near_stock=store.is_whole)
         self._store = store
@@ -62,6 +72,7 @@ class Reserving:
         self._queue = queue
         self._sourcing = sourcing
         self._next_dates = NextDates(replica, clock)
+        self._dates = dates
 
     async def one(self, checked: CheckedRequest, network: Network) -> tuple[Outcome, dict[int, int]]:
         """Makes one reservation, or answers what the same request was answered before."""
@@ -69,7 +80,7 @@ class Reserving:
             request = resolve(checked, network, self._sourcing)
         except InventoryError as refusal:
             return await self._answered_before(checked, refusal)
-        if checked.parcels_max or has_kits(request.lines, network):
+        if checked.parcels_max or has_kits(request.lines, network) or needs_dates(checked, network):
             return await self._chosen(checked, request, network)
         answered = await self._queue.submit((request,))
         return self._dated(request, answered.outcomes[0]), answered.revisions
@@ -102,7 +113,8 @@ class Reserving:
             except InvalidArgument as refusal:
                 outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
                 continue
-            if checked.parcels_max or (network.kits and any(line.sku in network.kits for line in checked.lines)):
+            has_kit = network.kits and any(line.sku in network.kits for line in checked.lines)
+            if checked.parcels_max or has_kit or needs_dates(checked, network):
                 await write()
                 try:
                     outcome, more = await self.one(checked, network)
@@ -135,6 +147,8 @@ class Reserving:
         """Chooses locations by the stock as it is, and again when it moved before it was taken."""
         partitions = {partition_of(sku, self._replica.partitions) for sku in skus_of(request.lines)}
         are_kits = has_kits(request.lines, network)
+        if needs_dates(checked, network):
+            return await self._placed_with_dates(checked, request, network, partitions)
         outcome: Outcome = InsufficientStock(())
         revisions: dict[int, int] = {}
         for _ in range(KIT_CHOICES_MAX if are_kits else CHOICES_MAX):
@@ -155,6 +169,40 @@ class Reserving:
             if not isinstance(outcome, InsufficientStock):
                 break
             outcome = told_in_kits(outcome, components_of_lines(chosen.lines))
+        return self._dated(request, outcome), revisions
+
+    async def _placed_with_dates(
+        self, checked: CheckedRequest, request: ReserveRequest, network: Network, partitions: set[int]
+    ) -> tuple[Outcome, dict[int, int]]:
+        """Chooses where lines come from, when they are there and which slots they take; again when any of it moved."""
+        partitions |= slot_partitions(request.lines, network, self._replica.partitions)
+        outcome: Outcome = InsufficientStock(())
+        revisions: dict[int, int] = {}
+        for _ in range(DATED_CHOICES_MAX):
+            await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
+            shelf = Shelf(self._replica, self._clock.now_ms(), request.channel, borrows=request.borrows)
+            name, best_effort = request.reservation_id, request.best_effort
+            with self._dates.lines(network, shelf, name, best_effort=best_effort) as lines:
+                had_claims = self._replica.slots.has_claims
+                try:
+                    narrowed = choose(request, checked.parcels_max, network, shelf) if checked.parcels_max else request
+                    chosen = replace(
+                        narrowed, lines=tuple(dated_lines(lines, narrowed.lines, checked)), best_effort=False
+                    )
+                except (Refused, UnknownSku) as refusal:
+                    lines.release_claims()
+                    if had_claims and await self._dates.others_decided(self._replica.slots):
+                        continue  # what others were about to take was counted as taken: look again
+                    answered = await self._queue.submit((impossible(checked),))
+                    outcome, revisions = answered.outcomes[0], answered.revisions
+                    if isinstance(outcome, InsufficientStock | UnknownSku):
+                        outcome = refusal
+                    break
+                answered = await self._queue.submit((chosen,))
+            outcome, revisions = answered.outcomes[0], answered.revisions
+            if not isinstance(outcome, InsufficientStock):
+                break
+            outcome = told_without_slots(told_in_kits(outcome, components_of_lines(chosen.lines)), request.lines)
         return self._dated(request, outcome), revisions
 
     async def _answered_before(

@@ -15,8 +15,8 @@ from invengine.domain.incoming import effective_day
 from invengine.domain.kept import Leg, Waiting, days_of_waiting, who_is_short
 from invengine.domain.partitions import partition_of
 from invengine.kernels.layout import EXPIRED, LOCATION, ON_HAND, RESERVED
-from invengine.replica.short import short_positions
-from invengine.store.promised import read_promised
+from invengine.replica.short import short_numbers
+from invengine.store.promised import readable
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
@@ -92,7 +92,7 @@ class ShortageSearch:
         return await self._add_up(found, now_ms)
 
     def _short(self, sku: str, location: str) -> set[Place]:
-        places = short_positions(self._replica.columns)
+        places = short_numbers(self._replica.columns)
         return {place for place in places if _matches(place, sku, location)}
 
     def _waiting(self, sku: str, location: str, now_ms: int) -> set[Place]:
@@ -123,7 +123,8 @@ class ShortageSearch:
                 for name, text in chunk:
                     if name not in seen and (len(needles) > _NEEDLES_MAX or any(needle in text for needle in needles)):
                         seen.add(name)
-                        _note(found, read_promised(partition, name, text), now_ms)
+                        if (record := readable(partition, name, text)) is not None:
+                            _note(found, record, now_ms)
         return found
 
     async def _add_up(self, found: Mapping[Place, Reserved], now_ms: int) -> Shortages:

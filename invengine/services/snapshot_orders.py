@@ -11,10 +11,10 @@ from invengine.domain.orders import (
     Fulfilment,
     LineUnits,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationState,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import (
     InventoryError,
     LineNotFound,
@@ -22,8 +22,10 @@ from invengine.errors import (
     ReservationClosed,
     ReservationConfirmed,
     ReservationExpired,
+    RevisionMismatch,
     Unavailable,
 )
+from invengine.services.slot_changes import slots_of_units_gone
 
 if TYPE_CHECKING:
     from invengine.domain.orders import Allocation
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from invengine.store.redis_store import RedisStore
 
 CHANGES_PER_STEP: Final = 500
+ATTEMPTS_MAX: Final = 20
+"""At the slots of reservations that others change meanwhile."""
+
 _NOTHING_OPEN: Final = (ReservationClosed, ReservationExpired, NotFound, LineNotFound)
 """What a fulfilment is refused with where others were faster: nothing is open there any more."""
 
@@ -103,6 +108,12 @@ class ContainedOrders:
         changes = [self._change(r, sku) for r in live for sku in self._open_skus(r)]
         async for written in self._changed(self._store.fulfil, changes):
             yield written
+        for _ in range(ATTEMPTS_MAX):
+            spent = [change for r in self._found.values() if (change := self._spent_slots(r)) is not None]
+            if not spent:
+                break
+            async for written in self._changed(self._store.fulfil, spent):
+                yield written
         left = {name: self._left(reservation) for name, reservation in self._found.items()}
         self.fulfilled = sum(left.get(name, 0) > before for name, before in left_before.items())
 
@@ -169,6 +180,25 @@ class ContainedOrders:
             reason="" if is_confirm else f"snapshot {snapshot.snapshot_id}",
         )
 
+    def _spent_slots(self, reservation: Reservation) -> ReservationChange | None:
+        """The step that uses up the slots of what left; None where no slots are left over."""
+        if reservation.state is not ReservationState.CONFIRMED:
+            return None
+        spent = slots_of_units_gone(reservation)
+        if not spent:
+            return None
+        name = reservation.reservation_id
+        return ReservationChange(
+            f"snapshot {self._name} slots {name} {reservation.revision}",
+            self._name,
+            name,
+            reservation.channel,
+            reservation.revision,
+            lines=spent,
+            reason=f"snapshot {self._snapshot.snapshot_id}",
+            with_slots=True,
+        )
+
     async def _changed(
         self, call: Callable[[Sequence[ReservationChange]], Any], changes: Sequence[ReservationChange]
     ) -> AsyncIterator[Written[Any]]:
@@ -198,5 +228,7 @@ class ContainedOrders:
             for sku, units in self._open_skus(now).items():
                 if any(line.sku == sku and line.line_id in line_ids for line in now.lines):
                     self.refusals.append(OpenUnits(now.order_ref, name, sku, units, refusal))
-        elif not change.left_at_ms and not isinstance(refusal, (*_NOTHING_OPEN, ReservationConfirmed)):
+        elif not change.left_at_ms and not isinstance(
+            refusal, (*_NOTHING_OPEN, ReservationConfirmed, RevisionMismatch)
+        ):
             raise refusal

@@ -15,8 +15,13 @@ from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.orders import ReservationAnswer, ReservationChange, ReservationState, ReserveRequest
+from invengine.domain.orders import (
+    ReservationChange,
+    ReservationState,
+    ReserveRequest,
+)
 from invengine.domain.partitions import encode_token, partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.transfers import Transfer, TransferState, is_transfer, places_of, transfer_of
 from invengine.errors import (
     InvalidArgument,
@@ -41,6 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from invengine.domain.incoming import BrokenPromise, IncomingChange, IncomingOutcome
+    from invengine.domain.kept import BrokenLine
+
+    Broken = BrokenPromise | BrokenLine
     from invengine.domain.orders import Reservation
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
@@ -150,11 +158,11 @@ class Transfers:
         page = found[:size]
         return page, validation.page_token(bound, cursor), self._token(page)
 
-    async def ship(self, message: pb.ShipTransferRequest) -> tuple[Transfer, Sequence[BrokenPromise], str, bool]:
+    async def ship(self, message: pb.ShipTransferRequest) -> tuple[Transfer, Sequence[Broken], str, bool]:
         """Units left the source. Where promises rest on what is on the way already, a new day is told by a slip."""
         change = check_ship(message)
         answer, revisions = await self._change("ship_transfer", change)
-        broken: Sequence[BrokenPromise] = ()
+        broken: Sequence[Broken] = ()
         slips = slips_of(change, answer.reservation)
         if slips:
             outcomes, more = await self._incoming.apply(slips)
@@ -163,7 +171,7 @@ class Transfers:
         transfer, token, replayed = await self._written(answer, revisions)
         return transfer, broken, token, replayed
 
-    async def receive(self, message: pb.ReceiveTransferRequest) -> tuple[Transfer, Sequence[BrokenPromise], str, bool]:
+    async def receive(self, message: pb.ReceiveTransferRequest) -> tuple[Transfer, Sequence[Broken], str, bool]:
         """Units arrived, and with `closes` the others never will."""
         arrivals = Arrivals(message, self._clock.now_ms())
         transfer = await self._read(arrivals.transfer_id)

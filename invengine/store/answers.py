@@ -9,7 +9,12 @@ import msgpack
 
 from invengine import errors
 from invengine.domain.incoming import BrokenPromise, IncomingChange, IncomingOutcome, Receipt
-from invengine.domain.orders import Reservation, ReservationAnswer, ReservationChange, ReserveRequest
+from invengine.domain.orders import (
+    Reservation,
+    ReservationChange,
+    ReserveRequest,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import GONE, Movement, MovementOutcome, MovementResult
 from invengine.store.records import read_broken, read_reservation
 

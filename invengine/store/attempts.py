@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from invengine import errors
-from invengine.domain.orders import ReservationAnswer, ReserveRequest
+from invengine.domain.orders import ReserveRequest
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store import answers, payload
 from invengine.store.answers import Answer
 from invengine.store.expiring import Expiring

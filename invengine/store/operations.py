@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from invengine import errors
-from invengine.domain.orders import ReservationAnswer, ReservationChange
+from invengine.domain.orders import ReservationChange
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store import answers, payload
 from invengine.store.answers import Answer
 from invengine.store.heads import SHARED_FIELDS, Head, merged, read_head, what_is_left

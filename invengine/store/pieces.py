@@ -14,12 +14,12 @@ from redis.exceptions import ResponseError
 
 from invengine.domain.orders import (
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationState,
     ReserveRequest,
 )
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import Exhausted, InventoryError, OutcomeUnknown, Unavailable
 from invengine.store import keys
 from invengine.store.attempts import Attempts

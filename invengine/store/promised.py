@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,8 @@ from invengine.store.records import (
     read_source,
 )
 from invengine.store.schedule import Schedule
+
+logger = logging.getLogger(__name__)
 
 _NAMES_A_CALL: Final = 500
 _PROMISE: Final = re.compile("[\t0-9\x1e+]!")
@@ -85,18 +88,13 @@ class SlotDays:
         """Of a line at a location, 0 for none: its own slots of units, or that of an order, for all lines there."""
         if not line.has_slots:
             return 0
-        own = slot_line_id(location, line.fulfilment.value, line.line_id)
-        shared = slot_line_id(location, line.fulfilment.value)
+        owner = line.kit.line_id if line.kit else line.line_id
+        own, shared = slot_line_id(location, _way(line, location), owner), slot_line_id(location, _way(line, location))
         return self._days.get((reservation_id, own)) or self._days.get((reservation_id, shared), 0)
 
 
 class Promised(Schedule):
     """Adds what a search for broken promises reads."""
-
-    async def promised_records(self, partition: int) -> AsyncIterator[list[PromisedRecord]]:
-        """The live records of a partition, in chunks; one may come twice."""
-        async for chunk in self.live_records(partition):
-            yield [read_promised(partition, reservation_id, text) for reservation_id, text in chunk]
 
     async def promised_by_id(self, ids: Iterable[str]) -> list[PromisedRecord]:
         """The live records of reservations, of one in pieces all its pieces; those that are over are left out."""
@@ -110,11 +108,9 @@ class Promised(Schedule):
         for first in range(0, len(places), _NAMES_A_CALL):
             part = places[first : first + _NAMES_A_CALL]
             texts = await self._calls.read(*(("HGET", keys.reservations(home), name) for home, name in part))
-            found += [
-                read_promised(home, name, text.decode())
-                for (home, name), text in zip(part, texts, strict=True)
-                if text is not None
-            ]
+            told = zip(part, texts, strict=True)
+            records = [readable(home, name, text.decode()) for (home, name), text in told if text is not None]
+            found += [record for record in records if record is not None]
         return found
 
     async def broken_rows(self, legs: Sequence[Leg]) -> dict[Leg, str]:
@@ -161,7 +157,7 @@ class Promised(Schedule):
             days.note(record)
             for line in record.lines if self.in_pieces else ():
                 if line.has_slots:
-                    skus = {capacity_sku(its.location, line.fulfilment.value) for its in line.allocations}
+                    skus = {capacity_sku(its.location, _way(line, its.location)) for its in line.allocations}
                     elsewhere |= {(self._of(sku), record.reservation_id) for sku in skus}
         for record in await self.records_at(sorted(elsewhere)):
             days.note(record)
@@ -173,6 +169,21 @@ class Promised(Schedule):
             return (home,)
         head = await self.head(home, reservation_id)
         return () if head is None or not head.is_live else head.partitions
+
+
+def _way(line: PromisedLine, location: str) -> str:
+    """The way whose capacity a line needs: what is sent to a store and there already is collected."""
+    is_there = line.fulfilment is Fulfilment.SHIP_TO_STORE and line.destination.location == location
+    return Fulfilment.PICKUP.value if is_there else line.fulfilment.value
+
+
+def readable(partition: int, reservation_id: str, text: str) -> PromisedRecord | None:
+    """The record, or None where it is damaged: others are told of all the same, and the integrity check names it."""
+    try:
+        return read_promised(partition, reservation_id, text)
+    except Unreadable as fault:
+        logger.error("%s", fault)
+        return None
 
 
 def read_promised(partition: int, reservation_id: str, text: str) -> PromisedRecord:

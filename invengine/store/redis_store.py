@@ -12,11 +12,11 @@ from invengine.domain.incoming import IncomingChange, IncomingOutcome
 from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
-    ReservationAnswer,
     ReservationChange,
     ReserveRequest,
 )
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.snapshots import CountedSku
 from invengine.domain.stock import FeedMark, Movement, MovementOutcome
 from invengine.errors import (

@@ -157,6 +157,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
     ERROR_REASON_UNKNOWN_SERVICE: _ErrorReason.ValueType  # 56
     """The network has no such service. NOT_FOUND."""
+    ERROR_REASON_PROMISE_TOO_LATE: _ErrorReason.ValueType  # 59
+    """No location can have the line there by its `needed_by`; the refusal says the earliest date. FAILED_PRECONDITION."""
+    ERROR_REASON_CAPACITY_EXHAUSTED: _ErrorReason.ValueType  # 60
+    """No day within 730 has room for the units at any location that could serve the line. FAILED_PRECONDITION."""
+    ERROR_REASON_PROMISE_UNKNOWN: _ErrorReason.ValueType  # 61
+    """No date can be promised: the refusal names what the network file lacks. FAILED_PRECONDITION."""
     ERROR_REASON_TRANSIT_INVALID: _ErrorReason.ValueType  # 66
     """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
 
@@ -263,6 +269,12 @@ ERROR_REASON_OF_TRANSFER: ErrorReason.ValueType  # 54
 """The reservation or the receipt is that of a transfer: TransferService changes it. FAILED_PRECONDITION."""
 ERROR_REASON_UNKNOWN_SERVICE: ErrorReason.ValueType  # 56
 """The network has no such service. NOT_FOUND."""
+ERROR_REASON_PROMISE_TOO_LATE: ErrorReason.ValueType  # 59
+"""No location can have the line there by its `needed_by`; the refusal says the earliest date. FAILED_PRECONDITION."""
+ERROR_REASON_CAPACITY_EXHAUSTED: ErrorReason.ValueType  # 60
+"""No day within 730 has room for the units at any location that could serve the line. FAILED_PRECONDITION."""
+ERROR_REASON_PROMISE_UNKNOWN: ErrorReason.ValueType  # 61
+"""No date can be promised: the refusal names what the network file lacks. FAILED_PRECONDITION."""
 ERROR_REASON_TRANSIT_INVALID: ErrorReason.ValueType  # 66
 """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

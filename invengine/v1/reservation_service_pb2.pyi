@@ -73,6 +73,7 @@ class Reservation(_message.Message):
     CUSTOMER_REF_FIELD_NUMBER: _builtins.int
     ORDER_REF_FIELD_NUMBER: _builtins.int
     CART_REF_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """1 to 64 bytes, unique in the engine."""
     state: Global___Reservation.State.ValueType
@@ -99,6 +100,10 @@ class Reservation(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slot]:
+        """The daily capacity that it has, by location, way and day: held for what is open, used up by what left."""
+
     def __init__(
         self,
         *,
@@ -112,14 +117,133 @@ class Reservation(_message.Message):
         customer_ref: _builtins.str = ...,
         order_ref: _builtins.str = ...,
         cart_ref: _builtins.str = ...,
+        slots: _abc.Iterable[Global___Slot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "create_time", b"create_time", "customer_ref", b"customer_ref", "expire_time", b"expire_time", "lines", b"lines", "order_ref", b"order_ref", "reservation_id", b"reservation_id", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "create_time", b"create_time", "customer_ref", b"customer_ref", "expire_time", b"expire_time", "lines", b"lines", "order_ref", b"order_ref", "reservation_id", b"reservation_id", "revision", b"revision", "slots", b"slots", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
+
+@_typing.final
+class Slot(_message.Message):
+    """Capacity of one day that a reservation has. One of `units` and `orders` is set, as the network file counts it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    FULFILMENT_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    """The location that prepares the units."""
+    fulfilment: _common_pb2.Fulfilment.ValueType
+    """How the customer gets them: SHIP, PICKUP or SHIP_TO_STORE."""
+    units: _builtins.int
+    """So many units."""
+    orders: _builtins.int
+    """One order, however many units it has."""
+    @_builtins.property
+    def date(self) -> _common_pb2.Date:
+        """The local day of the location on which they are prepared."""
+
+    def __init__(
+        self,
+        *,
+        location: _builtins.str = ...,
+        fulfilment: _common_pb2.Fulfilment.ValueType = ...,
+        date: _common_pb2.Date | None = ...,
+        units: _builtins.int = ...,
+        orders: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "fulfilment", b"fulfilment", "location", b"location", "orders", b"orders", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slot: _TypeAlias = Slot  # noqa: Y015
+
+@_typing.final
+class LinePromise(_message.Message):
+    """The date that a line was promised, as it was when the line was last placed. Kept in the record until the line is
+    placed anew; whether it can still be kept says PromiseService.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Part(_message.Message):
+        """Units from one location."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LOCATION_FIELD_NUMBER: _builtins.int
+        SHIP_DATE_FIELD_NUMBER: _builtins.int
+        DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+        location: _builtins.str
+        """The location."""
+        @_builtins.property
+        def ship_date(self) -> _common_pb2.Date:
+            """The local day on which they leave it; of PICKUP: on which they are prepared."""
+
+        @_builtins.property
+        def delivery_date(self) -> _common_pb2.Date:
+            """The day on which they arrive at the customer, or can be collected."""
+
+        def __init__(
+            self,
+            *,
+            location: _builtins.str = ...,
+            ship_date: _common_pb2.Date | None = ...,
+            delivery_date: _common_pb2.Date | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["delivery_date", b"delivery_date", "ship_date", b"ship_date"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_date", b"delivery_date", "location", b"location", "ship_date", b"ship_date"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    READY_TIME_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """SHIP: the carrier's service. Else empty."""
+    confidence: _builtins.float
+    """The confidence that was asked for; 0: the transit days that the lane states."""
+    @_builtins.property
+    def delivery_date(self) -> _common_pb2.Date:
+        """The day on which the whole line is with the customer, or can be collected: the last of its parts."""
+
+    @_builtins.property
+    def ready_time(self) -> _timestamp_pb2.Timestamp:
+        """PICKUP and SHIP_TO_STORE: from when it can be collected. Not set for SHIP."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinePromise.Part]:
+        """Where the units come from."""
+
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        delivery_date: _common_pb2.Date | None = ...,
+        ready_time: _timestamp_pb2.Timestamp | None = ...,
+        confidence: _builtins.float = ...,
+        parts: _abc.Iterable[Global___LinePromise.Part] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery_date", b"delivery_date", "ready_time", b"ready_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "delivery_date", b"delivery_date", "parts", b"parts", "ready_time", b"ready_time", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinePromise: _TypeAlias = LinePromise  # noqa: Y015
 
 @_typing.final
 class ReservationLine(_message.Message):
@@ -141,6 +265,7 @@ class ReservationLine(_message.Message):
     KIT_LINE_ID_FIELD_NUMBER: _builtins.int
     KIT_SKU_FIELD_NUMBER: _builtins.int
     UNITS_PER_KIT_FIELD_NUMBER: _builtins.int
+    PROMISE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """As in the request."""
     sku: _builtins.str
@@ -179,6 +304,10 @@ class ReservationLine(_message.Message):
     def next_date(self) -> _common_pb2.Date:
         """For a line with a `short_quantity`, in the answer that made it short only: as in ShortLine."""
 
+    @_builtins.property
+    def promise(self) -> Global___LinePromise:
+        """The date that was promised; not set where none was asked for. All components of a kit have that of the kit."""
+
     def __init__(
         self,
         *,
@@ -196,10 +325,11 @@ class ReservationLine(_message.Message):
         kit_line_id: _builtins.str = ...,
         kit_sku: _builtins.str = ...,
         units_per_kit: _builtins.int = ...,
+        promise: Global___LinePromise | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by", "next_date", b"next_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by", "next_date", b"next_date", "promise", b"promise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "kit_line_id", b"kit_line_id", "kit_sku", b"kit_sku", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "quantity", b"quantity", "returned", b"returned", "short_quantity", b"short_quantity", "sku", b"sku", "units_per_kit", b"units_per_kit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "allow_backorder", b"allow_backorder", "destination", b"destination", "fulfilment", b"fulfilment", "kit_line_id", b"kit_line_id", "kit_sku", b"kit_sku", "line_id", b"line_id", "needed_by", b"needed_by", "next_date", b"next_date", "promise", b"promise", "quantity", b"quantity", "returned", b"returned", "short_quantity", b"short_quantity", "sku", b"sku", "units_per_kit", b"units_per_kit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -281,6 +411,7 @@ class ReservationLineRequest(_message.Message):
     ALLOW_SPLIT_FIELD_NUMBER: _builtins.int
     ALLOW_BACKORDER_FIELD_NUMBER: _builtins.int
     NEEDED_BY_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """1 to 64 bytes, unique in the request; empty: its place in the request, counted from 1."""
     sku: _builtins.str
@@ -299,14 +430,20 @@ class ReservationLineRequest(_message.Message):
     """What is not on hand may come from the future: from open incoming receipts, the earliest day first, and beyond them
     as a backorder, as far as the network allows that for the SKU and the channel. Not for a kit.
     """
+    service: _builtins.str
+    """The carrier's service to ship with; the line is promised a date then. With FULFILMENT_SHIP only. Empty with
+    `promise_dates`: the service with the earliest date and of equal ones the cheapest; with `needed_by` the cheapest
+    that arrives by it.
+    """
     @_builtins.property
     def destination(self) -> _common_pb2.Destination:
         """Where the line goes. `destination.location` is required for FULFILMENT_SHIP_TO_STORE."""
 
     @_builtins.property
     def needed_by(self) -> _common_pb2.Date:
-        """Only receipts expected by this day are pegged to; no backorder then, since it has no day. Only with
-        `allow_backorder`. Left out: any day.
+        """Of a line that is promised a date: the day by which it must be with the customer, or ready for collection, else
+        PROMISE_TOO_LATE with the earliest date. Of another line, with `allow_backorder` only: only receipts expected by
+        this day are pegged to; no backorder then, since it has no day. Left out: any day.
         """
 
     def __init__(
@@ -322,10 +459,11 @@ class ReservationLineRequest(_message.Message):
         allow_split: _builtins.bool = ...,
         allow_backorder: _builtins.bool = ...,
         needed_by: _common_pb2.Date | None = ...,
+        service: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "needed_by", b"needed_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "destination", b"destination", "fulfilment", b"fulfilment", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_backorder", b"allow_backorder", "allow_split", b"allow_split", "destination", b"destination", "fulfilment", b"fulfilment", "group", b"group", "line_id", b"line_id", "location", b"location", "needed_by", b"needed_by", "quantity", b"quantity", "service", b"service", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -370,6 +508,8 @@ class CreateReservationRequest(_message.Message):
     ORDER_REF_FIELD_NUMBER: _builtins.int
     CART_REF_FIELD_NUMBER: _builtins.int
     MAX_PARCELS_FIELD_NUMBER: _builtins.int
+    PROMISE_DATES_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. 1 to 64 bytes, a UUID for example."""
     reservation_id: _builtins.str
@@ -390,6 +530,17 @@ class CreateReservationRequest(_message.Message):
     of the best priority; locations where lines must wait only if there are none. When no choice of so few locations
     covers the lines: TOO_MANY_PARCELS; with BEST_EFFORT the lines get the most that so few locations have. The search
     for the best choice is cut short for very large baskets; then one is taken that will do, and may be missed.
+    """
+    promise_dates: _builtins.bool
+    """Every line is promised a date, see ReservationLine.promise: FULFILMENT_SHIP with a destination's country and postal
+    code, FULFILMENT_PICKUP or FULFILMENT_SHIP_TO_STORE. Locations are tried by priority, those without a date
+    passed over; when none has one: PROMISE_UNKNOWN, which names what the network file lacks. A date needs units that
+    are there or on their way: no line is promised one on a backorder. Capacity of a day is taken with the units
+    wherever the network file gives the location one, whether a date is asked for or not.
+    """
+    confidence: _builtins.float
+    """Likelihood with which the dates are kept, above 0 and below 1, by the transit times learnt from past deliveries. 0:
+    the transit days that the lanes state.
     """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLineRequest]:
@@ -412,10 +563,12 @@ class CreateReservationRequest(_message.Message):
         order_ref: _builtins.str = ...,
         cart_ref: _builtins.str = ...,
         max_parcels: _builtins.int = ...,
+        promise_dates: _builtins.bool = ...,
+        confidence: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time_to_live", b"time_to_live"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "customer_ref", b"customer_ref", "lines", b"lines", "max_parcels", b"max_parcels", "order_ref", b"order_ref", "policy", b"policy", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "confidence", b"confidence", "customer_ref", b"customer_ref", "lines", b"lines", "max_parcels", b"max_parcels", "order_ref", b"order_ref", "policy", b"policy", "promise_dates", b"promise_dates", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1030,7 +1183,9 @@ class LineAmendment(_message.Message):
     """
     @_builtins.property
     def needed_by(self) -> _common_pb2.Date:
-        """For the additional units, as in a new reservation. Only with `allow_backorder`."""
+        """For the additional units, as in a new reservation: of a line that was promised a date the day of delivery, else only
+        with `allow_backorder`. The line is promised anew, with the service and confidence that it has.
+        """
 
     def __init__(
         self,
@@ -1078,7 +1233,8 @@ class AmendReservationRequest(_message.Message):
     @_builtins.property
     def added_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLineRequest]:
         """Lines to add, as in a new reservation; an empty line_id becomes the line's place in the reservation, counted from
-        1. The whole reservation has at most 200 lines, removed ones included.
+        1. The whole reservation has at most 200 lines, removed ones included. Where a line was promised a date, added ones
+        are too.
         """
 
     def __init__(
@@ -1161,7 +1317,9 @@ class LineRebinding(_message.Message):
     """
     @_builtins.property
     def needed_by(self) -> _common_pb2.Date:
-        """As in a new reservation. Only with `allow_backorder`."""
+        """As in a new reservation: of a line that was promised a date the day of delivery, else only with `allow_backorder`.
+        The line is promised anew, with the service and confidence that it has.
+        """
 
     def __init__(
         self,

@@ -49,16 +49,16 @@ def test_promises_that_a_receipt_broke(invengine: CommandLine) -> None:
         invengine.run("reserve", "in-b", units, "--channel", "web", "--allow-backorder", "--reservation-id", name)
     slipped = invengine.run("incoming", "slip", "po-b", "in-b", "WH1", "2099-03-03")
     assert "This broke 2 promises:" in slipped.stderr
-    listed = cells(invengine.run("reservation", "broken-promises", "--sku", "in-b").stdout)
-    assert listed[0][4:9] == ["quantity", "why", "receipt", "promised", "expected"]
+    listed = cells(invengine.run("broken", "--sku", "in-b").stdout)
+    assert listed[0][4:9] == ["quantity", "why", "receipt", "due", "expected"]
     assert sorted(row[:9] for row in listed[1:]) == [
         ["in-b-1", "1", "in-b", "WH1", "3", "SLIPPED", "po-b", "2099-01-01", "2099-03-03"],
         ["in-b-2", "1", "in-b", "WH1", "2", "SLIPPED", "po-b", "2099-01-01", "2099-03-03"],
     ]
-    few = invengine.run("reservation", "broken-promises", "--receipt", "po-b", "--location", "WH1", "--most", "1")
+    few = invengine.run("broken", "--receipt", "po-b", "--location", "WH1", "--most", "1")
     assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --most.\n")
     invengine.run("incoming", "set", "po-b", "in-b", "WH1", "3", "2099-01-01")
-    (broken,) = invengine.json("reservation", "broken-promises", "--sku", "in-b")["brokenPromises"]
+    (broken,) = invengine.json("broken", "--sku", "in-b")["brokenPromises"]
     assert (broken["reservationId"], broken["reason"], broken["quantity"]) == ("in-b-2", "REASON_SHORTENED", 2)
     shown = invengine.run("reservation", "show", "in-b-2", "--channel", "web").stdout
     assert cells(shown)[-1][-1] == "backorder"

@@ -386,8 +386,3 @@ def basket(world: World, lines: Sequence[Sequence[Source]], way: Way, destinatio
 date_sources = chain
 date_baskets = basket
 latest_orders = order_before
-
-
-def count_slots(capacity: int, taken: Sequence[tuple[date, int, int, int]], day: date) -> int:
-    """What is left of a day's capacity; `taken`: of each slot its day, units held, of these over, and used up."""
-    return capacity - sum(max(held - over, 0) + used for when, held, over, used in taken if when == day)

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from invengine.domain.orders import ReservationAnswer, ReservationChange
+from invengine.domain.orders import ReservationChange
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import ReservationNotFound, StoreUnavailable
 from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower

@@ -18,10 +18,10 @@ from invengine.domain.orders import (
     Future,
     LinePlacement,
     LineRequest,
-    ReservationAnswer,
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Movement, MovementKind
 from invengine.errors import InsufficientStock
 from invengine.replica import follower as follower_module

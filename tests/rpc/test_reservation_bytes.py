@@ -5,7 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invengine.domain.orders import Fulfilment, ReservationAnswer, ReservationState
+from invengine.domain.orders import (
+    Fulfilment,
+    ReservationState,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import UNITS_MAX
 from invengine.errors import InsufficientStock, InvalidArgument, ShortLine
 from invengine.rpc.convert import outcome_to_proto, reservation_to_proto

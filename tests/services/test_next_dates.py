@@ -13,12 +13,12 @@ from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationLine,
     ReservationState,
     ReserveRequest,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import InsufficientStock, ShortLine
 from invengine.services.next_dates import NextDates
 from tests.services.shelves import NOW_DAY, NOW_MS, FakeReplica

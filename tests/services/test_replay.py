@@ -15,8 +15,14 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from invengine.domain.incoming import IncomingChange, IncomingKind
-from invengine.domain.orders import Candidate, Future, LinePlacement, LineUnits, ReservationAnswer
+from invengine.domain.orders import (
+    Candidate,
+    Future,
+    LinePlacement,
+    LineUnits,
+)
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Movement, MovementKind, MovementResult
 from invengine.services import replay_log
 from invengine.services.integrity_report import Place, Replayed

@@ -14,7 +14,7 @@ import redis.asyncio
 from redis.exceptions import NoPermissionError, ResponseError
 
 from invengine import errors
-from invengine.domain.orders import ReservationAnswer
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store.records import StoreSettings
 from invengine.store.redis_store import RedisStore
 from tests.redis_servers import RunningRedis

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from redis.exceptions import ResponseError
 
-from invengine.domain.orders import ReservationAnswer, ReservationState
+from invengine.domain.orders import ReservationState
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import InsufficientStock, ReservationExpired
 from invengine.store import keys
 from invengine.store.redis_store import Atomicity

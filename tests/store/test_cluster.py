@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from invengine import errors
-from invengine.domain.orders import ReservationAnswer, ReservationState
+from invengine.domain.orders import ReservationState
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store import keys
 from invengine.store.cluster import Cluster
 from invengine.store.opening import open_topology

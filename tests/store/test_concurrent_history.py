@@ -26,10 +26,10 @@ from invengine.domain.orders import (
     LinePlacement,
     LineRequest,
     LineUnits,
-    ReservationAnswer,
     ReservationChange,
     ReserveRequest,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Movement, MovementKind
 from invengine.errors import InventoryError
 from invengine.store.redis_store import RedisStore, StoreSettings

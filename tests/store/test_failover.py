@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from invengine import errors
-from invengine.domain.orders import Reservation, ReservationAnswer
+from invengine.domain.orders import Reservation
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store import keys
 from invengine.store.opening import open_topology
 from invengine.store.records import NO_REPLICATION, Replication, StoreSettings, Unreadable

@@ -15,8 +15,14 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from invengine.domain.orders import Candidate, LinePlacement, LineUnits, ReservationAnswer, ReservationState
+from invengine.domain.orders import (
+    Candidate,
+    LinePlacement,
+    LineUnits,
+    ReservationState,
+)
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import MovementResult
 from invengine.errors import InsufficientStock, RequestMismatch, ReservationExists, StoreUnavailable
 from invengine.services.replay import Replay

@@ -19,11 +19,11 @@ from invengine.domain.orders import (
     LinePlacement,
     LineUnits,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationState,
 )
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store.records import open_allocations
 from invengine.store.redis_store import Atomicity, RedisStore, StoreSettings
 from tests.conftest import started

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from invengine.domain.orders import ReservationAnswer, ReserveRequest
+from invengine.domain.orders import ReserveRequest
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import InsufficientStock, InventoryError
 from invengine.services.replay import Replay
 from invengine.store import keys

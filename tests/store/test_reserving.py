@@ -8,7 +8,11 @@ from dataclasses import replace
 import pytest
 
 from invengine import errors
-from invengine.domain.orders import Candidate, ReservationAnswer, ReservationState
+from invengine.domain.orders import (
+    Candidate,
+    ReservationState,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import UNITS_MAX, Position, safety_units
 from tests.store.making import change, line, movement, request
 from tests.store.worlds import World, told

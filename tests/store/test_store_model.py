@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from invengine.domain.incoming import BrokenPromise, IncomingKind
-from invengine.domain.orders import Candidate, Reservation, ReservationAnswer, ReservationChange, ReservationState
+from invengine.domain.orders import (
+    Candidate,
+    Reservation,
+    ReservationChange,
+    ReservationState,
+)
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from invengine.store.records import Written
 from tests import strategies

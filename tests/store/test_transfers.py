@@ -20,10 +20,10 @@ from invengine.domain.orders import (
     LinePlacement,
     LineUnits,
     Reservation,
-    ReservationAnswer,
     ReservationState,
 )
 from invengine.domain.partitions import partition_of
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.services.replay import Replay
 from invengine.store.redis_store import Atomicity
 from tests.store.making import change, incoming, line, movement, request, transfer

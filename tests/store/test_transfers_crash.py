@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from invengine import errors
-from invengine.domain.orders import LineUnits, ReservationAnswer
+from invengine.domain.orders import LineUnits
+from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.store.redis_store import Atomicity, RedisStore, StoreSettings
 from tests.conftest import started
 from tests.redis_servers import RunningRedis

@@ -11,12 +11,12 @@ from invengine.domain.orders import (
     LineUnits,
     PlacedRequest,
     Reservation,
-    ReservationAnswer,
     ReservationChange,
     ReservationLine,
     ReservationState,
     ReserveRequest,
 )
+from invengine.domain.reservation_answers import ReservationAnswer
 from tests.store.model.state import LIVE, Moved, State, fenced_less, legs_of, open_legs
 from tests.store.model.stock import Buyer, Leg, Place, Stock, plain
 from tests.store.model.taking import Take, takes_of_lines

@@ -1,0 +1,61 @@
+"""What a write of a reservation answers, read from the stored record only when somebody looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from invengine.domain.orders import Reservation
+
+
+class ReservationAnswer:
+    """A reservation as a write left it; `replayed` when the request_id was answered before.
+
+    `next_days`: (line_id, day) of lines that are short, where what is coming makes up the rest by that day.
+
+    `unread`: its id and the record as it is stored, where it comes from one; `read` makes the reservation of them when
+    it is first looked at, which of most answers to a batch nobody does.
+    """
+
+    __slots__ = ("_read", "_reservation", "next_days", "replayed", "unread")
+
+    def __init__(
+        self,
+        reservation: Reservation | None = None,
+        replayed: bool = False,
+        next_days: tuple[tuple[str, int], ...] = (),
+        *,
+        unread: tuple[str, bytes] | None = None,
+        read: Callable[[str, bytes], Reservation] | None = None,
+    ) -> None:
+        self._reservation = reservation
+        self.replayed = replayed
+        self.next_days = next_days
+        self.unread = unread
+        self._read = read
+
+    @property
+    def reservation(self) -> Reservation:
+        """The reservation."""
+        if self._reservation is None:
+            assert self.unread is not None
+            assert self._read is not None
+            self._reservation = self._read(*self.unread)
+        return self._reservation
+
+    def dated(self, next_days: tuple[tuple[str, int], ...]) -> ReservationAnswer:
+        """The same with these next days."""
+        return ReservationAnswer(self._reservation, self.replayed, next_days, unread=self.unread, read=self._read)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ReservationAnswer):
+            return NotImplemented
+        mine, others = (self.replayed, self.next_days), (other.replayed, other.next_days)
+        return mine == others and self.reservation == other.reservation
+
+    def __hash__(self) -> int:
+        return hash((self.reservation, self.replayed, self.next_days))
+
+    def __repr__(self) -> str:
+        return f"ReservationAnswer({self.reservation!r}, replayed={self.replayed}, next_days={self.next_days})"
