@@ -50,6 +50,7 @@ from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
 from invengine.services.promising import Promising
+from invengine.services.repromise_keeping import Keeping
 from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
@@ -246,8 +247,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                     store,
                     networks,
                     broken_scan,
-                    reservations,
-                    Moves(replica, clock, networks, broken_scan.dates, reservations),
+                    keeping=Keeping(networks, reservations),
+                    moves=Moves(replica, clock, networks, broken_scan.dates, reservations),
                 ),
             ),
             "invengine.v1.ReservationService": ReservationServicer(reservations),

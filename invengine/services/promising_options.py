@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import Fulfilment
 from invengine.domain.promising import Gap, GapKind, LineProblem, Option, PromisedLine, PromisedPart, Step, Way
+from invengine.domain.transit import NOTHING_LEARNT, TransitTimes
 from invengine.errors import LocationNotUsable
 from invengine.kernels.layout import (
     ANSWER_DAY,
@@ -61,6 +62,7 @@ class Means(NamedTuple):
     sourcing: Sourcing
     dating: Dating
     supply: Supply
+    learnt: TransitTimes = NOTHING_LEARNT
 
 
 class Dated(NamedTuple):
@@ -112,6 +114,8 @@ class Options:
         for number, way in enumerate(self._ways):
             for source in sorted(self._dated):
                 status = self._board.answer(source, number)[ANSWER_STATUS]
+                if status == DATED:
+                    continue
                 gap = self._gap(status, self._locations[source.row], way.service)
                 if gap is not None:
                     found[gap] = None
@@ -205,8 +209,8 @@ class Options:
         (way,) = self._ways
         if way.location:
             return [self._option(way, 0)]
-        board, lines = self._board, range(len(self._basket.demands))
-        found = []
+        board, found = self._board, []
+        lines = [(place, demand.line.quantity) for place, demand in enumerate(self._basket.demands)]
         for row in range(len(self._locations)):
             sources = board.in_turn(row, lines)
             if sources is not None and all(board.answer(source, 0)[ANSWER_STATUS] == DATED for source in sources):
@@ -241,7 +245,8 @@ class Options:
         if self._basket.explain:
             dated = self._dated[source]
             chain = dated.dates.chain(dated.line, dated.place, number)
-            steps = steps_of(chain, self._means.network, self._basket.how.destination)
+            means, basket = self._means, self._basket
+            steps = steps_of(chain, means.network, basket.how.destination, means.learnt, basket.confidence_parts)
         return PromisedPart(
             self._locations[source.row],
             quantity,
@@ -296,6 +301,8 @@ class Options:
 
 def gap_of(status: int, location: str, service: str, to: Destination, zone: str) -> Gap | None:
     """What a status says that the network lacks; None for one that is no gap."""
+    if status == DATED:
+        return None
     gaps = {
         NO_CALENDAR: Gap(GapKind.NO_CALENDAR, location),
         NO_STORE_CALENDAR: Gap(GapKind.NO_CALENDAR, to.location),

@@ -76,7 +76,7 @@ class Moves:
         if asked.dry_run:
             shelf.take(place.request, (place.candidate,), best_effort=False)
             return told
-        answer = await self._rebound(asked, line, seen, place)
+        answer = await self._rebound(asked, line, seen, place, day)
         lines = [one for one in answer.lines if line.line_id in (one.line_id, one.kit.line_id if one.kit else "")]
         days = [one.promise.delivery_day for one in lines if one.promise]
         locations = dict.fromkeys(its.location for one in lines for its in one.allocations if its.open)
@@ -148,10 +148,13 @@ class Moves:
         )
 
     async def _rebound(
-        self, asked: CheckedRepromise, line: BrokenAsked, seen: Reservation, place: Place
+        self, asked: CheckedRepromise, line: BrokenAsked, seen: Reservation, place: Place, day: int
     ) -> Reservation:
         waits = place.from_day > 0
         needed_by = place.request.future.needed_by if waits and place.request.future else 0
+        promise = next((one.promise for one in line.broken if one.promise), None)
+        if promise is not None:  # a day that the customer asked for is given up where none keeps it
+            needed_by = max(day, promise.needed_by) if promise.needed_by else 0
         message = reservation_pb.RebindReservationRequest(
             request_id=write_id(asked.request_id, line.reservation_id, line.line_id, place.location),
             reservation_id=line.reservation_id,

@@ -7,26 +7,23 @@ it is looked at again. So a request that was cut off may be sent again: what it 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from invengine.domain.orders import Fulfilment, ReservationChange
+from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import encode_token
-from invengine.domain.promises import LineRepromise, PromisePart
 from invengine.errors import InventoryError, OfTransfer, ReservationNotFound, RevisionMismatch
-from invengine.services.repromise_moves import write_id
 from invengine.services.repromise_requests import BrokenAsked, Outcome, Result, check_repromise
 
 if TYPE_CHECKING:
     from invengine.domain.kept import BrokenLine
     from invengine.domain.orders import Reservation, ReservationLine
-    from invengine.domain.promises import LinePromise
     from invengine.services.broken_scan import BrokenScan
     from invengine.services.networks import Networks
+    from invengine.services.repromise_keeping import Keeping
     from invengine.services.repromise_moves import Moves
     from invengine.services.repromise_requests import CheckedRepromise
-    from invengine.services.reservations import Reservations
     from invengine.services.shelf import Shelf
     from invengine.services.shortages import Shortages
     from invengine.store.redis_store import RedisStore
@@ -50,12 +47,12 @@ class Repromising:
     """The use case of Repromise."""
 
     def __init__(
-        self, store: RedisStore, networks: Networks, scan: BrokenScan, reservations: Reservations, moves: Moves
+        self, store: RedisStore, networks: Networks, scan: BrokenScan, *, keeping: Keeping, moves: Moves
     ) -> None:
         self._store = store
         self._networks = networks
         self._scan = scan
-        self._reservations = reservations
+        self._keeping = keeping
         self._moves = moves
 
     async def repromise(self, message: pb.RepromiseRequest, encode: Callable[[Answer], bytes]) -> tuple[bytes, bool]:
@@ -143,49 +140,10 @@ class Repromising:
             raise OfTransfer(line.reservation_id)
         plain = _outcome(line, Result.KEPT, seen=seen)
         if not asked.moves:
-            return await self._kept(asked, line, seen, plain)
+            return await self._keeping.kept(asked, line, seen, plain)
         if line.broken[0].fulfilment is Fulfilment.PICKUP:
             return replace(plain, result=Result.COLLECTED)
         return await self._moves.moved(asked, line, seen, plain, shelves)
-
-    async def _kept(self, asked: CheckedRepromise, line: BrokenAsked, seen: Reservation, plain: Outcome) -> Outcome:
-        """The day that would do now is what is promised from now on."""
-        changes = []
-        for line_id in dict.fromkeys(one.line_id for one in line.broken):
-            broken = [one for one in line.broken if one.line_id == line_id]
-            promise = broken[0].promise
-            if promise is not None and not all(one.new_day for one in broken):
-                return replace(plain, result=Result.NO_DATE)
-            due_day = max((one.expected_day for one in broken if one.due_day or one.receipt_id), default=0)
-            if promise is None and not due_day:
-                return replace(plain, result=Result.NO_DATE)
-            changes.append(LineRepromise(line_id, _later(promise, broken) if promise else None, due_day))
-        if not asked.dry_run:
-            await self._reservations.repromise(
-                ReservationChange(
-                    write_id(asked.request_id, line.reservation_id, line.line_id),
-                    asked.fingerprint,
-                    line.reservation_id,
-                    seen.channel,
-                    seen.revision,
-                    repromises=tuple(changes),
-                )
-            )
-        return replace(plain, delivery_day=plain.new_day)
-
-
-def _later(promise: LinePromise, broken: Sequence[BrokenLine]) -> LinePromise:
-    """The promise with the dates that would do now for what is broken of it."""
-    parts = list(promise.parts)
-    for location in dict.fromkeys(one.location for one in broken):
-        new = max((one.new for one in broken if one.location == location), key=lambda dates: dates.day)
-        parts = [part for part in parts if part.location != location]
-        parts.append(PromisePart(location, new.ship_day or new.day, new.day))
-    return promise._replace(
-        delivery_day=max(one.new_day for one in broken),
-        ready_minute=max(one.new.ready_minute for one in broken),
-        parts=tuple(parts),
-    )
 
 
 def _by_line(broken: Iterable[BrokenLine]) -> list[BrokenAsked]:

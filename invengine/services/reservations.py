@@ -204,9 +204,9 @@ class Reservations:
         """Open units move to other locations."""
         return await self._place("rebind", check_rebind(message), resolve_rebind)
 
-    async def repromise(self, change: ReservationChange) -> tuple[ReservationAnswer, str]:
-        """Lines get other promises, which were worked out for the revision that the change expects."""
-        answered = await self._changes["repromise"].submit((change,))
+    async def decided(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
+        """Has a change written that was worked out already, for the revision that it expects."""
+        answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
 
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:

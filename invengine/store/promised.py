@@ -88,8 +88,8 @@ class SlotDays:
         """Of a line at a location, 0 for none: its own slots of units, or that of an order, for all lines there."""
         if not line.has_slots:
             return 0
-        own = slot_line_id(location, line.fulfilment.value, line.line_id)
-        shared = slot_line_id(location, line.fulfilment.value)
+        owner = line.kit.line_id if line.kit else line.line_id
+        own, shared = slot_line_id(location, _way(line, location), owner), slot_line_id(location, _way(line, location))
         return self._days.get((reservation_id, own)) or self._days.get((reservation_id, shared), 0)
 
 
@@ -157,7 +157,7 @@ class Promised(Schedule):
             days.note(record)
             for line in record.lines if self.in_pieces else ():
                 if line.has_slots:
-                    skus = {capacity_sku(its.location, line.fulfilment.value) for its in line.allocations}
+                    skus = {capacity_sku(its.location, _way(line, its.location)) for its in line.allocations}
                     elsewhere |= {(self._of(sku), record.reservation_id) for sku in skus}
         for record in await self.records_at(sorted(elsewhere)):
             days.note(record)
@@ -169,6 +169,12 @@ class Promised(Schedule):
             return (home,)
         head = await self.head(home, reservation_id)
         return () if head is None or not head.is_live else head.partitions
+
+
+def _way(line: PromisedLine, location: str) -> str:
+    """The way whose capacity a line needs: what is sent to a store and there already is collected."""
+    is_there = line.fulfilment is Fulfilment.SHIP_TO_STORE and line.destination.location == location
+    return Fulfilment.PICKUP.value if is_there else line.fulfilment.value
 
 
 def readable(partition: int, reservation_id: str, text: str) -> PromisedRecord | None:

@@ -486,8 +486,9 @@ def choose_locations(
     fixed: Sequence[tuple[int, int]],
     least_day: int = 0,
 ) -> tuple[int, int, int, int] | None:
-    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had. No day counts
-    as earlier than `least_day`.
+    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had.
+
+    No day counts as earlier than `least_day`.
 
     `day_of` and `cost_of` by location and set of lines of one group; a set that is missing cannot come from there.
     """
@@ -523,9 +524,9 @@ def available_to_promise(on_hand: int, safety_stock: int, horizon: Sequence[tupl
 
 @dataclass(frozen=True)
 class Coming:
-    """What is expected at a location: day -> (units, of these promised to nobody); `safety` of the SKU there."""
+    """What is expected at a location: day -> units that are pegged to nobody; `safety` of the SKU there."""
 
-    days: Mapping[int, tuple[int, int]]
+    days: Mapping[int, int]
     backordered: int = 0
     safety: tuple[int, int] = (0, 0)
 
@@ -540,7 +541,8 @@ def promisable_steps(
 ) -> dict[str, list[tuple[int, int]]]:
     """By usable location (day, units), day 0 being now, of the days that promise more than the one before.
 
-    What a day promises can be taken when all that is due by then has come, on that day and on every later one.
+    What a day promises can be taken when all that is due by then has come, and what is promised of it has left, on that
+    day and on every later one.
     """
     last = max((day for coming in arrivals.values() for day in coming.days), default=0)
     found = {}
@@ -565,14 +567,13 @@ def promisable_steps(
 
 
 def _when_come(state: State, sku: str, location: str, coming: Coming, own: int, day: int) -> State:
-    """The position when all that is due by the day has come: promised units are reserved, those who wait get theirs."""
+    """The position when all that is due by the day has come, and what is pegged or backordered of it has left."""
     before = state.skus.get(sku, {}).get(location, Position())
     over = state.holds_over().get((sku, location), [])
-    units = sum(come for due, (come, _) in coming.days.items() if due <= day)
-    free = sum(unpromised for due, (_, unpromised) in coming.days.items() if due <= day)
+    more = max(0, sum(units for due, units in coming.days.items() if due <= day) - coming.backordered)
     after = Position(
-        before.on_hand + units,
-        max(before.reserved, own + sum(hold.units for hold in over)) + units - max(0, free - coming.backordered),
+        before.on_hand + more,
+        max(before.reserved, own + sum(hold.units for hold in over)),
         safety=(max(before.safety[0], coming.safety[0]), max(before.safety[1], coming.safety[1])),
         counted_at=before.counted_at,
         fences=before.fences,
@@ -587,8 +588,9 @@ def choose_for_orders(
     parcels: Sequence[Sequence[Sequence[int]]],
     units: Sequence[Sequence[Sequence[int]]],
 ) -> list[tuple[int, int, int] | None]:
-    """(day, option, cost) of each order; an order is its lines (sources, units wanted) and its end. None where no option
-    serves it.
+    """(day, option, cost) of each order, None where no option serves it.
+
+    An order is its lines (sources, units wanted) and its end.
     """
     found = []
     for lines, end in orders:
@@ -605,5 +607,6 @@ def choose_for_orders(
             best = choose_locations([[line] for line in range(len(lines))], day_of, cost_of, fixed) if there else None
             if best is not None:
                 options.append((best[0], best[1], option))
-        found.append((lambda day, cost, option: (day, option, cost))(*min(options)) if options else None)
+        day, cost, option = min(options, default=(0, 0, 0))
+        found.append((day, option, cost) if options else None)
     return found

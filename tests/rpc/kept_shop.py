@@ -25,7 +25,7 @@ services:
 zones:
   de: [{{country: DE}}]
 locations:
-  DC: {{kind: warehouse, priority: 10, calendar: later, enabled: {enabled}}}
+  DC: {{kind: warehouse, priority: 10, calendar: later, enabled: {enabled}{ship}}}
   FAR: {{kind: warehouse, priority: 20, calendar: daily}}
   SHOP: {{kind: store, priority: 30, fulfilments: [pickup], calendar: daily, opening: daily}}
 groups:
@@ -43,11 +43,14 @@ SHIP = common_pb2.FULFILMENT_SHIP
 Reason = incoming_service_pb2.BrokenPromise
 
 
-def network(transit: int = 2, far: int = 2, *, enabled: bool = True, closed: tuple[Any, ...] = ()) -> str:
-    """The network file; DC does not work on the days `closed`."""
+def network(
+    transit: int = 2, far: int = 2, *, enabled: bool = True, closed: tuple[Any, ...] = (), capacity: str = ""
+) -> str:
+    """The network file; DC does not work on the days `closed`, and ships up to `capacity` a day."""
     days = ", ".join(f"{day}: closed" for day in closed)
     exceptions = f", exceptions: {{{days}}}" if closed else ""
-    return NETWORK.format(transit=transit, far=far, enabled=str(enabled).lower(), exceptions=exceptions)
+    ship = f", ship: {{capacity: {{{capacity}}}}}" if capacity else ""
+    return NETWORK.format(ship=ship, transit=transit, far=far, enabled=str(enabled).lower(), exceptions=exceptions)
 
 
 class KeptShop:
@@ -75,27 +78,48 @@ class KeptShop:
         return self._schedules.setdefault(place, Schedule(self.stubs, *place))
 
     async def promised(
-        self, name: str, quantity: int, ship_in: int, *, sku: str = "LAMP", location: str = "DC", **more: Any
-    ) -> None:
-        """A confirmed reservation whose line was promised to leave in so many days, and to arrive two days later."""
+        self,
+        name: str,
+        quantity: int,
+        ship_in: int,
+        *,
+        sku: str = "LAMP",
+        location: str = "DC",
+        is_given: bool = False,
+        **more: Any,
+    ) -> pb.Reservation:
+        """A confirmed reservation whose line is promised to leave in so many days, and shipped arrives two days later.
+
+        `is_given`: it is not what the chain says, but what somebody promised.
+        """
         line = {"location": location, "allow_backorder": True, "fulfilment": SHIP, "destination": BERLIN}
         request = pb.CreateReservationRequest(
             request_id=f"create {name}",
             reservation_id=name,
             channel=more.pop("channel", "web"),
             lines=[pb.ReservationLineRequest(sku=sku, quantity=quantity, **line | more.pop("line", {}))],
+            promise_dates=not is_given,
             **more,
         )
-        made = (await self.stubs.reservations.CreateReservation(request)).reservation
-        part = PromisePart(location, self.today + ship_in, self.today + ship_in + 2)
-        promise = LinePromise("standard", part.delivery_day, 0, 0, (part,))
-        changes = [ReservationChange(f"promise {name}", "", name, "web", repromises=(LineRepromise("1", promise),))]
-        written = await self.running.store.repromise(changes)
-        self.running.replica.apply(written.entries)
-        confirm = pb.ConfirmReservationRequest(
-            request_id=f"confirm {name}", reservation_id=made.reservation_id, channel="web"
-        )
-        await self.stubs.reservations.ConfirmReservation(confirm)
+        await self.stubs.reservations.CreateReservation(request)
+        if is_given:
+            part = PromisePart(location, self.today + ship_in, self.today + ship_in + 2)
+            promise = LinePromise("standard", part.delivery_day, 0, 0, (part,))
+            changes = [ReservationChange(f"promise {name}", "", name, "web", repromises=(LineRepromise("1", promise),))]
+            written = await self.running.store.repromise(changes)
+            self.running.replica.apply(written.entries)
+        confirm = pb.ConfirmReservationRequest(request_id=f"confirm {name}", reservation_id=name, channel="web")
+        made = (await self.stubs.reservations.ConfirmReservation(confirm)).reservation
+        (part_of_line, *_) = made.lines[0].promise.parts
+        assert self.days(part_of_line.ship_date) == ship_in
+        return made
+
+    async def promise_of(self, name: str) -> tuple[int | None, list[tuple[int | None, int]]]:
+        """The day that a reservation is promised, and the capacity that it has: days and units."""
+        request = pb.GetReservationRequest(reservation_id=name, channel="web")
+        found = (await self.stubs.reservations.GetReservation(request)).reservation
+        slots = [(self.days(slot.date), slot.units + slot.orders) for slot in found.slots]
+        return self.days(found.lines[0].promise.delivery_date), slots
 
     async def count(self, quantity: int, sku: str = "LAMP", location: str = "DC") -> None:
         """The position is counted."""

@@ -116,5 +116,5 @@ async def test_what_is_broken_is_counted_by_its_reasons(shop: KeptShop) -> None:
     await shop.schedule().slip("po-1", 5)
     with shop.running.broken_promises.follow() as following:
         await Reader(shop, following).take()
-        values = {reason: gauge._value.get() for reason, gauge in gauges.items()}  # noqa: SLF001
+        values = {reason: gauge._value.get() for reason, gauge in gauges.items()}
     assert values == dict.fromkeys(gauges, 0) | {"SLIPPED": 1}

@@ -13,6 +13,7 @@ from invengine.domain.days import calendar_day
 from invengine.store.redis_store import Atomicity, RedisStore
 from invengine.v1 import promise_service_pb2
 from tests.rpc.engines import refused
+from tests.rpc.expected import in_days
 from tests.rpc.kept_shop import KeptShop, Reason, kept_shop
 
 pytestmark = pytest.mark.asyncio
@@ -56,8 +57,12 @@ async def pegged(shop: KeptShop) -> None:
 async def test_a_receipt_slips_by_three_days(shop: KeptShop) -> None:
     """Exactly those pegged to it are listed, with old and new days; and nobody once it is in time again."""
     await pegged(shop)
-    await shop.schedule().slip("po-1", 7)
+    slipped = await shop.schedule().slip("po-1", 7)
     assert await shop.broken() == [("A", 3, "SLIPPED", 6, 9), ("B", 2, "SLIPPED", 6, 9)]
+    assert sorted((one.reservation_id, shop.days(one.new_delivery_date)) for one in slipped.broken_promises) == [
+        ("A", 9),
+        ("B", 9),
+    ]
     (b,) = (
         await shop.stubs.promises.ListBrokenPromises(
             promise_service_pb2.ListBrokenPromisesRequest(customer_ref="carla")
@@ -73,7 +78,7 @@ async def test_a_receipt_slips_by_three_days(shop: KeptShop) -> None:
 async def test_a_slip_within_what_was_promised_breaks_nothing(shop: KeptShop) -> None:
     """The day of the customer counts, not that of the receipt."""
     await shop.schedule().set("po-1", 5, 4)
-    await shop.promised("A", 3, 6)
+    await shop.promised("A", 3, 6, is_given=True)
     await shop.schedule().slip("po-1", 6)
     assert await shop.broken() == []
     await shop.schedule().slip("po-1", 7)
@@ -101,7 +106,7 @@ async def test_a_count_below_what_is_reserved(shop: KeptShop) -> None:
     """The oldest keep their units, the newest go short; receipts that are promised to nobody make it good."""
     await shop.stubs.receive("LAMP", 6)
     for name in "ABC":
-        await shop.promised(name, 2, 1)
+        await shop.promised(name, 2, 1, is_given=True)
     await shop.count(3)
     assert await shop.broken() == [("B", 1, "SHORTFALL", 3, None), ("C", 2, "SHORTFALL", 3, None)]
     await shop.schedule().set("po-1", 2, 3)
@@ -114,7 +119,7 @@ async def test_a_count_below_what_is_reserved(shop: KeptShop) -> None:
 
 async def test_units_that_come_in_time_break_nothing(shop: KeptShop) -> None:
     await shop.stubs.receive("LAMP", 2)
-    await shop.promised("A", 2, 5)
+    await shop.promised("A", 2, 5, is_given=True)
     await shop.count(0)
     assert await shop.broken() == [("A", 2, "SHORTFALL", 7, None)]
     await shop.schedule().set("po-1", 2, 5)
@@ -231,9 +236,50 @@ async def test_the_new_days_are_accepted(shop: KeptShop) -> None:
     assert [(its.receipt_id, its.open) for its in stays.lines[0].allocations] == [("po-1", 3)]
 
 
+@pytest.mark.parametrize("capacity", ["units: 3", "orders: 1"])
+async def test_capacity_goes_with_the_days(shop: KeptShop, capacity: str) -> None:
+    """What is accepted is prepared on other days: the old ones are free again, the new ones are taken."""
+    await shop.apply(capacity=capacity)
+    units = 3 if "units" in capacity else 1
+    await shop.schedule().set("po-1", 9, 4)
+    await shop.promised("A", 3, 4)
+    await shop.promised("B", 3, 5)  # the day of A is full
+    assert [await shop.promise_of(name) for name in "AB"] == [(6, [(4, units)]), (7, [(5, units)])]
+    await shop.schedule().slip("po-1", 6)
+    assert await shop.broken() == [("A", 3, "SLIPPED", 6, 8), ("B", 3, "SLIPPED", 7, 8)]
+    assert told(await shop.repromise(KEEP, "1", reservation_ids=["A"])) == [("A", "KEPT")]
+    assert await shop.promise_of("A") == (8, [(6, units)])
+    assert await shop.broken() == [("B", 3, "SLIPPED", 7, 9)]  # A has that day now
+    assert told(await shop.repromise(KEEP, "2", reservation_ids=["B"])) == [("B", "KEPT")]
+    assert await shop.promise_of("B") == (9, [(7, units)])
+    assert await shop.broken() == []
+    await shop.stubs.receive("SOFA", 3)
+    await shop.promised("C", 3, 0, sku="SOFA")  # nobody has today
+    assert (await shop.running.store.reservation("A")).lines[0].allocations[0].due_day == shop.today + 6
+
+
+async def test_a_day_that_was_asked_for_is_given_up_where_none_keeps_it(shop: KeptShop) -> None:
+    """Moved to the place that comes nearest, or accepted, the line is promised that day."""
+    await shop.schedule().set("po-1", 9, 4)
+    await shop.stubs.receive("SOFA", 1, "FAR")
+    for name in "AB":
+        request = {"line": {"needed_by": in_days(6)}}
+        await shop.promised(name, 3, 4, **request)
+    await shop.schedule(location="FAR").set("po-2", 3, 5)
+    await shop.schedule().slip("po-1", 9)
+    answer = await shop.repromise(MOVE, "1", reservation_ids=["A", "B"])
+    assert sorted(one[1:] for one in told(answer)) == [("MOVED", "FAR"), ("NO_LOCATION",)]
+    (moved,) = [one[0] for one in told(answer) if one[1] == "MOVED"]
+    (left,) = {"A", "B"} - {moved}
+    assert (await shop.promise_of(moved))[0] == 7
+    assert told(await shop.repromise(KEEP, "2", filter={"sku": "LAMP"})) == [(left, "KEPT")]
+    assert (await shop.promise_of(left))[0] == 11
+    assert await shop.broken() == []
+
+
 async def test_what_no_day_is_known_for_cannot_be_accepted(shop: KeptShop) -> None:
     await shop.stubs.receive("LAMP", 2)
-    await shop.promised("A", 2, 1)
+    await shop.promised("A", 2, 0)
     await shop.count(0)
     assert told(await shop.repromise(KEEP, "1", reservation_ids=["A", "B"])) == [("A", "NO_DATE"), ("B", "REFUSED")]
     await shop.count(2)
@@ -279,8 +325,8 @@ async def test_after_a_move_others_have_their_units(shop: KeptShop) -> None:
     """Of two that are short, one that moves away makes room for the other."""
     await shop.stubs.receive("LAMP", 4)
     await shop.stubs.receive("LAMP", 9, "FAR")
-    await shop.promised("A", 2, 1)
-    await shop.promised("B", 2, 1)
+    await shop.promised("A", 2, 0)
+    await shop.promised("B", 2, 0)
     await shop.count(1)
     assert [one[:2] for one in await shop.broken()] == [("A", 1), ("B", 2)]
     assert told(await shop.repromise(MOVE, "1", reservation_ids=["A"])) == [("A", "MOVED", "FAR")]
