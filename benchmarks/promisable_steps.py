@@ -59,7 +59,7 @@ class Shop:
         lines = []
         for location, day, units in self.receipts[sku]:
             place = numbers.number(location)
-            lines += [(place, 0, 0, 0, 0, 0), (place, day, units, units, 0, 0)]
+            lines += [(place, 0, 0, 0, 0), (place, day, units, 0, 0)]
         arrivals = np.array(sorted(lines), np.int64).reshape(-1, ARRIVAL_COLUMNS)
         steps = np.empty((LOCATIONS + len(arrivals), STEP_COLUMNS), np.int64)
         block, nobody = self.selection.block, self.selection.nothing_ignored

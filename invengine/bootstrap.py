@@ -217,11 +217,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         clock,
         networks,
         metrics,
+        promises=broken_promises,
         watchers_max=settings.watchers_max,
         tick_seconds=settings.watch_tick_ms / 1000,
         heartbeat_seconds=settings.watch_heartbeat_seconds,
     )
     background.run("watching", watching.run())
+    background.run("watched promises", watching.run_promises())
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(

@@ -173,6 +173,7 @@ class WatchMetrics(Collector):
         self.behind = 0
         self.told = 0
         self.coalesced = 0
+        self.promises_told = 0
 
     def collect(self) -> Iterator[Metric]:
         """What is exposed."""
@@ -187,6 +188,9 @@ class WatchMetrics(Collector):
             "invengine_watch_coalesced",
             "Changes of positions that were told together with a later one of the same SKU, while somebody watches.",
             value=self.coalesced,
+        )
+        yield CounterMetricFamily(
+            "invengine_watch_promises", "Changes of broken promises told to those who watch.", value=self.promises_told
         )
 
 

@@ -82,6 +82,23 @@ async def test_stock_and_availability(web: Client) -> None:
 
 
 @pytest.mark.asyncio
+async def test_transit_times_are_learnt_listed_and_forgotten(web: Client) -> None:
+    document = '{"version":1,"lanes":{"WH1":{"north":{"standard":{"arrived":{"1":90,"2":10}}}}}}'
+    looked = await web.apply_transit_times(document, validate_only=True)
+    assert [change.path for change in looked.changes] == ["lanes.WH1"]
+    applied = await web.apply_transit_times(document, expected_revision=looked.revision)
+    found = await web.get_transit_times()
+    assert (found.document, found.revision, found.deliveries) == (document, applied.revision, 100)
+    (lane,) = (await web.list_transit_lanes(zone="north", confidences=[0.95], with_distribution=True)).lanes
+    assert ([one.days for one in lane.days], len(lane.distribution)) == ([2], 3)
+    with pytest.raises(errors.TransitInvalid) as refused:
+        await web.apply_transit_times('{"version": 1, "lanes": {"WH1": 5}}')
+    assert refused.value.path == "lanes.WH1"
+    await web.apply_transit_times('{"version": 1, "lanes": {}}')
+    assert list((await web.list_transit_lanes()).lanes) == []
+
+
+@pytest.mark.asyncio
 async def test_numbers_are_explained_listed_and_exported(web: Client) -> None:
     await web.post_movements([receipt(f"c-x{n}", place, n + 1) for n in range(3) for place in ("WH1", "ST2")])
     (position,) = (await web.explain_availability("c-x2", locations=["ST2"])).positions

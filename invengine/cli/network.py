@@ -29,7 +29,7 @@ def read_text(file: str) -> str:
         fail_usage(f"{file}: byte {error.start} is not UTF-8")
 
 
-@command(app, "apply")
+@command(app, "apply", timeout_seconds=60.0)  # a file of 100,000 lanes is read for seconds
 async def apply(
     session: Session,
     file: File,

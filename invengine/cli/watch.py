@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.availability import Fulfilment, FulfilmentOption
+from invengine.cli.days import shown
 from invengine.cli.live import json_line, lines, live_table
 from invengine.cli.render import Cell, as_json, word
 from invengine.cli.session import Session, command
@@ -35,6 +36,9 @@ async def watch(
     fulfilment: Fulfilment = FulfilmentOption.ANY,
     by_location: Annotated[bool, typer.Option("--by-location", help="Tell each location instead of totals.")] = False,
     levels: Annotated[bool, typer.Option("--levels", help="Tell only when the level changes.")] = False,
+    promises: Annotated[
+        bool, typer.Option("--promises", help="Tell promises that break, change and are mended, instead of units.")
+    ] = False,
     resume: Annotated[
         str, typer.Option(metavar="TOKEN", help="Begin with what changed since this token, which --json prints.")
     ] = "",
@@ -44,7 +48,12 @@ async def watch(
 ) -> None:
     """Show what a channel can take, and every change of it, until Ctrl-C. Outages of the server are waited for.
 
+    With --promises: which promises to customers of the channel are broken, of these SKUs or of all. With --json the
+    messages have both.
+
     Example: invengine watch LAMP --channel web --by-location
+
+    Example: invengine watch --promises --channel web
     """
     messages = session.client.watch(
         skus or (),
@@ -54,10 +63,15 @@ async def watch(
         fulfilment=fulfilment.to_proto(),
         by_location=by_location,
         levels_only=levels,
+        include_promises=promises,
         resume_token=resume,
     )
-    columns = _columns(by_location=by_location, levels=levels)
-    told = _follow_json(messages) if session.json else _follow(messages, columns)
+    if session.json:
+        told = _follow_json(messages)
+    elif promises:
+        told = _follow_promises(messages)
+    else:
+        told = _follow(messages, _columns(by_location=by_location, levels=levels))
     with suppress(TimeoutError, asyncio.CancelledError):  # Ctrl-C cancels: the ordinary end of a watch
         async with asyncio.timeout(seconds):
             await told
@@ -87,6 +101,49 @@ async def _follow(messages: AsyncGenerator[pb.WatchAvailabilityResponse, None], 
                         known.pop((change.sku, ""), None)  # it had no location until now
                     known[change.sku, change.location] = _row(change, columns)
                 show(known, [(change.sku, change.location) for change in message.changes])
+
+
+async def _follow_promises(messages: AsyncGenerator[pb.WatchAvailabilityResponse, None]) -> None:
+    """As `_follow`, of promises; on a terminal those that are mended leave the table."""
+    known: dict[tuple[str, str], tuple[Cell, ...]] = {}
+    is_live = sys.stdout.isatty()
+    with live_table(_PROMISE_COLUMNS) if is_live else lines(_PROMISE_COLUMNS) as show:
+        async with aclosing(messages):
+            async for message in messages:
+                if message.promises_begin_anew:
+                    known.clear()
+                told = {(change.key, ""): change for change in message.promises}
+                mended = [key for key, change in told.items() if change.mended and key in known]
+                broken = [key for key, change in told.items() if not change.mended]
+                known |= {key: _promise_row(told[key]) for key in (*broken, *mended)}
+                if not is_live:
+                    show(known, [key for key in told if key in known])
+                for key in mended:
+                    del known[key]
+                if is_live:
+                    show(known, broken)
+
+
+_PROMISE_COLUMNS = ("reservation", "line", "sku", "location", "quantity", "state", "why", "promised", "now")
+
+
+def _promise_row(change: pb.PromiseChange) -> tuple[Cell, ...]:
+    """Of a line without a promise of its own, the days of its units: due, and expected."""
+    from invengine.v1.incoming_service_pb2 import BrokenPromise
+
+    promise = change.promise
+    is_promised = promise.HasField("promised_delivery_date")
+    return (
+        promise.reservation_id,
+        promise.line_id,
+        promise.sku,
+        promise.location,
+        promise.quantity,
+        "MENDED" if change.mended else "BROKEN",
+        word(BrokenPromise.Reason.Name(promise.reason), "REASON_"),
+        shown(promise.promised_delivery_date if is_promised else promise.due_date),
+        shown(promise.new_delivery_date if is_promised else promise.expected_date),
+    )
 
 
 def _row(change: pb.AvailabilityChange, columns: tuple[str, ...]) -> tuple[Cell, ...]:

@@ -28,6 +28,7 @@ class WatchOptions(TypedDict, total=False):
     fulfilment: common_pb2.Fulfilment.ValueType
     by_location: bool
     levels_only: bool
+    include_promises: bool
     resume_token: str
 
 
@@ -46,7 +47,8 @@ class WatchCalls(Connection):
 
         A stream that breaks off, or says nothing for `silence_seconds`, is opened anew with its newest token: a value
         may come again, none is missed. When that does not succeed for `outage_seconds` (before the first message:
-        `retry_seconds`), the refusal is raised. After `begins_anew` forget what was told before. A client of several
+        `retry_seconds`), the refusal is raised. After `begins_anew` forget what was told before, after
+        `promises_begin_anew` the promises: of these a new stream tells all that are broken then. A client of several
         servers, `ipv4:HOST:PORT,HOST:PORT`, goes on with the next one when one is away.
         """
         request = pb.WatchAvailabilityRequest(skus=skus, **options)

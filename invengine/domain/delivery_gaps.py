@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain.calendar_document import minute_text
 from invengine.domain.calendars import Calendar
 from invengine.domain.days import calendar_day
+from invengine.domain.delivery_document import PreparationDocument
 from invengine.domain.network_yaml import fault_at, read_yaml
 from invengine.domain.orders import Fulfilment
 from invengine.errors import NetworkFault
@@ -24,6 +25,7 @@ GAPS_MAX: Final = 1_000
 
 Path = tuple[str | int, ...]
 Gap = tuple[Path, str]
+_NOTHING = PreparationDocument()
 _FIELDS = {Fulfilment.SHIP: "ship", Fulfilment.PICKUP: "pickup", Fulfilment.SHIP_TO_STORE: "ship_to_store"}
 
 
@@ -117,7 +119,8 @@ class _Gaps:
         if (place.calendar or place.opening) and "time_zone" not in entry.model_fields_set:
             yield path, "has working time and no time_zone: its times are taken as UTC"
         for fulfilment, field in _FIELDS.items():
-            if getattr(entry, field) is not None and not place.can_fulfil(fulfilment):
+            written = getattr(entry, field) or _NOTHING  # a merged location takes things back by saying nothing
+            if written != _NOTHING and not place.can_fulfil(fulfilment):
                 ability = "offer pickup" if fulfilment is Fulfilment.PICKUP else "ship"
                 yield (*path, field), f"is never used: the location does not {ability}"
 

@@ -15,6 +15,10 @@ Leg = tuple[int, int]
 """Partition of the SKU, and the allocation's number there: names an allocation for ever."""
 
 
+LineKey = tuple[int, int, bool]
+"""Of an allocation the units that are short may be broken, and the others too, for another reason."""
+
+
 class BreakReason(StrEnum):
     """What broke a promise; the first three are those of `domain.incoming.BrokenReason`."""
 
@@ -73,6 +77,11 @@ class BrokenLine:
     order_ref: str = ""
     promise: LinePromise | None = None
     new: NewDates = NO_DATES
+
+    @property
+    def key(self) -> LineKey:
+        """What names them among all that is broken."""
+        return *self.leg, self.reason is BreakReason.SHORTFALL
 
     @property
     def promised_day(self) -> int:

@@ -19,7 +19,7 @@ from invengine.errors import NetworkFault, NetworkInvalid
 
 DOCUMENT_BYTES_MAX: Final = 16_000_000
 DEPTH_MAX: Final = 12
-NODES_MAX: Final = 1_500_000
+NODES_MAX: Final = 1_000_000
 FAULTS_MAX: Final = 100
 ROOT: Final = "document"
 

@@ -24,7 +24,6 @@ from invengine.kernels.layout import (
     ARRIVAL_LOCATION,
     ARRIVAL_SAFETY_PARTS,
     ARRIVAL_SAFETY_UNITS,
-    ARRIVAL_UNITS,
     CHANNEL,
     EXPIRED,
     FENCES,
@@ -116,15 +115,14 @@ def _location_steps(positions, fences, row, selection, location, ignored, arriva
         units = max(units, arrivals[first, ARRIVAL_SAFETY_UNITS])
         parts = max(parts, arrivals[first, ARRIVAL_SAFETY_PARTS])
     units, parts = max(units, selection[location, FLOOR_UNITS]), max(parts, selection[location, FLOOR_PARTS])
-    come = unpromised = 0
+    unpromised = 0
     for line in range(first, max(last, first + 1)):
         day = 0
         if line < last:
             day = arrivals[line, ARRIVAL_DAY]
-            come = min(come + arrivals[line, ARRIVAL_UNITS], _COME_MAX)
             unpromised = min(unpromised + arrivals[line, ARRIVAL_FREE], _COME_MAX)
         more = max(unpromised, 0)  # units that are backordered go to those who wait for them
-        there = on_hand + come
+        there = on_hand + more
         kept = safety_units(there, units, parts) + uncertain_units(there, counted_at, selection, location)
         limit = fence_limit(unreserved + more, others, own, selection[location, OWN_ONLY])
         steps[count + line - first, STEP_DAY] = day
@@ -156,10 +154,11 @@ def promisable_steps(sku, positions, skus, fences, selection, ignored, arrivals,
       sku        its number, -1 for one that has no position anywhere
       selection  int64 [lines, 10]  what is asked of each location; those beyond it are not asked about
       ignored    int64 [asked, 3]   by rank: reserved by the one who asks, and so free to them
-      arrivals   int64 [n, 6]       what is expected, by number of the location and day; see layout
+      arrivals   int64 [n, 5]       what is expected, by number of the location and day; see layout
       steps      int64 [>= rows of the SKU + n, 3]  from which day on how many: now (day 0), then days with more
-    Percentages are kept of what is there then, so safety stock grows with what comes. Nothing that comes after the last
-    line of a location is known to take units away, so the look-ahead over the lines is that over all days.
+    Percentages are kept of what is there then, when what is promised of the receipts has left: safety stock grows with
+    what comes. Nothing that comes after the last line of a location takes units away, so the look-ahead over the lines
+    is that over all days.
     """
     count = 0
     has_position = np.zeros(arrivals.shape[0], np.bool_)

@@ -92,13 +92,14 @@ KIT_COLUMNS: Final = 2
 # location a line of day 0 comes first, which says what holds there whatever comes; each later day has one line
 ARRIVAL_LOCATION: Final = 0
 ARRIVAL_DAY: Final = 1  # since 1970, as it counts for promises; 0 in the first line of a location
-ARRIVAL_UNITS: Final = 2  # that come on that day, 0 in the first line
-ARRIVAL_FREE: Final = 3  # of these, units that are pegged to nobody; in the first line less than 0: backordered units
-ARRIVAL_SAFETY_UNITS: Final = (
-    4  # in the first line, as SAFETY_UNITS: where the SKU has no position yet nothing else says it
+ARRIVAL_FREE: Final = (
+    2  # units that come on that day and are pegged to nobody; in the first line less than 0: backordered
 )
-ARRIVAL_SAFETY_PARTS: Final = 5  # likewise
-ARRIVAL_COLUMNS: Final = 6
+ARRIVAL_SAFETY_UNITS: Final = (
+    3  # in the first line, as SAFETY_UNITS: where the SKU has no position yet nothing else says it
+)
+ARRIVAL_SAFETY_PARTS: Final = 4  # likewise
+ARRIVAL_COLUMNS: Final = 5
 
 # steps, int64 [n, STEP_COLUMNS]: units that can be promised of one SKU; those of a location adjacent, by day
 STEP_LOCATION: Final = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import timestamp_pb2
 
 from invengine.domain.incoming import SECONDS_OF_DAY, BrokenPromise, Receipt, effective_day
 from invengine.domain.kept import BreakReason, BrokenLine
+from invengine.services.broken_wire import REASON_NUMBERS, broken_line_to_proto
 from invengine.services.days import date_or_none
 from invengine.v1 import incoming_service_pb2
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from invengine.domain.incoming import IncomingOutcome
-
-REASON_NUMBERS: Final = {reason: number for number, reason in enumerate(BreakReason, 1)}
 
 
 def timestamp(milliseconds: int) -> timestamp_pb2.Timestamp:
@@ -58,27 +57,6 @@ def broken_to_proto(broken: BrokenPromise | BrokenLine) -> incoming_service_pb2.
         due_date=date_or_none(broken.due_day),
         expected_date=date_or_none(broken.expected_day),
         break_time=timestamp(broken.broken_at_ms),
-    )
-
-
-def broken_line_to_proto(broken: BrokenLine) -> incoming_service_pb2.BrokenPromise:
-    """One broken promise."""
-    return incoming_service_pb2.BrokenPromise(
-        reservation_id=broken.reservation_id,
-        line_id=broken.line_id,
-        sku=broken.sku,
-        location=broken.location,
-        quantity=broken.quantity,
-        receipt_id=broken.receipt_id,
-        reason=REASON_NUMBERS[broken.reason],  # type: ignore[arg-type]  # enums are numbers on the wire
-        due_date=date_or_none(broken.due_day),
-        expected_date=date_or_none(broken.expected_day),
-        break_time=timestamp(broken.broken_at_ms) if broken.broken_at_ms else None,
-        promised_delivery_date=date_or_none(broken.promised_day),
-        new_delivery_date=date_or_none(broken.new_day),
-        channel=broken.channel,
-        customer_ref=broken.customer_ref,
-        order_ref=broken.order_ref,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc.convert_incoming import REASON_NUMBERS
 from invengine.rpc.errors import refusal_to_proto
+from invengine.services.broken_wire import REASON_NUMBERS
 from invengine.services.days import date_or_none
 from invengine.v1 import promise_service_pb2
 

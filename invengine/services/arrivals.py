@@ -57,7 +57,7 @@ class _Compiled(NamedTuple):
 
 
 def arrivals(sku: str, replica: Replica, local: LocalDays) -> npt.NDArray[np.int64]:
-    """int64 [n, 6] as layout.py says: what comes to the locations of the network. Not to be written to.
+    """int64 [n, 5] as layout.py says: what comes to the locations of the network. Not to be written to.
 
     A receipt counts on its effective day, as for whoever pegs to it. Where the local day of the location is later than
     that already, it counts on the local day: nothing is promised for a day that is over.
@@ -74,7 +74,7 @@ def arrivals(sku: str, replica: Replica, local: LocalDays) -> npt.NDArray[np.int
 
 
 def _compiled(sku: str, replica: Replica, local: LocalDays) -> npt.NDArray[np.int64]:
-    network, by_place = local.network, dict[str, dict[int, list[int]]]()
+    network, by_place = local.network, dict[str, dict[int, int]]()
     latest = today(local.now_ms) + HORIZON_DAYS
     for receipt in replica.incoming.receipts(sku):
         location = receipt.location
@@ -82,12 +82,11 @@ def _compiled(sku: str, replica: Replica, local: LocalDays) -> npt.NDArray[np.in
             stops = location in network.stopping
             day = effective_day(receipt.expected_day, local.now_ms, overdue_stops=stops)
             if 0 < day <= latest:
-                units = by_place.setdefault(location, {}).setdefault(max(day, local.today(location)), [0, 0])
-                units[0] += receipt.quantity
-                units[1] += receipt.quantity - receipt.pegged
+                counted, by_day = max(day, local.today(location)), by_place.setdefault(location, {})
+                by_day[counted] = by_day.get(counted, 0) + receipt.quantity - receipt.pegged
     lines = []
     for location, by_day in by_place.items():
         place, owed = replica.locations.number(location), replica.incoming.backordered(sku, location)
-        lines.append((place, 0, 0, -owed, *network.sku_location_safety(sku, location)))
-        lines += [(place, day, min(come, SUM_MAX), min(free, SUM_MAX), 0, 0) for day, (come, free) in by_day.items()]
+        lines.append((place, 0, -owed, *network.sku_location_safety(sku, location)))
+        lines += [(place, day, min(units, SUM_MAX), 0, 0) for day, units in by_day.items()]
     return np.array(sorted(lines), np.int64).reshape(-1, ARRIVAL_COLUMNS)

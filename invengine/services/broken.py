@@ -24,7 +24,7 @@ from invengine.replica.short import short_numbers
 from invengine.services.shortages import Shortages
 
 if TYPE_CHECKING:
-    from invengine.domain.kept import BrokenLine, Leg
+    from invengine.domain.kept import BrokenLine, Leg, LineKey
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.replica.state import Entry
@@ -70,7 +70,7 @@ class Following:
 
     def __init__(self, source: BrokenPromises) -> None:
         self._source = source
-        self._told: dict[Leg, BrokenLine] = {}
+        self._told: dict[LineKey, BrokenLine] = {}
         self._version = -1
 
     async def next(self) -> BrokenChange:
@@ -81,8 +81,8 @@ class Following:
             await source.after(self._version)
             self._version = source.version
             now, told = source.lines, self._told
-            broken = tuple(line for leg, line in now.items() if told.get(leg) != line)
-            mended = tuple(line for leg, line in told.items() if leg not in now)
+            broken = tuple(line for key, line in now.items() if told.get(key) != line)
+            mended = tuple(line for key, line in told.items() if key not in now)
             self._told = dict(now)
             if broken or mended or is_first:
                 return BrokenChange(broken, mended, source.revisions)
@@ -114,7 +114,7 @@ class BrokenPromises:
         self._look_seconds = look_seconds
         self._whole_seconds = whole_seconds
         self._start_seconds = start_seconds
-        self.lines: dict[Leg, BrokenLine] = {}
+        self.lines: dict[LineKey, BrokenLine] = {}
         """What is broken, while somebody follows."""
         self.revisions: tuple[int, ...] = ()
         self.version = -1
@@ -267,7 +267,7 @@ class BrokenPromises:
 
     def _take(self, names: set[str] | None, found: Sequence[BrokenLine]) -> None:
         """Takes over what was found of these reservations; of all for None."""
-        now = {line.leg: line for line in found}
+        now = {line.key: line for line in found}
         kept = {} if names is None else {k: line for k, line in self.lines.items() if line.reservation_id not in names}
         lines = kept | now
         if lines != self.lines or self.version < 0:

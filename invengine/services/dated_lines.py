@@ -22,7 +22,8 @@ from invengine.errors import (
     ShortLine,
     UnknownSku,
 )
-from invengine.kernels.layout import DATED, NO_SLOT
+from invengine.kernels.layout import DATED
+from invengine.services.date_choices import best_of, cost_of, delivery_day_of, rank_of, too_late, why_not
 from invengine.services.dates import MINUTE_MS, NOW, DatedLine
 from invengine.services.dating import Part
 from invengine.services.kit_lines import short_line
@@ -125,7 +126,7 @@ class DatedLines:
             )
         late = [line for line in promised if line.promise and 0 < line.promise.needed_by < line.promise.delivery_day]
         if late:
-            raise _too_late(max(late, key=_delivery_day))
+            raise too_late(max(late, key=delivery_day_of))
 
     # --- where a line comes from ---
 
@@ -202,7 +203,7 @@ class DatedLines:
             if found is not None:
                 return found
         if refusals:
-            raise min(refusals, key=_rank)
+            raise min(refusals, key=rank_of)
         return self._short(line, wish, options)
 
     def _whole(
@@ -222,18 +223,18 @@ class DatedLines:
             ways = [
                 (
                     int(dates.delivery_days[0, index, place]),
-                    self._cost(line, one.location, option, line.quantity),
+                    cost_of(self._network, line, one.location, option, line.quantity),
                     place,
                 )
                 for place, option in enumerate(options)
                 if dates.status[0, index, place] == DATED
             ]
-            chosen = _best_of(ways, wish)
+            chosen = best_of(ways, wish)
             if chosen is not None:
                 part = PlacedPart(one, line.quantity, starts[one.location] or NOW, options[chosen].service)
                 self._shelf_take(line, [part])
                 return PlacedLine(line, wish, [part])
-        refusals.append(_refusal(line, wish, dates))
+        refusals.append(why_not(line, wish, dates))
         return None
 
     def _split(
@@ -258,12 +259,12 @@ class DatedLines:
             days = {one.location: day for day, one, _ in dated}
             if sum(part.units for part in parts) == line.quantity:
                 last = max(days[part.location] for part in parts)
-                cost = sum(self._cost(line, part.location, option, part.units) for part in parts)
+                cost = sum(cost_of(self._network, line, part.location, option, part.units) for part in parts)
                 found.append((last, cost, place, parts))
             elif sum(units for _, _, units in dated) >= line.quantity:
                 late = up_to(line.quantity, [(one, units) for _, one, units in sorted(dated, key=lambda it: it[0])])
                 earliest.append((max(days[part.location] for part in late), 0, place))
-        chosen = _best_of([(day, cost, place) for day, cost, place, _ in found], wish)
+        chosen = best_of([(day, cost, place) for day, cost, place, _ in found], wish)
         if chosen is not None:
             parts = next(parts for _, _, place, parts in found if place == chosen)
             for part in parts:
@@ -273,7 +274,7 @@ class DatedLines:
         if earliest:
             refusals.append(PromiseTooLate(line.line_id, line.sku, wish.needed_by, min(earliest)[0]))
         else:
-            refusals.append(_refusal(line, wish, *dates))
+            refusals.append(why_not(line, wish, *dates))
         return None
 
     def _short(self, line: LineRequest, wish: Wish, options: tuple[Option, ...]) -> PlacedLine:
@@ -290,9 +291,9 @@ class DatedLines:
                 for place in range(len(options))
                 if dates.status[0, 0, place] == DATED
             ]
-            chosen = _best_of(ways, wish)
+            chosen = best_of(ways, wish)
             if chosen is None:
-                raise _refusal(line, wish, dates)
+                raise why_not(line, wish, dates)
             part.service = options[chosen].service
         self._shelf_take(line, parts)
         return PlacedLine(line, wish, parts)
@@ -370,56 +371,9 @@ class DatedLines:
         self._slots.claim(sku, day, units, self._reservation_id)
         self._claims.add((sku, day))
 
-    def _cost(self, line: LineRequest, location: str, option: Option, units: int) -> int:
-        """Ten-thousandths of the currency for a parcel of so many units."""
-        delivery = self._network.delivery
-        if option.fulfilment is Fulfilment.SHIP:
-            zone = delivery.zone_of(line.destination.country, line.destination.postal_code)
-            lane = delivery.lanes.get((location, zone, option.service))
-            return lane.cost + lane.cost_per_unit * units if lane else 0
-        transfer = delivery.transfer_lanes.get((location, line.destination.location))
-        return transfer.cost + transfer.cost_per_unit * units if transfer else 0
-
     def _shelf_take(self, line: LineRequest, parts: Sequence[PlacedPart]) -> None:
         """Takes from the shelf what was chosen, so that the next lines do not have it."""
         for part in parts:
             if part.units:
                 wanted = replace(line, quantity=part.units, allow_split=False)
                 self._shelf.take(wanted, (part.candidate,), best_effort=False)
-
-
-def _best_of(ways: Sequence[tuple[int, int, int]], wish: Wish) -> int | None:
-    """Of (day, cost, place of the option): the earliest and of these the cheapest, or the cheapest in time."""
-    if wish.needed_by:
-        in_time = [(cost, day, place) for day, cost, place in ways if day <= wish.needed_by]
-        return min(in_time)[2] if in_time else None
-    return min(ways)[2] if ways else None
-
-
-def _refusal(line: LineRequest, wish: Wish, *dates: Dates) -> InventoryError:
-    """Why none of these dates will do."""
-    days = [int(day) for one in dates for day in one.delivery_days.ravel() if day]
-    if days:
-        return PromiseTooLate(line.line_id, line.sku, wish.needed_by, min(days))
-    for one in dates:
-        for index, location in enumerate(one.locations):
-            if (one.status[0, index] == NO_SLOT).any():
-                return CapacityExhausted(line.line_id, line.sku, location)
-    gaps = dict.fromkeys(gap for one in dates for gap in one.gaps())
-    return PromiseUnknown(line.line_id, line.sku, "; ".join(gaps) or "no day within 730 days will do")
-
-
-def _rank(refusal: InventoryError) -> tuple[int, int]:
-    """Which of several refusals of one line says most: the earliest date, else capacity, else what lacks."""
-    if isinstance(refusal, PromiseTooLate):
-        return 0, refusal.earliest_day
-    return (1 if isinstance(refusal, CapacityExhausted) else 2), 0
-
-
-def _too_late(line: PlacedLine) -> PromiseTooLate:
-    assert line.promise is not None
-    return PromiseTooLate(line.line.line_id, line.line.sku, line.promise.needed_by, line.promise.delivery_day)
-
-
-def _delivery_day(line: PlacedLine) -> int:
-    return line.promise.delivery_day if line.promise else 0

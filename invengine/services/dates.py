@@ -104,7 +104,7 @@ class Dates:
     """Of one basket: each line from each location by each option, and what all lines together can be promised.
 
     `answers`   int64 [lines, locations, options, 10], columns ANSWER_ of kernels.layout
-    `chosen`    int64 [lines, options]  index of the location with the earliest date, see `location`; < 0 for none
+    `chosen`    int64 [lines, options]  where the earliest date of a line is, see `location`; -1 for none
     `promises`  int64 [options, 4]      columns PROMISE_
     """
 

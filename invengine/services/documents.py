@@ -68,11 +68,11 @@ class Documents(ABC, Generic[MeaningT]):
 
     @abstractmethod
     def parse(self, document: str, revision: int) -> MeaningT:
-        """What a document means. It may take a second: others are served meanwhile."""
+        """What a document means. In a thread of its own, as it may take seconds: others are served meanwhile."""
 
     @abstractmethod
     def differences(self, before: MeaningT | None, after: MeaningT) -> Sequence[Change]:
-        """What one has that the other has not."""
+        """What one has that the other has not. In a thread of its own, as it may take a second."""
 
     @abstractmethod
     def in_force(self, meaning: MeaningT, revision: int) -> MeaningT:
@@ -131,7 +131,7 @@ class Documents(ABC, Generic[MeaningT]):
                     return meaning, (), revision
                 if expected_revision not in (None, revision):
                     break
-                changes = tuple(self.differences(self.current, meaning))
+                changes = tuple(await asyncio.to_thread(self.differences, self.current, meaning))
                 if validate_only:
                     return meaning, changes, revision
                 try:

@@ -223,7 +223,9 @@ class Promising:
     def _means(self, network: Network, channel: str, now_ms: int) -> Means:
         replica = self._replica
         promisable = Promisable(replica, network, channel, now_ms, network.channel(channel).borrows)
-        return Means(network, self._sourcing, self._dating_by(network), Supply(promisable, replica, network))
+        return Means(
+            network, self._sourcing, self._dating_by(network), Supply(promisable, replica, network), self._transit.times
+        )
 
     def _dating_by(self, network: Network) -> Dating:
         """What dates by this network and by the transit times in force."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import Fulfilment
 from invengine.domain.promising import Gap, GapKind, LineProblem, Option, PromisedLine, PromisedPart, Step, Way
+from invengine.domain.transit import NOTHING_LEARNT, TransitTimes
 from invengine.errors import LocationNotUsable
 from invengine.kernels.layout import (
     ANSWER_DAY,
@@ -61,6 +62,7 @@ class Means(NamedTuple):
     sourcing: Sourcing
     dating: Dating
     supply: Supply
+    learnt: TransitTimes = NOTHING_LEARNT
 
 
 class Dated(NamedTuple):
@@ -241,7 +243,8 @@ class Options:
         if self._basket.explain:
             dated = self._dated[source]
             chain = dated.dates.chain(dated.line, dated.place, number)
-            steps = steps_of(chain, self._means.network, self._basket.how.destination)
+            means, basket = self._means, self._basket
+            steps = steps_of(chain, means.network, basket.how.destination, means.learnt, basket.confidence_parts)
         return PromisedPart(
             self._locations[source.row],
             quantity,

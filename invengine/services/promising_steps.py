@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING
 from invengine.domain.calendars import local_day, local_time
 from invengine.domain.orders import Fulfilment
 from invengine.domain.promising import Step, StepKind
+from invengine.domain.transit import NOTHING_LEARNT, TransitLevel
 
 if TYPE_CHECKING:
     from invengine.domain.calendars import Calendar
     from invengine.domain.network import Network
     from invengine.domain.network_parts import Location
     from invengine.domain.orders import Destination
+    from invengine.domain.transit import TransitAnswer, TransitTimes
     from invengine.services.dates import Chain
 
 _HOUR = 60
+_OF_LEVEL = {
+    TransitLevel.LANE: "of the lane",
+    TransitLevel.ZONE: "to the zone",
+    TransitLevel.SERVICE: "of the service",
+}
 
 
-def steps_of(chain: Chain, network: Network, to: Destination) -> tuple[Step, ...]:
-    """From the stock to the customer; `chain` has a date."""
+def steps_of(
+    chain: Chain, network: Network, to: Destination, learnt: TransitTimes = NOTHING_LEARNT, confidence_parts: int = 0
+) -> tuple[Step, ...]:
+    """From the stock to the customer; `chain` has a date. `learnt` and `confidence_parts` are those it was dated by."""
     name, place = chain.location, network.locations[chain.location]
     fulfilment = chain.option.fulfilment
     if fulfilment is Fulfilment.SHIP_TO_STORE and name == to.location:
@@ -40,11 +49,12 @@ def steps_of(chain: Chain, network: Network, to: Destination) -> tuple[Step, ...
             what = "orders"
         steps.append(Step(StepKind.SLOT, name, chain.slot_day, rule=f"at most {most} {what} a day"))
     if fulfilment is Fulfilment.SHIP:
-        lane = network.delivery.lanes[name, network.delivery.zone_of(to.country, to.postal_code), chain.option.service]
+        lane_name = name, network.delivery.zone_of(to.country, to.postal_code), chain.option.service
+        lane = network.delivery.lanes[lane_name]
         steps.append(Step(StepKind.SHIPPED, name, chain.ship_day, rule=_collected(lane.pickups)))
         days = _transit(chain.transit_days, network.delivery.services[chain.option.service].calendar)
-        if chain.transit_days != lane.transit_days:
-            days += f", learnt; stated are {lane.transit_days}"
+        if confidence_parts and (answer := learnt.answer(*lane_name, confidence_parts)) is not None:
+            days += f"; {_learnt(answer)}; stated are {lane.transit_days}"
         steps.append(Step(StepKind.ARRIVED, "", chain.delivery_day, rule=days))
         return tuple(steps)
     if fulfilment is Fulfilment.SHIP_TO_STORE:
@@ -96,6 +106,12 @@ def _clock(minute: int) -> str:
 
 def _collected(pickups: Calendar) -> str:
     return f"collected on days of {pickups.name}" if pickups.name else "collected every working day"
+
+
+def _learnt(answer: TransitAnswer) -> str:
+    """Where a learnt number of days comes from: how many arrive within it, and which deliveries say so."""
+    share = f"{100 * answer.probability:.1f}".removesuffix(".0")
+    return f"{share} % arrive within that, by {answer.deliveries} deliveries {_OF_LEVEL[answer.level]}"
 
 
 def _transit(days: int, calendar: Calendar) -> str:

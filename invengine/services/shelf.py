@@ -37,13 +37,12 @@ class _Position:
 
 @dataclass(slots=True)
 class Coming:
-    """Units of a receipt that are promised to nobody, and those that are; `day` is the effective one."""
+    """Units of a receipt that are promised to nobody; `day` is the effective one."""
 
     day: int
     location: str
     receipt_id: str
     left: int
-    pegged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +89,14 @@ class Shelf:
         found = self._sku(sku)
         return bool(found.positions or found.coming) or sku in self._replica.incoming
 
-    def on_hand(self, sku: str, candidate: Candidate, more: int = 0, promised: int = 0) -> int:
-        """Units on hand that the channel could take at the candidate, if there were so many more, and beside them so
-        many that are promised.
-        """
+    def on_hand(self, sku: str, candidate: Candidate, more: int = 0) -> int:
+        """Units on hand that the channel could take at the candidate, if there were so many more."""
         position = self._sku(sku).positions.get(candidate.location)
         if position is None:
             if not more:
                 return 0
             position = _Position()
-        on_hand = position.on_hand + more + promised
+        on_hand = position.on_hand + more
         kept = safety_units(on_hand, candidate.safety_units, candidate.safety_parts)
         kept += uncertain_units(on_hand, position.counted_at_ms, self._now_ms, candidate.confidence)
         unreserved, within = position.unreserved + more, position.own_fence
@@ -117,7 +114,8 @@ class Shelf:
         """How many of a kit come together at a location: of what is on hand, and with a `day` of what comes by it."""
         return min(
             [
-                self.on_hand(one.sku, one.floors[location], *self._arrived(one.sku, location, day)) // one.units
+                self.on_hand(one.sku, one.floors[location], self._arrived(one.sku, location, day) if day else 0)
+                // one.units
                 for one in components
             ]
         )
@@ -244,17 +242,11 @@ class Shelf:
         self.change(position, "own_fence", position.own_fence - own)
         self.change(position, "fenced", position.fenced - own)
 
-    def _arrived(self, name: str, location: str, day: int) -> tuple[int, int]:
-        """Units that come to the location by a day, none by day 0: those that are free then, and those that are not,
-        for they were promised or are backordered.
-        """
-        if not day:
-            return 0, 0
+    def _arrived(self, name: str, location: str, day: int) -> int:
+        """Units that come to the location by a day and are free then: those that wait for any get theirs first."""
         sku = self._sku(name)
-        come = [one for one in sku.coming if one.location == location and one.day <= day]
-        units = sum([one.left for one in come])
-        free = max(0, units - self._backordered(sku, name, location))
-        return free, units - free + sum([one.pegged for one in come])
+        units = sum([one.left for one in sku.coming if one.location == location and one.day <= day])
+        return max(0, units - self._backordered(sku, name, location))
 
     def _backordered(self, sku: _Sku, name: str, location: str) -> int:
         if location not in sku.backordered:
@@ -287,8 +279,7 @@ class Shelf:
             if not day:
                 continue
             left = max(0, receipt.quantity - receipt.pegged)
-            pegged = min(receipt.quantity, receipt.pegged)
-            found.coming.append(Coming(day, receipt.location, receipt.receipt_id, left, pegged))
+            found.coming.append(Coming(day, receipt.location, receipt.receipt_id, left))
         found.coming.sort(key=lambda receipt: (receipt.day, receipt.location, receipt.receipt_id))
         return found
 

@@ -47,6 +47,11 @@ class Looks:
         self._is_interrupted = False  # the newest look was not done to its end
         self.look = self._captured()
 
+    @property
+    def network(self) -> Network | None:
+        """By which all views are worked out."""
+        return self._network
+
     def begin(self) -> None:
         """Somebody watches from now on: the replica notes what changes."""
         self._replica.note_changes(True)
@@ -114,7 +119,7 @@ class Looks:
         """Works out these slots, others having their turn now and then; when the newest step began."""
         began = perf_counter() if began is None else began
         for _ in view.steps(slots, now_ms):
-            began = await _turn_of_others(began)
+            began = await turn_of_others(began)
         return began
 
     def _rename(self, changes: Changes) -> None:
@@ -150,7 +155,7 @@ class Looks:
         found = [np.empty(0, np.int64)]
         for slots in view.begun(now_ms):
             found.append(slots)
-            began = await _turn_of_others(began)
+            began = await turn_of_others(began)
         return np.concatenate(found), began
 
     def _compact(self) -> None:
@@ -170,7 +175,7 @@ class Looks:
         return Look(self._replica, list(state.applied), list(state.newest), network.revision if network else 0)
 
 
-async def _turn_of_others(began: float) -> float:
+async def turn_of_others(began: float) -> float:
     """Lets others have their turn when the step that began then has lasted; when the newest one began."""
     if perf_counter() - began <= _STEP_SECONDS:
         return began

@@ -48,6 +48,7 @@ class Asked:
         self.names = sorted({sku.encode() for sku in request.skus})
         self.digest = blake2b(repr((self.question, self.names)).encode(), digest_size=DIGEST_BYTES).digest()
         self.resume_token = request.resume_token
+        self.include_promises = request.include_promises
 
 
 class Log(Protocol):

@@ -12,11 +12,13 @@ import numpy as np
 from invengine.services.watch_wire import Seen, encode_seen, encode_token, message, stamp_of
 
 if TYPE_CHECKING:
+    from invengine.domain.network import Network
     from invengine.errors import InventoryError
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.replica.state import Entry
     from invengine.services.watch_network import Slots
+    from invengine.services.watch_promises import PromiseQueue
     from invengine.services.watch_views import View
 
 
@@ -57,6 +59,10 @@ class Desk(Protocol):
     def look(self) -> Look:
         """The state that all views show."""
 
+    @property
+    def network(self) -> Network | None:
+        """By which network."""
+
 
 class Subscriber:
     """Tells one caller, a message at a time. What it still has to tell is a list of slots: values are the newest ones.
@@ -64,12 +70,15 @@ class Subscriber:
     While it waits it is among those of its view who do, and has been told all that the view knows.
     """
 
-    def __init__(self, desk: Desk, view: View, digest: bytes, metrics: Metrics) -> None:
+    def __init__(
+        self, desk: Desk, view: View, digest: bytes, metrics: Metrics, promises: PromiseQueue | None = None
+    ) -> None:
         self._desk = desk
         self.view = view
         self._values = view.values
         self.slots: Slots | None = None  # None: all of the view
         self._digest = digest
+        self._promises = promises
         self._counts = metrics.watch
         question = view.question
         kind = "levels" if question.levels_only else "locations" if question.by_location else "totals"
@@ -103,9 +112,11 @@ class Subscriber:
         while True:
             if self._ended is not None:
                 raise self._ended
-            if self._has_more() or self._fill() or self._beats:
+            has_promises = self._has_promises()
+            if self._has_more() or self._fill() or self._beats or has_promises:
                 self._told_at = monotonic()
-                return self._next()
+                told = self._next()
+                return told + self._next_promises() if has_promises else told
             waiting = self.view.waiting
             self._wake = asyncio.get_running_loop().create_future()
             waiting.add(self)
@@ -122,12 +133,17 @@ class Subscriber:
             self._rouse()
         return is_news
 
+    def notice_promises(self) -> bool:
+        """Takes in that other promises may be broken, and wakes when that has to be told; whether it does."""
+        is_news = self in self.view.waiting and self._has_promises()
+        if is_news:
+            self._rouse()
+        return is_news
+
     def beat(self, before: float) -> None:
         """A sign of life, when the last message was before this moment."""
         if self._told_at < before and not self._has_more():
-            if not self._fill():  # else the token of the newest look would name what was not told
-                self._look = self._desk.look
-                self._beats = True
+            self._beats = not self._fill()
             self._rouse()
 
     def end(self, refusal: InventoryError) -> None:
@@ -147,6 +163,15 @@ class Subscriber:
             self.view.waiting.discard(self)
             self._wake.set_result(None)
 
+    def _has_promises(self) -> bool:
+        return self._promises is not None and self._promises.has_more(self._desk.network)
+
+    def _next_promises(self) -> bytes:
+        assert self._promises is not None
+        fields, count = self._promises.take()
+        self._counts.promises_told += count
+        return fields
+
     def _has_more(self) -> bool:
         return self._at < self._queue.size or not self._caught_up
 
@@ -165,8 +190,9 @@ class Subscriber:
 
     def _next(self) -> bytes:
         """The next message of the queue, or a sign of life."""
-        beats, self._beats = self._beats, False
-        if beats and not self._has_more():
+        self._beats = False
+        if not self._has_more():  # all is told: the newest look names it
+            self._look = self._desk.look
             return message(b"", token=self._look.token(self._digest), staleness_ms=self._look.staleness_ms())
         key = (self._digest, self._after, self._told, self._at) if self._is_shared else None
         changes, count, self._at = self._values.piece(self._queue, self._at, self._after, key)

@@ -6,15 +6,22 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from invengine.errors import InvalidArgument
 from invengine.services.availability_wire import duration_field, field, varint
 
+if TYPE_CHECKING:
+    from invengine.v1 import availability_service_pb2 as pb
+
 _CHANGES, _TOKEN, _CAUGHT_UP, _BEGINS_ANEW, _STALENESS = 1, 2, 3, 4, 5  # of WatchAvailabilityResponse
+_PROMISES, _PROMISES_BEGIN_ANEW, _PROMISES_CAUGHT_UP = 6, 7, 8
 _SKU, _LOCATION, _AVAILABLE, _LEVEL, _STATUS = 1, 2, 3, 4, 5  # of AvailabilityChange
 _CAUGHT_UP_FIELD: Final = varint(_CAUGHT_UP << 3) + b"\1"
 _BEGINS_ANEW_FIELD: Final = varint(_BEGINS_ANEW << 3) + b"\1"
+PROMISES_BEGIN_ANEW: Final = varint(_PROMISES_BEGIN_ANEW << 3) + b"\1"
+PROMISES_CAUGHT_UP: Final = varint(_PROMISES_CAUGHT_UP << 3) + b"\1"
+"""Fields of a message, for promises as for changes."""
 
 _VERSION: Final = 1
 _STORE_BYTES: Final = 8
@@ -31,6 +38,11 @@ def change_field(name: bytes, location: bytes, available: int, level: int, statu
     if available:
         content += varint(_AVAILABLE << 3) + varint(available)
     return field(_CHANGES, content + varint(_LEVEL << 3) + varint(level) + varint(_STATUS << 3) + varint(status))
+
+
+def promise_field(change: pb.PromiseChange) -> bytes:
+    """One element of `promises`."""
+    return field(_PROMISES, change.SerializeToString())
 
 
 def message(

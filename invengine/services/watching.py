@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from invengine.errors import NetworkMissing, Overloaded
 from invengine.services.questions import WATCH, Networks, parsed
-from invengine.services.watch_looks import Looks
+from invengine.services.watch_looks import Looks, turn_of_others
 from invengine.services.watch_names import ListedNames
+from invengine.services.watch_news import PromiseNews
+from invengine.services.watch_promises import PromiseQueue
 from invengine.services.watch_resuming import Asked, Log, Resuming
 from invengine.services.watch_subscribers import Subscriber
 from invengine.services.watch_wire import Seen
 from invengine.v1 import availability_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from invengine.domain.network import Network
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.broken import BrokenPromises
 
 _WOKEN_AT_ONCE: Final = 32
 
 
 class Watching:
-    """All who watch this server. `run` as a task; `watch` for each call."""
+    """All who watch this server. `run` and `run_promises` as tasks; `watch` for each call."""
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Watching:
         networks: Networks,
         metrics: Metrics,
         *,
+        promises: BrokenPromises,
         watchers_max: int,
         tick_seconds: float,
         heartbeat_seconds: float,
@@ -53,6 +58,9 @@ class Watching:
         self._tick_seconds = tick_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._looks = Looks(replica, clock, networks, metrics)
+        self._news = PromiseNews(promises, self._tell_promises)
+        self._readers: set[Subscriber] = set()  # of promises
+        self._network_told: Network | None = None  # to these
         self._resuming = Resuming(replica, log, clock, networks)
         self._watchers = 0
         self._watched = asyncio.Event()
@@ -70,11 +78,17 @@ class Watching:
                 beats_at = monotonic() + self._heartbeat_seconds / 4
                 self._beat()
 
+    async def run_promises(self) -> None:
+        """Follows broken promises while somebody wants to be told of them."""
+        await self._news.run()
+
     async def tick(self) -> None:
         """One look at what changed, told to whoever waits."""
         async with self._looks.lock:
             await self._looks.again()
         await self._tell()
+        if self._readers and self._looks.network is not self._network_told:
+            await self._tell_promises()  # a kit may have other components
 
     @property
     def behind(self) -> int:
@@ -111,8 +125,14 @@ class Watching:
         async with self._looks.lock:
             await self._looks.again()
             view = self._looks.view_of(asked.question)
-            subscriber = Subscriber(self._looks, view, asked.digest, self._metrics)
+            promises = None
+            if asked.include_promises:
+                promises = PromiseQueue(self._news.board, asked.question.channel, asked.names)
+            subscriber = Subscriber(self._looks, view, asked.digest, self._metrics, promises)
             view.subscribers.add(subscriber)
+            if promises is not None:
+                self._readers.add(subscriber)
+                self._news.count(1)
             try:
                 await self._add(subscriber, asked.names, seen)
             except BaseException:
@@ -141,6 +161,9 @@ class Watching:
         if subscriber not in view.subscribers:
             return
         view.subscribers.remove(subscriber)
+        if subscriber in self._readers:
+            self._readers.remove(subscriber)
+            self._news.count(-1)
         view.waiting.discard(subscriber)
         if isinstance(view.names, ListedNames) and subscriber.slots is not None:
             view.names.drop(subscriber.slots)
@@ -174,6 +197,13 @@ class Watching:
                     if woken >= _WOKEN_AT_ONCE:
                         woken = 0
                         await asyncio.sleep(0)
+
+    async def _tell_promises(self) -> None:
+        """Wakes those who wait and have to be told of promises, others having their turn in between."""
+        began, self._network_told = perf_counter(), self._looks.network
+        for subscriber in list(self._readers):
+            subscriber.notice_promises()
+            began = await turn_of_others(began)
 
     def _beat(self) -> None:
         before = monotonic() - self._heartbeat_seconds

@@ -586,6 +586,7 @@ class WatchAvailabilityRequest(_message.Message):
     BY_LOCATION_FIELD_NUMBER: _builtins.int
     LEVELS_ONLY_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_PROMISES_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     """Required. The channel that asks; it sees the locations of its groups."""
     group: _builtins.str
@@ -600,6 +601,13 @@ class WatchAvailabilityRequest(_message.Message):
     """The newest token of a stream that broke off, of this or another server: only what may have changed since is told
     before `caught_up`. Nothing is missed; a value may be told again. With a token of another question, one from before
     the network changed, or one whose writes the log does not have any more, the whole first state is told (`begins_anew`).
+    """
+    include_promises: _builtins.bool
+    """Tell also of broken promises (as ListBrokenPromises lists them) of reservations of `channel`: first those that there
+    are, then each that breaks, changes or is mended. Only of `skus`, where these are named; a kit stands for its
+    components. What else narrows the question narrows what is told of availability alone. A stream that is taken up again
+    with a token tells all that there are anew (`promises_begin_anew`): none is missed, and one that was mended meanwhile is
+    not among them.
     """
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -623,14 +631,50 @@ class WatchAvailabilityRequest(_message.Message):
         by_location: _builtins.bool = ...,
         levels_only: _builtins.bool = ...,
         resume_token: _builtins.str = ...,
+        include_promises: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_location", b"by_location", "channel", b"channel", "fulfilment", b"fulfilment", "group", b"group", "levels_only", b"levels_only", "locations", b"locations", "resume_token", b"resume_token", "skus", b"skus"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_location", b"by_location", "channel", b"channel", "fulfilment", b"fulfilment", "group", b"group", "include_promises", b"include_promises", "levels_only", b"levels_only", "locations", b"locations", "resume_token", b"resume_token", "skus", b"skus"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchAvailabilityRequest: _TypeAlias = WatchAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class PromiseChange(_message.Message):
+    """A promise that broke, whose dates or units changed, or that is not broken any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    PROMISE_FIELD_NUMBER: _builtins.int
+    MENDED_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Names these units of the line for ever: a change takes the place of an earlier one with the same key. Up to 128 bytes."""
+    mended: _builtins.bool
+    """Not broken any more: it can be kept again, its units were given back or moved, another day is promised, or the
+    reservation was handed to another channel. It may be one that was broken between two messages only: ignore keys that are
+    not known.
+    """
+    @_builtins.property
+    def promise(self) -> _incoming_service_pb2.BrokenPromise:
+        """The promise, with the day that was promised and the day that would do now. Of one that is mended: as it was last."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        promise: _incoming_service_pb2.BrokenPromise | None = ...,
+        mended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["promise", b"promise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "mended", b"mended", "promise", b"promise"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromiseChange: _TypeAlias = PromiseChange  # noqa: Y015
 
 @_typing.final
 class AvailabilityChange(_message.Message):
@@ -683,6 +727,9 @@ class WatchAvailabilityResponse(_message.Message):
     CAUGHT_UP_FIELD_NUMBER: _builtins.int
     BEGINS_ANEW_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
+    PROMISES_FIELD_NUMBER: _builtins.int
+    PROMISES_BEGIN_ANEW_FIELD_NUMBER: _builtins.int
+    PROMISES_CAUGHT_UP_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Names the state that has been told with this message. Empty when more of that state follows: keep the one before."""
     caught_up: _builtins.bool
@@ -691,6 +738,13 @@ class WatchAvailabilityResponse(_message.Message):
     """Set in the first message of a stream that tells its whole first state. Forget what an earlier stream told: a SKU that
     is not told has nothing available.
     """
+    promises_begin_anew: _builtins.bool
+    """Set before the first promise of every stream: forget all that was told before. Those that are broken follow; the first of
+    them may take a while after the first message of the stream. Also set when a reader was too slow to be told all that was
+    mended, and when the network makes a watched kit of other components.
+    """
+    promises_caught_up: _builtins.bool
+    """After each `promises_begin_anew`, when all that were broken then have been told."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityChange]:
         """About 1,000 at most; each SKU (and location) once. Empty in a heartbeat, which comes when nothing changes for a while."""
@@ -698,6 +752,10 @@ class WatchAvailabilityResponse(_message.Message):
     @_builtins.property
     def staleness(self) -> _duration_pb2.Duration:
         """Changes of at most this age may be missing in what has been told. Set with resume_token."""
+
+    @_builtins.property
+    def promises(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromiseChange]:
+        """With `include_promises`: 1,000 at most, each key once. What a slow reader did not take is told in its newest state."""
 
     def __init__(
         self,
@@ -707,10 +765,13 @@ class WatchAvailabilityResponse(_message.Message):
         caught_up: _builtins.bool = ...,
         begins_anew: _builtins.bool = ...,
         staleness: _duration_pb2.Duration | None = ...,
+        promises: _abc.Iterable[Global___PromiseChange] | None = ...,
+        promises_begin_anew: _builtins.bool = ...,
+        promises_caught_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_anew", b"begins_anew", "caught_up", b"caught_up", "changes", b"changes", "resume_token", b"resume_token", "staleness", b"staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_anew", b"begins_anew", "caught_up", b"caught_up", "changes", b"changes", "promises", b"promises", "promises_begin_anew", b"promises_begin_anew", "promises_caught_up", b"promises_caught_up", "resume_token", b"resume_token", "staleness", b"staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

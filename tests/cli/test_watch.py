@@ -81,6 +81,40 @@ def test_json_is_a_message_per_line_whose_token_takes_the_watch_up_again(
     assert (again["caughtUp"], again["beginsAnew"]) == (True, False)
 
 
+def test_promises_are_told_as_they_break_and_are_mended(invengine: CommandLine, engine: Server) -> None:
+    """A line per change; with --json the message."""
+    invengine.run("incoming", "set", "wa-po", "wa-7", "WH1", "9", "2098-12-01")
+    invengine.run("reserve", "wa-7", "2@WH1", "--allow-backorder", "--channel", "web", "--reservation-id", "wa-r")
+    invengine.run("incoming", "slip", "wa-po", "wa-7", "WH1", "2098-12-04")
+    broken = ["wa-r", "1", "wa-7", "WH1", "2", "BROKEN", "SLIPPED", "2098-12-01", "2098-12-04"]
+    with watching(engine, "wa-7", "--promises") as process:
+        assert line(process) == [
+            "reservation",
+            "line",
+            "sku",
+            "location",
+            "quantity",
+            "state",
+            "why",
+            "promised",
+            "now",
+        ]
+        assert line(process) == broken
+        invengine.run("incoming", "slip", "wa-po", "wa-7", "WH1", "2098-12-05")
+        assert line(process) == [*broken[:-1], "2098-12-05"]
+        invengine.run("incoming", "slip", "wa-po", "wa-7", "WH1", "2098-12-01")
+        assert line(process) == [*broken[:5], "MENDED", "SLIPPED", "2098-12-01", "2098-12-05"]
+        assert interrupted(process) == (0, "")
+    invengine.run("incoming", "slip", "wa-po", "wa-7", "WH1", "2098-12-04")
+    with watching(engine, "wa-7", "--promises", "--json") as process:
+        told = []
+        while not told:
+            told = json.loads("\t".join(line(process)))["promises"]
+    (change,) = told
+    assert (change["mended"], change["promise"]["reservationId"]) == (False, "wa-r")
+    assert change["promise"]["reason"] == "REASON_SLIPPED"
+
+
 def test_it_ends_by_itself_after_its_time(invengine: CommandLine) -> None:
     receive(invengine, "wa-5", "WH1", 5)
     result = invengine.run("watch", "wa-5", "--channel", "web", "--for", "1")

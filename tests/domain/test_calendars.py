@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -90,6 +92,21 @@ def test_the_local_day_is_what_a_clock_there_shows(minute: int, zone: str) -> No
     shown = datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
     assert local_day(minute, zone) == day_number(shown.date())
     assert local_time(minute, zone) == (day_number(shown.date()), shown.hour * 60 + shown.minute)
+
+
+def test_the_library_of_holidays_is_loaded_by_networks_that_have_some() -> None:
+    """It takes a tenth of a second and some megabytes."""
+    script = """
+import sys
+from invengine.domain.network import Network
+network = Network.parse("locations: {A: {calendar: c}}\\ncalendars: {c: {hours: {mon: open}}}")
+network.delivery.calendars["c"].spans(20000)
+assert "holidays" not in sys.modules
+Network.parse("locations: {A: {}}\\ncalendars: {c: {hours: {mon: open}, holidays: {country: DE}}}")
+assert "holidays" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 # --- as the file says them ------------------------------------------------------------------------------------------

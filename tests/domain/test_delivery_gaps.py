@@ -39,6 +39,10 @@ def test_a_network_with_everything_has_none() -> None:
     assert gaps_of(WHOLE) == []
 
 
+def test_what_says_nothing_leaves_none() -> None:
+    assert gaps_of(WHOLE.replace("pickup: {handling: 1h}", "ship: , ship_to_store: {}, pickup: ")) == []
+
+
 def test_a_network_that_says_nothing_about_delivery_has_none() -> None:
     assert gaps_of("locations: {A: {}, B: {kind: store}}\n") == []
 
@@ -88,12 +92,12 @@ def test_a_network_that_says_nothing_about_delivery_has_none() -> None:
         ),
         (
             "ship: {cut_off",
-            "pickup: {}, ship: {cut_off",
+            "pickup: {handling: 1m}, ship: {cut_off",
             "line 9: locations.DC.pickup: is never used: the location does not offer pickup",
         ),
         (
             "pickup: {handling: 1h}",
-            "ship_to_store: {}",
+            'ship_to_store: {cut_off: "12:00"}',
             "line 10: locations.SHOP.ship_to_store: is never used: the location does not ship",
         ),
         (

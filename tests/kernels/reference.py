@@ -523,9 +523,9 @@ def available_to_promise(on_hand: int, safety_stock: int, horizon: Sequence[tupl
 
 @dataclass(frozen=True)
 class Coming:
-    """What is expected at a location: day -> (units, of these promised to nobody); `safety` of the SKU there."""
+    """What is expected at a location: day -> units that are pegged to nobody; `safety` of the SKU there."""
 
-    days: Mapping[int, tuple[int, int]]
+    days: Mapping[int, int]
     backordered: int = 0
     safety: tuple[int, int] = (0, 0)
 
@@ -540,7 +540,8 @@ def promisable_steps(
 ) -> dict[str, list[tuple[int, int]]]:
     """By usable location (day, units), day 0 being now, of the days that promise more than the one before.
 
-    What a day promises can be taken when all that is due by then has come, on that day and on every later one.
+    What a day promises can be taken when all that is due by then has come, and what is promised of it has left, on that
+    day and on every later one.
     """
     last = max((day for coming in arrivals.values() for day in coming.days), default=0)
     found = {}
@@ -565,14 +566,13 @@ def promisable_steps(
 
 
 def _when_come(state: State, sku: str, location: str, coming: Coming, own: int, day: int) -> State:
-    """The position when all that is due by the day has come: promised units are reserved, those who wait get theirs."""
+    """The position when all that is due by the day has come, and what is pegged or backordered of it has left."""
     before = state.skus.get(sku, {}).get(location, Position())
     over = state.holds_over().get((sku, location), [])
-    units = sum(come for due, (come, _) in coming.days.items() if due <= day)
-    free = sum(unpromised for due, (_, unpromised) in coming.days.items() if due <= day)
+    more = max(0, sum(units for due, units in coming.days.items() if due <= day) - coming.backordered)
     after = Position(
-        before.on_hand + units,
-        max(before.reserved, own + sum(hold.units for hold in over)) + units - max(0, free - coming.backordered),
+        before.on_hand + more,
+        max(before.reserved, own + sum(hold.units for hold in over)),
         safety=(max(before.safety[0], coming.safety[0]), max(before.safety[1], coming.safety[1])),
         counted_at=before.counted_at,
         fences=before.fences,

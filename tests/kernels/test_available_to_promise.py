@@ -37,13 +37,9 @@ horizons = st.lists(st.tuples(small, small), max_size=14)
 
 @st.composite
 def expected(draw: st.DrawFn) -> Coming:
-    """What comes to a location in the next days, some of it promised already."""
-    days = draw(st.dictionaries(st.integers(1, 9), st.tuples(units, units), max_size=5))
-    return Coming(
-        {day: (come, min(come, free)) for day, (come, free) in days.items()},
-        draw(st.just(0) | st.integers(0, 30)),
-        (draw(st.just(0) | units), draw(parts)),
-    )
+    """What comes to a location in the next days and is promised to nobody."""
+    days = draw(st.dictionaries(st.integers(1, 9), units, max_size=5))
+    return Coming(days, draw(st.just(0) | st.integers(0, 30)), (draw(st.just(0) | units), draw(parts)))
 
 
 def promise(horizon: list[tuple[int, int]], on_hand: int, safety_stock: int) -> list[int]:
@@ -66,8 +62,8 @@ def steps(
     lines = []
     for location, coming in arrivals.items():
         number = columns.locations.number(location)
-        lines.append((number, 0, 0, -coming.backordered, *coming.safety))
-        lines += [(number, day, come, free, 0, 0) for day, (come, free) in coming.days.items()]
+        lines.append((number, 0, -coming.backordered, *coming.safety))
+        lines += [(number, day, free, 0, 0) for day, free in coming.days.items()]
     number = columns.find_sku(sku)
     block = np.array(sorted(lines), np.int64).reshape(-1, ARRIVAL_COLUMNS)
     out = np.full((len(LOCATIONS) + len(block), STEP_COLUMNS), -1, np.int64)
@@ -164,7 +160,7 @@ def test_steps_are_those_of_the_definition_over_two_years(
     """One position without anything special: units, a floor, receipts and what is promised of them."""
     both = Worlds()
     both.apply(0, 1, f"P\tLAMP\tBER\t{on_hand}\t{reserved}\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n")
-    coming = Coming({day: (come, come - min(come, pegged)) for day, (come, pegged) in receipts.items()})
+    coming = Coming({day: come - min(come, pegged) for day, (come, pegged) in receipts.items()})
     found = steps(both, "LAMP", compiled({"BER": Asked(units=safety_stock)}, both.columns), {"BER": coming})
     horizon = [(0, reserved)] + [
         (receipts[day][0], min(receipts[day])) if day in receipts else (0, 0) for day in range(1, 730)
@@ -179,7 +175,7 @@ def test_receipts_beyond_all_bounds_do_not_wrap(count: int) -> None:
     """More than fits into 64 bits comes to one place: what can be promised never falls, and stops at 2^61 and more."""
     both = Worlds()
     both.apply(0, 1, f"P\tLAMP\tBER\t{UNITS_MAX}\t0\t0\t0\t0\tCOUNT\t\t\t\t\t0\t\n")
-    coming = Coming(dict.fromkeys(range(1, count + 1), (UNITS_MAX, UNITS_MAX)))
+    coming = Coming(dict.fromkeys(range(1, count + 1), UNITS_MAX))
     found = steps(both, "LAMP", compiled({"BER": Asked()}, both.columns), {"BER": coming})["BER"]
     assert all(before[1] < after[1] for before, after in pairwise(found))
     assert found[-1][1] == UNITS_MAX + min(count * UNITS_MAX, 2**61)

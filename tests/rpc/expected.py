@@ -30,6 +30,7 @@ class Schedule:
 
     def __init__(self, stubs: Stubs, sku: str = "LAMP", location: str = "DC") -> None:
         self._stubs = stubs
+        self.sku, self.location = sku, location
         self._place = {"sku": sku, "location": location, "source": "erp"}
         self._number = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -11,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from invengine.v1 import availability_service_pb2 as pb
-from invengine.v1 import common_pb2, stock_service_pb2
+from invengine.v1 import common_pb2, reservation_service_pb2, stock_service_pb2
 from tests.cases.adapters.calls import move
 from tests.rpc.engines import NETWORK, Stubs, create, refused
 from tests.rpc.expected import FRESH, Schedule, as_day, in_days, rests_on
@@ -176,6 +175,22 @@ async def test_a_kit_can_be_promised_from_the_day_on_which_it_comes_together(stu
     assert as_day(now.next_date) == as_day(now.next_receipt.date) == as_day(in_days(5))
 
 
+async def test_the_next_date_of_a_kit_is_the_first_step_of_what_can_be_promised(stubs: Stubs) -> None:
+    """Where a percentage stays of all that comes, and some of it is pegged to another order."""
+    await stubs.apply_network(NETWORK + KITS + "safety_stock: [{location: DC, percent: 50}]\n", "with kits")
+    await stubs.receive("SOFA", 4)
+    await stubs.receive("CUSHION", 16)
+    await Schedule(stubs, "SOFA").set("po-1", 7, 3)
+    order = create("pegged", "SOFA", 7, line={"location": "DC"} | WAITS)
+    held = await stubs.reservations.CreateReservation(order)
+    assert rests_on(held.reservation.lines[0]) == [("DC", 2), ("po-1", 5)]
+    await Schedule(stubs, "CUSHION").set("po-2", 8, 5)
+    await Schedule(stubs, "SOFA").set("po-3", 4, 9)
+    answer = await outlook(stubs, "SET")
+    assert days(answer.steps) == [(0, 0), (3, 1), (9, 3)]
+    assert (await availability(stubs, "SET")).next_date == answer.steps[1].date
+
+
 async def test_availability_tells_the_first_day_with_more_than_now(stubs: Stubs) -> None:
     """Not that of the next receipt, where it only makes up what is missing."""
     await stubs.apply_network(NETWORK + "safety_stock: [{sku: LAMP, units: 6}]\n", "with safety stock")
@@ -213,8 +228,8 @@ async def test_beyond_two_years_there_is_a_next_receipt_and_no_next_date(stubs: 
 
 
 async def test_what_is_promised_for_a_day_can_be_taken_when_all_that_is_due_by_it_has_come(stubs: Stubs) -> None:
-    """With percentages, floors, ring-fences, pegs, backorders and losses, at random: no promise is broken, none held
-    back.
+    """And what others were promised of it has left. With percentages, floors, ring-fences, pegs, backorders and losses,
+    at random: no promise is broken, none held back.
     """
     await stubs.apply_network(NETWORK + RULES, "with rules")
     chance = random.Random(20_261_122)
@@ -222,30 +237,60 @@ async def test_what_is_promised_for_a_day_can_be_taken_when_all_that_is_due_by_i
         sku = f"S{number}"
         for place, location in enumerate(("DC", "LON")):
             schedule = Schedule(stubs, sku, location)
-            receipts: dict[str, tuple[int, int]] = {}
-            await stubs.receive(sku, chance.randint(5, 30), location)
-            if (number + place) % 2:
-                fenced = await move(stubs, f"fence {sku} {location}", "RING_FENCE", 5, sku, location, "closed")
-                assert fenced.result == stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
-            for order in range(chance.randint(1, 5)):
-                receipts[f"{sku} {location} {order}"] = chance.randint(1, 20), chance.randint(1, 40)
-            for receipt_id, (day, units) in receipts.items():
-                await schedule.set(receipt_id, units, day)
-            line = {"location": location} | WAITS
-            request = create(f"order {sku} {location}", sku, chance.randint(1, 60), line=line)
-            request.policy = request.POLICY_BEST_EFFORT
-            await stubs.reservations.CreateReservation(request)
-            lost = await move(stubs, f"lost {sku} {location}", "COUNT", chance.randint(0, 30), sku, location)
-            assert lost.on_hand >= 0
+            receipts = await at_random(stubs, chance, schedule, fenced=bool((number + place) % 2))
             promised = days((await outlook(stubs, sku, locations=[location])).steps)
-            today = as_day((await outlook(stubs, sku)).steps[0].date)
             assert promised[0] == (0, (await availability(stubs, sku, locations=[location])).available)
-            by_day: dict[int, list[str]] = {}
-            for receipt_id, (day, _) in receipts.items():
-                by_day.setdefault(day, []).append(receipt_id)
-            for day, due in sorted(by_day.items()):
-                for receipt_id in due:
-                    await schedule.receive(receipt_id, receipts[receipt_id][1])
+            for day, due in sorted(receipts.items()):
+                _, reserved, _ = await stubs.position(sku, location)
+                for receipt_id, units in due:
+                    await schedule.receive(receipt_id, units)
+                await leave(stubs, sku, location, reserved)
                 there = (await availability(stubs, sku, locations=[location])).available
                 expected = [units for begins, units in promised if begins <= day][-1]
-                assert there == expected, (sku, location, today + timedelta(days=day), receipts)
+                assert there == expected, (sku, location, day, receipts)
+
+
+async def at_random(
+    stubs: Stubs, chance: random.Random, schedule: Schedule, *, fenced: bool
+) -> dict[int, list[tuple[str, int]]]:
+    """A position with an order that waits, a count since, and receipts: by day (receipt_id, units)."""
+    sku, location = schedule.sku, schedule.location
+    await stubs.receive(sku, chance.randint(5, 30), location)
+    if fenced:
+        moved = await move(stubs, f"fence {sku} {location}", "RING_FENCE", 5, sku, location, "closed")
+        assert moved.result == stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
+    receipts: dict[int, list[tuple[str, int]]] = {}
+    for place in range(chance.randint(1, 5)):
+        day, receipt_id, units = chance.randint(1, 20), f"{sku} {location} {place}", chance.randint(1, 40)
+        receipts.setdefault(day, []).append((receipt_id, units))
+        await schedule.set(receipt_id, units, day)
+    name, line = order_of(sku, location), {"location": location} | WAITS
+    request = create(name, sku, chance.randint(1, 60), line=line, reservation_id=name)
+    request.policy = request.POLICY_BEST_EFFORT
+    await stubs.reservations.CreateReservation(request)
+    await stubs.reservations.ConfirmReservation(
+        reservation_service_pb2.ConfirmReservationRequest(
+            request_id=f"confirm {name}", reservation_id=name, channel="web"
+        )
+    )
+    await move(stubs, f"count {sku} {location}", "COUNT", chance.randint(0, 30), sku, location)
+    return receipts
+
+
+async def leave(stubs: Stubs, sku: str, location: str, reserved_before: int) -> None:
+    """The order's units that have arrived are fulfilled, so that no more are reserved than before."""
+    _, reserved, revision = await stubs.position(sku, location)
+    if reserved > reserved_before:
+        line = reservation_service_pb2.LineUnits(line_id="1", quantity=reserved - reserved_before)
+        await stubs.reservations.FulfilReservation(
+            reservation_service_pb2.FulfilReservationRequest(
+                request_id=f"{sku} {location} {revision}",
+                reservation_id=order_of(sku, location),
+                channel="web",
+                lines=[line],
+            )
+        )
+
+
+def order_of(sku: str, location: str) -> str:
+    return f"order {sku} {location}"

@@ -108,10 +108,10 @@ def test_a_shortfall_and_backorders_are_made_up_first() -> None:
     assert shop.days() == [(0, 0), (3, 2)]
 
 
-def test_a_percentage_is_kept_of_what_is_there_then() -> None:
+def test_a_percentage_is_kept_of_what_is_there_when_promised_units_have_left() -> None:
     shop = Shop(NETWORK + "safety_stock: [{location: DC, percent: 10}]\n")
     shop.rows(position_row("LAMP", "DC", 10, 0))
-    shop.receipt("po-1", 3, 10, pegged=5)
+    shop.receipt("po-1", 3, 20, pegged=15)
     assert shop.days() == [(0, 9), (3, 13)]
 
 

@@ -49,11 +49,11 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
 
 
 @asynccontextmanager
-async def world_of(*watchers: Watcher, **given: Any) -> AsyncIterator[World]:
+async def world_of(**given: Any) -> AsyncIterator[World]:
     """A world with a network; the watchers that were made in it are closed."""
     world = World(**given)
     world.use(NETWORK)
-    made: list[Watcher] = list(watchers)
+    made = world.made
     world.watcher = lambda **question: made.append(Watcher(world, question)) or made[-1]  # type: ignore[attr-defined]
     try:
         yield world

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from invengine.domain.incoming import SECONDS_OF_DAY, Receipt
+from invengine.domain.kept import BreakReason, BrokenLine, LineKey, NewDates
 from invengine.domain.network import Network
+from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import partition_of
+from invengine.domain.promises import LinePromise, PromisePart
 from invengine.errors import InventoryError, UnknownSku
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
@@ -21,9 +24,11 @@ from invengine.replica.columns import Columns
 from invengine.replica.replica import Replica
 from invengine.replica.state import State
 from invengine.services.availability import Availability
+from invengine.services.watch_promises import PROMISES_A_MESSAGE
 from invengine.services.watching import Watching
 from invengine.store.records import LogTrimmed
 from invengine.v1 import availability_service_pb2 as pb
+from invengine.v1 import incoming_service_pb2
 from tests.replica.fakes import PARTITIONS, START_MS, STORE_ID, Entry, fence_row, hold_row, incoming_row, position_row
 
 NETWORK = """
@@ -102,10 +107,13 @@ class World:
         self.logs: list[list[Entry]] = [[] for _ in range(PARTITIONS)]
         self.trimmed = [0] * PARTITIONS
         self._written = 0
+        self.made: list[Watcher] = []
         self.metrics = Metrics(CollectorRegistry())
         clock = _Clock(self)
         self.availability = Availability(self.replica, self, clock, self.networks)  # type: ignore[arg-type]
-        options = {"watchers_max": 100, "tick_seconds": 0.001, "heartbeat_seconds": 0.02, **given}
+        self.promises = Promises()
+        options = {"watchers_max": 100, "tick_seconds": 0.001, "heartbeat_seconds": 0.02, "promises": self.promises}
+        options |= given
         self.watching = Watching(self.replica, self, clock, self.networks, self.metrics, **options)  # type: ignore[arg-type]
         self.replica.caught_up(monotonic())
 
@@ -170,6 +178,8 @@ class World:
         await self.watching.tick()
         while self.watching.behind:
             await asyncio.sleep(0)
+            for watcher in self.made:
+                watcher.raise_fault()
 
     async def value(self, sku: str, watcher: Watcher) -> tuple[Value, dict[str, Value]]:
         """What the watcher must know of a SKU: the total, and by location where it can be used."""
@@ -181,6 +191,105 @@ class World:
         units = 0 if watcher.question.get("levels_only") else 1
         places = {p.location: (units * p.available, int(p.level), int(status)) for p in answer.positions}
         return (units * answer.available, answer.level, int(status)), places
+
+
+class Promises:
+    """Where broken promises are found: those that the test says, told to whoever follows as one change at a time."""
+
+    def __init__(self) -> None:
+        self.broken: dict[LineKey, BrokenLine] = {}
+        self.known = asyncio.Event()  # whether it is found out yet which are broken
+        self.known.set()
+        self.followed = 0  # how often somebody began to follow
+        self.following: list[Following] = []
+
+    def put(self, number: int, **fields: Any) -> None:
+        """Promise `number` is broken, like this."""
+        given = {"channel": "web", "sku": "LAMP", "location": "AMS1", "quantity": 1, **fields}
+        line = replace(ANY_LINE, leg=(0, number), reservation_id=f"R{number}", **given)
+        self.broken[line.key] = line
+        for one in self.following:
+            one.pending[line.key] = None
+            one.news.set()
+
+    def mend(self, number: int) -> None:
+        """Promise `number` is not broken any more, if it was."""
+        if self.broken.pop((0, number, False), None) is not None:
+            for one in self.following:
+                one.pending[0, number, False] = None
+                one.news.set()
+
+    @contextmanager
+    def follow(self) -> Iterator[Following]:
+        self.followed += 1
+        self.following.append(one := Following(self))
+        try:
+            yield one
+        finally:
+            self.following.remove(one)
+
+    async def taken(self) -> None:
+        """Until whoever follows has taken all, and asked for more."""
+        while not (self.following and all(one.is_waiting and not one.pending for one in self.following)):
+            await asyncio.sleep(0)
+
+
+class Following:
+    """One who follows them, and the promises of which it was not told yet."""
+
+    def __init__(self, promises: Promises) -> None:
+        self.pending: dict[LineKey, None] = {}
+        self.news = asyncio.Event()
+        self.is_waiting = False
+        self._promises = promises
+        self._told: dict[LineKey, BrokenLine] | None = None
+
+    async def next(self) -> Change:
+        if self._told is None:
+            await self._promises.known.wait()
+            self.pending.clear()
+            self._told = dict(self._promises.broken)
+            return Change(tuple(self._told.values()))
+        self.is_waiting = True
+        while not self.pending:
+            self.news.clear()
+            await self.news.wait()
+        self.is_waiting = False
+        now, before = self._promises.broken, self._told
+        change = Change(
+            tuple(now[key] for key in self.pending if key in now and now[key] != before.get(key)),
+            tuple(before[key] for key in self.pending if key in before and key not in now),
+        )
+        self.pending.clear()
+        self._told = dict(now)
+        return change
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of promises."""
+
+    broken: tuple[BrokenLine, ...]
+    mended: tuple[BrokenLine, ...] = ()
+
+
+ANY_LINE = BrokenLine(
+    leg=(0, 0),
+    reservation_id="R",
+    line_id="1",
+    sku="LAMP",
+    location="AMS1",
+    quantity=1,
+    receipt_id="PO1",
+    reason=BreakReason.SLIPPED,
+    due_day=20_000,
+    expected_day=20_003,
+    broken_at_ms=START_MS,
+    channel="web",
+    fulfilment=Fulfilment.SHIP,
+    promise=LinePromise("standard", 20_002, 0, 0, (PromisePart("AMS1", 20_001, 20_002),)),
+    new=NewDates(20_005, 20_004, 20_004),
+)
 
 
 class _Networks:
@@ -207,6 +316,7 @@ class Watcher:
     question: dict[str, Any]
     known: dict[tuple[str, str], Value] = field(default_factory=dict)
     token: str = ""
+    promises: dict[str, incoming_service_pb2.BrokenPromise] = field(default_factory=dict)
     messages: list[pb.WatchAvailabilityResponse] = field(default_factory=list)
     refusal: InventoryError | None = None
     is_pausing: bool = False
@@ -217,6 +327,7 @@ class Watcher:
         request = pb.WatchAvailabilityRequest(**self.question, resume_token=self.token if resume else "")
         if not resume:
             self.known.clear()
+            self.promises.clear()
         self.messages = []
         self._stream = self.world.watching.watch(request.SerializeToString())
         self.go_on()
@@ -248,10 +359,16 @@ class Watcher:
         self._stream = self._reading = None
         self.is_pausing = False
 
+    def raise_fault(self) -> None:
+        """What went wrong while it read, if something did."""
+        if self._reading is not None and self._reading.done() and not self._reading.cancelled():
+            self._reading.result()
+
     async def first(self) -> pb.WatchAvailabilityResponse:
         """The message that says that it is caught up."""
         while not any(message.caught_up for message in self.messages):
             assert self.refusal is None, self.refusal
+            self.raise_fault()
             await asyncio.sleep(0)
         return next(message for message in self.messages if message.caught_up)
 
@@ -275,6 +392,15 @@ class Watcher:
                 self.known.pop((change.sku, ""), None)
             self.known[change.sku, change.location] = (change.available, change.level, change.status)
         self.token = message.resume_token or self.token
+        keys = [change.key for change in message.promises]
+        assert len(keys) == len(set(keys)) <= PROMISES_A_MESSAGE, "each once"
+        if message.promises_begin_anew:
+            self.promises.clear()
+        for its in message.promises:
+            if its.mended:
+                self.promises.pop(its.key, None)
+            else:
+                self.promises[its.key] = its.promise
 
     async def check(self, skus: Sequence[str]) -> None:
         """What it was told last is what is so: every value it knows, and 0 is available of what it was never told."""
