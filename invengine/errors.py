@@ -525,9 +525,9 @@ class PromiseTooLate(Refused):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The days as ISO 8601."""
+        """The days as ISO 8601 too."""
         days = {"needed_by": iso_day(self.needed_by_day), "earliest": iso_day(self.earliest_day)}
-        return {"line_id": self.line_id, "sku": self.sku, **days}
+        return super().metadata | days
 
     def __str__(self) -> str:
         earliest, needed_by = iso_day(self.earliest_day), iso_day(self.needed_by_day)

@@ -96,7 +96,7 @@ def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANY
     promise_dates = message.promise_dates
     lines = check_lines(message.lines, dated=promise_dates)
     is_dated, confidence_parts = promise_dates, 0
-    if promise_dates or message.confidence or any(map(_service, lines)):
+    if promise_dates or lines[0].service or message.confidence or (len(lines) > 1 and any(map(_service, lines))):
         is_dated, confidence_parts = check_dated(message, lines)
     refs = f"{customer_ref}\t{order_ref}\t{cart_ref}"
     text = f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{refs}\t{parcels_max}\n{lines_as_text(lines)}"

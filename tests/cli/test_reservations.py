@@ -1,9 +1,11 @@
 """invengine reserve, and the commands of one reservation."""
 
 import json
+from datetime import date
+from pathlib import Path
 from typing import Any
 
-from tests.cli.servers import CommandLine
+from tests.cli.servers import NETWORK, CommandLine
 
 ON_HAND = {"receiptId": "", "backordered": False, "fenced": 0, "fenceChannel": ""}
 
@@ -236,3 +238,43 @@ def test_units_out_of_a_ring_fence_are_shown(invengine: CommandLine) -> None:
     invengine.run("stock", "post", "RING_FENCE", "re-fence", "ST1", "3", "--channel", "till")
     shown = invengine.run("reserve", "re-fence", "4", "--channel", "till")
     assert rows(shown.stdout)[1] == ["1", "re-fence", "ST1", "4", "0", "0", "ring-fence till: 3"]
+
+
+DELIVERY = """
+calendars:
+  every-day: {hours: {mon-sun: "00:00-24:00"}}
+services:
+  standard: {carrier: DHL}
+zones:
+  de: [{country: DE}]
+lanes:
+  - {from: WH1, zone: de, service: standard, transit: 2}
+"""
+
+
+def test_dates_are_promised_and_shown_with_the_capacity_they_take(invengine: CommandLine, tmp_path: Path) -> None:
+    with_calendar = "WH1: {kind: warehouse, priority: 10, calendar: every-day, ship: {capacity: {units: 50}}}"
+    document = NETWORK.replace("WH1: {kind: warehouse, priority: 10}", with_calendar) + DELIVERY
+    files = {"with": document, "without": NETWORK}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    invengine.run("network", "apply", str(tmp_path / "with"))
+    try:
+        stock(invengine, "re-d", WH1=9)
+        told = ("--channel", "web", "--to", "DE:10115")
+        shown = invengine.run("reserve", "re-d", "2", *told, "--promise", "--confidence", "90%").stdout.splitlines()
+        head = ["line", "sku", "location", "leaves", "promised", "by", "confidence"]
+        place = next(n for n, line in enumerate(shown) if line.split() == head)
+        row = shown[place + 1].split()
+        assert (row[:3], row[5:]) == (["1", "re-d", "WH1"], ["standard", "90.00%"])
+        left, arrives = (date.fromisoformat(text) for text in row[3:5])
+        assert (arrives - left).days == 2
+        assert shown[place + 2] == f"capacity: 2 units on {left} at WH1, SHIP"
+        late = invengine.run(
+            "reserve", "re-d", "1", *told, "--service", "standard", "--needed-by", str(left), exit_code=4
+        )
+        assert f"can be there on {arrives}, not by {left}" in late.stderr
+        invengine.run("reserve", "re-d", "1", *told, "--promise", "--confidence", "2", exit_code=2)
+        invengine.run("reserve", "re-d", "1", "--channel", "web", "--to", "Germany", exit_code=2)
+    finally:
+        invengine.run("network", "apply", str(tmp_path / "without"))

@@ -69,4 +69,4 @@ async def knows_network(stubs: Stubs) -> bool:
     except grpc.aio.AioRpcError as error:
         assert taken_apart(error).reason == "NETWORK_MISSING"
         return False
-    return NETWORK == answer.document
+    return answer.document == NETWORK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -14,6 +15,7 @@ from invengine.v1 import common_pb2, incoming_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, engine, refused
 from tests.rpc.slots import NETWORK, asked, away_from_midnight, by_day, day, made, shipped, slots, sound, wire_day
+from tests.rpc.snapshots import snapshot
 
 pytestmark = pytest.mark.asyncio
 
@@ -287,3 +289,49 @@ async def test_a_batch_is_promised_one_by_one(shop: Stubs) -> None:
 async def test_what_cannot_be_promised_names_its_field(shop: Stubs, request_, field: str) -> None:
     refusal = await refused(shop.reservations.CreateReservation(request_))
     assert (refusal.reason, refusal.fields) == ("INVALID_ARGUMENT", [field])
+
+
+async def test_kits_take_a_slot_each_and_keep_it_in_step(shop: Stubs) -> None:
+    await shop.apply_network(NETWORK + "kits: {SET: {SOFA: 1, CUSHION: 4}}\n", "kits")
+    await shop.receive("SOFA", 10)
+    await shop.receive("CUSHION", 40)
+    found = await made(shop, "r", shipped(5, "SET"), shipped(2))
+    assert slots(found) == [("DC", 0, 7, 0)]
+    assert {day(line.promise.delivery_date) for line in found.lines} == {1}
+    assert slots(await released(shop, "r", _1=2)) == [("DC", 0, 5, 0)]
+    assert slots(await amended(shop, "r", 6)) == [("DC", 0, 8, 0)]
+    assert slots(await amended(shop, "r", 1)) == [("DC", 0, 3, 0)]
+    await confirmed(shop, "r")
+    after = await fulfilled(shop, "r", _1=1)
+    assert (after.state, slots(after)) == (pb.Reservation.STATE_CONFIRMED, [("DC", 0, 3, 0)])
+    await fulfilled(shop, "r")
+
+
+async def test_what_a_snapshot_contains_uses_its_slots_up(shop: Stubs) -> None:
+    """The counted location has them no more, and the day stays as full as it was."""
+    await made(shop, "r", shipped(4), shipped(5, "LAMP"), order_ref="order")
+    await shop.receive("SOFA", 3)
+    rows = [("LAMP", 991)]
+    await snapshot(shop, time.time_ns() // 1_000_000, rows, partial=True, contains_order_refs=["order"])
+    found = await shop.reservations.GetReservation(pb.GetReservationRequest(reservation_id="r", channel="web"))
+    assert (found.reservation.state, slots(found.reservation)) == (
+        pb.Reservation.STATE_FULFILLED,
+        [("DC", 0, 9, 0)],
+    )
+    assert (await shop.position("LAMP"))[:2] == (991, 0)
+    assert slots(await made(shop, "next", shipped(12))) == [("DC", 1, 12, 0)]
+
+
+async def test_handing_over_confirming_and_extending_leave_slots_and_dates(shop: Stubs) -> None:
+    before = await made(shop, "r", shipped(4))
+    await shop.reservations.ExtendReservation(
+        pb.ExtendReservationRequest(request_id="more", reservation_id="r", channel="web")
+    )
+    await shop.reservations.HandOverReservation(
+        pb.HandOverReservationRequest(request_id="over", reservation_id="r", channel="web", to_customer_ref="ann")
+    )
+    await confirmed(shop, "r")
+    after = (
+        await shop.reservations.GetReservation(pb.GetReservationRequest(reservation_id="r", channel="web"))
+    ).reservation
+    assert (after.slots, after.lines[0].promise) == (before.slots, before.lines[0].promise)

@@ -8,10 +8,14 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from invengine.bootstrap import Running
+from invengine.domain.capacity import capacity_day, capacity_sku
 from invengine.domain.partitions import partition_of
 from invengine.services.sweeper import Sweeper
+from invengine.v1 import admin_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, create, engine, refused
+from tests.store.making import change, request
+from tests.store.slots import slot_line
 
 pytestmark = pytest.mark.asyncio
 
@@ -79,3 +83,28 @@ async def some_id(stubs: Stubs, request_id: str) -> str:
     again = await stubs.reservations.CreateReservation(create(request_id, time_to_live=SECOND))
     assert again.replayed
     return str(again.reservation.reservation_id)
+
+
+async def test_days_of_slots_that_are_over_are_forgotten_everywhere(redis_url: str) -> None:
+    """By the store and by every replica, but for those on which something is held; the log replays to the same."""
+    async with engine(redis_url) as (running, stubs), engine(redis_url) as (other, _):
+        await stubs.apply_network()
+        today = await running.store.now_ms() // 86_400_000
+        days = [today - 30, today - 8, today - 7, today, today + 30]
+        for n, day in enumerate(days):
+            name = f"r{n}"
+            asked = request(slot_line({day: 2}, str(n)), reservation_id=name, time_to_live_seconds=600)
+            running.replica.apply((await running.store.reserve([asked])).entries)
+            if day != today - 30:
+                running.replica.apply((await running.store.release([change(name)])).entries)
+        sku = capacity_sku("AMS1", "SHIP")
+        sweeper = Sweeper(running.store, running.replica, running.metrics)
+        for partition in range(running.store.partitions):
+            await sweeper.forget(partition)
+        left = {capacity_day(day) for day in days if day != today - 8}
+        assert set(await running.store.positions(sku)) == left
+        assert set(running.replica.slots.rows(sku)) == left
+        await other.replica.wait_for(list(enumerate(await running.store.revisions())), 5.0)
+        assert other.replica.slots.all() == running.replica.slots.all()
+        report = await stubs.admin.CheckIntegrity(admin_service_pb2.CheckIntegrityRequest(replay=True))
+        assert list(report.violations) == []

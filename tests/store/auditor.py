@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from invengine.domain.capacity import is_capacity
 from invengine.domain.orders import Candidate
 from invengine.domain.stock import Position, Unsellable, safety_units
 from invengine.store.records import LogEntry
@@ -168,6 +169,9 @@ def _groups(rows: str) -> list[list[list[str]]]:
 def _judge(change: Change, floors: Floors, *, arrivals: bool) -> None:
     """Nothing is taken below its floor, out of the ring-fence of another, or out of a pool that does not have it."""
     after, pooled = change.after, change.set_aside - sum(change.out_of_fences.values())
+    if is_capacity(change.place[0]):
+        _judge_slots(change, floors)
+        return
     if change.kind in TAKING and change.set_aside > 0:
         allowed = floors[change.cause, *change.place]
         least = min(safety_units(after.on_hand, c.safety_units, c.safety_parts) for c in allowed)
@@ -189,3 +193,11 @@ def _judge(change: Change, floors: Floors, *, arrivals: bool) -> None:
         assert not change.out_of_fences, change
     elif change.kind == "EXPIRE" or (change.kind in TAKING and change.set_aside < 0):
         assert 0 <= -sum(change.out_of_fences.values()) <= -change.set_aside, change
+
+
+def _judge_slots(change: Change, floors: Floors) -> None:
+    """No more slots of a day are held and used up than it has; what is used up was held, and nothing else is."""
+    if change.kind in TAKING and change.set_aside > 0:
+        capacity = max(-one.safety_units for one in floors[change.cause, *change.place])
+        assert change.after.reserved + change.after.on_hand <= capacity, change
+    assert change.units == (-change.set_aside if change.kind == "FULFIL" else 0), change

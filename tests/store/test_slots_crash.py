@@ -1,4 +1,4 @@
-"""A server dies between goods and slots, which are in pieces of their own: both are wholly held, or both wholly free."""
+"""A server dies between goods and slots, which are in pieces of their own: both are wholly held, or both free."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from invengine.domain.capacity import is_slot_line
 from invengine.domain.incoming import BrokenPromise, IncomingKind
 from invengine.domain.orders import (
     Candidate,
@@ -26,6 +27,7 @@ from invengine.domain.stock import FeedMark, Movement, MovementKind, Unsellable
 from invengine.store.records import Written
 from tests import strategies
 from tests.redis_servers import RunningRedis
+from tests.store import drawn_slots
 from tests.store.auditor import Auditor, Floors
 from tests.store.model import LIVE, Model
 from tests.store.model.reservations import is_transfer
@@ -37,7 +39,7 @@ PARTITIONS = 4
 WINDOW_SECONDS = 3_600
 STEPS_EACH = 50
 DAY_MS = 86_400_000
-SKUS = (*strategies.SKUS, strategies.NEW_SKU)
+SKUS = (*strategies.SKUS, strategies.NEW_SKU, *drawn_slots.SKUS)
 STEPS = (
     *("reserve",) * 5,
     *("change_incoming",) * 4,
@@ -58,7 +60,8 @@ def _decided_once(items: list[Any]) -> list[Any]:
     for place, item in enumerate(items):
         if isinstance(item, ReservationChange):
             if item.reservation_id in seen:
-                left = tuple(replace(placement, units_at=()) for placement in item.placements)
+                goods = [placement for placement in item.placements if not is_slot_line(placement.line_id)]
+                left = tuple(replace(placement, units_at=()) for placement in goods)
                 items[place] = replace(item, placements=left)
             seen.add(item.reservation_id)
     return items
@@ -200,6 +203,11 @@ class StoreMachine(RuleBasedStateMachine):
             return data.draw(st.sampled_from(sent))
         self.count += 1
         item = self.worked_out(verb, replace(self.new_item(verb, data), **self.ids(verb, data)))
+        if verb == "reserve":
+            item = drawn_slots.with_slots(item, data)
+        else:
+            seen = self.model.reservations.get(getattr(item, "reservation_id", ""))
+            item = drawn_slots.in_change(verb, item, seen, data, is_named=not self.is_one_group)
         if not self.is_one_group and hasattr(item, "expected_revision"):
             item = replace(item, **UNREVISED)
         sent.append(item)

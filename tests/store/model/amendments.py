@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from invengine import errors
+from invengine.domain.capacity import is_slot_line
 from invengine.domain.orders import (
     Candidate,
     LinePlacement,
@@ -14,7 +15,7 @@ from invengine.domain.orders import (
     ReservationChange,
     ReservationLine,
 )
-from tests.store.model.reservations import Answers, Reservations, shortage
+from tests.store.model.reservations import Answers, Reservations, shortage, standing_of
 from tests.store.model.stock import Buyer, Leg, Stock
 from tests.store.model.taking import Take
 
@@ -57,29 +58,45 @@ class Amendments(Reservations):
     def rebind(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
             self.of_channels(change)
+            known = {line.line_id for line in self._now(change).lines}
             for wanted in change.placements:
-                if not any(wanted.line_id == line.line_id for line in self._now(change).lines):
+                if wanted.line_id not in known:
                     raise errors.LineNotFound(change.reservation_id, wanted.line_id)
-            named = {wanted.line_id: wanted for wanted in change.placements}
+            named = {wanted.line_id: wanted for wanted in change.placements if not is_slot_line(wanted.line_id)}
+            slots = replace(
+                change, placements=tuple(one for one in change.placements if is_slot_line(one.line_id))
+            )  # they are amended
+
+            def planned() -> list[tuple[ReservationLine, LinePlacement | None]]:
+                return _with_quantities(self._now(change), slots)
 
             def moving() -> list[tuple[ReservationLine, Gives]]:
-                lines = {line.line_id: line for line in self._now(change).lines}
-                return [
+                lines = {line.line_id: line for line, _ in planned()}
+                mine = [
                     (lines[name], {leg.serial: leg.open for leg in lines[name].allocations if leg.open})
                     for name in named
                 ]
+                return mine + [(line, _given_back(line, wanted)) for line, wanted in planned() if wanted]
 
-            asked = tuple(
+            in_order = [wanted.line_id for wanted in change.placements]
+            asked = [
                 _asked(line, named[line.line_id], sum(gives.values()), named[line.line_id].candidates)
                 for line, gives in moving()
-                if gives
-            )
-            takes = self._placed(lambda: self._lent(moving()), asked, Buyer(change.channel, change.borrows))
+                if gives and line.line_id in named
+            ]
+            asked += [
+                _asked(line, wanted, _units_wanted(line, wanted), wanted.candidates)
+                for line, wanted in planned()
+                if wanted and _units_wanted(line, wanted)
+            ]
+            asked.sort(key=lambda one: in_order.index(one.line_id) if one.line_id in in_order else len(in_order))
+            takes = self._placed(lambda: self._lent(moving()), tuple(asked), Buyer(change.channel, change.borrows))
             all_gives: Gives = {}
             for line, gives in moving():
                 takes[line.line_id] = _without_what_stays(line, gives, takes.get(line.line_id, []))
                 all_gives |= gives
-            return self._moved(change, list(self._now(change).lines), all_gives, takes)
+            lines = [_with_standing(line, named.get(line.line_id)) for line, _ in planned()]
+            return self._moved(change, lines, all_gives, takes)
 
         return self._answers(changes, decide)
 
@@ -201,19 +218,28 @@ def _with_quantities(
             raise errors.QuantityExceedsOpen(change.reservation_id, line.line_id, back, opened)
         kept = (replace(leg, quantity=leg.quantity - leg.released, released=0) for leg in line.allocations)
         allocations = tuple(leg for leg in kept if leg.quantity)
-        lines[line.line_id] = replace(line, quantity=wanted.quantity, allocations=allocations), wanted
+        amended = replace(line, quantity=wanted.quantity, allocations=allocations)
+        lines[line.line_id] = _with_standing(amended, wanted), wanted
     for new in change.added:
-        line_id = new.line_id or str(len(lines) + 1)
+        line_id = new.line_id or str(sum(not is_slot_line(known) for known in lines) + 1)
         if line_id in lines:
             raise errors.LineExists(change.reservation_id, line_id)
         future = replace(new.future, backorder_units=0) if new.future else None
         units_at, kit = (new.units_at, new.kit) if isinstance(new, PlacedRequest) else ((), None)
-        line = ReservationLine(line_id, new.sku, new.quantity, new.fulfilment, new.destination, (), future, kit=kit)
+        head = line_id, new.sku, new.quantity, new.fulfilment, new.destination
+        line = ReservationLine(*head, (), future, kit=kit, **standing_of(new))
         lines[line_id] = (
             line,
             LinePlacement(line_id, 0, new.candidates, new.allow_split, new.named_location, new.future, units_at),
         )
     return list(lines.values())
+
+
+def _with_standing(line: ReservationLine, wanted: LinePlacement | None) -> ReservationLine:
+    """The line with the date and slots that it is to have from now on, where that is said."""
+    if wanted is None or wanted.standing is None:
+        return line
+    return replace(line, promise=wanted.standing.promise, has_slots=wanted.standing.has_slots)
 
 
 def _own_first(line: ReservationLine, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:

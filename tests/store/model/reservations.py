@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from invengine import errors
+from invengine.domain.capacity import is_capacity
 from invengine.domain.orders import (
     Fulfilment,
     LineRequest,
@@ -66,7 +68,7 @@ class Reservations(State):
             future = replace(line.future, backorder_units=0) if line.future else None
             asked, kit = (line.asked, line.kit) if isinstance(line, PlacedRequest) else (line.quantity, None)
             head = line.line_id, line.sku, asked, line.fulfilment, line.destination
-            made = ReservationLine(*head, (), future, kit=kit, expected_day=line.expected_day)
+            made = ReservationLine(*head, (), future, kit=kit, expected_day=line.expected_day, **standing_of(line))
             lines.append(self.with_takes(made, mine, request.reservation_id, buyer, expires_at))
         return Reservation(
             request.reservation_id,
@@ -163,7 +165,7 @@ class Reservations(State):
     def release(self, changes: list[ReservationChange]) -> Answers:
         def decide(change: ReservationChange) -> Reservation:
             reservation = self.of_channels(change)
-            units = named_units(reservation, change.lines)
+            units = named_units(reservation, change.lines, change)
 
             def released(line: ReservationLine, leg: Leg) -> Leg:
                 count = units.get(leg.serial, 0)
@@ -179,7 +181,7 @@ class Reservations(State):
             if reservation.state is not ReservationState.CONFIRMED:
                 raise errors.ReservationNotConfirmed(change.reservation_id)
             if change.lines:
-                units = _named(reservation, change.lines, on_hand_only=True)
+                units = _named(reservation, change.lines, change, on_hand_only=True)
             else:
                 _refuse_unless_on_hand(reservation)
                 units = _all_open(reservation)
@@ -191,6 +193,9 @@ class Reservations(State):
                     return leg
                 place = line.sku, leg.location
                 before = self.stock.at(place)
+                if is_capacity(line.sku):
+                    self.stock.set(place, on_hand=before.on_hand + count, reserved=before.reserved - count)
+                    return replace(leg, fulfilled=leg.fulfilled + count)
                 leaving = 0 if self._is_counted_without(place, change.left_at_ms) else count
                 self.stock.set(place, on_hand=before.on_hand - leaving, reserved=before.reserved - count)
                 if leaving:
@@ -229,7 +234,7 @@ class Reservations(State):
         for serial, count in units.items():
             line, leg = legs[serial]
             place = line.sku, leg.location
-            if self._is_counted_without(place, left_at_ms):
+            if self._is_counted_without(place, left_at_ms) or is_capacity(line.sku):
                 continue
             there = left.setdefault(place, self.stock.at(place).on_hand)
             if count > there:
@@ -279,9 +284,17 @@ def is_transfer(reservation: Reservation) -> bool:
     return reservation.lines[0].fulfilment is Fulfilment.TRANSFER
 
 
-def named_units(reservation: Reservation, named: tuple[LineUnits, ...]) -> dict[int, int]:
+def named_units(
+    reservation: Reservation, named: tuple[LineUnits, ...], change: ReservationChange | None = None
+) -> dict[int, int]:
     """Units by leg that a change names, all that are open where it names none."""
-    return _named(reservation, named) if named else _all_open(reservation)
+    return _named(reservation, named, change) if named else _all_open(reservation)
+
+
+def standing_of(line: LineRequest) -> dict[str, Any]:
+    """What the record of a line says of its date and slots."""
+    standing = line.standing if isinstance(line, PlacedRequest) else None
+    return {"promise": standing.promise, "has_slots": standing.has_slots} if standing else {}
 
 
 def shortage(short: dict[LineRequest, int]) -> errors.InsufficientStock:
@@ -324,7 +337,13 @@ def _refuse_unless_on_hand(reservation: Reservation) -> None:
         raise errors.InsufficientStock(tuple(short))
 
 
-def _named(reservation: Reservation, named: tuple[LineUnits, ...], *, on_hand_only: bool = False) -> dict[int, int]:
+def _named(
+    reservation: Reservation,
+    named: tuple[LineUnits, ...],
+    change: ReservationChange | None = None,
+    *,
+    on_hand_only: bool = False,
+) -> dict[int, int]:
     """Units by leg that a release or fulfilment names."""
     left = {leg.serial: leg.open for _, leg in legs_of(reservation)}
     units: dict[int, int] = {}
@@ -334,6 +353,8 @@ def _named(reservation: Reservation, named: tuple[LineUnits, ...], *, on_hand_on
         legs = [leg for leg in line.allocations if name.location in ("", leg.location)] if line else []
         if line is None or (name.location and not legs):
             raise errors.LineNotFound(reservation.reservation_id, name.line_id, name.location)
+        if legs and line.has_slots and change is not None and not change.with_slots and not change.left_at_ms:
+            raise errors.RevisionMismatch(change.expected_revision or 0, reservation.revision)
         there = sum(left[leg.serial] for leg in legs)
         if name.quantity > there:
             raise errors.QuantityExceedsOpen(reservation.reservation_id, name.line_id, name.quantity, there)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from invengine.domain.capacity import is_capacity, is_slot_line
 from invengine.domain.incoming import Receipt
 from invengine.domain.orders import Allocation, Reservation
 from invengine.domain.stock import Position, Unsellable
@@ -36,11 +37,15 @@ class Buyer:
 
 
 def plain(reservation: Reservation) -> Reservation:
-    """The reservation in the words of the domain."""
-    lines = tuple(
+    """The reservation in the words of the domain. Here lines of slots are lines, there they are apart."""
+    lines = [
         replace(line, allocations=tuple(_without_serial(leg) for leg in line.allocations)) for line in reservation.lines
+    ]
+    return replace(
+        reservation,
+        lines=tuple(line for line in lines if not is_slot_line(line.line_id)),
+        slot_lines=tuple(line for line in lines if is_slot_line(line.line_id)),
     )
-    return replace(reservation, lines=lines)
 
 
 def _without_serial(leg: Allocation) -> Allocation:
@@ -145,5 +150,5 @@ class Stock:
         self.touched[source] = None
 
     def is_known(self, sku: str) -> bool:
-        """Whether the SKU has a position or anything incoming."""
-        return any(sku == its[0] for its in (*self.positions, *self.receipts))
+        """Whether the SKU has a position or anything incoming; every one of slots is known."""
+        return is_capacity(sku) or any(sku == its[0] for its in (*self.positions, *self.receipts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from invengine import errors
+from invengine.domain.capacity import is_capacity
 from invengine.domain.incoming import effective_day
 from invengine.domain.orders import Candidate, LineRequest, PlacedRequest
 from invengine.domain.stock import safety_units, uncertain_units
@@ -63,6 +64,9 @@ def takes_of_line(stock: Stock, line: LineRequest, buyer: Buyer, now_ms: int) ->
     if units_at(line):
         found = []
         for candidate, units in zip(line.candidates, units_at(line), strict=True):
+            if is_capacity(line.sku):
+                found += _up_to(units, _slots(stock, line, candidate))
+                continue
             found += _up_to(units, _on_hand(stock, line, (candidate,), buyer, now_ms))
         return found
     if line.allow_split:
@@ -126,6 +130,13 @@ def _on_hand(
         kept += uncertain_units(position.on_hand, position.counted_at_ms, now_ms, candidate.confidence)
         found.append(Take(candidate.location, stock.can_take(place, buyer, kept)))
     return [take for take in found if take.units > 0]
+
+
+def _slots(stock: Stock, line: LineRequest, candidate: Candidate) -> list[Take]:
+    """Slots of a day that nobody has, of as many as must not stay."""
+    position = stock.at((line.sku, candidate.location))
+    free = -candidate.safety_units - position.reserved - position.on_hand
+    return [Take(candidate.location, free)] if free > 0 else []
 
 
 def _units(takes: list[Take]) -> int:
