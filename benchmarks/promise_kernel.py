@@ -210,7 +210,7 @@ def run(*, quick: bool) -> list[Figure]:
             50_000,
             "3 lines, 20 locations, 4 services, 1,000 baskets a call; CPU time",
         ),
-        Figure("100,000 open orders dated again", redating, "s", "lower", 2, "gathered and dated in one call; CPU time"),
+        Figure("100,000 open orders dated again", redating, "s", "lower", 2, "gathered and dated at once; CPU time"),
         Figure(
             "longest first question about a network",
             longest,

@@ -25,11 +25,14 @@ from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
+from invengine.rpc.availability_servicer import AvailabilityServicer
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.network_servicer import NetworkServicer
+from invengine.rpc.reservation_servicer import ReservationServicer
 from invengine.rpc.return_servicer import ReturnServicer
 from invengine.rpc.server import AddressTaken, Server
+from invengine.rpc.stock_servicer import StockServicer
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
@@ -229,7 +232,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AdminService": servicers.AdminServicer(
                 Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
             ),
-            "invengine.v1.AvailabilityService": servicers.AvailabilityServicer(
+            "invengine.v1.AvailabilityService": AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
                 AvailableToPromise(replica, store, clock, networks),
@@ -248,9 +251,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                     moves=Moves(replica, clock, networks, broken_scan.dates, reservations),
                 ),
             ),
-            "invengine.v1.ReservationService": servicers.ReservationServicer(reservations),
+            "invengine.v1.ReservationService": ReservationServicer(reservations),
             "invengine.v1.ReturnService": ReturnServicer(returns),
-            "invengine.v1.StockService": servicers.StockServicer(
+            "invengine.v1.StockService": StockServicer(
                 stock,
                 Positions(store, replica, clock, networks),
                 PositionPages(store, replica, clock, networks),

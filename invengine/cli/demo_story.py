@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from invengine.cli import demo_rates
+from invengine.cli import demo_promise, demo_rates
 from invengine.cli.exits import sentence
-from invengine.cli.render import as_json, table
+from invengine.cli.render import Cell, as_json, table
 from invengine.cli.sample_data import Retailer, make_retailer
 from invengine.client import Client, Line, Movement
 from invengine.errors import InsufficientStock
@@ -50,7 +51,7 @@ class Teller:
         """The command line that does the same."""
         self.text(f"   $ invengine {line}")
 
-    def table(self, columns: tuple[str, ...], rows: list[tuple[str | int, ...]]) -> None:
+    def table(self, columns: tuple[str, ...], rows: Sequence[Sequence[Cell]]) -> None:
         """Numbers."""
         if not self._quiet:
             table(columns, rows)
@@ -73,6 +74,7 @@ class Story:
         await self._open(retailer)
         sku, store = _scarce(retailer)
         await self._ask(sku)
+        await demo_promise.promise(self._client, self._teller, retailer, sku, store)
         held = await self._hold_the_last(sku, store)
         await self._hand_over(sku, store, held)
         await self._let_a_hold_run_out(sku)

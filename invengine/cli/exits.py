@@ -35,7 +35,9 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, state, service, reservation, receipt, transfer, return or lane that does not exist."""
+    """A SKU, location, channel, group, state, service, lane, reservation, receipt, transfer or return that nobody
+    knows.
+    """
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5

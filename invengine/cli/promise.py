@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from invengine.v1 import common_pb2
     from invengine.v1 import promise_service_pb2 as pb
 
+COLUMNS: Final = ("option", "with", "where", "day", "ready", "from", "parcels", "cost", "order before")
+"""Of the table of options."""
+
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}").fullmatch
 
 
@@ -129,8 +132,8 @@ def _share(text: str) -> float:
 def show_options(answer: pb.GetPromiseResponse) -> None:
     """Print every option of a promise, then what keeps lines from being promised, and what the network lacks."""
     table(
-        ("option", "with", "where", "day", "ready", "from", "parcels", "cost", "order before"),
-        [_row(option) for option in answer.options],
+        COLUMNS,
+        [row_of(option) for option in answer.options],
     )
     for text in dict.fromkeys(text for option in answer.options for text in _problems(option)):
         say(text)
@@ -143,11 +146,12 @@ def show_options(answer: pb.GetPromiseResponse) -> None:
         say("Close gaps in the network file; see them all with: invengine network check FILE.")
 
 
-def _row(option: pb.PromiseOption) -> tuple[Cell, ...]:
+def row_of(option: pb.PromiseOption) -> tuple[Cell, ...]:
+    """The row of an option in the table."""
     places = dict.fromkeys(part.location for line in option.lines for part in line.allocations)
     is_promised = option.status == option.STATUS_PROMISED
     return (
-        _way(option),
+        way_of(option),
         option.service,
         option.location,
         shown(option.delivery_day) or "never",
@@ -159,7 +163,8 @@ def _row(option: pb.PromiseOption) -> tuple[Cell, ...]:
     )
 
 
-def _way(option: pb.PromiseOption) -> str:
+def way_of(option: pb.PromiseOption) -> str:
+    """How, as the options of the command spell it."""
     from invengine.v1 import common_pb2
 
     name = common_pb2.Fulfilment.Name(option.fulfilment)
@@ -167,7 +172,7 @@ def _way(option: pb.PromiseOption) -> str:
 
 
 def _name(option: pb.PromiseOption) -> str:
-    return " ".join(filter(None, (_way(option), option.service, option.location)))
+    return " ".join(filter(None, (way_of(option), option.service, option.location)))
 
 
 def _problems(option: pb.PromiseOption) -> Iterable[str]:

@@ -62,7 +62,13 @@ class Board:
         for line, rows in enumerate(self.usable):
             for row in rows:
                 self._alone[row, line] = self.source(row, line, demands[line].line.quantity, {}, 0)
-        self._date([source for source in self._alone.values() if source is not None])
+        self._together: dict[int, list[tuple[int, Source]] | None] = {}  # by limited row: all lines there, in turn
+        for row in counted if len(demands) > 1 else ():
+            lines = [line for line, rows in enumerate(self.usable) if row in rows]
+            sources = self.in_turn(row, [(line, demands[line].line.quantity) for line in lines])
+            self._together[row] = None if sources is None else list(zip(lines, sources, strict=True))
+        in_turn = [source for found in self._together.values() for _, source in found or ()]
+        self._date([*(source for source in self._alone.values() if source is not None), *in_turn])
 
     def source(self, row: int, line: int, quantity: int, taken: Taken, busy: int) -> Source | None:
         """So many of a line from a row, where others take units of stock and of capacity (`busy`); None: never."""
@@ -105,25 +111,31 @@ class Board:
         """The minute from which it can be collected."""
         return self.answer(source, way)[ANSWER_READY]
 
-    def groups(self, lines: Sequence[int]) -> list[list[int]]:
-        """The lines in groups that take from each other: units of stock, or of a day's capacity."""
-        if self.counted and len(lines) > 1 and any(self.usable[line] & self.counted for line in lines):
+    def groups(self, lines: Sequence[int], way: int) -> list[list[int]]:
+        """The lines in groups that take from each other: units of stock, or by this way of a day's capacity."""
+        if len(lines) > 1 and any(self._is_tight(row, way) for row in self._together):
             return [list(lines)]
         return groups_of(self.demands, lines)
 
-    def in_turn(self, row: int, lines: Sequence[int]) -> list[Source] | None:
-        """The sources of lines that all come from a row, in their order; None where one of them cannot."""
+    def _is_tight(self, row: int, way: int) -> bool:
+        """Whether a line is later from a limited row when all the others come from there too."""
+        together = self._together[row]
+        if together is None:
+            return True
+        return any(self.day(source, way) != self.day(self.alone(row, line), way) for line, source in together)
+
+    def in_turn(self, row: int, parts: Sequence[tuple[int, int]]) -> list[Source] | None:
+        """The sources of (line, quantity) from a row, each after what those before it take; None where one is not."""
         taken: Taken = {}
         busy = 0
         found = []
-        for line in lines:
-            demand = self.demands[line]
-            source = self.source(row, line, demand.line.quantity, taken, busy) if row in self.usable[line] else None
+        for line, quantity in parts:
+            source = self.source(row, line, quantity, taken, busy) if row in self.usable[line] else None
             if source is None:
                 return None
             found.append(source)
-            demand.take(taken, demand.line.quantity)
-            busy += demand.units
+            self.demands[line].take(taken, quantity)
+            busy += self.demands[line].units_of(quantity)
         return found
 
     def _date(self, sources: Sequence[Source]) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COST_MAX: Final = 2**56
 """No parcel is counted as dearer: sums stay within int64."""
 
+_DAYS_TRIED: Final = 16  # days of limited capacity that parts of a line may fall on
 _SPLIT_TRIED: Final = 12  # locations of a split line whose sets are all tried
 
 
@@ -81,7 +82,7 @@ class Chooser:
 
     def _whole(self, lines: Sequence[int], least_day: int) -> Choice | None:
         """The best combination of whole lines, of those that are there by `least_day` or else the earliest."""
-        groups = self._board.groups(lines)
+        groups = self._board.groups(lines, self._way)
         if len(lines) > LINES_MAX or max(map(len, groups), default=0) > TOGETHER_MAX:
             return self._one_by_one(lines, least_day)
         return self._exactly(groups, least_day)
@@ -89,13 +90,12 @@ class Chooser:
     def _exactly(self, groups: Sequence[Sequence[int]], least_day: int) -> Choice | None:
         order = [line for group in groups for line in group]
         rows = sorted({row for line in order for row in self._usable[line]})
-        days, costs = [], []
-        for row in rows:
-            cells = [self._cell(row, part) for group in groups for part in _sets(group)]
-            days.append([day for day, _ in cells])
-            costs.append([cost for _, cost in cells])
         if not rows:
             return None
+        parts = [part for group in groups for part in _sets(group)]
+        units = [sum([self._board.demands[line].units for line in part]) for part in parts]
+        days = [[self._day(row, part) for part in parts] for row in rows]
+        costs = [[self._prices.of(row, count) for count in units] for row in rows]
         out = np.empty(BEST_LINES + len(order), np.int64)
         sets = 1 << len(order)
         kernels.choose_locations(
@@ -111,32 +111,29 @@ class Chooser:
         if out[BEST_DAY] >= BEST_NEVER:
             return None
         at = {line: rows[place] for line, place in zip(order, out[BEST_LINES:].tolist(), strict=True)}
-        return self._finished(at, None)
+        return self._in_turn([(row, line, self._board.demands[line].line.quantity) for line, row in at.items()], None)
 
-    def _cell(self, row: int, part: Sequence[int]) -> tuple[int, int]:
-        """The day and cost of lines of a group that all come from a row."""
+    def _day(self, row: int, part: Sequence[int]) -> int:
+        """The day of lines of a group that all come from a row."""
         board = self._board
-        if not part:
-            return 0, 0
         if len(part) == 1:
-            day = board.day(board.alone(row, part[0]) if row in self._usable[part[0]] else None, self._way)
-        else:
-            sources = board.in_turn(row, part) if all(row in self._usable[line] for line in part) else None
-            day = BEST_NEVER if sources is None else max(board.day(source, self._way) for source in sources)
-        return day, self._prices.of(row, sum(board.demands[line].units for line in part))
+            return board.day(board.alone(row, part[0]) if row in self._usable[part[0]] else None, self._way)
+        if not part or not all(row in self._usable[line] for line in part):
+            return 0 if not part else BEST_NEVER
+        sources = board.in_turn(row, [(line, board.demands[line].line.quantity) for line in part])
+        return BEST_NEVER if sources is None else max(board.day(source, self._way) for source in sources)
 
-    def _finished(self, at: dict[int, int], bound: tuple[int, int] | None) -> Choice | None:
-        """The combination in which each line comes from its row; None where one cannot."""
-        board = self._board
+    def _in_turn(self, parts: Iterable[tuple[int, int, int]], bound: tuple[int, int] | None) -> Choice | None:
+        """The combination of these (row, line, quantity); None where one cannot be had beside the others."""
+        by_row: dict[int, list[tuple[int, int]]] = {}
+        for row, line, quantity in sorted(parts):
+            by_row.setdefault(row, []).append((line, quantity))
         placed: list[Placed] = []
-        for row in sorted(set(at.values())):
-            lines = sorted(line for line in at if at[line] == row)
-            sources = board.in_turn(row, lines)
+        for row, lines in by_row.items():
+            sources = self._board.in_turn(row, lines)
             if sources is None:
                 return None
-            placed += [
-                Placed(line, board.demands[line].line.quantity, s) for line, s in zip(lines, sources, strict=True)
-            ]
+            placed += [Placed(line, quantity, source) for (line, quantity), source in zip(lines, sources, strict=True)]
         return self._choice(placed, bound)
 
     def _choice(self, placed: Iterable[Placed], bound: tuple[int, int] | None) -> Choice | None:
@@ -170,7 +167,7 @@ class Chooser:
         taken: dict[int, Taken] = {}
         busy: dict[int, int] = {}
         used = {first}
-        placed = []
+        parts = []
         for line in lines:
             demand = board.demands[line]
             best: tuple[int, int, int, int] | None = None
@@ -190,8 +187,8 @@ class Chooser:
             used.add(row)
             demand.take(taken.setdefault(row, {}), demand.line.quantity)
             busy[row] = busy.get(row, 0) + demand.units
-            placed.append(Placed(line, demand.line.quantity, best_source))
-        return self._choice(placed, None)
+            parts.append((row, line, demand.line.quantity))
+        return self._in_turn(parts, None)
 
     def _least_cost(self, lines: Sequence[int]) -> int:
         """No combination costs less: each line bears its share of the parcel of a location that serves all it can."""
@@ -218,54 +215,86 @@ class Chooser:
             return True
         return self._alone(line) >= whole.day and any(day < whole.day for day in self._days(line))
 
-    def _arrivals(self, row: int, line: int, taken: Taken, busy: int) -> Iterator[tuple[int, tuple[int, Source]]]:
-        """(day of arrival, (quantity, source)): how many of a line a row can have there, by the days of its stock."""
+    def _arrivals(self, row: int, line: int, taken: Taken, busy: int) -> Iterator[tuple[int, int]]:
+        """(day of arrival, quantity): how many of a line a row can have there, by the days of its stock."""
         board, demand = self._board, self._board.demands[line]
         for available, quantity in board.supply.steps(demand, board.locations[row], taken):
             most = min(quantity, demand.line.quantity)
-            units = busy + demand.units_of(most) if row in board.counted else 1
-            source = Source(row, available, units)
-            yield board.day(source, self._way), (most, source)
+            for part in self._parts(row, line, available, most, busy) if row in board.counted else (most,):
+                source = self._source(row, line, available, part, busy)
+                yield board.day(source, self._way), part
             if most == demand.line.quantity:
                 return
+
+    def _source(self, row: int, line: int, available: int, quantity: int, busy: int) -> Source:
+        units = busy + self._board.demands[line].units_of(quantity) if row in self._board.counted else 1
+        return Source(row, available, units)
+
+    def _parts(self, row: int, line: int, available: int, most: int, busy: int) -> Iterator[int]:
+        """Where a day's capacity is limited, fewer may come earlier: for each day the most, the latest first."""
+
+        def day(quantity: int) -> int:
+            return self._board.day(self._source(row, line, available, quantity, busy), self._way)
+
+        for _ in range(_DAYS_TRIED):
+            yield most
+            last = day(most)
+            if day(1) == last:
+                return
+            low, high = 1, most  # day(low) < last = day(high)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if day(middle) < last else (low, middle)
+            most = low
 
     def _with_split(self, lines: Sequence[int], whole_day: int) -> Choice | None:
         """A combination that is earlier than `whole_day` because lines are split; None where there is none."""
         may = [line for line in lines if self._board.demands[line].line.allow_split]
-        day = self._split_day(may, 0)
+        first = self._split_day(may, 0)
         fixed = [line for line in lines if line not in may]
         if fixed:
             least = self._whole(fixed, 0)
-            day = max(day, least.day if least else BEST_NEVER)
-        for later in sorted({arrival for line in may for arrival in self._days(line) if day < arrival < whole_day}):
-            choice = self._split_by(lines, may, day)
-            if choice is not None and choice.day < whole_day:
-                return choice
-            day = later
-        choice = self._split_by(lines, may, day) if day < whole_day else None
-        return choice if choice is not None and choice.day < whole_day else None
+            first = max(first, least.day if least else BEST_NEVER)
+        days = sorted({day for line in may for day in self._days(line) if first < day < whole_day})
+        best: Choice | None = None
+        for day in [first, *days] if first < whole_day else ():
+            found = [self._split_by(lines, split, day) for split in self._splits(lines, may, day)]
+            choices = [choice for choice in (best, *found) if choice is not None and choice.day < whole_day]
+            best = min(choices, key=lambda choice: (choice.day, choice.cost, len(choice.rows)), default=None)
+            if best is not None and best.day <= day:
+                break
+        return best and best._replace(bound=(first, min(self._least_split_cost(lines), best.cost)))
 
-    def _split_by(self, lines: Sequence[int], may: Sequence[int], day: int) -> Choice | None:
-        """A combination that is there by a day: lines that come whole by then do, the others of `may` are split."""
-        split = [line for line in may if self._alone(line) > day]
+    def _splits(self, lines: Sequence[int], may: Sequence[int], day: int) -> Iterator[list[int]]:
+        """Lines to split for a day: those that do not come whole by then; and more, where they take from each other."""
+        needed = [line for line in may if self._alone(line) > day]
+        together = {line for group in self._board.groups(lines, self._way) if len(group) > 1 for line in group}
+        more = [line for line in may if line in together and line not in needed][:TOGETHER_MAX]
+        for count in range(len(more) + 1):
+            for others in combinations(more, count):
+                yield sorted((*needed, *others))
+
+    def _split_by(self, lines: Sequence[int], split: Sequence[int], day: int) -> Choice | None:
+        """A combination that is there by a day, or soon after: `split` from several locations, the others whole."""
         rest = [line for line in lines if line not in split]
         others = self._whole(rest, day) if rest else Choice(day, 0, (), None)
         if others is None:
             return None
-        placed = list(others.placed)
+        parts = [(placed.source.row, placed.line, placed.quantity) for placed in others.placed]
         for line in split:
-            part = self._split(line, placed, max(day, others.day))
-            if part is None:
+            filled = self._split(line, parts, max(day, others.day))
+            if filled is None:
                 return None
-            placed += part
-        choice = self._choice(placed, None)
-        if choice is None or not split:
-            return choice
-        least = self._cost(others.placed) if others.bound is None else others.bound[1]
-        for line in split:
+            parts += [(row, line, quantity) for row, quantity in filled.items()]
+        return self._in_turn(parts, None)
+
+    def _least_split_cost(self, lines: Sequence[int]) -> int:
+        """No combination costs less: one parcel, and each unit from where it is cheapest."""
+        least = min(self._prices.parcel[row] for line in lines for row in self._usable[line])
+        for line in lines:
             unit = min(self._prices.unit[row] for row in self._usable[line])
             least += min(unit * self._board.demands[line].units, COST_MAX)
-        return choice._replace(bound=(day, min(least, choice.cost)))
+        return least
 
     def _alone(self, line: int) -> int:
         """The earliest day by which all of a line comes from one location."""
@@ -283,7 +312,7 @@ class Chooser:
             arrivals = sorted(
                 (day, row, most)
                 for row in self._usable[line]
-                for day, (most, _) in self._arrivals(row, line, {}, 0)
+                for day, most in self._arrivals(row, line, {}, 0)
                 if day < BEST_NEVER
             )
             there: dict[int, int] = {}
@@ -296,38 +325,31 @@ class Chooser:
             least = max(least, reached)
         return least
 
-    def _split(self, line: int, placed: Sequence[Placed], latest: int) -> list[Placed] | None:
-        """The cheapest way to have all of a line by a day from several locations, beside what is placed already."""
+    def _split(self, line: int, parts: Sequence[tuple[int, int, int]], latest: int) -> dict[int, int] | None:
+        """The cheapest way to have all of a line by a day from several locations, beside `parts` of others."""
         board, prices, wanted = self._board, self._prices, self._board.demands[line].line.quantity
         taken: dict[int, Taken] = {}
         busy: dict[int, int] = {}
-        for one in placed:
-            board.demands[one.line].take(taken.setdefault(one.source.row, {}), one.quantity)
-            units = board.demands[one.line].units_of(one.quantity)
-            busy[one.source.row] = busy.get(one.source.row, 0) + units
+        for row, other, quantity in parts:
+            board.demands[other].take(taken.setdefault(row, {}), quantity)
+            busy[row] = busy.get(row, 0) + board.demands[other].units_of(quantity)
         most: dict[int, int] = {}
         for row in sorted(self._usable[line]):
-            for day, (quantity, _) in self._arrivals(row, line, taken.get(row, {}), busy.get(row, 0)):
+            for day, quantity in self._arrivals(row, line, taken.get(row, {}), busy.get(row, 0)):
                 if day <= latest:
                     most[row] = max(most.get(row, 0), quantity)
-        if sum(most.values()) < wanted:
-            return None
-        opened = {one.source.row for one in placed}
         best: tuple[int, int, tuple[int, ...]] | None = None
+        chosen: dict[int, int] | None = None
         for rows in _enough(most, wanted):
             filled = self._filled(line, rows, most)
             units = board.demands[line].units_of(1)
+            opened = filled.keys() - taken.keys()
             cost = sum(prices.of(row, quantity * units) for row, quantity in filled.items())
-            cost += sum(prices.parcel[row] for row in filled if row not in opened)
-            key = cost, len(filled.keys() - opened), tuple(sorted(filled))
+            cost += sum(prices.parcel[row] for row in opened)
+            key = cost, len(opened), tuple(sorted(filled))
             if best is None or key < best:
                 best, chosen = key, filled
-        found = []
-        for row, quantity in sorted(chosen.items()):
-            source = board.source(row, line, quantity, taken.get(row, {}), busy.get(row, 0))
-            assert source is not None
-            found.append(Placed(line, quantity, source))
-        return found
+        return chosen
 
     def _filled(self, line: int, rows: Iterable[int], most: dict[int, int]) -> dict[int, int]:
         """The line's quantity out of the rows, the cheapest unit first."""

@@ -114,6 +114,8 @@ class Options:
         for number, way in enumerate(self._ways):
             for source in sorted(self._dated):
                 status = self._board.answer(source, number)[ANSWER_STATUS]
+                if status == DATED:
+                    continue
                 gap = self._gap(status, self._locations[source.row], way.service)
                 if gap is not None:
                     found[gap] = None
@@ -207,8 +209,8 @@ class Options:
         (way,) = self._ways
         if way.location:
             return [self._option(way, 0)]
-        board, lines = self._board, range(len(self._basket.demands))
-        found = []
+        board, found = self._board, []
+        lines = [(place, demand.line.quantity) for place, demand in enumerate(self._basket.demands)]
         for row in range(len(self._locations)):
             sources = board.in_turn(row, lines)
             if sources is not None and all(board.answer(source, 0)[ANSWER_STATUS] == DATED for source in sources):
@@ -299,6 +301,8 @@ class Options:
 
 def gap_of(status: int, location: str, service: str, to: Destination, zone: str) -> Gap | None:
     """What a status says that the network lacks; None for one that is no gap."""
+    if status == DATED:
+        return None
     gaps = {
         NO_CALENDAR: Gap(GapKind.NO_CALENDAR, location),
         NO_STORE_CALENDAR: Gap(GapKind.NO_CALENDAR, to.location),

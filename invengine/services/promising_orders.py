@@ -17,11 +17,9 @@ import numpy.typing as npt
 from invengine import kernels
 from invengine.domain.orders import Fulfilment
 from invengine.domain.promising import Gap, Way
-from invengine.kernels.layout import ANSWER_DAY, ANSWER_STATUS, BEST_NEVER, DATED
-from invengine.services.dates import DatedLine
+from invengine.kernels.layout import BEST_NEVER
 from invengine.services.promising_board import LINES_MAX
-from invengine.services.promising_choice import COST_MAX
-from invengine.services.promising_options import gap_of
+from invengine.services.promising_ends import Tables, tables_of
 from invengine.services.promising_supply import Demand
 from invengine.services.selection import select
 
@@ -91,8 +89,8 @@ class ManyOrders:
 
     def laid(self) -> Laid:
         """The lines of all orders with their rows."""
-        found = Laid([], [], [], [], [])
-        plain: list[tuple[str, int, int]] = []  # SKU, line, units
+        found = Laid([], [], [], [], [], [])
+        plain: list[_Plain] = []
         for number, (order, demands) in enumerate(zip(self._batch.orders, self._batch.demands, strict=True)):
             end = self._end(order.how)
             first = len(found.lines)
@@ -105,12 +103,13 @@ class ManyOrders:
                 found.odd.append(number)
                 found.lines.extend([(0, 0, 0)] * len(demands))
                 continue
+            busy = sum([demand.units for demand in demands])
             for demand in demands:
                 if self._is_plain(demand):
-                    plain.append((demand.line.sku, len(found.lines), demand.line.quantity))
+                    plain.append(_Plain(demand.line.sku, len(found.lines), demand.line.quantity, busy, number))
                     found.lines.append((0, 0, demand.line.quantity))
                 else:
-                    rows = self._rows(demand)
+                    rows = self._rows(demand, busy, number, found)
                     found.lines.append((len(found.rows), len(rows), demand.units))
                     found.rows.extend(rows)
         self._lay_plain(plain, found)
@@ -132,7 +131,7 @@ class ManyOrders:
 
     def _is_odd(self, demands: Sequence[Demand]) -> bool:
         """Whether the lines mind each other, or one may gain by being split."""
-        if len(demands) > LINES_MAX or (len(demands) > 1 and self._limited):
+        if len(demands) > LINES_MAX:
             return True
         if any(demand.line.allow_split and demand.line.quantity > 1 for demand in demands):
             return any(self._may_be_split(demand) for demand in demands)
@@ -152,7 +151,7 @@ class ManyOrders:
     def _is_plain(self, demand: Demand) -> bool:
         """Whether only what is on hand counts, wherever it is."""
         line = demand.line
-        if line.location or line.group or self._limited or line.sku in self._means.network.kits:
+        if line.location or line.group or line.sku in self._means.network.kits:
             return False
         return line.sku not in self._replica.incoming
 
@@ -164,23 +163,27 @@ class ManyOrders:
             return [name for name in self._means.network.groups[line.group] if name in self._place_of]
         return self.locations
 
-    def _rows(self, demand: Demand) -> list[int]:
+    def _rows(self, demand: Demand, busy: int, order: int, laid: Laid) -> list[int]:
+        """The sources of a line; of limited places with the units of its whole order (`busy`)."""
         found = []
         for name in self._allowed(demand.line):
             day = self._means.supply.day(demand, demand.line.quantity, name, {})
             if day >= 0:
-                found.append(self._source(self._place_of[name], day, demand.units))
+                place = self._place_of[name]
+                found.append(self._source(place, day, busy))
+                if busy > demand.units and place in self._limited:
+                    laid.pairs.append((order, self._source(place, day, demand.units), found[-1]))
         return found
 
-    def _lay_plain(self, plain: Sequence[tuple[str, int, int]], found: Laid) -> None:
+    def _lay_plain(self, plain: Sequence[_Plain], found: Laid) -> None:
         """The rows of lines of which only what is on hand counts, all at once."""
         if not plain:
             return
-        skus = {sku: number for number, sku in enumerate(dict.fromkeys(sku for sku, _, _ in plain))}
+        skus = {sku: number for number, sku in enumerate(dict.fromkeys(one.sku for one in plain))}
         counts, places, available = self._on_hand(list(skus))
         starts = np.cumsum(counts) - counts
-        number = np.array([skus[sku] for sku, _, _ in plain], np.int64)
-        wanted = np.array([units for _, _, units in plain], np.int64)
+        number = np.array([skus[one.sku] for one in plain], np.int64)
+        wanted = np.array([one.units for one in plain], np.int64)
         mine = counts[number]
         line = np.repeat(np.arange(len(plain)), mine)
         within = np.arange(mine.sum()) - np.repeat(np.cumsum(mine) - mine, mine)
@@ -189,9 +192,21 @@ class ManyOrders:
         rows, line = places[at[enough]], line[enough]
         counts_of = np.bincount(line, minlength=len(plain))
         firsts = len(found.rows) + np.cumsum(counts_of) - counts_of
-        for (_, place, units), first, count in zip(plain, firsts.tolist(), counts_of.tolist(), strict=True):
-            found.lines[place] = (first, count, units)
-        found.rows.extend(rows.tolist())
+        for one, first, count in zip(plain, firsts.tolist(), counts_of.tolist(), strict=True):
+            found.lines[one.line] = (first, count, one.units)
+        found.rows.extend(self._limited_rows(plain, rows, line, found))
+
+    def _limited_rows(self, plain: Sequence[_Plain], rows: Numbers, line: Numbers, laid: Laid) -> list[int]:
+        """The sources of rows that are places: at limited ones with the units of the whole order."""
+        if not self._limited:
+            return rows.tolist()  # type: ignore[no-any-return]  # the numbers of what is there now are those of places
+        found = rows.tolist()
+        for at in np.flatnonzero(np.isin(rows, list(self._limited))).tolist():
+            one, place = plain[line[at]], found[at]
+            found[at] = self._source(place, 0, one.busy)
+            if one.busy > one.units:
+                laid.pairs.append((one.order, self._source(place, 0, one.units), found[at]))
+        return found  # type: ignore[no-any-return]
 
     def _on_hand(self, skus: Sequence[str]) -> tuple[Numbers, Numbers, Numbers]:
         """Of each SKU how many rows; of each row its place and the units that can be taken there now."""
@@ -217,6 +232,7 @@ class ManyOrders:
     def chosen(self, laid: Laid) -> Dated:
         """The best way of each order."""
         tables = self._tables()
+        self._find_tight(laid, tables)
         out = np.empty((len(laid.orders), 3), np.int64)
         served_by = np.empty(len(laid.lines), np.int64)
         kernels.choose_for_orders(
@@ -237,6 +253,18 @@ class ManyOrders:
         gapped = self._gapped(laid, np.flatnonzero(~is_dated).tolist(), tables)
         return Dated(np.where(is_dated, out[:, 0], 0), ways, served_by.tolist(), laid.odd, laid.unknown, gapped)
 
+    def _find_tight(self, laid: Laid, tables: Tables) -> None:
+        """Orders whose lines are later for each other's sake, since a day's capacity is limited: they are odd."""
+        if not laid.pairs:
+            return
+        order, own, together = np.array(laid.pairs, np.int64).T
+        ends = _block(laid.orders, 3)[order, 2]
+        is_tight = (tables.days[ends, :, own] != tables.days[ends, :, together]).any(axis=1)
+        for number in np.unique(order[is_tight]).tolist():
+            first, count, _ = laid.orders[number]
+            laid.lines[first : first + count] = [(0, 0, 0)] * count
+            laid.odd.append(number)
+
     def columns(self, laid: Laid) -> tuple[list[tuple[Way, Numbers]], list[int], list[int], list[int]]:
         """For orders of one line and one end: of each way the days (0 for none); the odd, unknown and gapped ones."""
         tables = self._tables()
@@ -255,89 +283,8 @@ class ManyOrders:
 
     def _tables(self) -> Tables:
         """Days and costs of all ends; numbers the ways."""
-        ends = self._ends
-        of_end = [ways_of(how) for how in ends]
-        width = max([1, *map(len, of_end)])
-        shape = len(ends), width
-        days = np.full((*shape, len(self._sources)), BEST_NEVER, np.int64)
-        parcels, units = np.zeros((2, *shape, len(self.locations)), np.int64)
-        ways = np.full(shape, _NOWHERE, np.int64)
-        gaps: dict[tuple[int, int], list[Gap]] = {}
-        places = [place for place, _, _ in self._sources]
-        for end, how in enumerate(ends):
-            option = 0
-            for fulfilment in how.ways:
-                services = how.services if fulfilment is Fulfilment.SHIP else ("",)
-                if not services:
-                    continue
-                block = self._dates(how, fulfilment, services)
-                may = self._may(how, fulfilment)[places]
-                for n in range(len(services)):
-                    way = of_end[end][option]
-                    ways[end, option] = self.ways.setdefault(way, len(self.ways))
-                    status = block[:, n, ANSWER_STATUS]
-                    is_dated = may & (status == DATED)
-                    days[end, option, is_dated] = block[is_dated, n, ANSWER_DAY]
-                    for number in np.flatnonzero(may & ~is_dated).tolist():
-                        gap = self._gap(int(status[number]), self.locations[places[number]], way, how)
-                        if gap is not None:
-                            gaps.setdefault((end, number), []).append(gap)
-                    self._price(way, how, parcels[end, option], units[end, option])
-                    option += 1
-        return Tables(days, parcels, units, ways, gaps)
-
-    def _dates(self, how: Asked, fulfilment: Fulfilment, services: Sequence[str]) -> Numbers:
-        """int64 [sources, services, ANSWER_COLUMNS]."""
-        rows: list[tuple[int, dict[str, int]]] = []
-        at = []
-        row_of: dict[tuple[int, str], int] = {}  # the next row for these units at a location
-        by_units: dict[int, list[int]] = {}
-        for place, day, units in self._sources:
-            name = self.locations[place]
-            turn = row_of.get((units, name), 0)
-            row_of[units, name] = turn + 1
-            mine = by_units.setdefault(units, [])
-            if turn == len(mine):
-                mine.append(len(rows))
-                rows.append((units, {}))
-            rows[mine[turn]][1][name] = day
-            at.append((mine[turn], name))
-        dates = self._means.dating.options(
-            [DatedLine(units, days) for units, days in rows],
-            how.destination,
-            (fulfilment,),
-            services,
-            confidence_parts=self._batch.confidence_parts,
-            at_ms=self._batch.now_ms,
-        )
-        places = {name: place for place, name in enumerate(dates.locations)}
-        return dates.answers[[row for row, _ in at], [places[name] for _, name in at]]
-
-    def _may(self, how: Asked, fulfilment: Fulfilment) -> npt.NDArray[np.bool_]:
-        """Of each location, whether it can be used this way."""
-        network, to = self._means.network, how.destination.location
-        if fulfilment is Fulfilment.PICKUP:
-            return np.array([n == to and network.locations[n].can_fulfil(fulfilment) for n in self.locations], bool)
-        is_there = fulfilment is Fulfilment.SHIP_TO_STORE
-        found = [network.locations[n].can_fulfil(fulfilment) or (is_there and n == to) for n in self.locations]
-        return np.array(found, bool)
-
-    def _price(self, way: Way, how: Asked, parcels: Numbers, units: Numbers) -> None:
-        delivery, to = self._means.network.delivery, how.destination
-        zone = delivery.zone_of(to.country, to.postal_code)
-        for place, name in enumerate(self.locations):
-            lane = (
-                delivery.lanes.get((name, zone, way.service))
-                if way.fulfilment is Fulfilment.SHIP
-                else delivery.transfer_lanes.get((name, to.location))
-            )
-            if lane is not None and way.fulfilment is not Fulfilment.PICKUP:
-                parcels[place], units[place] = min(lane.cost, COST_MAX), min(lane.cost_per_unit, COST_MAX)
-
-    def _gap(self, status: int, location: str, way: Way, how: Asked) -> Gap | None:
-        to = how.destination
-        zone = self._means.network.delivery.zone_of(to.country, to.postal_code)
-        return gap_of(status, location, way.service, to, zone)
+        moment = self._batch.confidence_parts, self._batch.now_ms
+        return tables_of(self._means, moment, self.locations, list(self._sources), ends=self._ends, numbers=self.ways)
 
     def _gapped(self, laid: Laid, numbers: Sequence[int], tables: Tables) -> list[int]:
         """Of these orders, those with a line that a gap may keep from being promised; notes all gaps."""
@@ -362,27 +309,18 @@ class Laid:
     rows: list[int]
     odd: list[int]
     unknown: list[int]
+    pairs: list[tuple[int, int, int]]
+    """(order, source with a line's own units, the same with those of the whole order) at limited places."""
 
 
-class Tables(NamedTuple):
-    """Days by end, option and source; costs by end, option and location; the number of each end's options as ways."""
+class _Plain(NamedTuple):
+    """A line of which only what is on hand counts: its place among the lines, its units, those of its whole order."""
 
-    days: Numbers
-    parcels: Numbers
-    units: Numbers
-    ways: Numbers
-    gaps: dict[tuple[int, int], list[Gap]]
-
-
-def ways_of(how: Asked) -> list[Way]:
-    """The ways that a question asks for."""
-    found = []
-    for fulfilment in how.ways:
-        if fulfilment is Fulfilment.SHIP:
-            found += [Way(fulfilment, service) for service in how.services]
-        else:
-            found.append(Way(fulfilment, "", how.destination.location))
-    return found
+    sku: str
+    line: int
+    units: int
+    busy: int
+    order: int
 
 
 def _block(rows: Sequence[tuple[int, ...]], columns: int) -> Numbers:

@@ -276,9 +276,13 @@ class OrderChecks:
         self._known: dict[tuple[Destination, tuple[int, ...], tuple[str, ...]], Asked] = {}
 
     def order(self, message: pb.PromiseOrder, place: int) -> AskedOrder:
-        """One order. InvalidArgument, UnknownService, UnknownLocation, LocationNotUsable."""
+        """One order. InvalidArgument, UnknownService, UnknownLocation, LocationNotUsable, and for groups as `get`."""
         field = f"orders[{place}]"
         lines = check_lines(message.lines, f"{field}.lines")
+        for line in lines:
+            if line.location or line.group:
+                named = (line.location,) if line.location else ()
+                self._network.asked(self._asked.channel, locations=named, group=line.group)
         where = f"{field}.destination" if message.HasField("destination") else "destination"
         destination = self._asked.destination
         if message.HasField("destination"):

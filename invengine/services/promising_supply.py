@@ -20,19 +20,22 @@ Taken = dict[str, int]
 
 
 class Demand(NamedTuple):
-    """A line with what it is taken as: itself, or the components of its kit, (SKU, units of it in one)."""
+    """A line with what it is taken as: itself, or the components of its kit, (SKU, units of it in one); `each`: units
+    that leave a location for one.
+    """
 
     line: WantedLine
     parts: tuple[tuple[str, int], ...]
+    each: int = 1
 
     @property
     def units(self) -> int:
         """Units that leave a location for all of it."""
-        return self.units_of(self.line.quantity)
+        return self.line.quantity * self.each
 
     def units_of(self, quantity: int) -> int:
         """Units that leave a location for so many."""
-        return quantity * sum([units for _, units in self.parts])
+        return quantity * self.each
 
     def take(self, taken: Taken, quantity: int) -> None:
         """Notes that so many are taken."""
@@ -53,7 +56,7 @@ def demands_of(lines: Sequence[WantedLine], network: Network, field: str) -> lis
                 raise InvalidArgument(
                     f"{field}[{place}].quantity", f"takes more than {UNITS_MAX} units of {part.sku!r}"
                 )
-        found.append(Demand(line, tuple([(part.sku, part.units) for part in kit])))
+        found.append(Demand(line, tuple([(part.sku, part.units) for part in kit]), sum([part.units for part in kit])))
     return found
 
 

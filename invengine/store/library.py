@@ -14,6 +14,7 @@ FRAGMENTS: Final = (
     "receipts",
     "expiry",
     "cover",
+    "deciding",
     "movements",
     "snapshots",
     "incoming",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from invengine.domain.capacity import is_slot_line
@@ -209,6 +210,7 @@ def standing_text(standing: LineStanding) -> str:
     return f"{text}{_PROMISED}{_APART.join([promise.service, *map(str, numbers), *parts])}{_APART}"
 
 
+@lru_cache(maxsize=4096)  # lines that were promised the same, say the same
 def read_future(text: str) -> tuple[Future | None, KitLine | None, LinePromise | None, bool, int]:
     """What a record's line says so: what it may take, its kit, its promise, whether it has slots, how many units came
     back. ValueError.

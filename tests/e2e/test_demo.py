@@ -45,6 +45,10 @@ def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
     assert (demo.returncode, stderr) == (0, "")
     told = json.loads(stdout)
     assert (told["locations"], told["refused"], told["handedOver"]) == (40, "INSUFFICIENT_STOCK", "FULFILLED")
+    ways = told["promise"]
+    assert set(ways) == {"ship express", "ship standard", "pickup", "ship-to-store"}
+    assert all(ways.values())
+    assert ways["ship express"] <= ways["ship standard"]
     hold = told["hold"]
     assert (hold["before"] - hold["during"], hold["after"]) == (3, hold["before"])
     assert told["counted"] == hold["after"] - 5

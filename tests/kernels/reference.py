@@ -486,8 +486,9 @@ def choose_locations(
     fixed: Sequence[tuple[int, int]],
     least_day: int = 0,
 ) -> tuple[int, int, int, int] | None:
-    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had. No day counts
-    as earlier than `least_day`.
+    """(day, cost, parcels, ranks) of the best of all combinations, each tried; None where none can be had.
+
+    No day counts as earlier than `least_day`.
 
     `day_of` and `cost_of` by location and set of lines of one group; a set that is missing cannot come from there.
     """
@@ -587,8 +588,9 @@ def choose_for_orders(
     parcels: Sequence[Sequence[Sequence[int]]],
     units: Sequence[Sequence[Sequence[int]]],
 ) -> list[tuple[int, int, int] | None]:
-    """(day, option, cost) of each order; an order is its lines (sources, units wanted) and its end. None where no option
-    serves it.
+    """(day, option, cost) of each order, None where no option serves it.
+
+    An order is its lines (sources, units wanted) and its end.
     """
     found = []
     for lines, end in orders:
@@ -605,5 +607,6 @@ def choose_for_orders(
             best = choose_locations([[line] for line in range(len(lines))], day_of, cost_of, fixed) if there else None
             if best is not None:
                 options.append((best[0], best[1], option))
-        found.append((lambda day, cost, option: (day, option, cost))(*min(options)) if options else None)
+        day, cost, option = min(options, default=(0, 0, 0))
+        found.append((day, option, cost) if options else None)
     return found

@@ -56,7 +56,7 @@ def baskets(draw: st.DrawFn) -> tuple[list[int], int, dict, dict, list[tuple[int
 @settings(max_examples=300)
 @given(baskets(), st.integers(0, 4))
 def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list[tuple[int, int]]], least: int) -> None:
-    """Day, cost, parcels and ranks are those of the best of all combinations; the locations are a combination of these."""
+    """Day, cost, parcels and ranks are those of the best of all combinations; the locations are such a one."""
     sizes, places, day_of, cost_of, fixed = basket
     width = sum(1 << size for size in sizes)
     days, costs = np.full((places, width), BEST_NEVER, np.int64), np.zeros((places, width), np.int64)
@@ -76,11 +76,8 @@ def test_no_combination_is_better(basket: tuple[list[int], int, dict, dict, list
         assert set(at) == {-1}
         return
     assert tuple(out) == best
-    alone = [
-        {(place, part): day for (place, part), day in day_of.items() if all(at[line] == place for line in part)},
-        {key: cost for key, cost in cost_of.items()},
-    ]
-    again = reference.choose_locations(groups, alone[0], alone[1], fixed, least)
+    there = {(place, part): day for (place, part), day in day_of.items() if all(at[line] == place for line in part)}
+    again = reference.choose_locations(groups, there, cost_of, fixed, least)
     assert again == best
 
 
@@ -118,7 +115,7 @@ def many_orders(draw: st.DrawFn) -> tuple:
 @settings(max_examples=200)
 @given(many_orders())
 def test_many_orders_at_once_are_each_served_best(question: tuple) -> None:
-    """Day, option and cost of each order are the best of all options and combinations; its lines come from where they can."""
+    """Day, option and cost of each order are the best of all; its lines come from where they can."""
     orders, places, days, parcels, units = question
     heads, lines, rows = [], [], []
     for of_order, end in orders:

@@ -22,7 +22,7 @@ from invengine.v1 import promise_service_pb2 as pb
 from tests.replica.fakes import START_MS, Entry, incoming_row, position_row
 from tests.services.promising_worlds import MINUTE, World, local, world
 
-WORLDS = 300
+WORLDS = 120
 STEPS = {
     StepKind.ACCEPTED: "accepted",
     StepKind.HANDLED: "handled",
@@ -148,6 +148,12 @@ def test_the_worlds_have_what_is_hard() -> None:
     assert any(part.available_day for _, option in promised for line in option.lines for part in line.parts)
     assert any(option.parcels > 1 for _, option in promised)
     assert any(len({line.sku for line in one.basket}) < len(one.basket) for one, _ in promised)
-    assert any(step.kind is StepKind.SLOT for _, o in promised for l in o.lines for p in l.parts for step in p.steps)
+    assert any(
+        step.kind is StepKind.SLOT
+        for _, o in promised
+        for line in o.lines
+        for part in line.parts
+        for step in part.steps
+    )
     late = timedelta(days=20)
     assert any(calendar_day(option.delivery_day) - one.now.date() < late for one, option in promised)

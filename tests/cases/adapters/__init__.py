@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tests.cases.adapters import expiry, places, position, returns, sourcing, transfer
+from tests.cases.adapters import expiry, places, position, promise, returns, sourcing, transfer
 from tests.rpc.engines import Stubs
 
 Case = dict[str, Any]
@@ -14,6 +14,7 @@ ADAPTERS: Final[dict[str, Callable[[Stubs, Case], Awaitable[None]]]] = {
     "expiry": expiry.run,
     "places": places.run,
     "position": position.run,
+    "promise": promise.run,
     "returns": returns.run,
     "sourcing": sourcing.run,
     "transfer": transfer.run,
