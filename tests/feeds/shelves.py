@@ -54,6 +54,11 @@ class Shelf:
         if left_at > self.counted_at:
             self._change(-units, left_at, ref)
 
+    def take_back(self, units: int, ref: str) -> None:
+        """Units of an order that had left come back, now: another location had too few for its part of the order."""
+        self.reserved += units
+        self._change(units, inf, ref)
+
     def told_of_earlier(self, told: Iterable[Snapped]) -> list[Shelf]:
         """Copies of this: as it is, and for each order that left, as if a snapshot that contains it had said so.
 

@@ -61,6 +61,8 @@ class Ledgers:
             units = abs(entry.reserved_after - entry.reserved_before)
             if kind == "FULFIL" and reason:
                 shelf.fulfil(units, order.ref, self._fact(reason.removeprefix("snapshot ")).at)
+            elif kind == "FULFIL" and entry.reserved_after > entry.reserved_before:
+                shelf.take_back(units, order.ref)
             elif kind == "FULFIL":
                 shelf.fulfil(units, order.ref)
             else:
