@@ -32,13 +32,14 @@ from invengine.kernels.layout import (
 from invengine.kernels.sourcing_basket import KEY_MAX, is_too_large, lay_out, rule_out
 from invengine.kernels.sourcing_search import search, uses
 from invengine.kernels.sourcing_sets import best_by_sets, can_go_by_sets, next_by_sets, tables
+from invengine.kernels.steps import part
 
 _ROW = "int64[::1]"
 _BLOCK = "int64[:, ::1]"
 _CUBE = "int64[:, :, ::1]"
 
 
-@njit(nogil=True)
+@part
 def _answer(basket, key, bound, nodes, plan, units, out):
     """Write a plan over the caller's locations, and what it costs by term."""
     units[:] = 0

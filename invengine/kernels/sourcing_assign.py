@@ -12,9 +12,10 @@ from numba import njit
 
 from invengine.kernels.sourcing_basket import KEY_MAX
 from invengine.kernels.sourcing_flow import cheapest_flow, earliest_flow
+from invengine.kernels.steps import part
 
 
-@njit(nogil=True)
+@part
 def _limits(basket, at, yes, least, most, cost):
     """Fill what a flow may be where pairs are decided (yes [L, J]: 1, -1 for no, 0); returns the key paid anyway."""
     key = 0
@@ -38,7 +39,7 @@ def _limits(basket, at, yes, least, most, cost):
     return key
 
 
-@njit(nogil=True)
+@part
 def _judge(basket, at, yes, flow, short, cost):
     """(key of a flow as a plan, KEY_MAX when it is none; the pair to decide next: line, place or -1)."""
     key, is_plan = 0, True
@@ -69,7 +70,7 @@ def _judge(basket, at, yes, flow, short, cost):
     return (key if is_plan else KEY_MAX), chosen, place
 
 
-@njit(nogil=True)
+@part
 def decide(basket, yes, line, place):
     """Say yes to a pair; a line that may not split then takes from nowhere else."""
     if basket.whole[line] == 1:

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.layout import NO_LIMIT, RULE_CAPACITY, RULE_STOCK
+from invengine.kernels.steps import part
 
 KEY_MAX = 2**61  # no key comes near it: stands for "no plan"
 _ROOM = 2.0**59  # what keys, and the sums on the way to them, must stay below
@@ -29,7 +30,7 @@ Basket = namedtuple(
 )
 
 
-@njit(nogil=True)
+@part
 def units_at_most(wanted, whole, shortage, available, capacity):
     """(units of one line that can come from one location, were it alone; rule against it or 0)."""
     units = min(wanted, available)
@@ -43,7 +44,7 @@ def units_at_most(wanted, whole, shortage, available, capacity):
     return units, 0
 
 
-@njit(nogil=True)
+@part
 def rule_out(wanted, sku, may_split, shortage, available, capacity, forbidden, ruled):
     """Fill `ruled` [L, N] with why a line cannot come from a location; returns how many locations are left."""
     left = 0
@@ -60,7 +61,7 @@ def rule_out(wanted, sku, may_split, shortage, available, capacity, forbidden, r
     return left
 
 
-@njit(nogil=True)
+@part
 def is_coupled(need, sku, available, capacity, most, n):
     """Whether lines at a location take units of one SKU, or capacity, from each other."""
     total = 0
@@ -75,7 +76,7 @@ def is_coupled(need, sku, available, capacity, most, n):
     return 1 if total > capacity[n] else 0
 
 
-@njit(nogil=True)
+@part
 def is_too_large(wanted, shortage, unit_cost, line_cost, parcel_cost, ruled, radix):
     """Whether keys of this basket, or what is worked out on the way, could leave int64."""
     worst = 1.0
@@ -133,7 +134,7 @@ def lay_out(
     )
 
 
-@njit(nogil=True)
+@part
 def key_of(basket, units):
     """The key of a plan [L, N]; of units missing where none may, KEY_MAX."""
     key = 0

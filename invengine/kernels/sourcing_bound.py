@@ -14,15 +14,38 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.sourcing_basket import KEY_MAX
+from invengine.kernels.steps import part
 
 CLOSED, UNDECIDED, OPEN = -1, 0, 1
 _PRICES = 2**60  # what the prices of all units, over all locations, stay below
 
 
-@njit(nogil=True)
+@part
+def one_place_cost(basket, line, k, units):
+    """What some units of a line cost at a location; and, of one that comes from one place, those that are missing."""
+    cost = units * basket.per_unit[line, k] + basket.once[line, k]
+    if basket.whole[line] == 1:
+        cost += (basket.need[line] - units) * max(basket.short[line], 0)
+    return cost
+
+
+@part
+def priced(basket, line):
+    """How often the price of a line is paid: for each unit, or once when it comes from one place."""
+    return 1 if basket.whole[line] == 1 else basket.need[line]
+
+
+@part
+def dearest(basket, line):
+    """The price that is never too low for a line that may be missing: what it costs that it is."""
+    return basket.short[line] * (basket.need[line] if basket.whole[line] == 1 else 1)
+
+
+@part
 def _earn(basket, prices, k, rates, taken):
     """The most that a location can earn by the prices, its parcel not counted; fills `taken` [L] with the units.
 
+    The price of a line that comes from one place is paid once for all of it; what is then missing the location pays.
     Where lines are in each other's way they are shared out by what a unit earns, its part of the cost of a line counted
     in and rounded up: at least as much as is possible.
     """
@@ -32,7 +55,8 @@ def _earn(basket, prices, k, rates, taken):
         taken[line] = 0
         rates[line] = 0
         if units > 0:
-            profit = (prices[line] - basket.per_unit[line, k]) * units - basket.once[line, k]
+            paid = prices[line] if basket.whole[line] == 1 else prices[line] * units
+            profit = paid - one_place_cost(basket, line, k, units)
             if profit > 0:
                 if basket.coupled[k] == 0:
                     earned += profit
@@ -60,7 +84,7 @@ def _earn(basket, prices, k, rates, taken):
         rates[best] = 0
 
 
-@njit(nogil=True)
+@part
 def bound(basket, decided, prices, losses, chosen, rates, taken, given):
     """The least key that a plan can have by these prices; KEY_MAX where too many locations are open.
 
@@ -71,7 +95,7 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
     key, n_open, n_earning = 0, 0, 0
     given[:] = 0
     for line in range(len(prices)):
-        key += prices[line] * basket.need[line]
+        key += prices[line] * priced(basket, line)
     for k in range(len(decided)):
         chosen[k] = 0
         losses[k] = KEY_MAX
@@ -83,7 +107,7 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
                 n_earning += decided[k] != OPEN
                 key += losses[k]
                 for line in range(len(prices)):
-                    given[line] += taken[line]
+                    given[line] += min(taken[line], priced(basket, line))
     if n_open > basket.parcels_max:
         return KEY_MAX
     while n_open + n_earning > basket.parcels_max:
@@ -96,11 +120,11 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
         key -= losses[least]
         _earn(basket, prices, least, rates, taken)
         for line in range(len(prices)):
-            given[line] -= taken[line]
+            given[line] -= min(taken[line], priced(basket, line))
     return key
 
 
-@njit(nogil=True)
+@part
 def first_prices(basket, prices):
     """Prices to begin with: what a unit costs where it costs least, its part of a line counted in."""
     for line in range(len(prices)):
@@ -108,9 +132,10 @@ def first_prices(basket, prices):
         for k in range(len(basket.opening)):
             units = basket.most[line, k]
             if units > 0:
-                least = min(least, basket.per_unit[line, k] + (basket.once[line, k] + basket.opening[k]) // units)
+                cost = one_place_cost(basket, line, k, units) + basket.opening[k]
+                least = min(least, cost if basket.whole[line] == 1 else cost // units)
         if basket.short[line] >= 0:
-            least = min(least, basket.short[line])
+            least = min(least, dearest(basket, line))
         prices[line] = least if least < KEY_MAX else 0
 
 
@@ -142,16 +167,16 @@ def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
                 key = bound(basket, decided, at, lost, opens, rates, taken, given)
         square = 0.0
         for line in range(n_lines):
-            square += float(basket.need[line] - given[line]) ** 2
+            square += float(priced(basket, line) - given[line]) ** 2
         if square == 0.0 or step < 0.01:
             return best
         goal = float(target) if target < KEY_MAX else 1.5 * best + float(basket.opening.max())
         length = step * (goal - float(key)) / square
         for line in range(n_lines):
-            most = _PRICES // (basket.need[line] * (n_lines + 1) * (len(decided) + 1))
+            most = _PRICES // (priced(basket, line) * (n_lines + 1) * (len(decided) + 1))
             if basket.short[line] >= 0:
-                most = min(most, basket.short[line])
-            moved = float(at[line]) + length * float(basket.need[line] - given[line])
+                most = min(most, dearest(basket, line))
+            moved = float(at[line]) + length * float(priced(basket, line) - given[line])
             at[line] = np.int64(min(max(moved, 0.0), float(most)))
             at[line] = min(at[line], most)
     return best

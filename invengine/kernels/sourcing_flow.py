@@ -14,11 +14,12 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.sourcing_basket import KEY_MAX
+from invengine.kernels.steps import part
 
 _FAR = KEY_MAX * 2
 
 
-@njit(nogil=True)
+@part
 def _paths(basket, flow, least, most, cost, of_sku, at, short, start, distance, before):
     """Fill `distance` and `before` [nodes] with the cheapest ways from the node `start` to each, KEY_MAX * 2 for none.
 
@@ -64,7 +65,7 @@ def _paths(basket, flow, least, most, cost, of_sku, at, short, start, distance, 
                 distance[place], before[place], changed = distance[end], end, True
 
 
-@njit(nogil=True)
+@part
 def _send(basket, flow, least, most, of_sku, at, short, start, end_node, before, units):
     """Send up to `units` along the way to `end_node` that `before` tells; returns how many went."""
     n_lines, n_places = flow.shape
@@ -135,7 +136,10 @@ def cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
             flow[line, j] = least[line, j]
             of_sku[basket.sku[line], j] += least[line, j]
             in_all += least[line, j]
-            if least[line, j] > most[line, j] or of_sku[basket.sku[line], j] > basket.available[basket.sku[line], at[j]]:
+            if (
+                least[line, j] > most[line, j]
+                or of_sku[basket.sku[line], j] > basket.available[basket.sku[line], at[j]]
+            ):
                 return False
         if in_all > basket.capacity[at[j]]:
             return False

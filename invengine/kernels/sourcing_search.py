@@ -14,14 +14,15 @@ from numba import njit
 from invengine.kernels.sourcing_assign import assign, first_of_equal
 from invengine.kernels.sourcing_basket import KEY_MAX
 from invengine.kernels.sourcing_bound import CLOSED, OPEN, UNDECIDED, first_prices, raise_bound
+from invengine.kernels.steps import part
 
-_ROUNDS_FIRST = 120  # steps to raise the bound of the first node
+_ROUNDS_FIRST = 250  # steps to raise the bound of the first node
 _ROUNDS = 12  # and of the others
 _IMPROVING_NODES = 60  # to improve one plan that was made line by line
 _TRIES = 40  # nodes at which such a plan is made
 
 
-@njit(nogil=True)
+@part
 def _is_hopeless(basket, decided):
     """Whether some line cannot have its units from what is not closed, in the parcels that are left."""
     left = basket.parcels_max
@@ -93,7 +94,7 @@ def _fill(basket, decided, favoured, taken):
     return True
 
 
-@njit(nogil=True)
+@part
 def _open_places(basket, wanted, at):
     """Put the locations that `wanted` [N] says into `at`; returns how many."""
     count = 0
@@ -119,7 +120,7 @@ def _assign_to(basket, wanted, below, nodes_max, plan):
     return key, nodes, is_proved
 
 
-@njit(nogil=True)
+@part
 def uses(plan, used):
     """Fill `used` [N] with 1 for each location that something comes from."""
     for k in range(plan.shape[1]):
@@ -144,7 +145,7 @@ def _first_in(basket, plan, key, nodes_max):
     return nodes, is_first
 
 
-@njit(nogil=True)
+@part
 def _comes_before(plan, other):
     """Whether a plan is before another one with its key: which serves which first, then the units."""
     for by_units in range(2):
@@ -158,7 +159,7 @@ def _comes_before(plan, other):
     return False
 
 
-@njit(nogil=True)
+@part
 def _branch_on(decided, losses, chosen):
     """The location to decide next: the undecided one that would open and earns most, else the one that loses least."""
     best = -1
@@ -169,7 +170,7 @@ def _branch_on(decided, losses, chosen):
     return best
 
 
-@njit(nogil=True)
+@part
 def _close_useless(basket, decided, losses, chosen, bound, below):
     """Close the undecided locations with which every plan is at `below` or more."""
     n_chosen, dearest = 0, -KEY_MAX

@@ -12,9 +12,10 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.sourcing_basket import KEY_MAX
+from invengine.kernels.steps import part
 
 
-@njit(nogil=True)
+@part
 def can_go_by_sets(basket):
     """Whether a best plan has every line from one location at most.
 
@@ -30,7 +31,7 @@ def can_go_by_sets(basket):
     return True
 
 
-@njit(nogil=True)
+@part
 def units_for(basket, line, k):
     """Units of a line that a location gives when it serves it and no other minds: all, or one where each is a loss."""
     if basket.short[line] >= 0 and basket.per_unit[line, k] > basket.short[line]:
@@ -38,7 +39,7 @@ def units_for(basket, line, k):
     return basket.most[line, k]
 
 
-@njit(nogil=True)
+@part
 def share_out(basket, k, lines, order, left, units):
     """Fill `units` [L] with what a location gives to a set of lines, each 1 or more; False when it cannot serve them.
 
@@ -68,7 +69,7 @@ def share_out(basket, k, lines, order, left, units):
     return True
 
 
-@njit(nogil=True)
+@part
 def _by_saving(basket, k, order):
     """Fill `order` with the lines, the one where a unit from the location saves most first; of equal ones the earlier."""
     for i in range(len(order)):
@@ -83,7 +84,7 @@ def _by_saving(basket, k, order):
         order[at] = line
 
 
-@njit(nogil=True)
+@part
 def _cost_sets(basket, k, order, left, units, costs):
     """Fill `costs` [S] with the key of what each set costs at a location that is open, KEY_MAX when it cannot serve it."""
     n_lines = len(basket.need)
@@ -100,14 +101,14 @@ def _cost_sets(basket, k, order, left, units, costs):
                 costs[s] += (basket.need[line] - units[line]) * max(basket.short[line], 0)
 
 
-@njit(nogil=True)
+@part
 def _line_cost(basket, line, k):
     units = units_for(basket, line, k)
     missing = (basket.need[line] - units) * max(basket.short[line], 0)
     return units * basket.per_unit[line, k] + basket.once[line, k] + missing
 
 
-@njit(nogil=True)
+@part
 def _open(basket, k, later, costs, empty, out):
     """Fill `out` [S] with the least key when the location serves one line or more of each set, `later` having the rest."""
     n_lines = len(basket.need)
@@ -132,7 +133,7 @@ def _open(basket, k, later, costs, empty, out):
                 out[s + bit] = min(out[s + bit], min(out[s], empty[s]) + cost)
 
 
-@njit(nogil=True)
+@part
 def unserved(basket, out):
     """Fill `out` [S] with the key of what it costs that the lines of each set come from nowhere."""
     n_lines = len(basket.need)
@@ -144,7 +145,7 @@ def unserved(basket, out):
             out[s + bit] = min(KEY_MAX, out[s] + cost)
 
 
-@njit(nogil=True)
+@part
 def _take_set(basket, k, lines, later, wanted, order, left, units, costs):
     """The greatest set that the location serves when the key of `lines` is `wanted`, `later` having the rest."""
     n_lines = len(basket.need)

@@ -50,9 +50,7 @@ def sourced(world: World, *, nodes_max: int = NODES_MAX, wants_next: bool = True
         np.full((lines, locations), -9, np.int64),
         np.full((2, SOURCED_COLUMNS), -9, np.int64),
     )
-    kernels.source_basket(
-        *world.arguments(), nodes_max, 1 if wants_next else 0, answer.units, answer.ruled, answer.out
-    )
+    kernels.source_basket(*world.arguments(), nodes_max, 1 if wants_next else 0, answer.units, answer.ruled, answer.out)
     return answer
 
 
