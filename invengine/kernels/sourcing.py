@@ -1,8 +1,8 @@
-"""One basket sourced: which location gives how many units of which line, at the least cost. docs/sourcing.md has the model.
+"""One basket sourced: which location gives how many units of which line, at the least cost; see docs/sourcing.md.
 
-Where no line need come from two locations, all sets of lines are gone through (sourcing_sets); else it is searched which
-locations open (sourcing_search). Both prove that no plan is better; only the search may run out of the nodes it may use,
-and then says how much better a plan could be.
+Where no line need come from two locations, all sets of lines are gone through (sourcing_sets); else it is searched
+which locations open (sourcing_search). Both prove that no plan is better; only the search may run out of the nodes it
+may use, and then says how much better a plan could be.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from invengine.kernels.layout import (
     TOO_LARGE,
     UNDECIDED,
 )
-from invengine.kernels.sourcing_basket import KEY_MAX, is_too_large, lay_out, rule_out
-from invengine.kernels.sourcing_search import search, uses
-from invengine.kernels.sourcing_sets import best_by_sets, can_go_by_sets, next_by_sets, tables
+from invengine.kernels.sourcing_basket import KEY_MAX, comes_before, is_too_large, lay_out, rule_out, uses
+from invengine.kernels.sourcing_search import search
+from invengine.kernels.sourcing_sets import best_by_sets, can_go_by_sets
 from invengine.kernels.steps import part
 
 _ROW = "int64[::1]"
@@ -69,47 +69,45 @@ def _answer(basket, key, bound, nodes, plan, units, out):
 
 
 @njit(nogil=True)
-def _by_sets(basket, wants_next, plans, keys):
-    """Fill keys [2] and plans [2, L, N]; a limit of parcels is a layer of the tables only where it is in the way."""
-    n_lines, n_locations = basket.most.shape
-    used = np.empty(n_locations, np.int64)
-    layers = 0
-    while True:
-        served, opens = tables(basket, layers)
-        keys[0] = best_by_sets(basket, layers, served, opens, plans[0])
-        keys[1] = KEY_MAX
-        parcels = keys[0] % basket.radix // basket.step if keys[0] < KEY_MAX else 0
-        if wants_next and keys[0] < KEY_MAX and (layers or parcels <= basket.parcels_max):
-            uses(plans[0], used)
-            keys[1] = next_by_sets(basket, layers, served, opens, used, plans[1])
-            if keys[1] < KEY_MAX:
-                parcels = max(parcels, keys[1] % basket.radix // basket.step)
-        if layers or parcels <= basket.parcels_max:
-            return
-        layers = basket.parcels_max
+def _by_sets(basket, closed, plan):
+    """As `best_by_sets`; a limit of parcels is a layer of its tables only where it is in the way."""
+    key = best_by_sets(basket, closed, 0, plan)
+    if key < KEY_MAX and key % basket.radix // basket.step > basket.parcels_max:
+        return best_by_sets(basket, closed, basket.parcels_max, plan)
+    return key
 
 
 @njit(nogil=True)
-def _by_search(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
-    """As `_by_sets`, and bounds [2] and nodes [2]: the next plan is the best of those without one of its locations."""
-    n_lines, n_locations = basket.most.shape
-    closed, used = np.zeros(n_locations, np.int64), np.empty(n_locations, np.int64)
-    keys[0], bounds[0], nodes[0] = search(basket, closed, True, nodes_max, plans[0])
-    keys[1], bounds[1], nodes[1] = KEY_MAX, KEY_MAX, 0
-    if not wants_next or keys[0] >= KEY_MAX:
-        return
-    uses(plans[0], used)
+def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
+    """Fill keys, bounds, nodes [2] and plans [2, L, N]; the next plan does without a location of the best.
+
+    It is found by closing each of these in turn.
+    """
+    n_locations = len(basket.opening)
+    by_sets = len(basket.need) <= SET_LINES_MAX and can_go_by_sets(basket)
+    closed, used = np.zeros(n_locations, np.int64), np.zeros(n_locations, np.int64)
     found = np.empty(plans[0].shape, np.int64)
-    for k in range(n_locations):
-        if used[k] == 1:
+    keys[:], bounds[:], nodes[:] = KEY_MAX, KEY_MAX, 0
+    for k in range(-1, n_locations):
+        place = 0 if k < 0 else 1
+        if k >= 0:
+            if used[k] == 0 or not wants_next:
+                continue
             closed[k] = 1
-            key, bound, more = search(basket, closed, False, max(nodes_max - nodes[1], 1), found)
+        if by_sets:
+            key, more = _by_sets(basket, closed, found), 0
+            bound = key
+        else:
+            key, bound, more = search(basket, closed, k < 0, max(nodes_max - nodes[place], 1), found)
+        nodes[place] += more
+        bounds[place] = min(bounds[place], bound)
+        if key < keys[place] or (key == keys[place] and key < KEY_MAX and comes_before(found, plans[place])):
+            keys[place] = key
+            plans[place, :, :] = found
+        if k >= 0:
             closed[k] = 0
-            nodes[1] += more
-            bounds[1] = min(bounds[1], bound)
-            if key < keys[1]:
-                keys[1] = key
-                plans[1, :, :] = found
+        elif key < KEY_MAX:
+            uses(found, used)
 
 
 @njit(
@@ -140,9 +138,9 @@ def source_basket(
       units       [2, L, N]  filled: of the best plan and the next one
       ruled       [L, N]     filled: as `forbidden`, RULE_STOCK or RULE_CAPACITY
       out         [2, SOURCED_COLUMNS]  filled, see layout; without a next plan its status is NO_PLAN
-    Of plans with equal costs the one with fewer parcels, then with the least sum of ranks, then the first one: that whose
-    first location serves the first line (if one of them has it so), its second line, and so on; then with most units
-    where they come first.
+    Of plans with equal costs the one with fewer parcels, then with the least sum of ranks, then the first one: that
+    whose first location serves the first line (if one of them has it so), its second line, and so on; then with most
+    units where they come first.
     """
     units[:] = 0
     out[:] = 0
@@ -162,10 +160,6 @@ def source_basket(
     )  # fmt: skip
     plans = np.zeros((2, len(wanted), left), np.int64)
     keys, bounds, nodes = np.full(2, KEY_MAX, np.int64), np.empty(2, np.int64), np.zeros(2, np.int64)
-    if len(wanted) <= SET_LINES_MAX and can_go_by_sets(basket):
-        _by_sets(basket, wants_next == 1, plans, keys)
-        bounds[:] = keys
-    else:
-        _by_search(basket, wants_next == 1, nodes_max, plans, keys, bounds, nodes)
+    _plan(basket, wants_next == 1, nodes_max, plans, keys, bounds, nodes)
     for place in range(2):
         _answer(basket, keys[place], bounds[place], nodes[place], plans[place], units[place], out[place])

@@ -1,8 +1,8 @@
 """The best plan from a few locations that are open: which lines take from which of them, and how many units.
 
-What a line costs once at a location is first spread over its units, and a line that must come whole may split: then it is
-a flow of least cost, and no plan costs less. Where the flow is no plan, or its true cost is more, one pair of line and
-location is decided, yes or no, and both are looked at; when all are decided the flow is the plan.
+What a line costs once at a location is first spread over its units, and a line that must come whole may split: then
+it is a flow of least cost, and no plan costs less. Where the flow is no plan, or its true cost is more, one pair of
+line and location is decided, yes or no, and both are looked at; when all are decided the flow is the plan.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def decide(basket, yes, line, place):
 def assign(basket, at, decided, below, enough, nodes_max, plan):
     """(key of the best plan from locations `at` [J] below a key, or `below` when there is none; nodes; whether proved).
 
-    decided [L, J] has the pairs that are decided already. A plan found is put into plan [L, J]; one of `enough` ends the
-    search. Plans that leave one of the locations out need not be found, but are taken when they are.
+    decided [L, J] has the pairs that are decided already. A plan found is put into plan [L, J]; one of `enough` ends
+    the search. Plans that leave one of the locations out need not be found, but are taken when they are.
     """
     n_lines, n_places = len(basket.need), len(at)
     size = (n_lines, n_places)

@@ -1,8 +1,8 @@
-"""A basket as its search sees it: lines over the locations that can serve some of it, costs and tie-breaks in one number.
+"""A basket as its search sees it: the locations that can serve some of it, costs and tie-breaks in one number.
 
-The key of a plan is cost * radix + parcels * step + ranks, step being more than any sum of ranks and radix more than any
-parcels * step: so of two plans the one with the lesser key costs less, or costs the same with fewer parcels, or has as
-many with the lesser ranks. Whatever adds up for costs adds up for keys, and one comparison decides.
+The key of a plan is cost * radix + parcels * step + ranks, step being more than any sum of ranks and radix more than
+any parcels * step: so of two plans the one with the lesser key costs less, or costs the same with fewer parcels, or
+has as many with the lesser ranks. Whatever adds up for costs adds up for keys, and one comparison decides.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEY_MAX = 2**61  # no key comes near it: stands for "no plan"
 _ROOM = 2.0**59  # what keys, and the sums on the way to them, must stay below
 
 # L lines, N locations that can serve some line, K SKUs; int64
-#   need [L] units     sku [L] 0 to K - 1     whole [L] 1: from one location at most     short [L] key of a unit missing, -1
+#   need [L] units     sku [L] 0 to K - 1     whole [L] 1: from one location at most     short [L] key of a unit, -1
 #   available [K, N] units     capacity [N] units, as many as the basket has where there is no limit
 #   most [L, N] units of the line that can come from there, were it alone; 0 when it cannot
 #   per_unit, once [L, N] keys     opening [N] key of a parcel     coupled [N] 1: lines there are in each other's way
@@ -135,22 +135,24 @@ def lay_out(
 
 
 @part
-def key_of(basket, units):
-    """The key of a plan [L, N]; of units missing where none may, KEY_MAX."""
-    key = 0
-    for n in range(units.shape[1]):
-        for line in range(units.shape[0]):
-            if units[line, n] > 0:
-                key += basket.opening[n]
-                break
-    for line in range(units.shape[0]):
-        left = basket.need[line]
-        for n in range(units.shape[1]):
-            if units[line, n] > 0:
-                left -= units[line, n]
-                key += units[line, n] * basket.per_unit[line, n] + basket.once[line, n]
-        if left > 0:
-            if basket.short[line] < 0:
-                return KEY_MAX
-            key += left * basket.short[line]
-    return key
+def uses(plan, used):
+    """Fill `used` [N] with 1 for each location that something comes from."""
+    for k in range(plan.shape[1]):
+        used[k] = 0
+        for line in range(plan.shape[0]):
+            if plan[line, k] > 0:
+                used[k] = 1
+
+
+@part
+def comes_before(plan, other):
+    """Whether a plan is before another one with its key: which serves which first, then the units."""
+    for by_units in range(2):
+        for k in range(plan.shape[1]):
+            for line in range(plan.shape[0]):
+                one, two = plan[line, k], other[line, k]
+                if by_units == 0:
+                    one, two = min(one, 1), min(two, 1)
+                if one != two:
+                    return one > two
+    return False

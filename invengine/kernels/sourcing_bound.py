@@ -1,11 +1,12 @@
 """What no plan can cost less than, when some locations are open, some closed, and the others undecided.
 
-Each line is given a price for a unit, and who serves it is paid that. Then the locations decide for themselves: one opens
-if the prices of what it has bring more than it costs. What all of them together lose, and the prices of all units, is
-never more than the cost of a plan, whatever the prices (Lagrange's relaxation of "each line has its units"; A. M.
-Geoffrion, *Lagrangean relaxation for integer programming*, Mathematical Programming Study 2, 1974). Prices that raise the
-bound are found step by step (M. Held, P. Wolfe, H. P. Crowder, *Validation of subgradient optimization*, Mathematical
-Programming 6, 1974). Prices are keys, whole numbers: the bound holds exactly; only the length of a step is a float.
+Each line is given a price for a unit, and who serves it is paid that. Then the locations decide for themselves: one
+opens if the prices of what it has bring more than it costs. What all of them together lose, and the prices of all
+units, is never more than the cost of a plan, whatever the prices (Lagrange's relaxation of "each line has its units";
+A. M. Geoffrion, *Lagrangean relaxation for integer programming*, Mathematical Programming Study 2, 1974). Prices that
+raise the bound are found step by step (M. Held, P. Wolfe, H. P. Crowder, *Validation of subgradient optimization*,
+Mathematical Programming 6, 1974). Prices are keys, whole numbers: the bound holds exactly; only the length of a step
+is a float.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _earn(basket, prices, k, rates, taken):
         for line in range(len(prices)):
             if basket.sku[line] == basket.sku[best]:
                 left -= taken[line]
-        units = min(min(basket.most[best, k], left), room)
+        units = min(basket.most[best, k], left, room)
         earned += units * rates[best]
         taken[best] = units
         room -= units
@@ -88,9 +89,9 @@ def _earn(basket, prices, k, rates, taken):
 def bound(basket, decided, prices, losses, chosen, rates, taken, given):
     """The least key that a plan can have by these prices; KEY_MAX where too many locations are open.
 
-    decided [N] CLOSED, UNDECIDED or OPEN; prices [L]. Fills losses [N] (what a location that opens adds), chosen [N] (1
-    where it opens) and given [L] (the units that the lines get so). Of the undecided ones those that lose the least open,
-    as long as they earn, and no more of them than parcels are left.
+    decided [N] CLOSED, UNDECIDED or OPEN; prices [L]. Fills losses [N] (what a location that opens adds), chosen [N]
+    (1 where it opens) and given [L] (the units that the lines get so). Of the undecided ones those that lose the
+    least open, as long as they earn, and no more of them than parcels are left.
     """
     key, n_open, n_earning = 0, 0, 0
     given[:] = 0

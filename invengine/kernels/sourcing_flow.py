@@ -2,10 +2,10 @@
 
     line -> (SKU, location) -> location -> end         what is missing: line -> end
 
-Each arrow has a limit: what the line can have there, what there is of the SKU, the capacity. Costs lie on the first one.
-Units are sent one path after the other, each the cheapest that is left (what was sent can be sent back), which keeps the
-flow the cheapest of its size, and whole (J. Edmonds, R. M. Karp, *Theoretical improvements in algorithmic efficiency for
-network flow problems*, Journal of the ACM 19, 1972).
+Each arrow has a limit: what the line can have there, what there is of the SKU, the capacity. Costs lie on the first
+one. Units are sent one path after the other, each the cheapest that is left (what was sent can be sent back), which
+keeps the flow the cheapest of its size, and whole (J. Edmonds, R. M. Karp, *Theoretical improvements in algorithmic
+efficiency for network flow problems*, Journal of the ACM 19, 1972).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def _paths(basket, flow, least, most, cost, of_sku, at, short, start, distance, 
                 pair = pairs + basket.sku[line] * n_places + j
                 if flow[line, j] < most[line, j] and distance[line] + cost[line, j] < distance[pair]:
                     distance[pair], before[pair], changed = distance[line] + cost[line, j], line, True
-                if flow[line, j] > least[line, j] and distance[pair] < _FAR:
-                    if distance[pair] - cost[line, j] < distance[line]:
-                        distance[line], before[line], changed = distance[pair] - cost[line, j], pair, True
+                back = distance[pair] - cost[line, j]
+                if flow[line, j] > least[line, j] and distance[pair] < _FAR and back < distance[line]:
+                    distance[line], before[line], changed = back, pair, True
             if basket.short[line] >= 0:
                 if distance[line] + basket.short[line] < distance[end]:
                     distance[end], before[end], changed = distance[line] + basket.short[line], line, True

@@ -1,9 +1,10 @@
 """Baskets whose lines may split: which locations open, by a search that leaves out what cannot be better.
 
-Each node of the search has some locations open and some closed. Its bound (see sourcing_bound) says what its plans cost at
-least: if that is more than the best plan known, none of them is looked at; if it is so only with one more location open,
-that one is closed. Where all are decided, `assign` has the best plan from the open ones. Nothing is left out otherwise,
-so what is found is the best plan; when the nodes run out, the least bound of what is left is the answer's bound.
+Each node of the search has some locations open and some closed. Its bound (see sourcing_bound) says what its plans
+cost at least: if that is more than the best plan known, none of them is looked at; if it is so only with one more
+location open, that one is closed. Where all are decided, `assign` has the best plan from the open ones. Nothing is
+left out otherwise, so what is found is the best plan; when the nodes run out, the least bound of what is left is the
+answer's bound.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.sourcing_assign import assign, first_of_equal
-from invengine.kernels.sourcing_basket import KEY_MAX
+from invengine.kernels.sourcing_basket import KEY_MAX, comes_before, uses
 from invengine.kernels.sourcing_bound import CLOSED, OPEN, UNDECIDED, first_prices, raise_bound
 from invengine.kernels.steps import part
 
@@ -69,7 +70,7 @@ def _fill(basket, decided, favoured, taken):
                         continue
                     if not used[k] and parcels >= basket.parcels_max:
                         continue
-                    units = min(min(need, left[basket.sku[line], k]), min(room[k], basket.most[line, k]))
+                    units = min(need, left[basket.sku[line], k], room[k], basket.most[line, k])
                     if units <= 0 or (basket.whole[line] == 1 and basket.short[line] < 0 and units < need):
                         continue
                     cost = float(units) * basket.per_unit[line, k] + basket.once[line, k]
@@ -120,16 +121,6 @@ def _assign_to(basket, wanted, below, nodes_max, plan):
     return key, nodes, is_proved
 
 
-@part
-def uses(plan, used):
-    """Fill `used` [N] with 1 for each location that something comes from."""
-    for k in range(plan.shape[1]):
-        used[k] = 0
-        for line in range(plan.shape[0]):
-            if plan[line, k] > 0:
-                used[k] = 1
-
-
 @njit(nogil=True)
 def _first_in(basket, plan, key, nodes_max):
     """Make a best plan the first of its locations; (nodes, whether it surely is)."""
@@ -146,27 +137,14 @@ def _first_in(basket, plan, key, nodes_max):
 
 
 @part
-def _comes_before(plan, other):
-    """Whether a plan is before another one with its key: which serves which first, then the units."""
-    for by_units in range(2):
-        for k in range(plan.shape[1]):
-            for line in range(plan.shape[0]):
-                one, two = plan[line, k], other[line, k]
-                if by_units == 0:
-                    one, two = min(one, 1), min(two, 1)
-                if one != two:
-                    return one > two
-    return False
-
-
-@part
 def _branch_on(decided, losses, chosen):
     """The location to decide next: the undecided one that would open and earns most, else the one that loses least."""
     best = -1
     for k in range(len(decided)):
-        if decided[k] == UNDECIDED:
-            if best < 0 or chosen[k] > chosen[best] or (chosen[k] == chosen[best] and losses[k] < losses[best]):
-                best = k
+        if decided[k] != UNDECIDED:
+            continue
+        if best < 0 or chosen[k] > chosen[best] or (chosen[k] == chosen[best] and losses[k] < losses[best]):
+            best = k
     return best
 
 
@@ -268,7 +246,7 @@ def search(basket, closed, wants_first, nodes_max, plan):
                     nodes += more
                 more, _ = _first_in(basket, trial, best, nodes_max - nodes)
                 nodes += more
-                if _comes_before(trial, plan):
+                if comes_before(trial, plan):
                     plan[:] = trial
             continue
         for turn in range(2):  # what the bound would do is looked at first
