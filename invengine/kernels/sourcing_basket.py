@@ -62,18 +62,21 @@ def rule_out(wanted, sku, may_split, shortage, available, capacity, forbidden, r
 
 
 @part
-def is_coupled(need, sku, available, capacity, most, n):
-    """Whether lines at a location take units of one SKU, or capacity, from each other."""
+def is_coupled(need, sku, shares, available, capacity, most, n):
+    """Whether lines at a location take units of one SKU (if some lines share one), or capacity, from each other."""
     total = 0
     for line in range(len(need)):
         total += most[line, n]
+    if total > capacity[n]:
+        return 1
+    for line in range(len(need) if shares else 0):
         of_sku = 0
         for other in range(len(need)):
             if sku[other] == sku[line]:
                 of_sku += most[other, n]
         if of_sku > available[sku[line], n]:
             return 1
-    return 1 if total > capacity[n] else 0
+    return 0
 
 
 @part
@@ -107,6 +110,10 @@ def lay_out(
     most, per_unit = np.zeros((n_lines, left), np.int64), np.zeros((n_lines, left), np.int64)
     once, opening = np.zeros((n_lines, left), np.int64), np.empty(left, np.int64)
     coupled = np.empty(left, np.int64)
+    shares = False
+    for line in range(n_lines):
+        for other in range(line):
+            shares = shares or sku[other] == sku[line]
     for line in range(n_lines):
         whole[line] = 1 - may_split[line]
         short[line] = shortage[line] * radix if shortage[line] >= 0 else -1
@@ -116,9 +123,9 @@ def lay_out(
         for line in range(n_lines):
             if ruled[line, n] == 0:
                 serves = True
-                most[line, k], _ = units_at_most(
-                    wanted[line], whole[line] == 1, shortage[line], available[sku[line], n], capacity[n]
-                )
+                most[line, k] = min(wanted[line], available[sku[line], n])
+                if capacity[n] != NO_LIMIT:
+                    most[line, k] = min(most[line, k], capacity[n])
                 per_unit[line, k] = unit_cost[line, n] * radix
                 once[line, k] = line_cost[line, n] * radix
         if serves:
@@ -127,7 +134,7 @@ def lay_out(
                 held[s, k] = available[s, n]
             room[k] = total if capacity[n] == NO_LIMIT else min(total, capacity[n])
             opening[k] = parcel_cost[n] * radix + step + rank[n]
-            coupled[k] = is_coupled(wanted, sku, held, room, most, k)
+            coupled[k] = is_coupled(wanted, sku, shares, held, room, most, k)
             k += 1
     return Basket(
         wanted, sku, whole, short, held, room, most, per_unit, once, opening, coupled, parcels_max, radix, step, place

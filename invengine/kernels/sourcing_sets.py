@@ -188,10 +188,18 @@ def _keep(basket, closed, is_limited, kept, alone):
 
 
 @part
-def _take_set(basket, k, lines, later, wanted, order, left, units, costs):
+def _take_set(basket, k, lines, later, wanted, alone, order, left, units, costs):
     """The greatest set that the location serves when the key of `lines` is `wanted`, `later` having the rest."""
     n_lines = len(basket.need)
-    _cost_sets(basket, k, order, left, units, costs)
+    if basket.coupled[k] == 1:
+        _cost_sets(basket, k, order, left, units, costs)
+    else:
+        _by_saving(basket, k, order)
+        costs[0] = 0
+        for line in range(n_lines - 1, -1, -1):
+            bit = 1 << (n_lines - 1 - line)
+            for s in range(bit):
+                costs[s + bit] = min(KEY_MAX, costs[s] + alone[line])
     taken = lines
     while taken:
         if costs[taken] < KEY_MAX and basket.opening[k] + costs[taken] + later[lines ^ taken] == wanted:
@@ -239,7 +247,8 @@ def best_by_sets(basket, closed, layers, plan):
     p, s = layers, sets - 1
     for i in range(count):
         if key < KEY_MAX and opens[i, p, s]:
-            s ^= _take_set(basket, kept[i], s, served[i + 1, p - one], served[i, p, s], order, left, units, costs)
+            later, wanted = served[i + 1, p - one], served[i, p, s]
+            s ^= _take_set(basket, kept[i], s, later, wanted, alone[i], order, left, units, costs)
             p -= one
             for line in range(n_lines):
                 plan[line, kept[i]] = units[line]
