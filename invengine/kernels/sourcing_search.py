@@ -15,7 +15,7 @@ from numba import njit
 from invengine.kernels.sourcing_assign import assign, first_of_equal
 from invengine.kernels.sourcing_basket import KEY_MAX, comes_before, uses
 from invengine.kernels.sourcing_bound import CLOSED, OPEN, UNDECIDED, first_prices, raise_bound
-from invengine.kernels.sourcing_flow import cheapest_flow
+from invengine.kernels.sourcing_hopeless import can_flow, is_hopeless
 from invengine.kernels.steps import part
 
 _ROUNDS_FIRST = 250  # steps to raise the bound of the first node
@@ -23,71 +23,6 @@ _ROUNDS = 12  # and of the others
 _IMPROVING_NODES = 60  # to improve one plan that was made line by line
 _TRIES = 4  # the first nodes, at which such a plan is made, and after them every so many
 _BETWEEN = 16
-
-
-@part
-def _most_units(gives, decided, left):
-    """The most units of all that are open and, of the undecided, the best that are `left`; `gives` [N] is spent."""
-    units, others = 0, 0
-    for k in range(len(decided)):
-        if decided[k] == OPEN:
-            units += gives[k]
-            gives[k] = 0
-        elif decided[k] == UNDECIDED:
-            others += gives[k] > 0
-        else:
-            gives[k] = 0
-    for _ in range(min(left, others)):
-        best = 0
-        for k in range(len(decided)):
-            if gives[k] > gives[best]:
-                best = k
-        units += gives[best]
-        gives[best] = 0
-    return units
-
-
-@part
-def _is_hopeless(basket, decided, gives):
-    """Whether the lines that must come whole cannot have their units from what is not closed, in the parcels left.
-
-    Asked of each of them, and of all together.
-    """
-    left = basket.parcels_max
-    for k in range(len(decided)):
-        left -= decided[k] == OPEN
-    if left < 0:
-        return True
-    need = 0
-    for line in range(len(basket.need)):
-        if basket.short[line] < 0:
-            need += basket.need[line]
-            for k in range(len(decided)):
-                gives[k] = basket.most[line, k]
-            if _most_units(gives, decided, left) < basket.need[line]:
-                return True
-    if need == 0:
-        return False
-    for k in range(len(decided)):
-        gives[k] = 0
-        for line in range(len(basket.need)):
-            if basket.short[line] < 0:
-                gives[k] += basket.most[line, k]
-        gives[k] = min(gives[k], basket.capacity[k])
-    return _most_units(gives, decided, left) < need
-
-
-@njit(nogil=True)
-def _can_flow(basket, closed):
-    """Whether all lines can have their units if every location that is not closed is open and each line may split."""
-    n_lines, n_locations = basket.most.shape
-    at, most = np.arange(n_locations), basket.most.copy()
-    for k in range(n_locations):
-        if closed[k] == 1:
-            most[:, k] = 0
-    flow, of_sku = np.empty(most.shape, np.int64), np.empty(basket.available.shape, np.int64)
-    none, short = np.zeros(most.shape, np.int64), np.empty(n_lines, np.int64)
-    return cheapest_flow(basket, at, none, most, none, flow, of_sku, short)
 
 
 @njit(nogil=True)
@@ -250,8 +185,8 @@ def search(basket, closed, wants_first, nodes_max, plan):
         if bounds[height] >= below:
             continue
         decided[:], prices[:] = stack[height], prices_of[height]
-        if _is_hopeless(basket, decided, gives) or (
-            visits == 1 and basket.coupled.any() and not _can_flow(basket, closed)
+        if is_hopeless(basket, decided, gives) or (
+            visits == 1 and basket.coupled.any() and not can_flow(basket, closed)
         ):
             continue
         rounds = _ROUNDS_FIRST if visits == 1 else _ROUNDS
