@@ -69,6 +69,13 @@ OptionalName = Annotated[str | None, BeforeValidator(_name)]
 DayCount = Annotated[int | None, Field(ge=1, le=UNITS_MAX), BeforeValidator(whole)]
 
 
+class HandlingCostsDocument(Model):
+    """What a location costs for each parcel that leaves it, and for each unit."""
+
+    parcel: Cost = 0
+    unit: Cost = 0
+
+
 class CapacityDocument(Model):
     """What a location can prepare in a day: units, or orders."""
 
