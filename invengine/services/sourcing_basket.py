@@ -11,14 +11,15 @@ import numpy.typing as npt
 
 from invengine.domain.orders import Fulfilment
 from invengine.domain.sourcing import SourcingRule
-from invengine.services.promising_supply import demands_of
-from invengine.services.sourcing_ground import NOT_ASKED, NUMBERS
+from invengine.domain.stock import UNITS_MAX
+from invengine.errors import InvalidArgument, UnknownService
+from invengine.services.sourcing_ground import NUMBERS
 
 if TYPE_CHECKING:
+    from invengine.domain.network import Network
     from invengine.domain.orders import Destination
     from invengine.domain.profiles import Profile
     from invengine.domain.sourcing import BasketLine
-    from invengine.services.promising_supply import Demand
     from invengine.services.sourcing_ground import Ground
     from invengine.services.sourcing_offers import Offers
 
@@ -33,6 +34,16 @@ class Prices(Protocol):
 
     def prices(self, skus: Sequence[str], locations: Sequence[str], now_ms: int) -> Block:
         """int64 [SKUs, locations]: ten-thousandths of the currency for a unit; 0 where nothing is known."""
+
+
+class Demand(NamedTuple):
+    """What a line takes: itself, or the components of its kit, (SKU, units of it in one). `each`: units that leave a
+    location for one, `units` for all of it.
+    """
+
+    parts: tuple[tuple[str, int], ...]
+    each: int
+    units: int
 
 
 class Question(NamedTuple):
@@ -85,8 +96,11 @@ class Basket:
 
 
 def lay_out(question: Question, ground: Ground, offers: Offers, prices: Prices | None) -> Basket:
-    """The basket with what is on hand. Refuses as `Ground.scope`, and InvalidArgument for kits that are too many."""
-    demands = demands_of(question.lines, ground.network, "lines")
+    """The basket with what is on hand. Refuses as `Ground.scope`; UnknownService; InvalidArgument for too many kits."""
+    for asked in question.lines:
+        if asked.service and asked.service not in ground.network.delivery.services:
+            raise UnknownService(asked.service)
+    demands = demands_of(question.lines, ground.network)
     places: dict[str, int] = {}
     parts = [[(places.setdefault(sku, len(places)), each) for sku, each in demand.parts] for demand in demands]
     skus = list(places)
@@ -118,6 +132,15 @@ def in_lines(units: Block, parts: Sequence[tuple[int, int]]) -> Block:
     return found
 
 
-def is_asked(rules: Block) -> npt.NDArray[np.bool_]:
-    """Which locations a line may have meant at all."""
-    return rules != NOT_ASKED
+def demands_of(lines: Sequence[BasketLine], network: Network) -> list[Demand]:
+    """What each line takes. InvalidArgument where a kit's components would be too many to be counted."""
+    found = []
+    for place, line in enumerate(lines):
+        kit = network.kits.get(line.sku)
+        parts = ((line.sku, 1),) if kit is None else tuple([(part.sku, part.units) for part in kit])
+        for sku, units in parts if kit else ():
+            if units * line.quantity > UNITS_MAX:
+                raise InvalidArgument(f"lines[{place}].quantity", f"takes more than {UNITS_MAX} units of {sku!r}")
+        each = sum([units for _, units in parts])
+        found.append(Demand(parts, each, each * line.quantity))
+    return found

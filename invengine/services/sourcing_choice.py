@@ -131,9 +131,7 @@ class Chooser:
         bound = self._solve(parcels, limit).bound
         return None if bound is None else Choice((bound, 0, 0, 0), ())
 
-    def _share(
-        self, items: Sequence[Item], limit: int, plan: Callable[[Item, int], Choice | None]
-    ) -> Choice | None:
+    def _share(self, items: Sequence[Item], limit: int, plan: Callable[[Item, int], Choice | None]) -> Choice | None:
         """The best plan of all items together within a limit: each gets its share of the parcels, or (-1) none at all.
 
         `plan` plans one item within its own limit, 0 for any number.

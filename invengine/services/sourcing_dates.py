@@ -1,4 +1,4 @@
-"""When the lines of a basket that go the same way to the same place would be there, from each location by each service."""
+"""When lines that go the same way to the same place would be there, from each location by each service."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def journeys(basket: Basket, lines: Sequence[int], dating: Dating) -> Journeys:
     date them from any location that could serve them; what it cannot date is ruled out then. Else they have no dates.
     """
     fulfilment, destination = basket.destination_of(lines[0])
-    usable = (basket.rules[lines] == 0).any(axis=0)
+    usable = (basket.rules[list(lines)] == 0).any(axis=0)
     columns = usable.nonzero()[0]
-    rules = basket.rules[np.ix_(lines, columns)]
+    rules = basket.rules[list(lines)][:, columns]
     services = _services(basket, lines, fulfilment)
     goes = {
         Fulfilment.SHIP: bool(destination.country and services),
@@ -128,8 +128,8 @@ def _asked(basket: Basket, lines: Sequence[int], columns: Block, fulfilment: Ful
     counted = basket.ground.counted(fulfilment, destination.location)[columns].any()
     units = sum([basket.demands[line].units for line in lines]) if counted else 1
     asked = [DatedLine(units, dict.fromkeys(names, NOW))]
-    if basket.days is not None and basket.days[lines].any():
-        days = basket.days[np.ix_(lines, columns)].tolist()
+    if basket.days is not None and basket.days[list(lines)].any():
+        days = basket.days[list(lines)][:, columns].tolist()
         asked += [DatedLine(units, dict(zip(names, of_line, strict=True))) for of_line in days]
     return asked
 

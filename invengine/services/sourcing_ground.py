@@ -23,7 +23,7 @@ Block = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 KEPT_MAX: Final = 4096
-"""Answers of one kind that are kept, before all are forgotten: callers choose destinations, and must not fill memory."""
+"""Answers of one kind that are kept before all are forgotten: callers choose destinations, and must not fill memory."""
 
 RULES: Final = (None, *SourcingRule)
 """By their numbers in the columns; 0: the line may come from there."""

@@ -1,4 +1,4 @@
-"""Lines that can share parcels, one way to one destination by one service: what they cost, and the best plan for them."""
+"""Lines that can share parcels, one way to one place by one service: what they cost, and the best plan for them."""
 
 from __future__ import annotations
 
@@ -87,11 +87,15 @@ class Parcels:
     """Lines that share units: those of one SKU, each kit, each line that waits."""
 
     def solve(self, shortage: int, caps: Caps, parcels_max: int = 0) -> Solved:
-        """The best plan for these lines, and the next one. `shortage`: of a missing unit, WHOLE: none may be missing."""
+        """The best plan for these lines, and the next one. `shortage`: of a missing unit, WHOLE: there may be none."""
+        if not self.columns.size:
+            nothing = self.nothing(shortage)
+            bound = None if nothing is None else nothing.key[0]
+            return Solved(nothing, None, bound, 0, False, np.zeros(self.rules.shape, np.int64))
         basket, profile = self.basket, self.basket.question.profile
         asked = [basket.question.lines[line] for line in self.lines]
         row_of = {line: row for row, members in enumerate(self.rows) for line in members}
-        available = np.ascontiguousarray(basket.units[np.ix_([members[0] for members in self.rows], self.columns)])
+        available = np.ascontiguousarray(basket.units[[members[0] for members in self.rows]][:, self.columns])
         if caps:
             for row, members in enumerate(self.rows):
                 for place, column in enumerate(self.columns.tolist()):
@@ -193,7 +197,7 @@ def parcels(basket: Basket, way: Journeys, lines: Sequence[int], service: int) -
         parcel[_LANE] = _weighted(lanes.parcel[columns], profile.lane_percent)
         unit[1] = _weighted(lanes.unit[columns], profile.lane_percent) * each
     if basket.price is not None:
-        unit[2] = basket.price[np.ix_(lines, columns)]
+        unit[2] = basket.price[list(lines)][:, columns]
     return Parcels(
         basket, tuple(lines), name, columns, rules, days, way.is_dated, is_sent, parcel, unit,
         _day_costs(basket, lines, days), _rows(basket, lines),

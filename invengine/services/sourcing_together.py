@@ -28,7 +28,7 @@ ROUNDS_MAX: Final = 16
 
 
 class Planned(NamedTuple):
-    """A plan for the basket, and how sure it is. `bound`: no plan costs less, None: it is certain that there is none."""
+    """A plan for the basket, and how sure it is. `bound`: no plan costs less; None: there is certainly none."""
 
     best: Choice | None
     next: Choice | None
@@ -72,7 +72,7 @@ def plan(basket: Basket, groups: Sequence[Group]) -> Planned:
     following = chooser.next(best) if best is not None else None
     if following is not None and shared and _excess(basket, following.parts, shared):
         following = None
-    return Planned(best, following, bound, nodes + 0, is_too_large, shortage)
+    return Planned(best, following, bound, nodes, is_too_large, shortage)
 
 
 def _shortage(basket: Basket, groups: Sequence[Group]) -> int:
@@ -89,11 +89,10 @@ def _shared(basket: Basket, groups: Sequence[Group]) -> frozenset[int]:
     """The SKUs (their places) of which the kernel does not see that lines share them."""
     users: dict[int, set[tuple[int, ...]]] = {}
     for group in groups:
-        for parcels in group[0]:
-            for members in parcels.rows:
-                for line in members:
-                    for place, _ in basket.parts[line]:
-                        users.setdefault(place, set()).add(members)
+        for members in {members for trial in group for parcels in trial for members in parcels.rows}:
+            for line in members:
+                for place, _ in basket.parts[line]:
+                    users.setdefault(place, set()).add(members)
     return frozenset(place for place, members in users.items() if len(members) > 1)
 
 
@@ -105,7 +104,9 @@ def _excess(basket: Basket, parts: Iterable[Part], shared: frozenset[int]) -> li
             for place, each in basket.parts[line]:
                 taken[place, part.parcels.columns] += part.found.units[row] * each
     over = taken > basket.limits
-    return [(place, column) for place, column in zip(*(found.tolist() for found in over.nonzero())) if place in shared]
+    places, columns = over.nonzero()
+    pairs = zip(places.tolist(), columns.tolist(), strict=True)
+    return [(place, column) for place, column in pairs if place in shared]
 
 
 def _give_shares(
