@@ -1,4 +1,4 @@
-"""The lines of messages to the functions, and the lists of their candidates, as `lua/reserve.lua` and others have them."""
+"""The lines of messages to the functions, and lists of their candidates, as `lua/reserve.lua` and others have them."""
 
 from __future__ import annotations
 
