@@ -359,7 +359,7 @@ class RedisStore(PromiseWrites):
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
-    return _lines_that_fit([request.lines for request in requests[start : start + RESERVATIONS_PER_CALL]], start)
+    return _lines_that_fit([request.all_lines for request in requests[start : start + RESERVATIONS_PER_CALL]], start)
 
 
 def _placings_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
