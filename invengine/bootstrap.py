@@ -25,6 +25,7 @@ from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
+from invengine.rpc.allocation_servicer import AllocationServicer
 from invengine.rpc.availability_servicer import AvailabilityServicer
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
@@ -46,6 +47,7 @@ from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.ledgers import Ledgers
 from invengine.services.networks import Networks
+from invengine.services.planning import Planning
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.promises import Promises
@@ -55,6 +57,7 @@ from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
@@ -232,6 +235,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AdminService": servicers.AdminServicer(
                 Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
             ),
+            "invengine.v1.AllocationService": AllocationServicer(
+                Planning(store, replica, clock, networks, transit=transit, reservations=reservations)
+            ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
@@ -239,7 +245,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
-            "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
+            "invengine.v1.NetworkService": NetworkServicer(
+                networks, transit, replica, shortfalls=Shortfalls(store, replica, clock, networks)
+            ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
                 Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
