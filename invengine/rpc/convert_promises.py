@@ -74,9 +74,10 @@ def gap_to_proto(gap: Gap) -> pb.PromiseGap:
 
 
 def money_to_proto(parts: int, currency: str) -> common_pb2.Money:
-    """Ten-thousandths of a currency."""
-    units, rest = divmod(parts, COST_PARTS)
-    return common_pb2.Money(currency_code=currency, units=units, nanos=rest * _NANOS_A_PART)
+    """Ten-thousandths of a currency; of an amount below 0 the units and the nanos are both below 0."""
+    sign = -1 if parts < 0 else 1
+    units, rest = divmod(abs(parts), COST_PARTS)
+    return common_pb2.Money(currency_code=currency, units=sign * units, nanos=sign * rest * _NANOS_A_PART)
 
 
 def instant_to_proto(milliseconds: int) -> timestamp_pb2.Timestamp:
