@@ -30,7 +30,7 @@ SERVICE = "stock"
 _REPLICATION_USER = "repl"
 
 
-def _own_address() -> str:
+def own_address() -> str:
     """127.x.y.z of this process where the whole net is loopback (Linux), else 127.0.0.1."""
     pid = os.getpid()
     return f"127.{64 + pid % 128}.{pid >> 7 & 255}.{1 + (pid >> 15)}" if sys.platform == "linux" else "127.0.0.1"
@@ -39,7 +39,7 @@ def _own_address() -> str:
 _taken: set[int] = set()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port of the own address that nobody listens on, below those that clients get."""
     for port in range(20000, 30000):
         if port in _taken:
@@ -47,7 +47,7 @@ def _free_port() -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((_own_address(), port))
+                probe.bind((own_address(), port))
             except OSError:
                 continue
         _taken.add(port)
@@ -77,8 +77,8 @@ class Member:
     folder: Path
     config: list[str]
     arguments: tuple[str, ...] = ()
-    host: str = field(default_factory=_own_address)
-    port: int = field(default_factory=_free_port)
+    host: str = field(default_factory=own_address)
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -157,7 +157,7 @@ class _Group:
                 "maxmemory-policy noeviction",
                 "repl-diskless-sync-delay 0",
                 "repl-timeout 5",
-                f"bind-source-addr {_own_address()}",  # others learn from it where this one is
+                f"bind-source-addr {own_address()}",  # others learn from it where this one is
                 f"user {_REPLICATION_USER} on >secret ~* &* +@all",
                 f"masteruser {_REPLICATION_USER}",
                 "masterauth secret",
@@ -216,7 +216,7 @@ class RedisCluster(_Group):
             "cluster-enabled yes",
             "cluster-config-file nodes.conf",
             "cluster-node-timeout 1000",
-            f"cluster-port {_free_port()}",
+            f"cluster-port {free_port()}",
             "cluster-replica-validity-factor 0",  # a replica whose link was cut takes over all the same
             "cluster-allow-replica-migration no",
         )
@@ -424,7 +424,7 @@ class SentinelSet(_Group):
                     f"sentinel down-after-milliseconds {SERVICE} 1000",
                     f"sentinel failover-timeout {SERVICE} 3000",
                     f"sentinel parallel-syncs {SERVICE} 2",
-                    f"sentinel announce-ip {_own_address()}",
+                    f"sentinel announce-ip {own_address()}",
                 ],
                 "--sentinel",
             )

@@ -28,6 +28,8 @@ from invengine.client import (
     LineRebinding,
     LineUnits,
     Movement,
+    PromiseLine,
+    PromiseOrder,
     ServerUnreachable,
     SnapshotRow,
     SyncClient,
@@ -37,6 +39,7 @@ from invengine.client import (
 from invengine.client.refusals import error_from_refusal
 from invengine.v1 import common_pb2, stock_service_pb2, stock_service_pb2_grpc
 from invengine.v1.availability_service_pb2 import AvailabilityStatus
+from invengine.v1.promise_service_pb2 import BatchGetPromiseResponse
 from invengine.v1.reservation_service_pb2 import Reservation
 from tests.cli.servers import NETWORK, Server
 
@@ -203,6 +206,23 @@ async def test_what_is_expected_and_promises_that_break(web: Client) -> None:
     with pytest.raises(errors.ReceiptNotFound) as gone:
         await web.cancel_incoming("po-1", "c-i", "WH1")
     assert (gone.value.receipt_id, gone.value.sku, gone.value.location) == ("po-1", "c-i", "WH1")
+
+
+@pytest.mark.asyncio
+async def test_promises(web: Client) -> None:
+    """Of a network that says nothing about delivery: each answer names what is missing."""
+    await web.post_movements([receipt("c-promise", "ST1", 2)])
+    to, wanted = common_pb2.Destination(location="ST1"), [PromiseLine(sku="c-promise", quantity=1)]
+    fresh = common_pb2.Consistency(fully_consistent=True)
+    answer = await web.get_promise(wanted, to, explain=True, confidence=0.95, consistency=fresh)
+    assert [gap.message for gap in answer.gaps] == ["location ST1 has no calendar"]
+    status = BatchGetPromiseResponse.Status
+    page = await web.batch_get_promise(["c-promise", "c-nothing"], to, quantities=[1, 1], consistency=fresh)
+    assert list(page.status) == [status.STATUS_GAP, status.STATUS_UNKNOWN_SKU]
+    orders = await web.date_orders([PromiseOrder(lines=wanted)], destination=to)
+    assert (list(orders.status), list(orders.delivery_days)) == ([status.STATUS_GAP], [0])
+    with pytest.raises(errors.UnknownService, match="service 'rocket' is not in the network"):
+        await web.get_promise(wanted, common_pb2.Destination(country="DE"), services=["rocket"])
 
 
 @pytest.mark.asyncio

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from invengine.cli.availability import Fresh, FulfilmentOption, consistency_of
+from invengine.cli.confidence import share_of
 from invengine.cli.days import shown
 from invengine.cli.render import Cell, as_json, say, show_json, table, word
 from invengine.cli.session import Session, command, fail_usage
@@ -73,7 +74,7 @@ async def promise(
         channel=session.needs_channel(),
         fulfilments=_ways(fulfilment or (), to, pickup),
         services=service or (),
-        confidence=_share(confidence) if confidence else None,
+        confidence=share_of(confidence) if confidence else None,
         explain=explain,
         consistency=consistency_of(fresh),
     )
@@ -115,18 +116,6 @@ def _ways(named: Sequence[FulfilmentOption], to: str, pickup: str) -> list[commo
     if named:
         return [one.to_proto() for one in dict.fromkeys(named)]
     return [FulfilmentOption.SHIP.to_proto()] * bool(to) + [FulfilmentOption.PICKUP.to_proto()]
-
-
-def _share(text: str) -> float:
-    """A confidence as `95%` or `0.95`."""
-    number = text.removesuffix("%")
-    try:
-        share = float(number) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        fail_usage(f"--confidence: {text!r} is not a share such as 95% or 0.95")
-    if not 0 < share < 1:
-        fail_usage(f"--confidence: {text!r} is not between 0% and 100%")
-    return share
 
 
 def show_options(answer: pb.GetPromiseResponse) -> None:

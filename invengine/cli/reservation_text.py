@@ -211,18 +211,6 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
         say("This request was answered before; nothing was done now.")
 
 
-def share_of(text: str) -> float:
-    """A confidence as `95%` or `0.95`."""
-    number = text.removesuffix("%")
-    try:
-        share = float(number) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        fail_usage(f"--confidence: {text!r} is not a share such as 95% or 0.95")
-    if not 0 < share < 1:
-        fail_usage(f"--confidence: {text!r} is not between 0% and 100%")
-    return share
-
-
 def show_dates(reservation: Reservation) -> None:
     """Print what lines were promised, and the daily capacity that the reservation has."""
     rows: list[tuple[str | int, ...]] = []

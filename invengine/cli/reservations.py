@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.availability import Fulfilment, FulfilmentOption
+from invengine.cli.confidence import share_of
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.reservation_text import (
     Delivery,
@@ -16,7 +17,6 @@ from invengine.cli.reservation_text import (
     amendments_of,
     lines_of,
     rebindings_of,
-    share_of,
     show_reservation,
     units_of,
 )

@@ -36,12 +36,12 @@ def location_fields(place: Place) -> str:
     """The fields of a location that say how it works."""
     country = place.city.country.lower()
     if place.kind == "warehouse":
-        ship = '{handling: 2h, cut_off: "16:00", cut_offs: {express: "18:00"}, capacity: {units: 40000}}'
-        return f"calendar: dc-{country}, ship: {ship}"
+        ship = '{handling: 2h, cut_off: "16:00", cut_offs: {express: "18:00"}}'
+        vans = '{handling: 2h, cut_off: "14:00", capacity: {units: 2000}}'
+        return f"calendar: dc-{country}, ship: {ship}, ship_to_store: {vans}"
     if place.kind == "supplier":
         return f'calendar: office-{country}, ship: {{handling: 8h, cut_off: "12:00"}}'
-    pickup = "{handling: 1h, capacity: {orders: 400}}"
-    return f'calendar: shop-{country}, ship: {{handling: 4h, cut_off: "13:00"}}, pickup: {pickup}'
+    return f'calendar: shop-{country}, ship: {{handling: 4h, cut_off: "13:00"}}, pickup: {{handling: 1h}}'
 
 
 def sections(places: Sequence[Place]) -> Iterator[str]:

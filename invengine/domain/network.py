@@ -82,6 +82,8 @@ class Network:
             if preparation.capacity is not None
         }
         """What can be prepared in a day, by location and way, where that is limited."""
+        self.limited_ways: Final = frozenset(way for name, way in self.capacities if self._can(name, way))
+        """Ways that some location has a limit for: the others take no slots anywhere."""
         self.stopping: Final = frozenset(name for name, place in self._locations.items() if place.overdue_stops)
         """The locations where receipts stop counting when their day is over."""
         self._groups: Final = {name: tuple(sorted(members)) for name, members in parsed.groups.items()}
@@ -294,6 +296,9 @@ class Network:
             "states": sorted(self.states),
             **delivery_elements(self.parsed.delivery),
         }
+
+    def _can(self, location: str, way: Fulfilment) -> bool:
+        return self._locations[location].can_fulfil(way)
 
     def _known(self, location: str) -> Location:
         found = self._locations.get(location)

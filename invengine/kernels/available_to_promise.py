@@ -98,16 +98,16 @@ def _location_steps(positions, fences, row, selection, location, ignored, arriva
     another location, or the end, nothing is expected there.
     """
     on_hand = unreserved = counted_at = others = own = units = parts = 0
+    free = ignored[selection[location, RANK]]
     if row >= 0:
-        free = ignored[selection[location, RANK]]
         on_hand = positions[row, ON_HAND]
         counted_at = positions[row, SAFETY_PARTS] >> PARTS_BITS
         unreserved = on_hand - max(positions[row, RESERVED] - positions[row, EXPIRED] - free[IGNORED_UNITS], 0)
         units, parts = positions[row, SAFETY_UNITS], positions[row, SAFETY_PARTS] & PARTS_MASK
         if positions[row, FENCES] != 0:
             others, own = fenced_units(positions, fences, row, selection[location, CHANNEL])
-        others += free[IGNORED_FENCED] - free[IGNORED_OWN]
-        own += free[IGNORED_OWN]
+    others += free[IGNORED_FENCED] - free[IGNORED_OWN]
+    own += free[IGNORED_OWN]
     last = first
     while last < arrivals.shape[0] and arrivals[last, ARRIVAL_LOCATION] == location:
         last += 1

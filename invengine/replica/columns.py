@@ -6,7 +6,7 @@ moved leave holes; a full block is copied without them, so that holes and spare 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -30,15 +30,8 @@ from invengine.kernels.layout import (
     CREATED_WANTED,
     DONE,
     ENTRY,
-    EXPIRED,
-    FENCE_CHANNEL,
     FENCE_COLUMNS,
-    FENCE_NEXT,
-    FENCE_OVER,
     FENCE_SLOTS,
-    FENCE_UNITS,
-    FENCES,
-    FIRST_ROW,
     FULL_CREATED,
     FULL_FENCES,
     FULL_HOLDS,
@@ -46,37 +39,27 @@ from invengine.kernels.layout import (
     FULL_POSITIONS,
     FULL_SKUS,
     HOLD_COLUMNS,
-    HOLD_COUNT,
     HOLD_FREE,
     HOLD_SLOTS,
-    LOCATION,
     NAME_AT,
     NAME_LENGTH,
     NEW_CHANNEL,
     NEW_LOCATION,
     OFFSET,
-    ON_HAND,
-    PARTITION,
     PASSED_COLUMNS,
     PASSED_COUNT,
     PASSED_END,
     PASSED_ENTRY,
     PASSED_START,
     POSITION_COLUMNS,
-    POSITION_COUNT,
-    RESERVED,
-    REVISION,
-    ROW_COUNT,
-    ROWS,
     ROWS_WANTED,
     SKU_COLUMNS,
-    SKU_COUNT,
     WHEEL_SECONDS,
 )
+from invengine.replica.contents import Block, Contents
 from invengine.replica.index import Channels, Locations, NameIndex, as_bytes
 from invengine.replica.memory import zeros
 
-Block = npt.NDArray[np.int64]
 CreatedPosition = tuple[str, int, int]
 """SKU, its number, number of the location."""
 PassedRow = tuple[int, bytes]
@@ -97,7 +80,7 @@ class LogMalformed(Exception):
         super().__init__(f"not a row of the log: {line[:200]!r}")
 
 
-class Columns:
+class Columns(Contents):
     """Positions, ring-fences, SKUs and holds in arrays; layout.py says what their columns are."""
 
     def __init__(self, locations: Locations, channels: Channels | None = None) -> None:
@@ -117,21 +100,6 @@ class Columns:
         self._changed: Block = np.empty((0, CHANGED_COLUMNS), np.int64)
         self.watch_created: Callable[[list[CreatedPosition]], None] | None = None
         self.second = 0
-
-    @property
-    def sku_count(self) -> int:
-        """How many SKUs are known."""
-        return int(self.counters[SKU_COUNT])
-
-    @property
-    def position_count(self) -> int:
-        """How many positions are known."""
-        return int(self.counters[POSITION_COUNT])
-
-    @property
-    def hold_count(self) -> int:
-        """How many legs of holds are live or over and not swept."""
-        return int(self.counters[HOLD_COUNT])
 
     def apply(self, buffer: bytes, entries: Block) -> list[PassedRow]:
         """Applies the rows of log entries, int64 [n, 4] over `buffer`; returns those of incoming receipts.
@@ -241,66 +209,6 @@ class Columns:
     def has_changed(self) -> bool:
         """Whether `take_changed` would have any."""
         return bool(self.counters[CHANGED_COUNT])
-
-    def find_sku(self, sku: str) -> int:
-        """The number of a SKU, or -1."""
-        return self.index.find(sku.encode())
-
-    def names_in(self, partition: int, first: int, end: int) -> list[str]:
-        """The SKUs of a partition whose slots in the index are from `first` to before `end`. Slots stay until the index
-        is made wider, which makes it another array.
-        """
-        slots = self.index.slots[first:end]
-        tails = slots[slots[:, 3] != 0, 3]
-        numbers = (tails & np.uint64(0xFFFFFFFF)).astype(np.int64) - 1
-        wanted = self.skus[numbers, PARTITION] == partition
-        return self.index.names_at(np.flatnonzero(slots[:, 3] != 0)[wanted] + first)
-
-    def rows(self, sku: int) -> Block:
-        """The positions of a SKU, int64 [n, 8]: a view, good until the next change."""
-        first = int(self.skus[sku, FIRST_ROW])
-        return self.positions[first : first + int(self.skus[sku, ROWS])]
-
-    def skus_at(self, location: int) -> Iterator[str]:
-        """SKUs that have a position at a location now. Looks at every position: for work, not for questions."""
-        rows = np.flatnonzero(self.positions[: int(self.counters[ROW_COUNT]), LOCATION] == location)
-        return (name.decode() for name in self.index.names(self.sku_count, self.in_use(rows)[1]))
-
-    def in_use(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Those of `rows` that are no holes, and the numbers of their SKUs."""
-        skus = self.skus[: self.sku_count]
-        used = np.flatnonzero(skus[:, ROWS])
-        order = used[np.argsort(skus[used, FIRST_ROW])]
-        first = skus[order, FIRST_ROW]
-        place = np.searchsorted(first, rows, side="right") - 1
-        rows, place = rows[place >= 0], place[place >= 0]
-        is_used = rows < first[place] + skus[order[place], ROWS]
-        return rows[is_used], order[place[is_used]]
-
-    def all_positions(self) -> Iterator[tuple[str, str, int, int, int, int]]:
-        """Every (sku, location, on_hand, reserved, expired, revision), for checks against the store."""
-        for number, name in enumerate(self.index.names(self.sku_count)):
-            sku = name.decode()
-            for row in self.rows(number)[:, [LOCATION, ON_HAND, RESERVED, EXPIRED, REVISION]].tolist():
-                yield (sku, self.locations.names[row[0]], row[1], row[2], row[3], row[4])
-
-    def ring_fences(self, row: Sequence[int]) -> list[tuple[str, int, int]]:
-        """Ring-fences of one of the `rows`, by channel: (channel, units as stored, units of holds that are over)."""
-        found = []
-        line = int(row[FENCES]) - 1
-        while line >= 0:
-            fence = self.fences[line].tolist()
-            if fence[FENCE_UNITS] or fence[FENCE_OVER]:
-                found.append((self.channels.names[fence[FENCE_CHANNEL]], fence[FENCE_UNITS], fence[FENCE_OVER]))
-            line = fence[FENCE_NEXT] - 1
-        return sorted(found)
-
-    def all_ring_fences(self) -> Iterator[tuple[str, str, str, int, int]]:
-        """Every (sku, location, channel, units as stored, units of holds that are over), for checks."""
-        for number, name in enumerate(self.index.names(self.sku_count)):
-            for row in self.rows(number).tolist():
-                for fence in self.ring_fences(row):
-                    yield (name.decode(), self.locations.names[row[LOCATION]], *fence)
 
     def _finish(
         self,

@@ -9,7 +9,8 @@ import numpy as np
 
 from invengine.domain.capacity import is_capacity
 from invengine.kernels.layout import ENTRY_COLUMNS
-from invengine.replica.columns import Block, Columns, LogMalformed
+from invengine.replica.columns import Columns, LogMalformed
+from invengine.replica.contents import Block
 from invengine.replica.incoming import Incoming
 from invengine.replica.rows import RowMalformed
 from invengine.replica.slots import TakenSlots

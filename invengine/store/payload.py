@@ -353,9 +353,8 @@ def shipping_head_of(change: ReservationChange, *, is_part: bool) -> tuple[str, 
 
 def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     """The fields of an item before its line count."""
-    instant_or_seconds, text = -change.left_at_ms or change.time_to_live_seconds, change.order_ref or change.reason
-    if change.with_slots:
-        instant_or_seconds = instant_or_seconds or 1
+    text = change.order_ref or change.reason
+    instant_or_seconds = -change.left_at_ms or change.time_to_live_seconds or int(change.with_slots)
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, text))
     expected = -1 if change.expected_revision is None else change.expected_revision
     return change.fingerprint, change.channel, expected, instant_or_seconds, text

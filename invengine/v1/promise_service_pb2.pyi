@@ -309,8 +309,8 @@ class PromiseOption(_message.Message):
 
     @_builtins.property
     def bound(self) -> Global___PromiseBound:
-        """Set where there were too many combinations of locations to try them all: more than 12 lines, or a line that is split.
-        No combination can do better than this.
+        """Set where there were too many combinations of locations to try them all: more than 12 lines, more than 6 that take
+        from each other (the same SKU, or units of a limited day), or a line that is split. No combination can do better.
         """
 
     def __init__(

@@ -170,5 +170,6 @@ def test_a_client_without_proto_files_learns_them_by_reflection(foreign: Run) ->
         "StreamAvailability",
         "WatchAvailability",
         "ExplainAvailability",
+        "GetAvailableToPromise",
     ]
     assert answered["answer"]["available"] == UNITS_MAX

@@ -67,6 +67,7 @@ async def knows_network(stubs: Stubs) -> bool:
     try:
         answer = await stubs.network.GetNetwork(network_service_pb2.GetNetworkRequest())
     except grpc.aio.AioRpcError as error:
-        assert taken_apart(error).reason == "NETWORK_MISSING"
+        if taken_apart(error).reason != "NETWORK_MISSING":
+            raise
         return False
     return answer.document == NETWORK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 from typing import Any
 
@@ -52,6 +53,44 @@ class Shelf:
         self.reserved -= units
         if left_at > self.counted_at:
             self._change(-units, left_at, ref)
+
+    def take_back(self, units: int, ref: str) -> None:
+        """Units of an order that had left come back, now: another location had too few for its part of the order."""
+        self.reserved += units
+        self._change(units, inf, ref)
+
+    def told_of_earlier(self, told: Iterable[Snapped]) -> list[Shelf]:
+        """Copies of this: as it is, and for each order that left, as if a snapshot that contains it had said so.
+
+        Where a count stands in between, that changes what is on hand, and so is a row of its own.
+        """
+        found = [self._copy(self._trail)]
+        for number, (at, units, ref) in enumerate(self._trail):
+            instants = {snapshot.at for snapshot in told if ref in snapshot.order_refs and snapshot.at < at}
+            for earlier in instants:
+                if not earlier <= self.counted_at < at:
+                    changed = (earlier, units, ref)
+                    found += [
+                        shelf._copy([*shelf._trail[:number], changed, *shelf._trail[number + 1 :]])
+                        for shelf in found
+                        if shelf._trail[number] == (at, units, ref)
+                    ]
+        return found
+
+    def _copy(self, trail: list[tuple[float, int, str]]) -> Shelf:
+        other = Shelf()
+        other.on_hand, other.reserved, other.counted_at, other._trail = (
+            self.on_hand,
+            self.reserved,
+            self.counted_at,
+            list(trail),
+        )
+        return other
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shelf) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def _set(self, units: int, at: float) -> None:
         self.on_hand, self.counted_at = units + self._moved_after(at), at

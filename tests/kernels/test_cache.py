@@ -83,9 +83,12 @@ def test_a_change_in_a_callee_is_not_answered_by_stale_code(tmp_path: Path) -> N
     package = tmp_path / "pack"
     package.mkdir()
     (package / "__init__.py").write_text(
+        "import importlib.util\n"
         "from pathlib import Path\n"
-        "from invengine.kernels.cache import kernel_cache\n"
-        "with kernel_cache(Path(__file__).parent):\n"
+        f"spec = importlib.util.spec_from_file_location('cache', {cache.__file__!r})\n"  # alone: no kernels of ours
+        "cache = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(cache)\n"
+        "with cache.kernel_cache(Path(__file__).parent):\n"
         "    from pack.caller import caller\n"
     )
     (package / "caller.py").write_text(

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from invengine.domain.days import calendar_day
 from invengine.store.redis_store import Atomicity, RedisStore
-from invengine.v1 import promise_service_pb2
+from invengine.v1 import admin_service_pb2, promise_service_pb2
 from tests.rpc.engines import refused
 from tests.rpc.expected import in_days
 from tests.rpc.kept_shop import KeptShop, Reason, kept_shop
@@ -234,6 +234,8 @@ async def test_the_new_days_are_accepted(shop: KeptShop) -> None:
     assert await shop.broken() == [("A", 3, "SLIPPED", 9, 10), ("B", 2, "SLIPPED", 9, 10)]
     stays = await shop.running.store.reservation("A")
     assert [(its.receipt_id, its.open) for its in stays.lines[0].allocations] == [("po-1", 3)]
+    checked = await shop.stubs.admin.CheckIntegrity(admin_service_pb2.CheckIntegrityRequest(replay=True))
+    assert list(checked.violations) == []
 
 
 @pytest.mark.parametrize("capacity", ["units: 3", "orders: 1"])
@@ -255,6 +257,8 @@ async def test_capacity_goes_with_the_days(shop: KeptShop, capacity: str) -> Non
     assert await shop.broken() == []
     await shop.stubs.receive("SOFA", 3)
     await shop.promised("C", 3, 0, sku="SOFA")  # nobody has today
+    checked = await shop.stubs.admin.CheckIntegrity(admin_service_pb2.CheckIntegrityRequest(replay=True))
+    assert list(checked.violations) == []
     assert (await shop.running.store.reservation("A")).lines[0].allocations[0].due_day == shop.today + 6
 
 

@@ -181,6 +181,21 @@ async def test_it_takes_nothing_and_sees_what_others_took(stubs: Stubs) -> None:
     assert (await stubs.promises.GetPromise(question)).options[0].lines[0].available == 1
 
 
+@pytest.mark.parametrize("service", ["standard", "express"])
+async def test_a_reservation_that_is_promised_gets_the_day_that_was_answered(stubs: Stubs, service: str) -> None:
+    await stocked(stubs, LAMP={"DC": 5, "MUC": 2})
+    answer = await stubs.promises.GetPromise(basket(line("LAMP", 2), services=[service]))
+    wanted = reservation_service_pb2.ReservationLineRequest(
+        sku="LAMP", quantity=2, fulfilment=SHIP, destination=MUNICH, service=service
+    )
+    made = await stubs.reservations.CreateReservation(
+        reservation_service_pb2.CreateReservationRequest(request_id="r1", channel="web", lines=[wanted])
+    )
+    (promised,) = made.reservation.lines
+    assert promised.promise.service == service
+    assert day_of(promised.promise.delivery_date) == day_of(answer.options[0].delivery_day)
+
+
 async def test_more_lines_than_are_looked_at_exactly_are_promised_with_a_bound(stubs: Stubs) -> None:
     await stubs.apply_network(NETWORK)
     skus = [f"S{number}" for number in range(14)]

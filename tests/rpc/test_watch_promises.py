@@ -106,19 +106,19 @@ async def test_a_receipt_slips_and_is_in_time_again(shop: KeptShop) -> None:
 async def test_a_location_closes_and_opens_again(shop: KeptShop) -> None:
     await shop.stubs.receive("LAMP", 9)
     await shop.stubs.receive("LAMP", 9, location="FAR")
-    await shop.promised("near", 3, 1)
-    await shop.promised("far", 2, 1, location="FAR")
+    await shop.promised("near", 3, 0)
+    await shop.promised("far", 2, 0, location="FAR")
     reader = Reader(shop, skus=["LAMP"])
     await reader.until()
     await shop.apply(enabled=False)
-    await reader.until(("near", "LAMP", 3, "LOCATION_CLOSED", 3, None))
+    await reader.until(("near", "LAMP", 3, "LOCATION_CLOSED", 2, None))
     await shop.count(1, location="FAR")
     await reader.until(
-        ("near", "LAMP", 3, "LOCATION_CLOSED", 3, None),
-        ("far", "LAMP", 1, "SHORTFALL", 3, None),
+        ("near", "LAMP", 3, "LOCATION_CLOSED", 2, None),
+        ("far", "LAMP", 1, "SHORTFALL", 2, None),
     )
     await shop.apply()
-    await reader.until(("far", "LAMP", 1, "SHORTFALL", 3, None))
+    await reader.until(("far", "LAMP", 1, "SHORTFALL", 2, None))
     await shop.count(2, location="FAR")
     await reader.until()
     reader.call.cancel()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,6 +27,7 @@ from invengine.errors import InsufficientStock, RequestMismatch, ReservationExis
 from invengine.services.replay import Replay
 from invengine.store import keys
 from invengine.store.redis_store import Atomicity, RedisStore, StoreSettings
+from tests.redis_clusters import free_port, own_address
 from tests.redis_servers import RunningRedis
 from tests.store.making import change, line, movement, request
 from tests.store.worlds import CodedClock, World
@@ -133,10 +133,7 @@ async def test_no_call_declares_keys_of_two_partitions(pieces: World, monkeypatc
 @pytest.fixture
 def cluster_of_one(start_redis: Callable[..., RunningRedis], kind: str) -> RunningRedis:
     """One server in cluster mode with all slots: what touches two slots in one call fails on it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    bus = {"bind": "127.0.0.1", "port": str(port), "cluster_port": str(port + 1 if port < 65535 else port - 1)}
+    bus = {"bind": own_address(), "port": str(free_port()), "cluster_port": str(free_port())}
     server = start_redis(kind, cluster_enabled="yes", **bus)
     with server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

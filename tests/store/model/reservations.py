@@ -291,6 +291,11 @@ def named_units(
     return _named(reservation, named, change) if named else _all_open(reservation)
 
 
+def _names_slots(change: ReservationChange) -> bool:
+    """Whether a release or fulfilment says that it names slots: by itself, or by what only other verbs have."""
+    return change.with_slots or bool(change.left_at_ms or change.time_to_live_seconds)
+
+
 def standing_of(line: LineRequest) -> dict[str, Any]:
     """What the record of a line says of its date and slots."""
     standing = line.standing if isinstance(line, PlacedRequest) else None
@@ -353,7 +358,7 @@ def _named(
         legs = [leg for leg in line.allocations if name.location in ("", leg.location)] if line else []
         if line is None or (name.location and not legs):
             raise errors.LineNotFound(reservation.reservation_id, name.line_id, name.location)
-        if legs and line.has_slots and change is not None and not change.with_slots and not change.left_at_ms:
+        if legs and line.has_slots and change is not None and not _names_slots(change):
             raise errors.RevisionMismatch(change.expected_revision or 0, reservation.revision)
         there = sum(left[leg.serial] for leg in legs)
         if name.quantity > there:
