@@ -259,7 +259,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
-                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Promising(
+                    store,
+                    replica,
+                    clock,
+                    networks,
+                    transit=transit,
+                    metrics=metrics,
+                    profiles=profiles.of_request,
+                    plans=sourcing_plans,
+                ),
                 Repromising(
                     store,
                     networks,

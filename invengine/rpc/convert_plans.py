@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from invengine.domain.sourcing import CostTerms, SourcingRule, parts_of
-from invengine.rpc.convert_promises import duration_to_proto, instant_to_proto, money_to_proto
+from invengine.domain.sourcing import SourcingRule, parts_of
+from invengine.rpc.convert_promises import costs_to_proto, duration_to_proto, instant_to_proto, money_to_proto
 from invengine.rpc.errors import refusal_to_proto
 from invengine.services.days import date_or_none
 from invengine.v1 import plan_pb2 as pb
@@ -67,12 +67,6 @@ def plan_to_proto(plan: Plan, lines: Sequence[BasketLine], currency: str) -> pb.
         costs=costs_to_proto(plan.costs, currency),
         parcels=plan.parcels,
     )
-
-
-def costs_to_proto(costs: CostTerms, currency: str) -> pb.PlanCosts:
-    """The terms, and all of them."""
-    terms = {name: money_to_proto(value, currency) for name, value in zip(CostTerms._fields, costs, strict=True)}
-    return pb.PlanCosts(total=money_to_proto(costs.total, currency), **terms)
 
 
 def ruled_to_proto(ruled: Sequence[RuledOut], lines: Sequence[BasketLine]) -> list[pb.RuledOut]:

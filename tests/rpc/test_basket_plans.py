@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from invengine.v1 import common_pb2, plan_pb2, profile_pb2, reservation_service_pb2
+from invengine.v1 import common_pb2, plan_pb2, profile_pb2, promise_service_pb2, reservation_service_pb2
+from tests.rpc import promised
 from tests.rpc.engines import Stubs, refused
 from tests.rpc.promised import MUNICH, NETWORK, SHIP, STORE, day_of, receipt
 
@@ -223,6 +224,64 @@ async def test_ways_and_places_are_parcels_of_their_own(stubs: Stubs) -> None:
     assert refusal.refusal.metadata["parcels"] == "2"
     answer = await stubs.allocation.PlanBasket(basket(line("LAMP"), store, profile="cheap"))
     assert len(answer.plan.lines[1].units) == 1
+
+
+async def test_a_promise_by_a_profile_is_the_plan_of_each_option(stubs: Stubs) -> None:
+    """The same locations and days as PlanBasket says for that service; without a profile the earliest day counts."""
+    await stocked(stubs, LAMP={"DC": 5, "MUC": 2, "BER": 4}, CHAIR={"DC": 1, "BER": 1})
+    fast = "name: fast\ncosts: {day_waiting: 9}\n"
+    await stubs.allocation.PutProfile(profile_pb2.PutProfileRequest(request_id="fast", document=fast))
+    question = promised.basket(promised.line("LAMP", 2), promised.line("CHAIR"))
+    question.profile = "cheap"
+    answer = await stubs.promises.GetPromise(question)
+    assert answer.profile == "cheap@1"
+    for option in answer.options:
+        planned = await stubs.allocation.PlanBasket(
+            basket(line("LAMP", 2, service=option.service), line("CHAIR", service=option.service), profile="cheap")
+        )
+        found = [(one.location, one.quantity, one.delivery_day) for of in option.lines for one in of.allocations]
+        assert found == [
+            (one.location, one.quantity, one.delivery_day) for of in planned.plan.lines for one in of.units
+        ]
+        assert option.costs == planned.plan.costs
+        assert not option.HasField("bound")
+    assert [one.service for one in answer.options] == ["express", "standard"]
+    assert [one.parcels for one in answer.options] == [1, 1]
+    bare = await stubs.promises.GetPromise(promised.basket(promised.line("LAMP")))
+    assert not bare.options[0].HasField("costs")
+    assert bare.profile == ""
+    await stubs.allocation.ActivateProfile(
+        profile_pb2.ActivateProfileRequest(request_id="a", channel="web", profile="fast")
+    )
+    active = await stubs.promises.GetPromise(promised.basket(promised.line("LAMP")))
+    assert active.profile == "fast@1"
+    why = await refused(stubs.promises.GetPromise(promised.basket(promised.line("LAMP"), profile="none")))
+    assert why.reason == "UNKNOWN_PROFILE"
+
+
+async def test_what_a_profile_rules_out_is_no_promise(stubs: Stubs) -> None:
+    await stocked(stubs, LAMP={"MUC": 2, "DC": 1}, CHAIR={"DC": 2})
+    for request_id, document in (
+        ("shut", "name: shut\nrules: {exclude: [DC, MUC, BER]}\n"),
+        ("one", "name: one\nrules: {parcels_max: 1, split: never}\n"),
+    ):
+        await stubs.allocation.PutProfile(profile_pb2.PutProfileRequest(request_id=request_id, document=document))
+    question = promised.basket(promised.line("LAMP", 2), services=["standard"], profile="shut")
+    (option,) = (await stubs.promises.GetPromise(question)).options
+    assert option.lines[0].problem == promise_service_pb2.LINE_PROBLEM_NOT_ENOUGH_UNITS
+    both = promised.basket(promised.line("LAMP", 2), promised.line("CHAIR", 2), services=["standard"], profile="one")
+    (option,) = (await stubs.promises.GetPromise(both)).options
+    assert {one.problem for one in option.lines} == {promise_service_pb2.LINE_PROBLEM_TOGETHER}
+    split = promised.basket(promised.line("LAMP", 3, allow_split=True), services=["standard"], profile="one")
+    (option,) = (await stubs.promises.GetPromise(split)).options
+    assert (option.lines[0].problem, option.lines[0].available) == (
+        promise_service_pb2.LINE_PROBLEM_NOT_ENOUGH_UNITS,
+        2,
+    )
+    await receipt(stubs, "LAMP", "DC", 9, date.today() + timedelta(days=3))
+    (option,) = (await stubs.promises.GetPromise(split)).options
+    assert [one.location for one in option.lines[0].allocations] == ["DC"]
+    assert day_of(option.lines[0].allocations[0].available_day) == date.today() + timedelta(days=3)
 
 
 @pytest.mark.parametrize(
