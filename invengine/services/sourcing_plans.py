@@ -18,7 +18,7 @@ from invengine.services.sourcing_ground import Ground
 from invengine.services.sourcing_offers import Stock
 from invengine.services.sourcing_parcels import parcels
 from invengine.services.sourcing_problems import Problems
-from invengine.services.sourcing_steps import short_lines, waiting
+from invengine.services.sourcing_steps import Coming, short_lines
 from invengine.services.sourcing_together import Planned, plan
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 GROUNDS_KEPT: Final = 4
 """Networks whose columns are kept: the one in force, and some that are tried."""
+
+
+ROUNDS_MAX: Final = 4
+"""Times that lines are planned again because what they take is there earlier."""
 
 
 class SourcingPlans:
@@ -79,7 +83,7 @@ class SourcingPlans:
         if found.is_short:
             late = short_lines(basket) or [line for line, asked in enumerate(lines) if asked.may_wait]
             if late:
-                found = _Sourcing(waiting(basket, late, offers), by)
+                found = _waited(Coming(basket, late, offers), by)
         return found.told(offers, explain=explain)
 
     def _ground(self, network: Network) -> Ground:
@@ -95,7 +99,7 @@ class _Sourcing:
     """One basket, planned."""
 
     def __init__(self, basket: Basket, dating: Dating) -> None:
-        self._basket = basket
+        self.basket = self._basket = basket
         self._ways = [journeys(basket, lines, dating) for lines in _ways(basket)]
         self._groups = [_trials(basket, way) for way in self._ways]
         self._planned: Planned = plan(basket, self._groups)
@@ -109,6 +113,25 @@ class _Sourcing:
         wanted = sum([line.quantity for line in self._basket.question.lines])
         return sum([int(part.found.units.sum()) for part in best.parts]) < wanted
 
+    @property
+    def bound(self) -> int | None:
+        """No plan costs less; None: there is certainly none."""
+        return self._planned.bound
+
+    def lower_bound(self, bound: int | None) -> None:
+        """Has it that a plan could cost as little as this."""
+        if bound is not None and (self._planned.bound is None or bound < self._planned.bound):
+            self._planned = self._planned._replace(bound=bound)
+
+    def taken(self) -> dict[tuple[int, int], int]:
+        """Units of the best plan by line and location, by their places."""
+        found = {}
+        for part in self._planned.best.parts if self._planned.best is not None else ():
+            columns = part.parcels.columns.tolist()
+            for line, of_line in zip(part.parcels.lines, part.found.units.tolist(), strict=True):
+                found.update({(line, column): units for column, units in zip(columns, of_line, strict=True) if units})
+        return found
+
     def told(self, offers: Offers, *, explain: bool) -> Sourced:
         """The answer."""
         basket, planned = self._basket, self._planned
@@ -121,6 +144,22 @@ class _Sourcing:
         best = plan_of(basket, planned.best, planned)
         following = None if planned.next is None else plan_of(basket, planned.next, planned)
         return Sourced(best, following, ruled, planned.is_proved, planned.nodes)
+
+
+def _waited(coming: Coming, dating: Dating) -> _Sourcing:
+    """A basket with lines that wait. What a split line takes somewhere may be there earlier than all that it could have
+    taken; then that day counts, and all is planned again.
+    """
+    found = _Sourcing(coming.by_a_day(), dating)
+    for _ in range(ROUNDS_MAX):
+        earlier = coming.earlier(found.basket, found.taken())
+        if earlier is None:
+            break
+        found = _Sourcing(earlier, dating)
+    at_best = coming.at_best()
+    if at_best is not None:
+        found.lower_bound(_Sourcing(at_best, dating).bound)
+    return found
 
 
 def _ways(basket: Basket) -> list[list[int]]:
