@@ -2,9 +2,9 @@
 no parcels, lines that wait.
 
 Each is planned as if it were alone. If the plans take no more than there is, none is better. Else of those that took
-too much one stays where it is, and the others are planned again with what it leaves, until nobody takes too much: once the
-first line before the others, once the last one, and the better plan counts. What was found at first then says how much
-better a plan could be.
+too much one stays where it is, and the others are planned again with what it leaves, until nobody takes too much: once
+the first line before the others, once the last one, and the better plan counts. What was found at first then says how
+much better a plan could be.
 """
 
 from __future__ import annotations
