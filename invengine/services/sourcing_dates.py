@@ -44,8 +44,8 @@ _RULES: Final = {
 }
 _RULE_OF: Final = np.array([NUMBERS[_RULES[status]] if status in _RULES else 0 for status in range(11)], np.int64)
 """By status of a date: the rule, 0 for one that is DATED."""
-_REACHED: Final = frozenset((DATED, NO_SLOT, BEYOND_HORIZON))
-"""Statuses of ways that the network knows."""
+_REACHED_MAX: Final = max(DATED, NO_SLOT, BEYOND_HORIZON)
+"""Up to this, the statuses of ways that the network knows."""
 
 
 class Journeys(NamedTuple):
@@ -96,7 +96,7 @@ def journeys(basket: Basket, lines: Sequence[int], dating: Dating) -> Journeys:
     answers = dates.answers  # [asked, C, S, ...], the locations in the order of the columns
     must = [bool(basket.question.lines[line].needed_by or basket.question.lines[line].service) for line in lines]
     found = answers[..., ANSWER_STATUS]
-    if not any(must) and not np.isin(found[0], tuple(_REACHED)).any():
+    if not any(must) and (found[0] > _REACHED_MAX).all():
         return _undated(lines, columns, rules)
     is_one = len(asked) == 1
     status = np.broadcast_to(found[:1], (len(lines), *found.shape[1:])) if is_one else found[-len(lines) :]
