@@ -48,6 +48,8 @@ class Place:
     fulfilments: tuple[str, ...] = ("ship", "pickup")
     enabled: bool = True
     cut_off: str = "23:00"
+    capacity: int = 0
+    """Units that it ships in a day; 0: any."""
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Shop:
                 "costs": {"parcel": money(place.parcel), "unit": money(place.unit)},
                 "ship": {"cut_off": place.cut_off},
             }
+            if place.capacity:
+                found["ship"]["capacity"] = {"units": place.capacity}
             if place.has_calendar:
                 found |= {"calendar": "daily", "opening": "daily"}
             if place.position:

@@ -283,3 +283,25 @@ def test_a_line_that_waits_is_there_when_its_units_are(seed: int) -> None:
     if waits.is_proved:
         assert best.costs.total == min(total)
     assert waits.is_proved or line.allow_split
+
+
+def test_lines_that_share_a_limited_day_are_not_promised_the_same_room() -> None:
+    """L0 ships two units a day: one of the lines can leave today. Alone each would; so what is chosen is not proved."""
+    made = shop(L0={"A": 9, "B": 9}, L1={"A": 9, "B": 9})
+    made.places["L0"].capacity = 2
+    made.places["L1"].parcel = 70_000
+    counter = Counter(made)
+    to = {"fulfilment": Fulfilment.SHIP, "destination": HERE, "service": "slow"}
+    first = NOW_DAY + 3
+    alone = counter.source([sku("A", 2, **to)], Profile("p"))
+    assert ([one.delivery_day for one in alone.best.units], alone.is_proved) == ([first], True)
+    cheap = counter.source([sku("A", 2, **to), sku("B", 2, **to)], Profile("p"))
+    assert [(one.location, one.delivery_day) for one in cheap.best.units] == [("L0", first + 1)] * 2
+    assert cheap.is_proved  # nothing counts that the day changes
+    soon = {**to, "needed_by": first}
+    rushed = counter.source([sku("A", 2, **soon), sku("B", 2, **soon)], Profile("p"))
+    assert [(one.location, one.delivery_day) for one in rushed.best.units] == [("L1", first)] * 2
+    assert (rushed.is_proved, rushed.best.bound, rushed.best.costs.total) == (False, 10_000, 80_000)
+    one_each = counter.source([sku("A", 1, **soon), sku("B", 1, **soon)], Profile("p"))
+    assert [(one.location, one.delivery_day) for one in one_each.best.units] == [("L0", first)] * 2
+    assert one_each.is_proved
