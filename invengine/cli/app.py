@@ -21,6 +21,7 @@ from invengine.cli import (
     load,
     network,
     promise,
+    rebalance,
     reservations,
     returns,
     serve,
@@ -79,6 +80,7 @@ reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
+rebalance.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)
