@@ -239,8 +239,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
-                replica=replica,
                 planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
+                replica=replica,
             ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class AllocationServicer:
     """AllocationService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, *, profiles: Profiles, replica: Replica, planning: Planning) -> None:
+    def __init__(self, *, profiles: Profiles, planning: Planning, replica: Replica) -> None:
         self._profiles = profiles
-        self._replica = replica
         self._planning = planning
+        self._replica = replica
 
     async def PutProfile(self, request: profile_pb2.PutProfileRequest, _: Context) -> profile_pb2.PutProfileResponse:
         """A profile gets its next version, or is only checked."""

@@ -10,7 +10,8 @@ from invengine.rpc.convert_incoming import timestamp
 from invengine.v1 import profile_pb2 as pb
 
 if TYPE_CHECKING:
-    from invengine.services.profiles import Activated, Listing, ProfilePut, Version
+    from invengine.services.profile_versions import Version
+    from invengine.services.profiles import Activated, Listing, ProfilePut
     from invengine.store.profiles import Activation
 
 

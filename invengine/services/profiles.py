@@ -4,70 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from invengine.domain.profile_document import named_version, profile_name_problem, read_profile
 from invengine.domain.profiles import Difference, Profile, differences, fingerprint, profile_text
 from invengine.errors import InvalidArgument, ProfileInvalid, RevisionMismatch, UnknownChannel, UnknownProfile
 from invengine.services import validation
 from invengine.services.following import POLL_SECONDS, Followed
+from invengine.services.profile_versions import ProfileStore, Version, read_versions
 
 if TYPE_CHECKING:
     from invengine.services.networks import Networks
-    from invengine.store.profiles import Activation, ProfileBoard, StoredVersion
+    from invengine.store.profiles import Activation, ProfileBoard
 
 _log = logging.getLogger(__name__)
-
-
-class ProfileStore(Protocol):
-    """What is needed of the store: see store.profiles.StoredProfiles."""
-
-    async def board(self) -> ProfileBoard | None:
-        """Which profiles there are and which are active; the same object as long as nothing changed."""
-
-    async def versions(self, wanted: Sequence[tuple[str, int]]) -> list[StoredVersion]:
-        """Versions by name and number; UnknownProfile."""
-
-    async def history(self, channel: str) -> list[Activation]:
-        """The newest activations of a channel, the newest first."""
-
-    async def put(
-        self,
-        name: str,
-        document: str,
-        fingerprint: str,
-        *,
-        actor: str,
-        request_id: str,
-        expected_version: int | None = None,
-    ) -> tuple[int, bool]:
-        """Keep the next version of a profile: its number, and whether this call made it."""
-
-    async def activate(
-        self,
-        channel: str,
-        profile: tuple[str, int] | None,
-        *,
-        asked: str,
-        actor: str,
-        request_id: str,
-        expected_revision: int | None = None,
-    ) -> tuple[Activation, bool]:
-        """Make a version the active one of a channel, or none: the activation, and whether this call made it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a profile, without its text. `profile` is None where this version of the engine cannot read it."""
-
-    name: str
-    number: int
-    created_at_ms: int
-    actor: str
-    profile: Profile | None
-    problem: ProfileInvalid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +227,7 @@ class Profiles(Followed):
             stored = await self._store.versions(missing)
         except UnknownProfile:  # emptied in between: the next look tells
             return
-        found = await asyncio.to_thread(_read, stored)
+        found = await asyncio.to_thread(read_versions, stored)
         versions = {name: (*known.get(name, ()), *found.get(name, ())) for name in board.newest}
         self._take(board, versions)
 
@@ -325,23 +277,3 @@ class Profiles(Followed):
             return
         (stored,) = await self._store.versions([(profile.name, profile.version)])
         await asyncio.to_thread(read_profile, stored.document, name=profile.name, network=network)
-
-
-def _read(stored: Sequence[StoredVersion]) -> dict[str, tuple[Version, ...]]:
-    """Versions by name, in the order given. One that this version of the engine cannot read is logged."""
-    found: dict[str, list[Version]] = {}
-    for one in stored:
-        profile, problem = None, None
-        try:
-            profile = read_profile(one.document, name=one.name, version=one.version)
-        except ProfileInvalid as faults:
-            problem = faults
-            _log.error(
-                "profile %s cannot be read by this version and is not active here: %s",
-                profile_text(one.name, one.version),
-                faults,
-            )
-        found.setdefault(one.name, []).append(
-            Version(one.name, one.version, one.created_at_ms, one.actor, profile, problem)
-        )
-    return {name: tuple(versions) for name, versions in found.items()}

@@ -28,7 +28,8 @@ if _version_not_supported:
 
 
 class AllocationServiceStub:
-    """Which locations serve which lines, by which rules and costs, and which of many orders get which units.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     def __init__(self, channel):
@@ -75,7 +76,8 @@ class AllocationServiceStub:
 
 
 class AllocationServiceServicer:
-    """Which locations serve which lines, by which rules and costs, and which of many orders get which units.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     def PutProfile(self, request, context):
@@ -188,7 +190,8 @@ def add_AllocationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AllocationService:
-    """Which locations serve which lines, by which rules and costs, and which of many orders get which units.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     @staticmethod

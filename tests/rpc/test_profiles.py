@@ -116,6 +116,25 @@ async def test_a_profile_is_active_for_a_channel_and_its_history_is_kept(stubs: 
 
 
 @pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (put(request_id=""), "request_id"),
+        (put(request_id="x" * 65), "request_id"),
+        (put(""), "document"),
+        (put(name="a@1"), "name"),
+        (put(name="x" * 65), "name"),
+        (put(actor=" a"), "actor"),
+        (put(expected_version=-1), "expected_version"),
+        (put("x" * 65_537), "document"),
+    ],
+)
+async def test_a_bad_field_is_named(stubs: Stubs, request_: pb.PutProfileRequest, field: str) -> None:
+    why = await refused(stubs.allocation.PutProfile(request_))
+    assert (why.code, why.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    assert await listed(stubs) == ([], {})
+
+
+@pytest.mark.parametrize(
     ("request_", "code", "reason"),
     [
         (activate("web", channel="shop"), grpc.StatusCode.NOT_FOUND, "UNKNOWN_CHANNEL"),

@@ -22,7 +22,8 @@ from invengine.errors import (
     UnknownProfile,
 )
 from invengine.services.networks import Networks
-from invengine.services.profiles import Profiles, ProfileStore
+from invengine.services.profile_versions import ProfileStore
+from invengine.services.profiles import Profiles
 from invengine.store import keys
 from invengine.store.profiles import ProfileBoard
 from invengine.store.redis_store import RedisStore
