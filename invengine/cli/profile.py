@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from invengine.domain.profiles import Profile
-    from invengine.v1.profile_pb2 import ListProfilesResponse, ProfileActivation, SourcingProfile
+    from invengine.v1.profile_pb2 import (
+        ActivateProfileResponse,
+        ListProfilesResponse,
+        ProfileActivation,
+        SourcingProfile,
+    )
 
 app = typer.Typer(
     help="Sourcing profiles: what plans cost and may do, in versions, one active per channel.", no_args_is_help=True
@@ -25,6 +30,7 @@ app = typer.Typer(
 Stored = Annotated[str, typer.Argument(metavar="PROFILE", help="web, the newest version, or web@3.")]
 ForChannel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel that it is for.")]
 By = Annotated[str, typer.Option("--by", help="Who does this, for the record.", show_default="the user's name")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check it and say what it would change.")]
 AllowUnknown = Annotated[
     bool,
     typer.Option("--allow-unknown-places", help="Also where it excludes locations or groups that the network has not."),
@@ -96,7 +102,7 @@ async def put(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The profile's file (YAML), or - for stdin.")],
     name: Annotated[str, typer.Option(help="Its name, where the file does not say it.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it and say what it would change.")] = False,
+    dry_run: DryRun = False,
     expected_version: Annotated[
         int | None, typer.Option(min=0, help="Only if this is the newest version still; 0: if there is none yet.")
     ] = None,
@@ -141,6 +147,7 @@ async def activate(
     *,
     for_channel: ForChannel,
     profile: Stored,
+    dry_run: DryRun = False,
     expected_revision: ExpectedRevision = None,
     allow_unknown_places: AllowUnknown = False,
     by: By = "",
@@ -148,20 +155,18 @@ async def activate(
 ) -> None:
     """Make a version of a profile the active one of a channel. Without a version: the newest now, and it stays that.
 
-    Example: invengine profile activate web fast@2
+    Example: invengine profile activate web fast@2 --dry-run
     """
     answer = await session.client.activate_profile(
         for_channel,
         profile,
         actor=by or _user(),
         expected_revision=expected_revision,
+        validate_only=dry_run,
         allow_unknown_places=allow_unknown_places,
         request_id=request_id,
     )
-    if session.json:
-        show_json(as_json(answer))
-        return
-    _say_active(answer.activation, is_new=answer.is_new)
+    _tell_active(session, answer, dry_run=dry_run)
 
 
 @command(app, "deactivate")
@@ -180,10 +185,7 @@ async def deactivate(
     answer = await session.client.activate_profile(
         for_channel, "", actor=by or _user(), expected_revision=expected_revision, request_id=request_id
     )
-    if session.json:
-        show_json(as_json(answer))
-        return
-    _say_active(answer.activation, is_new=answer.is_new)
+    _tell_active(session, answer, dry_run=False)
 
 
 @command(app, "history")
@@ -272,16 +274,28 @@ def _show_activations(activations: Iterable[ProfileActivation], when: str) -> No
     )
 
 
-def _say_active(activation: ProfileActivation, *, is_new: bool) -> None:
+def _tell_active(session: Session, answer: ActivateProfileResponse, *, dry_run: bool) -> None:
+    if session.json:
+        show_json(as_json(answer))
+        return
+    if answer.changes:
+        table(
+            ("term", answer.profile_before, answer.activation.profile),
+            [(change.term, change.before, change.after) for change in answer.changes],
+        )
+    activation = answer.activation
     what = activation.profile or "no profile"
-    if not activation.revision:
-        say(f"No profile was ever active for channel {activation.channel}.")
-    elif is_new:
-        say(f"For channel {activation.channel} {what} is active now, revision {activation.revision}.")
-    else:
+    if answer.is_new:
+        instead = f" in place of {answer.profile_before}" if answer.profile_before else ""
+        done = "would be active" if dry_run else "is active now"
+        revision = "" if dry_run else f", revision {activation.revision}"
+        say(f"For channel {activation.channel} {what} {done}{instead}{revision}.")
+    elif activation.revision:
         by = f", by {activation.actor}" if activation.actor else ""
         since = f"at {instant(activation.time)}{by}, revision {activation.revision}"
         say(f"Nothing changed: for channel {activation.channel} {what} became active {since}.")
+    else:
+        say(f"No profile was ever active for channel {activation.channel}.")
 
 
 def _text(profile: SourcingProfile) -> str:

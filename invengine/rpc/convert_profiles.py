@@ -55,6 +55,8 @@ def activated_to_proto(activated: Activated, token: str) -> pb.ActivateProfileRe
         activation=activation_to_proto(activated.activation, activated.is_known),
         is_new=activated.is_new,
         consistency_token=token,
+        profile_before=activated.before,
+        changes=[_change_to_proto(change) for change in activated.changes],
     )
 
 

@@ -14,10 +14,11 @@ from invengine.errors import InvalidArgument, ProfileInvalid, RevisionMismatch, 
 from invengine.services import validation
 from invengine.services.following import POLL_SECONDS, Followed
 from invengine.services.profile_versions import ProfileStore, Version, read_versions
+from invengine.store.profiles import Activation
 
 if TYPE_CHECKING:
     from invengine.services.networks import Networks
-    from invengine.store.profiles import Activation, ProfileBoard
+    from invengine.store.profiles import ProfileBoard
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +37,16 @@ class ProfilePut:
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """An activation, and whether the call made it. `is_known`: the network has the channel."""
+    """An activation, and whether the call made it. `is_known`: the network has the channel.
+
+    `before`: what was active before a new one, and `changes` where the two differ.
+    """
 
     activation: Activation
     is_new: bool
     is_known: bool = True
+    before: str = ""
+    changes: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +145,11 @@ class Profiles(Followed):
         actor: str = "",
         request_id: str,
         expected_revision: int | None = None,
+        validate_only: bool = False,
         allow_unknown_places: bool = False,
     ) -> Activated:
-        """Make a profile the active one of a channel of the network, or with an empty text none.
+        """Make a profile the active one of a channel of the network, or with an empty text none; or only say what that
+        would change.
 
         `web` is the version that is the newest now, and stays that. What is active already stays, whatever is
         expected. A channel that the network has not any more can still be left without a profile. InvalidArgument,
@@ -160,7 +168,12 @@ class Profiles(Followed):
             profile = self.get(text) if text else None
             if profile and not allow_unknown_places:
                 await self._check_places(profile)
-            made = await self._store.activate(
+            before = self._activation(channel)
+            changes = differences(self._active[channel], profile) if profile and channel in self._active else ()
+            if validate_only:
+                would = self._would_activate(before, str(profile or ""), expected_revision)
+                return Activated(*would, self.is_known(channel), before.profile if would[1] else "", changes)
+            activation, is_new = await self._store.activate(
                 channel,
                 (profile.name, profile.version) if profile else None,
                 asked=text,
@@ -169,7 +182,9 @@ class Profiles(Followed):
                 expected_revision=expected_revision,
             )
             await self.look()
-        return Activated(*made, is_known=self.is_known(channel))
+        if not is_new:
+            return Activated(activation, is_new, self.is_known(channel))
+        return Activated(activation, is_new, self.is_known(channel), before.profile, changes)
 
     async def find(self, text: str) -> tuple[Version, str]:
         """A version as it is in the store now, and its document. InvalidArgument, UnknownProfile."""
@@ -266,6 +281,20 @@ class Profiles(Followed):
             return ProfilePut(profile, is_new, ())
         before = self._versions[profile.name][profile.version - 2].profile if profile.version > 1 else None
         return ProfilePut(profile, is_new, differences(before or Profile(profile.name), profile))
+
+    def _activation(self, channel: str) -> Activation:
+        """What is active for a channel; revision 0 where it never had a profile."""
+        found = self._board.activations.get(channel) if self._board else None
+        return found or Activation(channel, 0, 0, "", "")
+
+    def _would_activate(
+        self, before: Activation, profile: str, expected_revision: int | None
+    ) -> tuple[Activation, bool]:
+        if before.profile == profile:
+            return before, False
+        if expected_revision not in (None, before.revision):
+            raise RevisionMismatch(expected_revision, before.revision)
+        return replace(before, profile=profile, at_ms=0, actor=""), True
 
     def _has_activation(self, channel: str) -> bool:
         return self._board is not None and channel in self._board.activations

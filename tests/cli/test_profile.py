@@ -92,8 +92,16 @@ def test_a_profile_from_its_file_to_a_channel_and_back(line: CommandLine, fast: 
         ["till", "fast@2", "bob", "4"],
         ["web", "fast@1", "ann", "2"],
     ]
+    looked = line.run("profile", "activate", "web", "fast", "--dry-run")
+    assert rows(looked.stdout) == [
+        ["term", "fast@1", "fast@2"],
+        ["description", "few parcels, soon"],
+        ["costs.day_waiting", "1.00", "2.25"],
+        ["rules.exclude", "stores"],
+    ]
+    assert looked.stderr == "For channel web fast@2 would be active in place of fast@1.\n"
     ended = line.run("profile", "deactivate", "web", "--by", "cyd")
-    assert ended.stderr == "For channel web no profile is active now, revision 5.\n"
+    assert ended.stderr == "For channel web no profile is active now in place of fast@1, revision 5.\n"
     assert "no profile became active at" in line.run("profile", "deactivate", "web").stderr
     history = rows(line.run("profile", "history", "web").stdout)
     assert [row[:2] + row[3:] for row in history] == [

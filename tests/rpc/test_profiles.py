@@ -107,10 +107,15 @@ async def test_a_profile_is_active_for_a_channel_and_its_history_is_kept(stubs: 
     assert list(found.profile.active_channels) == ["web"]
     listing = await stubs.allocation.ListProfiles(pb.ListProfilesRequest(name="web"))
     assert (list(listing.activations), list(listing.profiles[0].active_channels)) == ([first.activation], ["web"])
+    await stubs.allocation.PutProfile(put("name: web", "r2"))
+    looked = await stubs.allocation.ActivateProfile(activate("web", "r9", validate_only=True))
+    assert (looked.activation.profile, looked.is_new, looked.profile_before) == ("web@2", True, "web@1")
+    assert not looked.activation.HasField("time")
+    assert [change.term for change in looked.changes] == ["description", "costs.parcel", "rules.exclude"]
     ended = await stubs.allocation.ActivateProfile(activate("", "r2", expected_revision=first.activation.revision))
     history = await stubs.allocation.ListProfileActivations(pb.ListProfileActivationsRequest(channel="web"))
     assert list(history.activations) == [ended.activation, first.activation]
-    assert (ended.activation.profile, ended.activation.revision) == ("", first.activation.revision + 1)
+    assert (ended.activation.profile, ended.activation.revision) == ("", first.activation.revision + 2)
     none = await stubs.allocation.ActivateProfile(activate("", "r3", channel="closed"))
     assert (none.activation.revision, none.activation.HasField("time"), none.is_new) == (0, False, False)
 
