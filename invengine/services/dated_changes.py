@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import Reservation, ReservationChange, ReservationLine
     from invengine.services.dated_lines import DatedLines
-    from invengine.services.reservation_amendments import CheckedPlacing
+    from invengine.services.planned_changes import PlannedChange
+    from invengine.services.reservation_amendments import CheckedPlacement, CheckedPlacing
     from invengine.services.shelf import Shelf
 
 
@@ -77,7 +78,10 @@ class DatedChange:
         placing: DatedLines,
         shelf: Shelf,
         network: Network,
+        planned: PlannedChange | None = None,
     ) -> None:
+        """`planned` says where units come from; else they come from the candidates, in their order."""
+        self._planned = planned
         self._verb = verb
         self._checked = checked
         self._change = change
@@ -87,7 +91,7 @@ class DatedChange:
         self._network = network
         self._lines = {line.line_id: line for line in seen.lines}
         self._by_owner = {owner_of(line): line for line in reversed(seen.lines)}
-        self._needed_by = {wanted.line_id: wanted.needed_by for wanted in checked.placements}
+        self._wanted = {wanted.line_id: wanted for wanted in checked.placements}
         self._slots: dict[str, _Slots] = {}
 
     def placed(self) -> ReservationChange:
@@ -101,6 +105,7 @@ class DatedChange:
         self._lend_slots(gone)
         demands: list[tuple[LineRequest, Wish | None]] = []
         asked: list[LinePlacement | None] = []  # of each demand; None where it is added
+        groups: list[str] = []
         untouched = []
         for placement in self._change.placements:
             wanted = wanted_of(self._verb, placement, self._lines)
@@ -110,11 +115,13 @@ class DatedChange:
             wish = self._wish(placement)
             demands.append((with_wish(wanted, wish), wish))
             asked.append(placement)
+            groups.append(self._asked_of(placement.line_id).group)
         for line, wish in self._added():
             demands.append((with_wish(line, wish), wish))
             asked.append(None)
+        groups += [line.group for line in self._checked.added]
         self._placing.check_known([line for line, _ in demands])
-        found = self._placing.place(demands)
+        found = self._place(demands, groups)
         placements: list[LinePlacement] = []
         added: list[LineRequest] = []
         for one in found:
@@ -130,6 +137,14 @@ class DatedChange:
         for line_id, more in self._slots.items():
             self._add_slots(line_id, more, placements, added)
         return replace(self._change, placements=tuple(placements), added=tuple(added))
+
+    def _place(self, demands: list[tuple[LineRequest, Wish | None]], groups: list[str]) -> list[PlacedLine]:
+        if self._planned is None or not demands:
+            return self._placing.place(demands)
+        parts = self._planned.parts(demands, groups, self._shelf)
+        if parts is None:
+            return self._placing.place([(self._planned.within_rules(line), wish) for line, wish in demands])
+        return self._placing.place_as_planned(self._planned.wished(demands), parts)
 
     # --- what goes ---
 
@@ -184,8 +199,12 @@ class DatedChange:
         line = self._by_owner[placement.line_id]
         if line.promise is None:
             return None
-        needed_by = self._needed_by.get(placement.line_id) or self._needed_by.get("", 0)
+        needed_by = self._asked_of(placement.line_id).needed_by
         return Wish(line.promise.service, needed_by or line.promise.needed_by, line.promise.confidence_parts)
+
+    def _asked_of(self, line_id: str) -> CheckedPlacement:
+        """What was asked of a line: by its name, or of all."""
+        return self._wanted.get(line_id) or self._wanted[""]
 
     def _added(self) -> list[tuple[LineRequest, Wish | None]]:
         """Lines to add, each with an id: its place in the reservation, as the store counts."""
