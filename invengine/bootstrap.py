@@ -41,6 +41,7 @@ from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
 from invengine.services.broken_told import BrokenTold
+from invengine.services.current_dating import CurrentDating
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -58,6 +59,7 @@ from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.snapshots import Snapshots
+from invengine.services.sourcing_plans import SourcingPlans
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
@@ -197,8 +199,17 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     ):
         background.run(name, work)
     queue_max = settings.queued_calls_max
+    plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of)
     reservations = Reservations(
-        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+        store,
+        replica,
+        clock,
+        networks,
+        metrics,
+        profiles=profiles,
+        plans=plans,
+        transit=lambda: transit.times,
+        queue_max=queue_max,
     )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)

@@ -244,7 +244,7 @@ class Metrics:
         )
         plans = Counter(
             "invengine_reservations_by_profile_total",
-            "Reservations sourced by a profile: by the best plan, by the next since that was gone, or after another trip.",
+            "Reservations by a profile: of the best plan, of the next as that was gone, or after another trip.",
             ("plan",),
             registry=registry,
         )

@@ -2,7 +2,7 @@
 
 The store is told the best plan and the next one as two choices (lua/README.md, "Choices"), so that who loses a race for
 the last units of the first has the second in the same call. Only where both are gone by then is the basket planned
-again: another trip. By then the replica has what the other request took, so each such trip means that somebody got units.
+again: another trip. By then the replica has what the other request took, so such a trip means that somebody got units.
 
 Without a look at Redis: a plan by a replica that is behind is refused by the store. Only when there is no plan at all
 does the replica catch up first, so that what a refusal tells is true.

@@ -96,7 +96,9 @@ class ReservationPlacing:
                 check_days(checked, seen)
                 planned = self._planned(verb, checked, change, seen, network)
                 if seen is not None and (planned is not None or has_dates(change, seen, network)):
-                    outcome, answered, asked = await self._place_dated(verb, checked, change, seen, planned)
+                    outcome, answered, asked = await self._place_dated(
+                        verb, checked, change, seen, network=network, planned=planned
+                    )
                     if isinstance(outcome, InsufficientStock):  # the stock or the slots moved: choose again
                         continue
                     if checked.expected_revision is not None or not isinstance(outcome, RevisionMismatch):
@@ -156,10 +158,11 @@ class ReservationPlacing:
         checked: CheckedPlacing,
         change: ReservationChange,
         seen: Reservation,
+        *,
+        network: Network,
         planned: PlannedChange | None,
     ) -> tuple[Outcome, Answered[Outcome], ReservationChange]:
         """Places lines with dates and slots anew, or by a plan, for the reservation as it was seen; has it written."""
-        network = self._networks.required()
         shelf = await self._fresh_shelf(change, seen, network)
         with self._dates.lines(network, shelf, seen.reservation_id) as placing:
             dated = DatedChange(

@@ -75,7 +75,7 @@ class Shelf:
         self._skus: dict[str, _Sku] = {}
         self._undo: list[Undo] = []
         self.lent: dict[tuple[str, str], tuple[int, int, int]] = {}
-        """What `give` lent, by SKU and location: units, of these those of a ring-fence, of these those of the own one."""
+        """What `give` lent, by SKU and location: units, those of them in a ring-fence, and of these in the own one."""
 
     def mark(self) -> int:
         """The present moment, for `undo`."""
