@@ -105,7 +105,7 @@ class PlannedReserving:
             if may_be_backordered(request.lines, sourced):
                 return None
             if sourced.best is None:
-                return await self._refused(asked, sourced.problem or outcome)
+                return await self._refused(asked, sourced.problem or InsufficientStock(()))
             with ExitStack() as claims:
                 had_claims = self._replica.slots.has_claims
                 choices = self._choices(asked, (sourced.best, sourced.next), claims)
