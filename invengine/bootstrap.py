@@ -48,6 +48,7 @@ from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.ledgers import Ledgers
 from invengine.services.networks import Networks
+from invengine.services.planning import Planning
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
 from invengine.services.profiles import Profiles
@@ -58,6 +59,7 @@ from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
 from invengine.services.sourcing_plans import SourcingPlans
 from invengine.services.stock import Stock
@@ -246,7 +248,11 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AdminService": servicers.AdminServicer(
                 Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
             ),
-            "invengine.v1.AllocationService": AllocationServicer(profiles=profiles, replica=replica),
+            "invengine.v1.AllocationService": AllocationServicer(
+                profiles=profiles,
+                planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
+                replica=replica,
+            ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
@@ -254,7 +260,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
-            "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
+            "invengine.v1.NetworkService": NetworkServicer(
+                networks, transit, replica, shortfalls=Shortfalls(store, replica, clock, networks)
+            ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
                 Promising(store, replica, clock, networks, transit=transit, metrics=metrics),

@@ -1,23 +1,25 @@
-"""AllocationService on the wire: sourcing profiles."""
+"""AllocationService on the wire: sourcing profiles, and what planners do about stock that many wait for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_profiles
+from invengine.rpc import convert_profiles, convert_shortfalls
 from invengine.rpc.endpoints import Context
-from invengine.v1 import profile_pb2
+from invengine.v1 import profile_pb2, shortfall_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
+    from invengine.services.planning import Planning
     from invengine.services.profiles import Profiles
 
 
 class AllocationServicer:
     """AllocationService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, *, profiles: Profiles, replica: Replica) -> None:
+    def __init__(self, *, profiles: Profiles, planning: Planning, replica: Replica) -> None:
         self._profiles = profiles
+        self._planning = planning
         self._replica = replica
 
     async def PutProfile(self, request: profile_pb2.PutProfileRequest, _: Context) -> profile_pb2.PutProfileResponse:
@@ -67,3 +69,14 @@ class AllocationServicer:
         return profile_pb2.ListProfileActivationsResponse(
             activations=[convert_profiles.activation_to_proto(activation, is_known) for activation in history]
         )
+
+    async def ResourceShortfalls(
+        self, request: shortfall_pb2.ResourceShortfallsRequest, _: Context
+    ) -> shortfall_pb2.ResourceShortfallsResponse:
+        """What becomes of units that are reserved and not there."""
+        answer, replayed = await self._planning.resourcing.resource(
+            request, lambda answer: convert_shortfalls.resourced_to_proto(answer).SerializeToString()
+        )
+        response = shortfall_pb2.ResourceShortfallsResponse.FromString(answer)
+        response.replayed = replayed
+        return response

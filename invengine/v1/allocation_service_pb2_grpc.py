@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
+from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +27,8 @@ if _version_not_supported:
 
 
 class AllocationServiceStub:
-    """Which locations serve which lines, by which rules and costs, and which of many orders get which units.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     def __init__(self, channel):
@@ -60,10 +62,16 @@ class AllocationServiceStub:
                 request_serializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsResponse.FromString,
                 _registered_method=True)
+        self.ResourceShortfalls = channel.unary_unary(
+                '/invengine.v1.AllocationService/ResourceShortfalls',
+                request_serializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.FromString,
+                _registered_method=True)
 
 
 class AllocationServiceServicer:
-    """Which locations serve which lines, by which rules and costs, and which of many orders get which units.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     def PutProfile(self, request, context):
@@ -105,6 +113,19 @@ class AllocationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResourceShortfalls(self, request, context):
+        """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
+        those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
+        priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+        A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
+        reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
+        the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+        UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AllocationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +154,11 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     request_deserializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsResponse.SerializeToString,
             ),
+            'ResourceShortfalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResourceShortfalls,
+                    request_deserializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'invengine.v1.AllocationService', rpc_method_handlers)
@@ -142,7 +168,8 @@ def add_AllocationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AllocationService:
-    """Which locations serve which lines, by which rules and costs, and which of many orders get which units.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     @staticmethod
@@ -270,6 +297,33 @@ class AllocationService:
             '/invengine.v1.AllocationService/ListProfileActivations',
             invengine_dot_v1_dot_profile__pb2.ListProfileActivationsRequest.SerializeToString,
             invengine_dot_v1_dot_profile__pb2.ListProfileActivationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResourceShortfalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/ResourceShortfalls',
+            invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.SerializeToString,
+            invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.FromString,
             options,
             channel_credentials,
             insecure,
