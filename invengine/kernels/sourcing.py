@@ -29,10 +29,25 @@ from invengine.kernels.layout import (
     TOO_LARGE,
     UNDECIDED,
 )
-from invengine.kernels.sourcing_basket import KEY_MAX, comes_before, is_too_large, lay_out, rule_out, uses
+from invengine.kernels.sourcing_basket import (
+    KEY_MAX,
+    NEED,
+    ONCE,
+    PER_UNIT,
+    PLACE,
+    SHORT,
+    clear,
+    clear_plan,
+    comes_before,
+    copy_plan,
+    is_too_large,
+    lay_out,
+    rule_out,
+    uses,
+)
 from invengine.kernels.sourcing_search import search
 from invengine.kernels.sourcing_sets import best_by_sets, can_go_by_sets
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, stretch
 
 _ROW = "int64[::1]"
 _BLOCK = "int64[:, ::1]"
@@ -42,8 +57,8 @@ _CUBE = "int64[:, :, ::1]"
 @part
 def _answer(basket, key, bound, nodes, plan, units, out):
     """Write a plan over the caller's locations, and what it costs by term."""
-    units[:] = 0
-    out[:] = 0
+    clear_plan(units)
+    clear(out)
     out[SOURCED_NODES] = nodes
     out[SOURCED_BOUND] = max(bound, 0) // basket.radix
     if key >= KEY_MAX:
@@ -55,39 +70,42 @@ def _answer(basket, key, bound, nodes, plan, units, out):
     out[SOURCED_PARCELS] = key % basket.radix // basket.step
     out[SOURCED_RANKS] = key % basket.step
     for line in range(plan.shape[0]):
-        left = basket.need[line]
+        left = basket.lines[NEED, line]
         for k in range(plan.shape[1]):
             if plan[line, k] > 0:
-                units[line, basket.place[k]] = plan[line, k]
+                units[line, basket.places[PLACE, k]] = plan[line, k]
                 left -= plan[line, k]
-                out[SOURCED_LINE_COST] += basket.once[line, k] // basket.radix
-                out[SOURCED_UNIT_COST] += plan[line, k] * (basket.per_unit[line, k] // basket.radix)
+                out[SOURCED_LINE_COST] += basket.pairs[ONCE, line, k] // basket.radix
+                out[SOURCED_UNIT_COST] += plan[line, k] * (basket.pairs[PER_UNIT, line, k] // basket.radix)
         out[SOURCED_SHORT] += left
-        out[SOURCED_SHORTAGE_COST] += left * (max(basket.short[line], 0) // basket.radix)
+        out[SOURCED_SHORTAGE_COST] += left * (max(basket.lines[SHORT, line], 0) // basket.radix)
     out[SOURCED_PARCEL_COST] = out[SOURCED_COST] - out[SOURCED_LINE_COST] - out[SOURCED_UNIT_COST]
     out[SOURCED_PARCEL_COST] -= out[SOURCED_SHORTAGE_COST]
 
 
-@njit(nogil=True)
+@stretch
 def _by_sets(basket, closed, plan):
     """As `best_by_sets`; a limit of parcels is a layer of its tables only where it is in the way."""
-    key = best_by_sets(basket, closed, 0, plan)
-    if key < KEY_MAX and key % basket.radix // basket.step > basket.parcels_max:
-        return best_by_sets(basket, closed, basket.parcels_max, plan)
+    key, layers = KEY_MAX, 0
+    for turn in range(2):
+        if turn == 0 or (key < KEY_MAX and key % basket.radix // basket.step > basket.parcels_max):
+            key = best_by_sets(basket, closed, layers, plan)
+            layers = basket.parcels_max
     return key
 
 
-@njit(nogil=True)
+@stretch
 def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
     """Fill keys, bounds, nodes [2] and plans [2, L, N]; the next plan does without a location of the best.
 
     It is found by closing each of these in turn.
     """
-    n_locations = len(basket.opening)
-    by_sets = len(basket.need) <= SET_LINES_MAX and can_go_by_sets(basket)
+    n_locations = basket.places.shape[1]
+    by_sets = basket.lines.shape[1] <= SET_LINES_MAX and can_go_by_sets(basket)
     closed, used = np.zeros(n_locations, np.int64), np.zeros(n_locations, np.int64)
     found = np.empty(plans[0].shape, np.int64)
-    keys[:], bounds[:], nodes[:] = KEY_MAX, KEY_MAX, 0
+    for place in range(2):
+        keys[place], bounds[place], nodes[place] = KEY_MAX, KEY_MAX, 0
     for k in range(-1, n_locations):
         place = 0 if k < 0 else 1
         if k >= 0:
@@ -103,7 +121,7 @@ def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
         bounds[place] = min(bounds[place], bound)
         if key < keys[place] or (key == keys[place] and key < KEY_MAX and comes_before(found, plans[place])):
             keys[place] = key
-            plans[place, :, :] = found
+            copy_plan(found, plans[place])
         if k >= 0:
             closed[k] = 0
         elif key < KEY_MAX:
@@ -142,12 +160,16 @@ def source_basket(
     whose first location serves the first line (if one of them has it so), its second line, and so on; then with most
     units where they come first.
     """
-    units[:] = 0
-    out[:] = 0
+    for place in range(2):
+        clear_plan(units[place])
+        clear(out[place])
     left = rule_out(wanted, sku, may_split, shortage, available, capacity, forbidden, ruled)
     limit = min(left, parcels_max) if parcels_max > 0 else left
-    many = min(left, wanted.sum()) if wanted.max() < 2**40 and len(wanted) < 2**20 else -1
-    if many > 0 and may_split.max() == 0:
+    many, splits = 0, False
+    for line in range(len(wanted)):
+        splits = splits or may_split[line] == 1
+        many = -1 if many < 0 or wanted[line] >= 2**40 else min(left, many + wanted[line])
+    if many > 0 and not splits:
         many = min(many, len(wanted))  # parcels at most, whether there is a limit or not
     step = 1 + max(many, 1) * max(len(rank) - 1, 0)
     radix = step * (max(many, 1) + 1)
@@ -159,7 +181,7 @@ def source_basket(
         limit, left, radix, step,
     )  # fmt: skip
     plans = np.zeros((2, len(wanted), left), np.int64)
-    keys, bounds, nodes = np.full(2, KEY_MAX, np.int64), np.empty(2, np.int64), np.zeros(2, np.int64)
+    keys, bounds, nodes = np.empty(2, np.int64), np.empty(2, np.int64), np.empty(2, np.int64)
     _plan(basket, wants_next == 1, nodes_max, plans, keys, bounds, nodes)
     for place in range(2):
         _answer(basket, keys[place], bounds[place], nodes[place], plans[place], units[place], out[place])

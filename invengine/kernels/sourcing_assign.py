@@ -8,11 +8,10 @@ line and location is decided, yes or no, and both are looked at; when all are de
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from invengine.kernels.sourcing_basket import KEY_MAX
+from invengine.kernels.sourcing_basket import KEY_MAX, MOST, NEED, ONCE, OPENING, PER_UNIT, SHORT, WHOLE_LINE, copy_plan
 from invengine.kernels.sourcing_flow import cheapest_flow, earliest_flow
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, routine, stretch
 
 
 @part
@@ -21,21 +20,21 @@ def _limits(basket, at, yes, least, most, cost):
     key = 0
     for j in range(len(at)):
         k = at[j]
-        key += basket.opening[k]
-        for line in range(len(basket.need)):
-            units = basket.most[line, k]
+        key += basket.places[OPENING, k]
+        for line in range(basket.lines.shape[1]):
+            units = basket.pairs[MOST, line, k]
             least[line, j], most[line, j], cost[line, j] = 0, 0, 0
             if units == 0 or yes[line, j] == -1:
                 if yes[line, j] == 1:
                     return KEY_MAX
                 continue
-            most[line, j], cost[line, j] = units, basket.per_unit[line, k]
+            most[line, j], cost[line, j] = units, basket.pairs[PER_UNIT, line, k]
             if yes[line, j] == 1:
-                key += basket.once[line, k]
-                must = basket.whole[line] == 1 and basket.short[line] < 0
-                least[line, j] = basket.need[line] if must else 1
+                key += basket.pairs[ONCE, line, k]
+                must = basket.lines[WHOLE_LINE, line] == 1 and basket.lines[SHORT, line] < 0
+                least[line, j] = basket.lines[NEED, line] if must else 1
             else:
-                cost[line, j] += basket.once[line, k] // units
+                cost[line, j] += basket.pairs[ONCE, line, k] // units
     return key
 
 
@@ -45,26 +44,26 @@ def _judge(basket, at, yes, flow, short, cost):
     key, is_plan = 0, True
     chosen, place, most = -1, -1, -1
     for j in range(len(at)):
-        for line in range(len(basket.need)):
+        for line in range(basket.lines.shape[1]):
             if flow[line, j] > 0:
-                key += basket.opening[at[j]]
+                key += basket.places[OPENING, at[j]]
                 break
-    for line in range(len(basket.need)):
-        key += short[line] * max(basket.short[line], 0)
+    for line in range(basket.lines.shape[1]):
+        key += short[line] * max(basket.lines[SHORT, line], 0)
         places = 0
         for j in range(len(at)):
             places += flow[line, j] > 0
-        is_split = places > 1 and basket.whole[line] == 1
+        is_split = places > 1 and basket.lines[WHOLE_LINE, line] == 1
         if is_split and is_plan:
             is_plan, chosen, most = False, -1, -1
         for j in range(len(at)):
             if flow[line, j] > 0:
-                once = basket.once[line, at[j]]
-                key += once + flow[line, j] * basket.per_unit[line, at[j]]
+                once = basket.pairs[ONCE, line, at[j]]
+                key += once + flow[line, j] * basket.pairs[PER_UNIT, line, at[j]]
                 if yes[line, j] == 0:
                     weight = flow[line, j] if is_split else 0
                     if is_plan:
-                        weight = once - flow[line, j] * (cost[line, j] - basket.per_unit[line, at[j]])
+                        weight = once - flow[line, j] * (cost[line, j] - basket.pairs[PER_UNIT, line, at[j]])
                     if weight > max(most, 0):
                         chosen, place, most = line, j, weight
     return (key if is_plan else KEY_MAX), chosen, place
@@ -73,38 +72,39 @@ def _judge(basket, at, yes, flow, short, cost):
 @part
 def decide(basket, yes, line, place):
     """Say yes to a pair; a line that may not split then takes from nowhere else."""
-    if basket.whole[line] == 1:
-        yes[line, :] = -1
+    if basket.lines[WHOLE_LINE, line] == 1:
+        for j in range(yes.shape[1]):
+            yes[line, j] = -1
     yes[line, place] = 1
 
 
-@njit(nogil=True)
+@routine
 def assign(basket, at, decided, below, enough, nodes_max, plan):
     """(key of the best plan from locations `at` [J] below a key, or `below` when there is none; nodes; whether proved).
 
     decided [L, J] has the pairs that are decided already. A plan found is put into plan [L, J]; one of `enough` ends
     the search. Plans that leave one of the locations out need not be found, but are taken when they are.
     """
-    n_lines, n_places = len(basket.need), len(at)
+    n_lines, n_places = basket.lines.shape[1], len(at)
     size = (n_lines, n_places)
     stack = np.empty((n_lines * n_places + 2, n_lines, n_places), np.int8)
     least, most, cost = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
     flow, short = np.empty(size, np.int64), np.empty(n_lines, np.int64)
     of_sku = np.empty((basket.available.shape[0], n_places), np.int64)
     yes = np.empty(size, np.int8)
-    stack[0] = decided
+    copy_plan(decided, stack[0])
     height, nodes = 1, 0
     while height > 0 and below > enough:
         if nodes >= nodes_max:
             return below, nodes, False
         height -= 1
         nodes += 1
-        yes[:] = stack[height]
+        copy_plan(stack[height], yes)
         bound = _limits(basket, at, yes, least, most, cost)
         if bound >= below or not cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
             continue
         for line in range(n_lines):
-            bound += short[line] * max(basket.short[line], 0)
+            bound += short[line] * max(basket.lines[SHORT, line], 0)
             for j in range(n_places):
                 bound += flow[line, j] * cost[line, j]
         if bound >= below:
@@ -112,17 +112,17 @@ def assign(basket, at, decided, below, enough, nodes_max, plan):
         key, line, place = _judge(basket, at, yes, flow, short, cost)
         if key < below:
             below = key
-            plan[:] = flow
+            copy_plan(flow, plan)
         if key > bound and line >= 0:
-            stack[height] = yes
+            copy_plan(yes, stack[height])
             stack[height, line, place] = -1
-            stack[height + 1] = yes
+            copy_plan(yes, stack[height + 1])
             decide(basket, stack[height + 1], line, place)
             height += 2
     return below, nodes, True
 
 
-@njit(nogil=True)
+@stretch
 def first_of_equal(basket, at, key, nodes_max, plan):
     """Change a best plan to the first of those with its key and locations; (nodes, whether it is surely the first).
 
@@ -135,10 +135,10 @@ def first_of_equal(basket, at, key, nodes_max, plan):
     nodes = 0
     for j in range(n_places):
         for line in range(n_lines):
-            if yes[line, j] != 0 or basket.most[line, at[j]] == 0:
+            if yes[line, j] != 0 or basket.pairs[MOST, line, at[j]] == 0:
                 continue
             if plan[line, j] == 0:
-                trial[:] = yes
+                copy_plan(yes, trial)
                 decide(basket, trial, line, j)
                 best, more, is_proved = assign(basket, at, trial, key + 1, key, nodes_max - nodes, found)
                 nodes += more
@@ -147,7 +147,7 @@ def first_of_equal(basket, at, key, nodes_max, plan):
                 if best > key:
                     yes[line, j] = -1
                     continue
-                plan[:] = found
+                copy_plan(found, plan)
             decide(basket, yes, line, j)
     least, most, cost = np.empty(plan.shape, np.int64), np.empty(plan.shape, np.int64), np.empty(plan.shape, np.int64)
     of_sku, short = np.empty((basket.available.shape[0], n_places), np.int64), np.empty(n_lines, np.int64)

@@ -10,24 +10,25 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
 from invengine.kernels.layout import NO_LIMIT, RULE_CAPACITY, RULE_STOCK
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, stretch
 
 KEY_MAX = 2**61  # no key comes near it: stands for "no plan"
 _ROOM = 2.0**59  # what keys, and the sums on the way to them, must stay below
 
-# L lines, N locations that can serve some line, K SKUs; int64
-#   need [L] units     sku [L] 0 to K - 1     whole [L] 1: from one location at most     short [L] key of a unit, -1
-#   available [K, N] units     capacity [N] units, as many as the basket has where there is no limit
-#   most [L, N] units of the line that can come from there, were it alone; 0 when it cannot
-#   per_unit, once [L, N] keys     opening [N] key of a parcel     coupled [N] 1: lines there are in each other's way
-#   parcels_max how many parcels, N when there is no limit     radix, step see above     place [N] the caller's number
-Basket = namedtuple(
-    "Basket",
-    "need sku whole short available capacity most per_unit once opening coupled parcels_max radix step place",
-)
+# L lines, N locations that can serve some line, K SKUs; int64. Few arrays: each is seven numbers to every function.
+#   lines [4, L]     NEED units   SKU 0 to K - 1   WHOLE_LINE 1: from one location at most   SHORT key of a unit, -1
+#   pairs [3, L, N]  MOST units of the line that can come from there, were it alone; 0 when it cannot
+#                    PER_UNIT, ONCE keys
+#   places [4, N]    CAPACITY units, as many as the basket has where there is no limit     OPENING key of a parcel
+#                    COUPLED 1: lines there are in each other's way     PLACE the caller's number
+#   available [K, N] units
+#   parcels_max how many parcels, N when there is no limit     radix, step see above
+Basket = namedtuple("Basket", "lines pairs places available parcels_max radix step")
+NEED, SKU, WHOLE_LINE, SHORT = 0, 1, 2, 3
+MOST, PER_UNIT, ONCE = 0, 1, 2
+CAPACITY, OPENING, COUPLED, PLACE = 0, 1, 2, 3
 
 
 @part
@@ -62,19 +63,19 @@ def rule_out(wanted, sku, may_split, shortage, available, capacity, forbidden, r
 
 
 @part
-def is_coupled(need, sku, shares, available, capacity, most, n):
+def is_coupled(lines, shares, available, capacity, pairs, n):
     """Whether lines at a location take units of one SKU (if some lines share one), or capacity, from each other."""
     total = 0
-    for line in range(len(need)):
-        total += most[line, n]
-    if total > capacity[n]:
+    for line in range(lines.shape[1]):
+        total += pairs[MOST, line, n]
+    if total > capacity:
         return 1
-    for line in range(len(need) if shares else 0):
+    for line in range(lines.shape[1] if shares else 0):
         of_sku = 0
-        for other in range(len(need)):
-            if sku[other] == sku[line]:
-                of_sku += most[other, n]
-        if of_sku > available[sku[line], n]:
+        for other in range(lines.shape[1]):
+            if lines[SKU, other] == lines[SKU, line]:
+                of_sku += pairs[MOST, other, n]
+        if of_sku > available[lines[SKU, line], n]:
             return 1
     return 0
 
@@ -95,50 +96,71 @@ def is_too_large(wanted, shortage, unit_cost, line_cost, parcel_cost, ruled, rad
     return worst * radix * (len(wanted) + 2) >= _ROOM
 
 
-@njit(nogil=True)
+@stretch
 def lay_out(
     wanted, sku, may_split, shortage, available, unit_cost, line_cost, parcel_cost, rank, capacity, ruled,
     parcels_max, left, radix, step,
 ):  # fmt: skip
     """The basket over the `left` locations that are not ruled out for every line."""
     n_lines, n_skus = len(wanted), available.shape[0]
-    total = wanted.sum()
-    place = np.empty(left, np.int64)
-    whole = np.empty(n_lines, np.int64)
-    short = np.empty(n_lines, np.int64)
-    held, room = np.empty((n_skus, left), np.int64), np.empty(left, np.int64)
-    most, per_unit = np.zeros((n_lines, left), np.int64), np.zeros((n_lines, left), np.int64)
-    once, opening = np.zeros((n_lines, left), np.int64), np.empty(left, np.int64)
-    coupled = np.empty(left, np.int64)
-    shares = False
+    lines, pairs = np.empty((4, n_lines), np.int64), np.zeros((3, n_lines, left), np.int64)
+    places, held = np.empty((4, left), np.int64), np.empty((n_skus, left), np.int64)
+    total, shares = 0, False
     for line in range(n_lines):
+        lines[NEED, line], lines[SKU, line], lines[WHOLE_LINE, line] = wanted[line], sku[line], 1 - may_split[line]
+        lines[SHORT, line] = shortage[line] * radix if shortage[line] >= 0 else -1
+        total += wanted[line]
         for other in range(line):
             shares = shares or sku[other] == sku[line]
-    for line in range(n_lines):
-        whole[line] = 1 - may_split[line]
-        short[line] = shortage[line] * radix if shortage[line] >= 0 else -1
     k = 0
     for n in range(available.shape[1]):
         serves = False
         for line in range(n_lines):
             if ruled[line, n] == 0:
                 serves = True
-                most[line, k] = min(wanted[line], available[sku[line], n])
-                if capacity[n] != NO_LIMIT:
-                    most[line, k] = min(most[line, k], capacity[n])
-                per_unit[line, k] = unit_cost[line, n] * radix
-                once[line, k] = line_cost[line, n] * radix
+                units = min(wanted[line], available[sku[line], n])
+                pairs[MOST, line, k] = units if capacity[n] == NO_LIMIT else min(units, capacity[n])
+                pairs[PER_UNIT, line, k] = unit_cost[line, n] * radix
+                pairs[ONCE, line, k] = line_cost[line, n] * radix
         if serves:
-            place[k] = n
             for s in range(n_skus):
                 held[s, k] = available[s, n]
-            room[k] = total if capacity[n] == NO_LIMIT else min(total, capacity[n])
-            opening[k] = parcel_cost[n] * radix + step + rank[n]
-            coupled[k] = is_coupled(wanted, sku, shares, held, room, most, k)
+            places[PLACE, k] = n
+            places[CAPACITY, k] = total if capacity[n] == NO_LIMIT else min(total, capacity[n])
+            places[OPENING, k] = parcel_cost[n] * radix + step + rank[n]
+            places[COUPLED, k] = is_coupled(lines, shares, held, places[CAPACITY, k], pairs, k)
             k += 1
-    return Basket(
-        wanted, sku, whole, short, held, room, most, per_unit, once, opening, coupled, parcels_max, radix, step, place
-    )
+    return Basket(lines, pairs, places, held, parcels_max, radix, step)
+
+
+@part
+def clear(numbers):
+    """Put 0 into a row. Of loops numba makes a tenth of the code that it makes of `numbers[:] = 0`; likewise below."""
+    for i in range(len(numbers)):
+        numbers[i] = 0
+
+
+@part
+def copy_row(numbers, to):
+    """Fill a row with what is in another one."""
+    for i in range(len(numbers)):
+        to[i] = numbers[i]
+
+
+@part
+def copy_plan(plan, to):
+    """Fill `to` [L, N] with a plan."""
+    for line in range(plan.shape[0]):
+        for k in range(plan.shape[1]):
+            to[line, k] = plan[line, k]
+
+
+@part
+def clear_plan(plan):
+    """Make a plan [L, N] the one that nothing comes from anywhere."""
+    for line in range(plan.shape[0]):
+        for k in range(plan.shape[1]):
+            plan[line, k] = 0
 
 
 @part

@@ -12,10 +12,22 @@ is a float.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from invengine.kernels.sourcing_basket import KEY_MAX
-from invengine.kernels.steps import part
+from invengine.kernels.sourcing_basket import (
+    CAPACITY,
+    COUPLED,
+    KEY_MAX,
+    MOST,
+    NEED,
+    ONCE,
+    OPENING,
+    PER_UNIT,
+    SHORT,
+    SKU,
+    WHOLE_LINE,
+    copy_row,
+)
+from invengine.kernels.steps import part, routine
 
 CLOSED, UNDECIDED, OPEN = -1, 0, 1
 _PRICES = 2**60  # what the prices of all units, over all locations, stay below
@@ -24,22 +36,22 @@ _PRICES = 2**60  # what the prices of all units, over all locations, stay below
 @part
 def one_place_cost(basket, line, k, units):
     """What some units of a line cost at a location; and, of one that comes from one place, those that are missing."""
-    cost = units * basket.per_unit[line, k] + basket.once[line, k]
-    if basket.whole[line] == 1:
-        cost += (basket.need[line] - units) * max(basket.short[line], 0)
+    cost = units * basket.pairs[PER_UNIT, line, k] + basket.pairs[ONCE, line, k]
+    if basket.lines[WHOLE_LINE, line] == 1:
+        cost += (basket.lines[NEED, line] - units) * max(basket.lines[SHORT, line], 0)
     return cost
 
 
 @part
 def priced(basket, line):
     """How often the price of a line is paid: for each unit, or once when it comes from one place."""
-    return 1 if basket.whole[line] == 1 else basket.need[line]
+    return 1 if basket.lines[WHOLE_LINE, line] == 1 else basket.lines[NEED, line]
 
 
 @part
 def dearest(basket, line):
     """The price that is never too low for a line that may be missing: what it costs that it is."""
-    return basket.short[line] * (basket.need[line] if basket.whole[line] == 1 else 1)
+    return basket.lines[SHORT, line] * (basket.lines[NEED, line] if basket.lines[WHOLE_LINE, line] == 1 else 1)
 
 
 @part
@@ -52,21 +64,21 @@ def _earn(basket, prices, k, rates, taken):
     """
     earned = 0
     for line in range(len(prices)):
-        units = basket.most[line, k]
+        units = basket.pairs[MOST, line, k]
         taken[line] = 0
         rates[line] = 0
         if units > 0:
-            paid = prices[line] if basket.whole[line] == 1 else prices[line] * units
+            paid = prices[line] if basket.lines[WHOLE_LINE, line] == 1 else prices[line] * units
             profit = paid - one_place_cost(basket, line, k, units)
             if profit > 0:
-                if basket.coupled[k] == 0:
+                if basket.places[COUPLED, k] == 0:
                     earned += profit
                     taken[line] = units
                 else:
                     rates[line] = profit // units + 1
-    if basket.coupled[k] == 0:
+    if basket.places[COUPLED, k] == 0:
         return earned
-    room = basket.capacity[k]
+    room = basket.places[CAPACITY, k]
     while True:
         best = -1
         for line in range(len(prices)):
@@ -74,11 +86,11 @@ def _earn(basket, prices, k, rates, taken):
                 best = line
         if best < 0:
             return earned
-        left = basket.available[basket.sku[best], k]
+        left = basket.available[basket.lines[SKU, best], k]
         for line in range(len(prices)):
-            if basket.sku[line] == basket.sku[best]:
+            if basket.lines[SKU, line] == basket.lines[SKU, best]:
                 left -= taken[line]
-        units = min(basket.most[best, k], left, room)
+        units = min(basket.pairs[MOST, best, k], left, room)
         earned += units * rates[best]
         taken[best] = units
         room -= units
@@ -94,14 +106,14 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
     least open, as long as they earn, and no more of them than parcels are left.
     """
     key, n_open, n_earning = 0, 0, 0
-    given[:] = 0
     for line in range(len(prices)):
+        given[line] = 0
         key += prices[line] * priced(basket, line)
     for k in range(len(decided)):
         chosen[k] = 0
         losses[k] = KEY_MAX
         if decided[k] != CLOSED:
-            losses[k] = basket.opening[k] - _earn(basket, prices, k, rates, taken)
+            losses[k] = basket.places[OPENING, k] - _earn(basket, prices, k, rates, taken)
             if decided[k] == OPEN or losses[k] < 0:
                 chosen[k] = 1
                 n_open += decided[k] == OPEN
@@ -130,17 +142,17 @@ def first_prices(basket, prices):
     """Prices to begin with: what a unit costs where it costs least, its part of a line counted in."""
     for line in range(len(prices)):
         least = KEY_MAX
-        for k in range(len(basket.opening)):
-            units = basket.most[line, k]
+        for k in range(basket.places.shape[1]):
+            units = basket.pairs[MOST, line, k]
             if units > 0:
-                cost = one_place_cost(basket, line, k, units) + basket.opening[k]
-                least = min(least, cost if basket.whole[line] == 1 else cost // units)
-        if basket.short[line] >= 0:
+                cost = one_place_cost(basket, line, k, units) + basket.places[OPENING, k]
+                least = min(least, cost if basket.lines[WHOLE_LINE, line] == 1 else cost // units)
+        if basket.lines[SHORT, line] >= 0:
             least = min(least, dearest(basket, line))
         prices[line] = least if least < KEY_MAX else 0
 
 
-@njit(nogil=True)
+@routine
 def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
     """The best bound in some rounds, at most; `prices`, `losses` and `chosen` are left as they were at it.
 
@@ -148,15 +160,20 @@ def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
     """
     n_lines = len(prices)
     rates, taken, given = np.empty(n_lines, np.int64), np.empty(n_lines, np.int64), np.empty(n_lines, np.int64)
-    at = prices.copy()
-    lost, opens = losses.copy(), chosen.copy()
+    at, lost, opens = np.empty(n_lines, np.int64), np.empty(len(decided), np.int64), np.empty(len(decided), np.int64)
+    copy_row(prices, at)
+    largest = 0
+    for k in range(len(decided)):
+        largest = max(largest, basket.places[OPENING, k])
     best = -KEY_MAX
     step, idle = 1.0, 0
     for _ in range(rounds + 1):
         key = bound(basket, decided, at, lost, opens, rates, taken, given)
         if key > best:
             best = key
-            prices[:], losses[:], chosen[:] = at, lost, opens
+            copy_row(at, prices)
+            copy_row(lost, losses)
+            copy_row(opens, chosen)
             idle = 0
             if best >= target:
                 return best
@@ -164,18 +181,18 @@ def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
             idle += 1
             if idle == 4:
                 step, idle = step / 2, 0
-                at[:] = prices
+                copy_row(prices, at)
                 key = bound(basket, decided, at, lost, opens, rates, taken, given)
         square = 0.0
         for line in range(n_lines):
             square += float(priced(basket, line) - given[line]) ** 2
         if square == 0.0 or step < 0.01:
             return best
-        goal = float(target) if target < KEY_MAX else 1.5 * best + float(basket.opening.max())
+        goal = float(target) if target < KEY_MAX else 1.5 * best + float(largest)
         length = step * (goal - float(key)) / square
         for line in range(n_lines):
             most = _PRICES // (priced(basket, line) * (n_lines + 1) * (len(decided) + 1))
-            if basket.short[line] >= 0:
+            if basket.lines[SHORT, line] >= 0:
                 most = min(most, dearest(basket, line))
             moved = float(at[line]) + length * float(priced(basket, line) - given[line])
             at[line] = np.int64(min(max(moved, 0.0), float(most)))

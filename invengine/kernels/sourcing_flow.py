@@ -11,10 +11,9 @@ efficiency for network flow problems*, Journal of the ACM 19, 1972).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from invengine.kernels.sourcing_basket import KEY_MAX
-from invengine.kernels.steps import part
+from invengine.kernels.sourcing_basket import CAPACITY, KEY_MAX, NEED, SHORT, SKU, clear, clear_plan
+from invengine.kernels.steps import part, routine
 
 _FAR = KEY_MAX * 2
 
@@ -29,25 +28,29 @@ def _paths(basket, flow, least, most, cost, of_sku, at, short, start, distance, 
     n_skus = of_sku.shape[0]
     pairs, places = n_lines, n_lines + n_skus * n_places
     end = places + n_places
-    distance[:] = _FAR
-    before[:] = -1
+    for node in range(len(distance)):
+        distance[node], before[node] = _FAR, -1
     distance[start] = 0
     changed = True
     while changed:
         changed = False
         for line in range(n_lines):
             for j in range(n_places):
-                pair = pairs + basket.sku[line] * n_places + j
+                pair = pairs + basket.lines[SKU, line] * n_places + j
                 if flow[line, j] < most[line, j] and distance[line] + cost[line, j] < distance[pair]:
                     distance[pair], before[pair], changed = distance[line] + cost[line, j], line, True
                 back = distance[pair] - cost[line, j]
                 if flow[line, j] > least[line, j] and distance[pair] < _FAR and back < distance[line]:
                     distance[line], before[line], changed = back, pair, True
-            if basket.short[line] >= 0:
-                if distance[line] + basket.short[line] < distance[end]:
-                    distance[end], before[end], changed = distance[line] + basket.short[line], line, True
-                if short[line] > 0 and distance[end] < _FAR and distance[end] - basket.short[line] < distance[line]:
-                    distance[line], before[line], changed = distance[end] - basket.short[line], end, True
+            if basket.lines[SHORT, line] >= 0:
+                if distance[line] + basket.lines[SHORT, line] < distance[end]:
+                    distance[end], before[end], changed = distance[line] + basket.lines[SHORT, line], line, True
+                if (
+                    short[line] > 0
+                    and distance[end] < _FAR
+                    and distance[end] - basket.lines[SHORT, line] < distance[line]
+                ):
+                    distance[line], before[line], changed = distance[end] - basket.lines[SHORT, line], end, True
         for j in range(n_places):
             place = places + j
             for s in range(n_skus):
@@ -59,7 +62,7 @@ def _paths(basket, flow, least, most, cost, of_sku, at, short, start, distance, 
             in_all = 0
             for s in range(n_skus):
                 in_all += of_sku[s, j]
-            if in_all < basket.capacity[at[j]] and distance[place] < distance[end]:
+            if in_all < basket.places[CAPACITY, at[j]] and distance[place] < distance[end]:
                 distance[end], before[end], changed = distance[place], place, True
             if in_all > 0 and distance[end] < distance[place]:
                 distance[place], before[place], changed = distance[end], end, True
@@ -114,13 +117,13 @@ def _send(basket, flow, least, most, of_sku, at, short, start, end_node, before,
                 for s in range(n_skus):
                     in_all += of_sku[s, j]
                 if not sends:
-                    room = basket.capacity[at[j]] - in_all
+                    room = basket.places[CAPACITY, at[j]] - in_all
                     units = min(units, room if node == end else in_all)
             node = earlier
     return units
 
 
-@njit(nogil=True)
+@routine
 def cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
     """Fill `flow` [L, J] with the cheapest units from the locations `at` [J]; False when a line cannot have its units.
 
@@ -128,25 +131,25 @@ def cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
     leave a location, units that are missing.
     """
     n_lines, n_places = flow.shape
-    of_sku[:] = 0
-    short[:] = 0
+    clear_plan(of_sku)
+    clear(short)
     for j in range(n_places):
         in_all = 0
         for line in range(n_lines):
             flow[line, j] = least[line, j]
-            of_sku[basket.sku[line], j] += least[line, j]
+            of_sku[basket.lines[SKU, line], j] += least[line, j]
             in_all += least[line, j]
             if (
                 least[line, j] > most[line, j]
-                or of_sku[basket.sku[line], j] > basket.available[basket.sku[line], at[j]]
+                or of_sku[basket.lines[SKU, line], j] > basket.available[basket.lines[SKU, line], at[j]]
             ):
                 return False
-        if in_all > basket.capacity[at[j]]:
+        if in_all > basket.places[CAPACITY, at[j]]:
             return False
     nodes = n_lines + of_sku.size + n_places + 1
     distance, before = np.empty(nodes, np.int64), np.empty(nodes, np.int64)
     for line in range(n_lines):
-        left = basket.need[line]
+        left = basket.lines[NEED, line]
         for j in range(n_places):
             left -= flow[line, j]
         if left < 0:
@@ -159,7 +162,7 @@ def cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
     return True
 
 
-@njit(nogil=True)
+@routine
 def earliest_flow(basket, at, least, most, cost, flow, of_sku, short):
     """Change a cheapest flow to the one that has most units at the first location for the first line, and so on.
 
@@ -172,7 +175,7 @@ def earliest_flow(basket, at, least, most, cost, flow, of_sku, short):
     distance, before = np.empty(nodes, np.int64), np.empty(nodes, np.int64)
     for j in range(n_places):
         for line in range(n_lines):
-            pair = pairs + basket.sku[line] * n_places + j
+            pair = pairs + basket.lines[SKU, line] * n_places + j
             while flow[line, j] < most[line, j]:
                 room = most[line, j] - flow[line, j]
                 held = least[line, j]

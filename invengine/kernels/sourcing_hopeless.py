@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from invengine.kernels.sourcing_basket import CAPACITY, MOST, NEED, SHORT
 from invengine.kernels.sourcing_bound import OPEN, UNDECIDED
 from invengine.kernels.sourcing_flow import cheapest_flow
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, stretch
 
 
 @part
@@ -44,32 +44,33 @@ def is_hopeless(basket, decided, gives):
     if left < 0:
         return True
     need = 0
-    for line in range(len(basket.need)):
-        if basket.short[line] < 0:
-            need += basket.need[line]
+    for line in range(basket.lines.shape[1]):
+        if basket.lines[SHORT, line] < 0:
+            need += basket.lines[NEED, line]
             for k in range(len(decided)):
-                gives[k] = basket.most[line, k]
-            if _most_units(gives, decided, left) < basket.need[line]:
+                gives[k] = basket.pairs[MOST, line, k]
+            if _most_units(gives, decided, left) < basket.lines[NEED, line]:
                 return True
     if need == 0:
         return False
     for k in range(len(decided)):
         gives[k] = 0
-        for line in range(len(basket.need)):
-            if basket.short[line] < 0:
-                gives[k] += basket.most[line, k]
-        gives[k] = min(gives[k], basket.capacity[k])
+        for line in range(basket.lines.shape[1]):
+            if basket.lines[SHORT, line] < 0:
+                gives[k] += basket.pairs[MOST, line, k]
+        gives[k] = min(gives[k], basket.places[CAPACITY, k])
     return _most_units(gives, decided, left) < need
 
 
-@njit(nogil=True)
+@stretch
 def can_flow(basket, closed):
     """Whether all lines can have their units if every location that is not closed is open and each line may split."""
-    n_lines, n_locations = basket.most.shape
-    at, most = np.arange(n_locations), basket.most.copy()
+    n_lines, n_locations = basket.pairs.shape[1], basket.pairs.shape[2]
+    at, most = np.empty(n_locations, np.int64), np.empty((n_lines, n_locations), np.int64)
     for k in range(n_locations):
-        if closed[k] == 1:
-            most[:, k] = 0
+        at[k] = k
+        for line in range(n_lines):
+            most[line, k] = 0 if closed[k] == 1 else basket.pairs[MOST, line, k]
     flow, of_sku = np.empty(most.shape, np.int64), np.empty(basket.available.shape, np.int64)
     none, short = np.zeros(most.shape, np.int64), np.empty(n_lines, np.int64)
     return cheapest_flow(basket, at, none, most, none, flow, of_sku, short)

@@ -10,13 +10,30 @@ answer's bound.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from invengine.kernels.sourcing_assign import assign, first_of_equal
-from invengine.kernels.sourcing_basket import KEY_MAX, comes_before, uses
+from invengine.kernels.sourcing_basket import (
+    CAPACITY,
+    COUPLED,
+    KEY_MAX,
+    MOST,
+    NEED,
+    ONCE,
+    OPENING,
+    PER_UNIT,
+    SHORT,
+    SKU,
+    WHOLE_LINE,
+    clear,
+    clear_plan,
+    comes_before,
+    copy_plan,
+    copy_row,
+    uses,
+)
 from invengine.kernels.sourcing_bound import CLOSED, OPEN, UNDECIDED, first_prices, raise_bound
 from invengine.kernels.sourcing_hopeless import can_flow, is_hopeless
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, routine, stretch
 
 _ROUNDS_FIRST = 250  # steps to raise the bound of the first node
 _ROUNDS = 12  # and of the others
@@ -25,49 +42,53 @@ _TRIES = 4  # the first nodes, at which such a plan is made, and after them ever
 _BETWEEN = 16
 
 
-@njit(nogil=True)
+@routine
 def _fill(basket, decided, favoured, taken):
     """Make a plan line by line, each from where it costs least; taken [L, N]. False when a line cannot be had so.
 
     A parcel from a location that is favoured [N] counts as paid; closed ones are not used.
     """
-    left, room = basket.available.copy(), basket.capacity.copy()
+    left, room = np.empty(basket.available.shape, np.int64), np.empty(len(decided), np.int64)
     used = np.zeros(len(decided), np.bool_)
-    taken[:] = 0
+    copy_plan(basket.available, left)
+    copy_row(basket.places[CAPACITY], room)
+    clear_plan(taken)
     parcels = 0
     for turn in range(2):  # what must come first
-        for line in range(len(basket.need)):
-            if (basket.short[line] >= 0) != (turn == 1):
+        for line in range(basket.lines.shape[1]):
+            if (basket.lines[SHORT, line] >= 0) != (turn == 1):
                 continue
-            need = basket.need[line]
+            need = basket.lines[NEED, line]
             while need > 0:
                 best, best_units, best_cost = -1, 0, 0.0
                 for k in range(len(decided)):
-                    if decided[k] == CLOSED or basket.most[line, k] == 0 or taken[line, k] > 0:
+                    if decided[k] == CLOSED or basket.pairs[MOST, line, k] == 0 or taken[line, k] > 0:
                         continue
                     if not used[k] and parcels >= basket.parcels_max:
                         continue
-                    units = min(need, left[basket.sku[line], k], room[k], basket.most[line, k])
-                    if units <= 0 or (basket.whole[line] == 1 and basket.short[line] < 0 and units < need):
+                    units = min(need, left[basket.lines[SKU, line], k], room[k], basket.pairs[MOST, line, k])
+                    if units <= 0 or (
+                        basket.lines[WHOLE_LINE, line] == 1 and basket.lines[SHORT, line] < 0 and units < need
+                    ):
                         continue
-                    cost = float(units) * basket.per_unit[line, k] + basket.once[line, k]
+                    cost = float(units) * basket.pairs[PER_UNIT, line, k] + basket.pairs[ONCE, line, k]
                     if not used[k] and favoured[k] == 0:
-                        cost += basket.opening[k]
-                    if basket.short[line] >= 0 and cost >= float(units) * basket.short[line]:
+                        cost += basket.places[OPENING, k]
+                    if basket.lines[SHORT, line] >= 0 and cost >= float(units) * basket.lines[SHORT, line]:
                         continue
                     if best < 0 or cost / units < best_cost:
                         best, best_units, best_cost = k, units, cost / units
                 if best < 0:
                     break
                 taken[line, best] = best_units
-                left[basket.sku[line], best] -= best_units
+                left[basket.lines[SKU, line], best] -= best_units
                 room[best] -= best_units
                 need -= best_units
                 parcels += not used[best]
                 used[best] = True
-                if basket.whole[line] == 1:
+                if basket.lines[WHOLE_LINE, line] == 1:
                     break
-            if need > 0 and basket.short[line] < 0:
+            if need > 0 and basket.lines[SHORT, line] < 0:
                 return False
     return True
 
@@ -83,22 +104,29 @@ def _open_places(basket, wanted, at):
     return count
 
 
-@njit(nogil=True)
+@part
+def _spread(found, at, plan):
+    """Put what comes from the locations `at` into a plan over all of them."""
+    for line in range(found.shape[0]):
+        for j in range(found.shape[1]):
+            plan[line, at[j]] = found[line, j]
+
+
+@routine
 def _assign_to(basket, wanted, below, nodes_max, plan):
     """`assign` from the locations that `wanted` says, with the plan over all locations."""
     at = np.empty(len(wanted), np.int64)
     count = _open_places(basket, wanted, at)
-    shape = (len(basket.need), count)
+    shape = (basket.lines.shape[1], count)
     found = np.empty(shape, np.int64)
     key, nodes, is_proved = assign(basket, at[:count], np.zeros(shape, np.int8), below, -1, nodes_max, found)
     if key < below:
-        plan[:] = 0
-        for j in range(count):
-            plan[:, at[j]] = found[:, j]
+        clear_plan(plan)
+        _spread(found, at, plan)
     return key, nodes, is_proved
 
 
-@njit(nogil=True)
+@routine
 def _first_in(basket, plan, key, nodes_max):
     """Make a best plan the first of its locations; (nodes, whether it surely is)."""
     used, at = np.empty(plan.shape[1], np.int64), np.empty(plan.shape[1], np.int64)
@@ -106,10 +134,10 @@ def _first_in(basket, plan, key, nodes_max):
     count = _open_places(basket, used, at)
     part = np.empty((plan.shape[0], count), np.int64)
     for j in range(count):
-        part[:, j] = plan[:, at[j]]
+        for line in range(plan.shape[0]):
+            part[line, j] = plan[line, at[j]]
     nodes, is_first = first_of_equal(basket, at[:count], key, nodes_max, part)
-    for j in range(count):
-        plan[:, at[j]] = part[:, j]
+    _spread(part, at, plan)
     return nodes, is_first
 
 
@@ -145,32 +173,35 @@ def _close_useless(basket, decided, losses, chosen, bound, below):
                 decided[k] = CLOSED
 
 
-@njit(nogil=True)
+@stretch
 def search(basket, closed, wants_first, nodes_max, plan):
     """(key of the best plan without the locations that are `closed` [N], or KEY_MAX; bound; nodes); plan [L, N].
 
     Of plans with the same key the first one, when `wants_first`. The bound is the key when it is proved that there is
     none better, and less than that when `nodes_max` was not enough.
     """
-    n_lines, n_locations = basket.most.shape
+    n_lines, n_locations = basket.pairs.shape[1], basket.pairs.shape[2]
     size = n_locations + 2
     stack, prices_of = np.empty((size, n_locations), np.int8), np.empty((size, n_lines), np.int64)
-    bounds, decided = np.full(size, -KEY_MAX, np.int64), np.empty(n_locations, np.int8)
+    bounds, decided = np.empty(size, np.int64), np.empty(n_locations, np.int8)
     prices, gives = np.empty(n_lines, np.int64), np.empty(n_locations, np.int64)
     losses, chosen = np.zeros(n_locations, np.int64), np.zeros(n_locations, np.int64)
     trial, used = np.empty(plan.shape, np.int64), np.empty(n_locations, np.int64)
     best, is_first = KEY_MAX, False
-    plan[:] = 0
+    clear_plan(plan)
     all_short = 0
     for line in range(n_lines):
-        if basket.short[line] < 0:
+        if basket.lines[SHORT, line] < 0:
             all_short = KEY_MAX
             break
-        all_short += basket.need[line] * basket.short[line]
+        all_short += basket.lines[NEED, line] * basket.lines[SHORT, line]
     best = all_short
+    is_any_coupled = False
     for k in range(n_locations):
+        is_any_coupled = is_any_coupled or basket.places[COUPLED, k] == 1
         stack[0, k] = CLOSED if closed[k] == 1 else UNDECIDED
     first_prices(basket, prices_of[0])
+    bounds[0] = -KEY_MAX
     height, nodes, visits = 1, 0, 0
     unproved = KEY_MAX
     while height > 0:
@@ -184,10 +215,9 @@ def search(basket, closed, wants_first, nodes_max, plan):
         below = best + 1 if wants_first and best < KEY_MAX else best  # plans that tie are wanted too
         if bounds[height] >= below:
             continue
-        decided[:], prices[:] = stack[height], prices_of[height]
-        if is_hopeless(basket, decided, gives) or (
-            visits == 1 and basket.coupled.any() and not can_flow(basket, closed)
-        ):
+        copy_row(stack[height], decided)
+        copy_row(prices_of[height], prices)
+        if is_hopeless(basket, decided, gives) or (visits == 1 and is_any_coupled and not can_flow(basket, closed)):
             continue
         rounds = _ROUNDS_FIRST if visits == 1 else _ROUNDS
         bound = max(bounds[height], raise_bound(basket, decided, prices, below, rounds, losses, chosen))
@@ -196,14 +226,14 @@ def search(basket, closed, wants_first, nodes_max, plan):
         if visits <= _TRIES or visits % _BETWEEN == 0:
             for favours in range(2):
                 if favours == 0:
-                    used[:] = 0
+                    clear(used)
                 if _fill(basket, decided, chosen if favours else used, trial):
                     uses(trial, used)
                     key, more, _ = _assign_to(basket, used, best, _IMPROVING_NODES, trial)
                     nodes += more
                     if key < best:
                         best, is_first = key, False
-                        plan[:] = trial
+                        copy_plan(trial, plan)
             below = best + 1 if wants_first and best < KEY_MAX else best
             if bound >= below:
                 continue
@@ -218,7 +248,7 @@ def search(basket, closed, wants_first, nodes_max, plan):
                 unproved = min(unproved, bound)
             if key < best:
                 best, is_first = key, False
-                plan[:] = trial
+                copy_plan(trial, plan)
             elif key == best and key < below:
                 if not is_first:
                     more, is_first = _first_in(basket, plan, best, nodes_max - nodes)
@@ -226,10 +256,12 @@ def search(basket, closed, wants_first, nodes_max, plan):
                 more, _ = _first_in(basket, trial, best, nodes_max - nodes)
                 nodes += more
                 if comes_before(trial, plan):
-                    plan[:] = trial
+                    copy_plan(trial, plan)
             continue
         for turn in range(2):  # what the bound would do is looked at first
-            stack[height], prices_of[height], bounds[height] = decided, prices, bound
+            copy_row(decided, stack[height])
+            copy_row(prices, prices_of[height])
+            bounds[height] = bound
             stack[height, k] = OPEN if (turn == 1) == (chosen[k] == 1) else CLOSED
             height += 1
     if best < KEY_MAX and wants_first and not is_first:
