@@ -22,6 +22,7 @@ from invengine.cli import (
     network,
     profile,
     promise,
+    rebalance,
     reservations,
     returns,
     serve,
@@ -83,6 +84,7 @@ reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
+rebalance.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_plans, convert_profiles, convert_shortfalls
+from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls
 from invengine.rpc.endpoints import Context
-from invengine.v1 import plan_pb2, profile_pb2, shortfall_pb2
+from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
@@ -87,3 +87,9 @@ class AllocationServicer:
         response = shortfall_pb2.ResourceShortfallsResponse.FromString(answer)
         response.replayed = replayed
         return response
+
+    async def SuggestTransfers(
+        self, request: rebalance_pb2.SuggestTransfersRequest, _: Context
+    ) -> rebalance_pb2.SuggestTransfersResponse:
+        """Which transfers would fill more."""
+        return convert_rebalancing.report_to_proto(await self._planning.rebalancing.report(request))

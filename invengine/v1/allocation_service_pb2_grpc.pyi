@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from invengine.v1 import plan_pb2 as _plan_pb2
 from invengine.v1 import profile_pb2 as _profile_pb2
+from invengine.v1 import rebalance_pb2 as _rebalance_pb2
 from invengine.v1 import shortfall_pb2 as _shortfall_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -62,6 +63,13 @@ class AllocationServiceStub:
     the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
     UNKNOWN_CHANNEL, UNKNOWN_GROUP.
     """
+    SuggestTransfers: _grpc.UnaryUnaryMultiCallable[_rebalance_pb2.SuggestTransfersRequest, _rebalance_pb2.SuggestTransfersResponse]
+    """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+    be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+    by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+    Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+    NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+    """
     PlanBasket: _grpc.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]
     """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
     each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
@@ -102,6 +110,13 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
     the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
     UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+    """
+    SuggestTransfers: _aio.UnaryUnaryMultiCallable[_rebalance_pb2.SuggestTransfersRequest, _rebalance_pb2.SuggestTransfersResponse]  # type: ignore[assignment]
+    """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+    be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+    by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+    Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+    NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
     """
     PlanBasket: _aio.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]  # type: ignore[assignment]
     """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
@@ -176,6 +191,19 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
         reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
         the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
         UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+        """
+
+    @_abc_1.abstractmethod
+    def SuggestTransfers(
+        self,
+        request: _rebalance_pb2.SuggestTransfersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rebalance_pb2.SuggestTransfersResponse, _abc.Awaitable[_rebalance_pb2.SuggestTransfersResponse]]:
+        """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+        be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+        by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+        Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+        NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
         """
 
     @_abc_1.abstractmethod
