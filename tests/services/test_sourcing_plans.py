@@ -305,3 +305,20 @@ def test_lines_that_share_a_limited_day_are_not_promised_the_same_room() -> None
     one_each = counter.source([sku("A", 1, **soon), sku("B", 1, **soon)], Profile("p"))
     assert [(one.location, one.delivery_day) for one in one_each.best.units] == [("L0", first)] * 2
     assert one_each.is_proved
+
+
+def test_more_than_there_is_may_be_asked_for_with_best_effort() -> None:
+    """However many are wanted: what is beyond the stock is missing in every plan, and makes no number too large."""
+    counter = Counter(shop(**{f"L{number}": {"A": 7, "B": 100} for number in range(12)}))
+    many = sku("A", 2**53 - 1, allow_split=True, fulfilment=Fulfilment.SHIP, destination=HERE)
+    found = counter.source([many, sku("B", 10**12)], Profile("p", parcel_cost=40_000), best_effort=True)
+    assert found.best.missing == (2**53 - 1 - 84, 10**12 - 100)
+    assert found.is_proved
+    assert found.best.costs.shortage == 0
+    assert found.best.bound == found.best.costs.total
+    priced = counter.source([many._replace(quantity=100)], Profile("p", shortage_cost=500_000), best_effort=True)
+    assert (priced.best.missing, priced.best.costs.shortage) == ((16,), 16 * 500_000)
+    assert priced.best.bound == priced.best.costs.total
+    whole = counter.source([sku("B", 101, allow_split=True)], Profile("p", unit_cost=2**52))
+    assert isinstance(whole.problem, NoPlan)
+    assert whole.problem.cause == "TOO_LARGE"
