@@ -37,6 +37,7 @@ from invengine.rpc.stock_servicer import StockServicer
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.basket_plans import BasketPlans
 from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
@@ -243,6 +244,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     background.run("watching", watching.run())
     background.run("watched promises", watching.run_promises())
+    sourcing_plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -250,6 +252,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
+                baskets=BasketPlans(store, replica, clock, networks, profiles, plans=sourcing_plans, metrics=metrics),
                 planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
                 replica=replica,
             ),
@@ -265,7 +268,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
-                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Promising(
+                    store,
+                    replica,
+                    clock,
+                    networks,
+                    transit=transit,
+                    metrics=metrics,
+                    profiles=profiles.of_request,
+                    plans=sourcing_plans,
+                ),
                 Repromising(
                     store,
                     networks,

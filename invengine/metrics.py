@@ -62,7 +62,7 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch")
+KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch", "plan")
 """The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
 
 WATCHED: Final = ("totals", "locations", "levels")
