@@ -27,6 +27,7 @@ from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.allocation_servicer import AllocationServicer
 from invengine.rpc.availability_servicer import AvailabilityServicer
+from invengine.rpc.convert_promises import COST_PARTS
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.network_servicer import NetworkServicer
@@ -58,6 +59,7 @@ from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.scarcity import Scarcity
 from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
@@ -186,12 +188,22 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     await follower.load()
     sweeper = Sweeper(store, replica, metrics)
+    scarcity = Scarcity(
+        store,
+        replica,
+        networks,
+        metrics,
+        half_life_days=settings.demand_half_life_days,
+        horizon_days=settings.scarcity_horizon_days,
+        kilometre_cost=round(settings.scarcity_kilometre_cost * COST_PARTS),
+    )
     stack.push_async_callback(background.stop)
     for name, work in (
         ("follower", follower.run()),
         ("networks", networks.run()),
         ("transit times", transit.run()),
         ("profiles", profiles.run()),
+        ("scarcity", scarcity.run()),
         ("sweeper", sweeper.run()),
         ("forgetting", sweeper.run_forgetting()),
         ("figures", figures.keep(store, metrics)),

@@ -206,6 +206,7 @@ class Metrics:
         self._add_store(registry)
         self._add_engine(registry)
         self._add_feeds(registry)
+        self._add_demand(registry)
 
     def _add_store(self, registry: CollectorRegistry) -> None:
         self.store_seconds = self._distributions(
@@ -317,6 +318,14 @@ class Metrics:
             "invengine_feed_lag_seconds",
             "How old the movement acknowledged last was then, of the open stream that is furthest behind.",
             registry=registry,
+        )
+
+    def _add_demand(self, registry: CollectorRegistry) -> None:
+        self.demand_lines = Counter(
+            "invengine_demand_lines_total", "Lines that customers wanted, read for forecasts.", registry=registry
+        )
+        self.demand_skus = Gauge(
+            "invengine_demand_skus", "SKUs that a forecast of demand is kept of.", registry=registry
         )
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
