@@ -38,10 +38,12 @@ from invengine.rpc.stock_servicer import StockServicer
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.basket_plans import BasketPlans
 from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
 from invengine.services.broken_told import BrokenTold
+from invengine.services.current_dating import CurrentDating
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -62,6 +64,7 @@ from invengine.services.returns import Returns
 from invengine.services.scarcity import Scarcity
 from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
+from invengine.services.sourcing_plans import SourcingPlans
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
@@ -244,6 +247,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     background.run("watching", watching.run())
     background.run("watched promises", watching.run_promises())
+    sourcing_plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -251,6 +255,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
+                baskets=BasketPlans(store, replica, clock, networks, profiles, plans=sourcing_plans, metrics=metrics),
                 planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
                 replica=replica,
             ),
@@ -266,7 +271,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
-                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Promising(
+                    store,
+                    replica,
+                    clock,
+                    networks,
+                    transit=transit,
+                    metrics=metrics,
+                    profiles=profiles.of_request,
+                    plans=sourcing_plans,
+                ),
                 Repromising(
                     store,
                     networks,

@@ -61,7 +61,7 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch")
+KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch", "plan")
 """The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
 
 WATCHED: Final = ("totals", "locations", "levels")
@@ -324,9 +324,7 @@ class Metrics:
         self.demand_lines = Counter(
             "invengine_demand_lines_total", "Lines that customers wanted, read for forecasts.", registry=registry
         )
-        self.demand_skus = Gauge(
-            "invengine_demand_skus", "SKUs that a forecast of demand is kept of.", registry=registry
-        )
+        self.demand_skus = Gauge("invengine_demand_skus", "SKUs with a forecast of demand.", registry=registry)
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
         """The series of one method; `kind` is `unary`, `server_stream`, `client_stream` or `bidi_stream`."""

@@ -20,12 +20,15 @@ from invengine.cli import (
     lanes,
     load,
     network,
+    profile,
     promise,
+    rebalance,
     reservations,
     returns,
     serve,
     shortfall,
     snapshot,
+    source,
     stock,
     transfers,
     watch,
@@ -63,6 +66,7 @@ demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(profile.app, name="profile")
 app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
@@ -75,10 +79,12 @@ watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
+source.register(app)
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
+rebalance.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

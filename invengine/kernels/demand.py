@@ -1,4 +1,4 @@
-"""What customers wanted, read out of the change log: the lines of reservations that became orders, and sales at tills."""
+"""What customers wanted, read out of the change log: lines of reservations that became orders, sales at tills."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _is(buffer, at, end, word):
     """Whether the bytes there are that word."""
     if end - at != len(word):
         return False
-    for i in range(len(word)):
+    for i in range(len(word)):  # noqa: SIM110 - numba has no all()
         if buffer[at + i] != word[i]:
             return False
     return True
@@ -131,7 +131,7 @@ def demand_lines(buffer, entries, out):
 
       buffer   uint8 [bytes]           rows of the change log, each ended by TAB and a line feed
       entries  int64 [n, 2]            first byte of each entry, one past its last
-      out      int64 [m, DEMAND_COLUMNS]  where the names stand in `buffer`; as long as `buffer` has bytes / 16, or longer
+      out      int64 [m, DEMAND_COLUMNS]  filled; as long as `buffer` has bytes / 16, or longer
     A row that is not as it should be has no lines: whoever follows the stock says so.
     """
     count = order = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invengine.services.current_dating import CurrentDating
+from invengine.services.rebalancing import Rebalancing
 from invengine.services.resourcing import Resourcing
 from invengine.services.shortfalls import Shortfalls
 
@@ -35,3 +36,4 @@ class Planning:
         self.resourcing = Resourcing(
             store, replica, clock, networks, shortfalls=shortfalls, reservations=reservations, dates=dates
         )
+        self.rebalancing = Rebalancing(store, replica, clock, networks)

@@ -59,8 +59,8 @@ class NetworkRegions:
         return Regions(columns[self._home], weight, self._parcel_cost, self._unit_cost)
 
     def _region_of(self, to: bytes, place: bytes) -> int:
-        """The region of a line that was sent `to` (country, postal code, location, with TABs; empty: it was not), or was
-        served at `place`; -1 where nothing is known of either.
+        """The region of a line that was sent `to` (country, postal code, location, with TABs; empty: it was not sent),
+        or was served at `place`; -1 where nothing is known of either.
 
         The destination's location, or zone; without a zone the location nearest to it; else the one that served.
         """

@@ -171,6 +171,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The document of a sourcing profile has faults; each is named with its line. INVALID_ARGUMENT."""
     ERROR_REASON_TOO_MANY_PROFILES: _ErrorReason.ValueType  # 75
     """As many sourcing profiles, or versions of them, are kept as can be: none is ever removed. FAILED_PRECONDITION."""
+    ERROR_REASON_NO_PLAN: _ErrorReason.ValueType  # 78
+    """Each line of a basket could be had, and no plan was found that has them all: `cause` is TOGETHER (they take the same
+    units), UNDECIDED (the search ended before) or TOO_LARGE (numbers that cannot be counted). FAILED_PRECONDITION.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -289,6 +293,10 @@ ERROR_REASON_PROFILE_INVALID: ErrorReason.ValueType  # 74
 """The document of a sourcing profile has faults; each is named with its line. INVALID_ARGUMENT."""
 ERROR_REASON_TOO_MANY_PROFILES: ErrorReason.ValueType  # 75
 """As many sourcing profiles, or versions of them, are kept as can be: none is ever removed. FAILED_PRECONDITION."""
+ERROR_REASON_NO_PLAN: ErrorReason.ValueType  # 78
+"""Each line of a basket could be had, and no plan was found that has them all: `cause` is TOGETHER (they take the same
+units), UNDECIDED (the search ended before) or TOO_LARGE (numbers that cannot be counted). FAILED_PRECONDITION.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -16,6 +16,7 @@ from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page 
     latest_orders,
 )
 from tests.kernels.scarcity_reference import scarcity_prices  # noqa: F401
+from tests.kernels.sourcing_reference import source_basket  # noqa: F401
 from tests.kernels.standing_reference import date_standing  # noqa: F401
 
 
