@@ -27,7 +27,6 @@ from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
 from invengine.rpc.allocation_servicer import AllocationServicer
 from invengine.rpc.availability_servicer import AvailabilityServicer
-from invengine.rpc.convert_promises import COST_PARTS
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.network_servicer import NetworkServicer
@@ -191,15 +190,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     await follower.load()
     sweeper = Sweeper(store, replica, metrics)
-    scarcity = Scarcity(
-        store,
-        replica,
-        networks,
-        metrics,
-        half_life_days=settings.demand_half_life_days,
-        horizon_days=settings.scarcity_horizon_days,
-        kilometre_cost=round(settings.scarcity_kilometre_cost * COST_PARTS),
-    )
+    scarcity = Scarcity.by(settings, store, replica, networks, metrics)
     stack.push_async_callback(background.stop)
     for name, work in (
         ("follower", follower.run()),
@@ -247,7 +238,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     background.run("watching", watching.run())
     background.run("watched promises", watching.run_promises())
-    sourcing_plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of)
+    sourcing_plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of, scarcity)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(

@@ -125,7 +125,7 @@ class DemandRates:
         self._units[skus] = self._squares[skus] = 0
 
     def _weight_of(self, units: float, at_ms: int) -> float:
-        return units * math.pow(2.0, (at_ms - self._epoch_ms) / self._half_life_ms)
+        return units * math.exp(math.log(2) * (at_ms - self._epoch_ms) / self._half_life_ms)
 
     def _days(self, now_ms: int) -> float:
         """The days that demand was seen on, weighted as demand is."""

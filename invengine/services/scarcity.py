@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.settings import Settings
     from invengine.store.redis_store import RedisStore
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Scarcity:
         self._metrics = metrics
         self._horizon_minutes = round(horizon_days * MINUTES_A_DAY)
         self._kilometre_cost = kilometre_cost
-        self._demand = SeenDemand(half_life_days, memory_bytes)
+        self.demand: Final = SeenDemand(half_life_days, memory_bytes)
         self._after = [0] * store.partitions
         self._regions: NetworkRegions | None = None
         self._columns: Columns = np.empty(0, np.int64)
@@ -88,6 +89,21 @@ class Scarcity:
         self._places: Columns = np.empty(0, np.int64)
         self._kept: dict[str, Kept] = {}
 
+    @classmethod
+    def by(
+        cls, settings: Settings, store: RedisStore, replica: Replica, networks: Networks, metrics: Metrics
+    ) -> Scarcity:
+        """As an operator has set it."""
+        return cls(
+            store,
+            replica,
+            networks,
+            metrics,
+            half_life_days=settings.demand_half_life_days,
+            horizon_days=settings.scarcity_horizon_days,
+            kilometre_cost=round(settings.scarcity_kilometre_cost * PARTS),
+        )
+
     def prices(self, skus: Sequence[str], locations: Sequence[str], now_ms: int) -> Columns:
         """int64 [SKUs, locations]: ten-thousandths of the currency for a unit; 0 where nothing is known.
 
@@ -95,7 +111,7 @@ class Scarcity:
         """
         regions = self._network_regions()
         out = np.zeros((len(skus), len(locations)), np.int64)
-        if regions is None or not len(self._demand) or not skus:
+        if regions is None or not len(self.demand) or not skus:
             return out
         stock = np.stack([self._stock(sku) for sku in skus])
         fresh = []
@@ -134,11 +150,11 @@ class Scarcity:
                 break
             for entry in entries:
                 self._after[entry.partition] = entry.revision
-            before = self._demand.lines
-            self._demand.take(sorted(entries, key=lambda entry: entry.recorded_at_ms), regions, self._columns)
+            before = self.demand.lines
+            self.demand.take(sorted(entries, key=lambda entry: entry.recorded_at_ms), regions, self._columns)
             if self._metrics is not None:
-                self._metrics.demand_lines.inc(self._demand.lines - before)
-                self._metrics.demand_skus.set(len(self._demand))
+                self._metrics.demand_lines.inc(self.demand.lines - before)
+                self._metrics.demand_skus.set(len(self.demand))
             await asyncio.sleep(0)
 
     async def _go_on_behind(self, partition: int) -> None:
@@ -154,7 +170,7 @@ class Scarcity:
             return None
         if self._regions is None or self._regions.network is not network:
             regions = self._regions = NetworkRegions(network, self._kilometre_cost)
-            self._columns = self._demand.columns_of(regions.names)
+            self._columns = self.demand.columns_of(regions.names)
             rules = [network.location_safety.get(name, NO_SAFETY) for name in regions.names]
             self._safety = np.array(rules, np.int64).reshape(-1, 2)
             self._closed = np.array([not network.locations[name].enabled for name in regions.names], np.bool_)
@@ -169,8 +185,8 @@ class Scarcity:
         minutes = np.full(stock.shape, self._horizon_minutes, np.int64)
         for row, sku in enumerate(skus):
             self._set_receipts(minutes[row], sku, now_ms, regions)
-        pricing = Pricing(self._demand.rates, regions.regions(self._columns))
-        found = pricing.prices(self._demand.numbers_of(skus), stock, minutes, now_ms)
+        pricing = Pricing(self.demand.rates, regions.regions(self._columns))
+        found = pricing.prices(self.demand.numbers_of(skus), stock, minutes, now_ms)
         for row, sku in enumerate(skus):
             self._kept[sku] = Kept(stock[row].tobytes(), now_ms + PRICE_SECONDS * 1000, found[row].copy())
 
