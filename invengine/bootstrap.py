@@ -205,8 +205,17 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     ):
         background.run(name, work)
     queue_max = settings.queued_calls_max
+    plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of, scarcity)
     reservations = Reservations(
-        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+        store,
+        replica,
+        clock,
+        networks,
+        metrics,
+        profiles=profiles,
+        plans=plans,
+        transit=lambda: transit.times,
+        queue_max=queue_max,
     )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
@@ -238,7 +247,6 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     background.run("watching", watching.run())
     background.run("watched promises", watching.run_promises())
-    sourcing_plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of, scarcity)
     served = servicers.handlers(
         {
             "invengine.v1.AdminService": servicers.AdminServicer(
@@ -246,7 +254,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
-                baskets=BasketPlans(store, replica, clock, networks, profiles, plans=sourcing_plans, metrics=metrics),
+                baskets=BasketPlans(store, replica, clock, networks, profiles, plans=plans, metrics=metrics),
                 planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
                 replica=replica,
             ),
@@ -270,7 +278,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                     transit=transit,
                     metrics=metrics,
                     profiles=profiles.of_request,
-                    plans=sourcing_plans,
+                    plans=plans,
                 ),
                 Repromising(
                     store,

@@ -20,6 +20,7 @@ from prometheus_client.utils import floatToGoString
 from invengine import __version__
 from invengine.domain.kept import BreakReason
 from invengine.domain.orders import ReservationState
+from invengine.domain.reservation_answers import PlanTaken
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
 
@@ -242,6 +243,13 @@ class Metrics:
             "How far the clock of Redis is ahead of the time that holds are judged by.",
             registry=registry,
         )
+        plans = Counter(
+            "invengine_reservations_by_profile_total",
+            "Reservations by a profile: of the best plan, of the next as that was gone, or after another trip.",
+            ("plan",),
+            registry=registry,
+        )
+        self.plans_taken = {taken: plans.labels(taken.value) for taken in PlanTaken}
         self.expired = Counter(
             "invengine_reservations_expired_total", "Holds that this server's sweeper tidied.", registry=registry
         )

@@ -14,8 +14,8 @@ from invengine.cli.days import shown
 from invengine.cli.deliveries import network_of
 from invengine.cli.promise import money
 from invengine.cli.render import Cell, as_json, say, show_json, table, word
+from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group
 from invengine.cli.reservation_text import Delivery, Taking, lines_of
-from invengine.cli.reservations import AllowBackorder, AllowSplit, Group
 from invengine.cli.session import Session, command, fail, fail_usage
 
 if TYPE_CHECKING:

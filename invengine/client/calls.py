@@ -56,6 +56,7 @@ class ReserveOptions(TypedDict, total=False):
     max_parcels: int
     promise_dates: bool
     confidence: float
+    profile: str
 
 
 class Change(TypedDict, total=False):
@@ -170,6 +171,7 @@ class Client(
             max_parcels=options.get("max_parcels", 0),
             promise_dates=options.get("promise_dates", False),
             confidence=options.get("confidence", 0.0),
+            profile=options.get("profile", ""),
         )
 
     async def reserve(
@@ -241,20 +243,25 @@ class Client(
         *,
         lines: Iterable[LineAmendment] = (),
         added_lines: Iterable[Line] = (),
+        profile: str = "",
         **change: Unpack[Change],
     ) -> reservation_service_pb2.AmendReservationResponse:
         """Give lines other quantities (0 removes one) and add lines: all of it, or nothing."""
         request = reservation_service_pb2.AmendReservationRequest(
-            reservation_id=reservation_id, lines=lines, added_lines=added_lines, **self._change(change)
+            reservation_id=reservation_id,
+            lines=lines,
+            added_lines=added_lines,
+            profile=profile,
+            **self._change(change),
         )
         return await self._call(self._reservations.AmendReservation, request)
 
     async def rebind(
-        self, reservation_id: str, *, lines: Iterable[LineRebinding], **change: Unpack[Change]
+        self, reservation_id: str, *, lines: Iterable[LineRebinding], profile: str = "", **change: Unpack[Change]
     ) -> reservation_service_pb2.RebindReservationResponse:
         """Move open units of lines to other locations; one `LineRebinding` without a line_id means all lines."""
         request = reservation_service_pb2.RebindReservationRequest(
-            reservation_id=reservation_id, lines=lines, **self._change(change)
+            reservation_id=reservation_id, lines=lines, profile=profile, **self._change(change)
         )
         return await self._call(self._reservations.RebindReservation, request)
 
