@@ -130,7 +130,7 @@ class DemandRates:
     def _days(self, now_ms: int) -> float:
         """The days that demand was seen on, weighted as demand is."""
         half_lives = max(now_ms - self._began_ms, 0) / self._half_life_ms
-        days = self._half_life_ms / DAY_MS / math.log(2) * (1.0 - 0.5**half_lives)
+        days: float = self._half_life_ms / DAY_MS / math.log(2) * (1.0 - 0.5**half_lives)
         return max(days, DAYS_LEAST)
 
     def _scale(self, epoch_ms: int) -> None:
