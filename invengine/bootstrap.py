@@ -203,17 +203,10 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     ):
         background.run(name, work)
     queue_max = settings.queued_calls_max
-    plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of)
+    dates = CurrentDating(replica, clock, lambda: transit.times)
+    plans = SourcingPlans(replica, dates.of)
     reservations = Reservations(
-        store,
-        replica,
-        clock,
-        networks,
-        metrics,
-        profiles=profiles,
-        plans=plans,
-        transit=lambda: transit.times,
-        queue_max=queue_max,
+        store, replica, clock, networks, metrics, profiles=profiles, plans=plans, dates=dates, queue_max=queue_max
     )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
@@ -269,14 +262,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
                 Promising(
-                    store,
-                    replica,
-                    clock,
-                    networks,
-                    transit=transit,
-                    metrics=metrics,
-                    profiles=profiles.of_request,
-                    plans=plans,
+                    store, replica, clock, networks, transit=transit, metrics=metrics, profiles=profiles, plans=plans
                 ),
                 Repromising(
                     store,

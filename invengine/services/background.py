@@ -1,4 +1,4 @@
-"""Work that goes on beside the calls, for as long as the engine runs."""
+"""Tasks that run as long as the engine does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Background:
@@ -46,6 +46,6 @@ class Background:
         if task.cancelled():
             return
         fault = task.exception()
-        _log.critical("the %s ended; the engine stops", task.get_name(), exc_info=fault)
+        logger.critical("the %s ended; the engine stops", task.get_name(), exc_info=fault)
         if not self._broken.done():
             self._broken.set_result(f"the {task.get_name()} ended: {fault!r}")
