@@ -207,7 +207,7 @@ def parcels(basket: Basket, way: Journeys, lines: Sequence[int], service: int) -
     if is_sent:
         parcel[_PARCEL] = profile.parcel_cost
         if profile.kilometre_cost and fulfilment is not Fulfilment.ANY:
-            parcel[_DISTANCE] = profile.kilometre_cost * ground.distances(destination)[columns]
+            parcel[_DISTANCE] = profile.kilometre_cost * ground.distances(fulfilment, destination)[columns]
     if is_sent and way.is_dated and profile.lane_percent:
         lanes = ground.lane_costs(fulfilment, destination, name)
         parcel[_LANE] = _weighted(lanes.parcel[columns], profile.lane_percent)

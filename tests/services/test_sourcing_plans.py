@@ -322,3 +322,17 @@ def test_more_than_there_is_may_be_asked_for_with_best_effort() -> None:
     whole = counter.source([sku("B", 101, allow_split=True)], Profile("p", unit_cost=2**52))
     assert isinstance(whole.problem, NoPlan)
     assert whole.problem.cause == "TOO_LARGE"
+
+
+def test_what_is_shipped_goes_to_the_postal_code_whatever_location_is_named_besides() -> None:
+    made = shop(L0={"A": 1}, L1={"A": 1})
+    made.places["L0"].position, made.places["L1"].position = (52.5, 13.4), (48.1, 11.6)
+    counter = Counter(made)
+    profile = Profile("p", kilometre_cost=100)
+    plain = sku("A", fulfilment=Fulfilment.SHIP, destination=HERE, location="L1")
+    besides = plain._replace(destination=Destination(HERE.country, HERE.postal_code, "L1"))
+    far = counter.source([plain], profile).best.costs.distance
+    assert far == 100 * counter.network.distance_km("L1", HERE) > 0
+    assert counter.source([besides], profile).best.costs.distance == far
+    there = counter.source([plain._replace(location="", destination=THERE)], profile)
+    assert (from_(there), there.best.costs.distance) == ([(0, "L1", 1)], 0)
