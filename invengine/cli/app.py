@@ -20,10 +20,12 @@ from invengine.cli import (
     lanes,
     load,
     network,
+    profile,
     promise,
     reservations,
     returns,
     serve,
+    shortfall,
     snapshot,
     stock,
     transfers,
@@ -62,6 +64,7 @@ demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(profile.app, name="profile")
 app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
@@ -77,6 +80,7 @@ app.add_typer(export.app, name="export")
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
+app.add_typer(shortfall.app, name="shortfall")
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

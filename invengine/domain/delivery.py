@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from invengine.domain.calendars import Calendar
+from invengine.domain.postal import postal_prefix
 
 COST_PARTS: Final = 10_000
 """Parts that one unit of a currency has inside."""
@@ -144,11 +145,6 @@ class Delivery:
     def zone_of(self, country: str, postal_code: str) -> str:
         """The zone that a postal code lies in, or empty when it lies in none."""
         return self.postal_zones.zone_of(country, postal_code)
-
-
-def postal_prefix(code: str) -> str:
-    """A postal code, or its beginning, as codes are compared: upper case, without spaces and hyphens."""
-    return "".join(code.split()).replace("-", "").upper()
 
 
 NO_DELIVERY: Final = Delivery()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,26 +9,27 @@ from typing import Any, Final, TypeVar
 
 from invengine.domain.calendar_document import read_calendar
 from invengine.domain.calendars import ALWAYS, Calendar
-from invengine.domain.delivery import Delivery, Lane, Service, TransferLane, Zones, postal_prefix
+from invengine.domain.delivery import Delivery, Lane, Service, TransferLane, Zones
 from invengine.domain.delivery_document import LaneDocument, ServiceDocument, TransferLaneDocument, currency_problem
 from invengine.domain.network_document import LocationDocument
-from invengine.domain.network_fields import described
+from invengine.domain.network_fields import described, is_country
 from invengine.domain.network_reading import Reading, unknown_field, unknown_name
+from invengine.domain.postal import POSTAL_PREFIX_MAX, postal_prefix
 
 CALENDARS_MAX: Final = 1_000
 SERVICES_MAX: Final = 200
 ZONES_MAX: Final = 10_000
 PREFIXES_MAX: Final = 50_000  # of all zones together
-POSTAL_PREFIX_MAX: Final = 16
 LANES_MAX: Final = 100_000  # of each kind, as they are written
 ROUTES_MAX: Final = 300_000  # of each kind, each lane of a group counted for each of its locations
 
 DELIVERY_SECTIONS: Final = ("currency", "calendars", "services", "zones", "lanes", "transfer_lanes")
 
+NEEDS_CURRENCY: Final = "costs need a currency: say it at the top, such as currency: EUR"
+
 Groups = Mapping[str, tuple[str, ...]]
 Written = TypeVar("Written", LaneDocument, TransferLaneDocument)
 Key = TypeVar("Key", bound=tuple[str, ...])
-_COUNTRY = re.compile(r"[A-Z]{2}")
 _PREPARATIONS = ("ship", "pickup", "ship_to_store")
 
 
@@ -57,6 +57,8 @@ def _location(reading: Reading, name: str, place: LocationDocument) -> None:
     """Checks what the entry of a location refers to."""
     for field in ("calendar", "opening"):
         _reference(reading, ("locations", name, field), getattr(place, field), "calendars", "calendar")
+    if (place.costs.parcel or place.costs.unit) and "currency" not in reading.raw:
+        reading.fault(("locations", name, "costs"), NEEDS_CURRENCY)
     for field in _PREPARATIONS:
         preparation = getattr(place, field)
         for service in preparation.cut_offs if preparation else ():
@@ -159,7 +161,7 @@ class _Reader:
             if key not in ("country", "postal_prefixes"):
                 fault((*path, key), unknown_field(key, ("country", "postal_prefixes")))
         country, prefixes = area.get("country"), area.get("postal_prefixes", [""])
-        if not isinstance(country, str) or not _COUNTRY.fullmatch(country):
+        if not isinstance(country, str) or not is_country(country):
             fault((*path, "country"), f"{described(country)} is not a country such as GB")
             return
         if "postal_prefixes" not in area:
@@ -217,8 +219,7 @@ class _Reader:
             _reference(self._reading, (section, place, field), named, of, of.removesuffix("s"))
         if not has_currency and (lane.cost or lane.cost_per_unit):
             field = "cost" if lane.cost else "cost_per_unit"
-            problem = "costs need a currency: say it at the top, such as currency: EUR"
-            self._reading.fault((section, place, field), problem)
+            self._reading.fault((section, place, field), NEEDS_CURRENCY)
         return len(self._reading.faults) == before
 
     def _routes(

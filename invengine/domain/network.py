@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from invengine.domain.delivery import NO_DELIVERY
 from invengine.domain.delivery_parts import delivery_elements
+from invengine.domain.distance import PostalPositions, kilometres
 from invengine.domain.kits import Kit, kits_by_component
 from invengine.domain.network_diff import Change, ChangeKind, differences
 from invengine.domain.network_document import LocationKind, NetworkDocument
@@ -27,6 +28,7 @@ from invengine.domain.network_parts import (
     rule_elements,
     rules_elements,
 )
+from invengine.domain.network_positions import position_elements
 from invengine.domain.network_reader import read_document
 from invengine.domain.network_rules import (
     compile_confidence,
@@ -34,7 +36,7 @@ from invengine.domain.network_rules import (
     confidence_elements,
     threshold_elements,
 )
-from invengine.domain.orders import Candidate, Fulfilment
+from invengine.domain.orders import Candidate, Destination, Fulfilment
 from invengine.domain.stock import BUILT_IN_STATES, ConfidenceRule
 from invengine.errors import (
     ChannelDisabled,
@@ -102,6 +104,9 @@ class Network:
         self._backorders: Final = compile_backorders(parsed.backorders)
         self._confidence: Final = compile_confidence(parsed.confidence)
         self._thresholds: Final = compile_thresholds(parsed.low_stock_thresholds)
+        self.postal_positions: Final = PostalPositions(parsed.postal_positions)
+        """Where postal codes lie."""
+        self._distances: Final[dict[tuple[str, str, str, str], int | None]] = {}
         self.kits: Final[Mapping[str, Kit]] = MappingProxyType(dict(parsed.kits))
         self._kits_by_component: Final = kits_by_component(self.kits)
         self._ruled_skus: Final = frozenset(rules.skus) | {sku for sku, _ in rules.positions}
@@ -251,6 +256,23 @@ class Network:
         own = self._confidence.get(location)
         return self._confidence.get("", ()) if own is None else own
 
+    def distance_km(self, location: str, to: Destination) -> int | None:
+        """Whole kilometres from a location to where goods go: the location that collects them, else the postal code.
+
+        None where the position of either is not known. UnknownLocation.
+        """
+        key = location, to.location, to.country, to.postal_code
+        if key in self._distances:
+            return self._distances[key]
+        start = self._known(location).position
+        if to.location:
+            end = self._known(to.location).position
+        else:
+            end = self.postal_positions.position_of(to.country, to.postal_code)
+        found = None if start is None or end is None else round(kilometres(start, end))
+        _remember(self._distances, key, found)
+        return found
+
     def kits_with(self, sku: str) -> tuple[str, ...]:
         """The kits that the SKU is a component of, by name."""
         return self._kits_by_component.get(sku, ())
@@ -295,6 +317,7 @@ class Network:
             "low_stock_thresholds": threshold_elements(self._thresholds),
             "states": sorted(self.states),
             **delivery_elements(self.parsed.delivery),
+            **position_elements(self.postal_positions),
         }
 
     def _can(self, location: str, way: Fulfilment) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from invengine.domain.delivery_document import PreparationDocument
+from invengine.domain.delivery_document import HandlingCostsDocument, PreparationDocument
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.network_fields import (
     Identifier,
@@ -33,6 +33,7 @@ from invengine.domain.stock import GONE, ON_HAND, UNITS_MAX
 
 if TYPE_CHECKING:
     from invengine.domain.delivery_reader import DeliveryDocument
+    from invengine.domain.distance import Position
     from invengine.domain.kits import Kit
     from invengine.domain.network_rules import ConfidenceRuleDocument, LowStockRuleDocument
 
@@ -96,6 +97,7 @@ class LocationDocument(Model):
     incoming: Annotated[IncomingDocument, BeforeValidator(nothing_is_empty)] = _INCOMING
     calendar: OptionalIdentifier = None
     opening: OptionalIdentifier = None
+    costs: Annotated[HandlingCostsDocument, BeforeValidator(nothing_is_empty)] = HandlingCostsDocument()
     ship: OptionalPreparation = None
     pickup: OptionalPreparation = None
     ship_to_store: OptionalPreparation = None
@@ -200,3 +202,5 @@ class NetworkDocument:
     states: tuple[str, ...] = ()
     incoming: IncomingDocument = _INCOMING
     delivery: DeliveryDocument | None = None
+    postal_positions: Mapping[tuple[str, str], Position] = field(default_factory=dict)
+    """By (country, postal prefix)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeGuard
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -21,6 +21,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"([1-9][0-9]{0,11})([smhd]?)")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _PERCENT = re.compile(r"(0|[1-9][0-9]{0,2})(\.[0-9]{1,2})?")
 
 
@@ -29,6 +30,11 @@ def _identifier(value: object) -> str:
     if problem := identifier_problem(text):
         raise ValueError(problem)
     return text
+
+
+def is_country(value: object) -> TypeGuard[str]:
+    """Whether it is written like an ISO 3166-1 alpha-2 country."""
+    return isinstance(value, str) and _COUNTRY.fullmatch(value) is not None
 
 
 def short_text(bytes_max: int) -> AfterValidator:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from invengine.domain.calendars import Calendar
 from invengine.domain.delivery import Preparation
-from invengine.domain.delivery_parts import preparation_elements
+from invengine.domain.delivery_parts import cost_text, preparation_elements
+from invengine.domain.distance import Position
 from invengine.domain.network_document import (
     FULFILMENTS_BY_KIND,
     BackorderRuleDocument,
@@ -55,6 +56,17 @@ class Location:
     """When customers can collect."""
     preparation: Mapping[Fulfilment, Preparation] = field(default_factory=lambda: _UNPREPARED, hash=False)
     """Of SHIP, PICKUP and SHIP_TO_STORE, each of them always there."""
+    parcel_cost: int = 0
+    """What each parcel costs here, in ten-thousandths of the network's currency."""
+    unit_cost: int = 0
+    """What each unit in it costs."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where it lies, None where that is not known."""
+        if self.latitude is None or self.longitude is None:
+            return None
+        return Position(self.latitude, self.longitude)
 
     def can_fulfil(self, fulfilment: Fulfilment) -> bool:
         """Whether units from here can reach the customer this way; ship-to-store leaves from where shipping does."""
@@ -132,6 +144,8 @@ def compile_location(
         calendar=calendars.get(entry.calendar or ""),
         opening=calendars.get(entry.opening or entry.calendar or ""),
         preparation=_preparation(entry),
+        parcel_cost=entry.costs.parcel,
+        unit_cost=entry.costs.unit,
     )
 
 
@@ -164,6 +178,8 @@ def location_elements(place: Location) -> dict[str, Any]:
         found["calendar"] = place.calendar.name
     if place.opening is not None and place.opening != place.calendar:
         found["opening"] = place.opening.name
+    if place.parcel_cost or place.unit_cost:
+        found["costs"] = {"parcel": cost_text(place.parcel_cost), "unit": cost_text(place.unit_cost)}
     for fulfilment, preparation in place.preparation.items():
         usual = Preparation()
         if fulfilment is Fulfilment.SHIP_TO_STORE:

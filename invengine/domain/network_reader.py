@@ -17,6 +17,7 @@ from invengine.domain.network_document import (
     state_problem,
 )
 from invengine.domain.network_fields import Model, described, nothing_is_empty
+from invengine.domain.network_positions import read_positions
 from invengine.domain.network_reading import Reading, unknown_field, unknown_name
 from invengine.domain.network_rules import (
     CONFIDENCE_RULES_MAX,
@@ -46,6 +47,7 @@ _SECTIONS: Final = (
     "states",
     "incoming",
     *DELIVERY_SECTIONS,
+    "postal_positions",
 )
 _NOT_OF_KITS: Final = {"safety_stock": "its components keep stock back", "backorders": "it is never backordered"}
 
@@ -96,6 +98,7 @@ class _Reader(Reading):
             self._states(),
             incoming,
             read_delivery(self, locations, groups),
+            read_positions(self),
         )
 
     def _kits(self) -> Iterator[tuple[str, Kit]]:

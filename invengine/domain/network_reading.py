@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from invengine.domain.delivery_document import CapacityDocument, PreparationDocument
+from invengine.domain.delivery_document import CapacityDocument, HandlingCostsDocument, PreparationDocument
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.network_document import IncomingDocument, TimeToLiveDocument
 from invengine.domain.network_fields import Model, described, nothing_is_empty
@@ -26,6 +26,7 @@ _OWNERS: Final[dict[str, type[BaseModel]]] = {
     "pickup": PreparationDocument,
     "ship_to_store": PreparationDocument,
     "capacity": CapacityDocument,
+    "costs": HandlingCostsDocument,
 }
 """The models of elements inside others, by the name of their field."""
 

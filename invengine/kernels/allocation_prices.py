@@ -177,4 +177,4 @@ def price_round(wave: Wave, turns: np.ndarray, pools: np.ndarray, room: Room) ->
     prices += side * (moves // STEPS)
     np.maximum(prices, 0, out=prices)
     _level(wave, prices)
-    return bound
+    return int(bound)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invengine.domain.calendars import ALWAYS
-from invengine.domain.delivery import NO_DELIVERY, Delivery, Lane, Preparation, Zones, postal_prefix
+from invengine.domain.delivery import NO_DELIVERY, Delivery, Lane, Preparation, Zones
+from invengine.domain.postal import postal_prefix
 
 COUNTRIES = st.sampled_from(["DE", "GB"])
 CODES = st.text("189A ab-", max_size=7)

@@ -215,6 +215,9 @@ TRANSFER = "from: A, to: B, transit: 1"
         ("locations", "{A: {ship: {capacity: {units: 0}}}}", "A.ship.capacity.units", "greater than or equal to 1"),
         ("locations", "{A: {ship: {capacity: {boxes: 9}}}}", "A.ship.capacity.boxes", "known are units, orders"),
         ("locations", "{A: {ship: {capacity: 9}}}", "A.ship.capacity", "a mapping is wanted, '9' found"),
+        ("locations", "{A: {costs: {box: 1}}}", "A.costs.box", "known are parcel, unit"),
+        ("locations", "{A: {costs: {unit: -1}}}", "A.costs.unit", "'-1' is not an amount such as 4.95"),
+        ("locations", "{A: {costs: 2}}", "A.costs", "a mapping is wanted, '2' found"),
         ("currency", "eur", "", "'eur' is not a currency such as EUR"),
         ("currency", "[EUR]", "", "a list is not a currency such as EUR"),
         ("services", "{s: {carier: DHL}}", "s.carier", "not a known field; carrier is meant?"),
@@ -327,6 +330,17 @@ def test_costs_need_a_currency() -> None:
     assert fault.problem == "costs need a currency: say it at the top, such as currency: EUR"
     assert fault_of(document.replace("cost_per_unit: 1", "cost: 0.01")).path == "lanes[0].cost"
     assert Network.parse(document.replace("cost_per_unit: 1", "cost: 0")).delivery.currency == ""
+    fault = fault_of("locations:\n  A: {costs: {unit: 0.05}}")
+    assert (fault.line, fault.path) == (2, "locations.A.costs")
+    assert fault.problem == "costs need a currency: say it at the top, such as currency: EUR"
+
+
+def test_a_location_says_what_its_parcels_and_units_cost() -> None:
+    network = Network.parse("currency: EUR\nlocations: {A: {costs: {parcel: 1.2, unit: 0.15}}, B: {}}")
+    costs = {name: (place.parcel_cost, place.unit_cost) for name, place in network.locations.items()}
+    assert costs == {"A": (12_000, 1_500), "B": (0, 0)}
+    assert network.elements()["locations"]["A"]["costs"] == {"parcel": "1.20", "unit": "0.15"}
+    assert "costs" not in network.elements()["locations"]["B"]
 
 
 def test_a_fault_hides_no_other() -> None:

@@ -1,0 +1,37 @@
+"""What planners do about stock that many wait for: the use cases of AllocationService that are here, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invengine.services.current_dating import CurrentDating
+from invengine.services.resourcing import Resourcing
+from invengine.services.shortfalls import Shortfalls
+
+if TYPE_CHECKING:
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.networks import Networks
+    from invengine.services.reservations import Reservations
+    from invengine.services.transit_times import LearntTransit
+    from invengine.store.redis_store import RedisStore
+
+
+class Planning:
+    """Of one engine."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        *,
+        transit: LearntTransit,
+        reservations: Reservations,
+    ) -> None:
+        shortfalls = Shortfalls(store, replica, clock, networks)
+        dates = CurrentDating(replica, clock, lambda: transit.times)
+        self.resourcing = Resourcing(
+            store, replica, clock, networks, shortfalls=shortfalls, reservations=reservations, dates=dates
+        )
