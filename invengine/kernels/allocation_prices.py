@@ -28,7 +28,7 @@ from invengine.kernels.allocation_wave import (
     Wave,
     units_left,
 )
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_PLACE,
     OPTION_UNIT_COST,

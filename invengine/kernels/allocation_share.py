@@ -26,7 +26,7 @@ from invengine.kernels.allocation_wave import (
     take,
     units_left,
 )
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     WAVE_BEYOND,
     WAVE_LEFT,
     WAVE_LINE_FIRST,

@@ -8,7 +8,7 @@ from itertools import chain, combinations, product
 
 import numpy as np
 
-from invengine.kernels.layout import WAVE_LINE_OPTIONS, WAVE_LINE_WANTED
+from invengine.kernels.layout_wave import WAVE_LINE_OPTIONS, WAVE_LINE_WANTED
 from tests.kernels.allocation_worlds import Wave, channel_of, class_of, lines_of, locations_of
 
 

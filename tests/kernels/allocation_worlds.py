@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from invengine import kernels
-from invengine.kernels.layout import (
-    NO_LIMIT,
+from invengine.kernels.layout import NO_LIMIT
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_PLACE,
     OPTION_UNIT_COST,
@@ -204,7 +204,7 @@ def allocated(wave: Wave, mode: int, *, rounds: int = 60, steps: int = 1_000_000
 
 
 def random_wave(seed: int, orders: int = 40, *, plain: bool = False) -> Wave:
-    """A wave by its number: costs as shops have them, scarce stock, each rule in some of them; in plain ones in none."""
+    """A wave by its number: costs as shops have them, scarce stock, each rule in some of them, in plain ones none."""
     draw = np.random.default_rng(seed)
     skus, locations = int(draw.integers(1, max(orders // 3, 2))), int(draw.integers(1, 9))
     on = {

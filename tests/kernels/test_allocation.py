@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     WAVE_BOUND,
     WAVE_COST,
     WAVE_FAIR,
@@ -50,7 +50,7 @@ def test_the_plan_is_the_same_however_many_rounds_a_call_does(mode: int) -> None
     for seed in range(10):
         wave = random_wave(seed)
         at_once, in_steps = allocated(wave, mode, rounds=20), allocated(wave, mode, rounds=20, steps=3)
-        assert in_steps.calls > 5 and at_once.calls == 1
+        assert at_once.calls == 1 < in_steps.calls
         assert at_once.units.tolist() == in_steps.units.tolist()
         assert at_once.out.tolist() == in_steps.out.tolist()
 
@@ -92,15 +92,13 @@ def test_no_plan_is_better_than_the_bound(wave: Wave) -> None:
 def scarce_waves(draw: st.DrawFn, classes: int = 2, channels: int = 3) -> Wave:
     """One SKU that is wanted by lines with different locations, each of an order of its own."""
     locations = draw(st.integers(1, 3))
-    orders = [
-        Order(
-            (Line(0, draw(st.integers(1, 9)), 1, tuple((place, 0, 0) for place in range(locations) if draw(st.booleans()))),),
-            tuple((n, 0) for n in range(locations)),
-            draw(st.integers(0, classes - 1)),
-            draw(st.integers(0, channels - 1)),
-        )
-        for _ in range(draw(st.integers(1, 6)))
-    ]  # fmt: skip
+    places = tuple((n, 0) for n in range(locations))
+    orders = []
+    for _ in range(draw(st.integers(1, 6))):
+        options = tuple((place, 0, 0) for place in range(locations) if draw(st.booleans()))
+        line = Line(0, draw(st.integers(1, 9)), 1, options)
+        klass, channel = draw(st.integers(0, classes - 1)), draw(st.integers(0, channels - 1))
+        orders.append(Order((line,), places, klass, channel))
     return wave_of(orders, [[draw(st.integers(0, 12)) for _ in range(locations)]])
 
 
