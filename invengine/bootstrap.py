@@ -37,10 +37,12 @@ from invengine.rpc.stock_servicer import StockServicer
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.basket_plans import BasketPlans
 from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
 from invengine.services.broken_told import BrokenTold
+from invengine.services.current_dating import CurrentDating
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -60,6 +62,7 @@ from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
 from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
+from invengine.services.sourcing_plans import SourcingPlans
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
@@ -199,8 +202,17 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     ):
         background.run(name, work)
     queue_max = settings.queued_calls_max
+    plans = SourcingPlans(replica, CurrentDating(replica, clock, lambda: transit.times).of)
     reservations = Reservations(
-        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+        store,
+        replica,
+        clock,
+        networks,
+        metrics,
+        profiles=profiles,
+        plans=plans,
+        transit=lambda: transit.times,
+        queue_max=queue_max,
     )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
@@ -239,6 +251,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
+                baskets=BasketPlans(store, replica, clock, networks, profiles, plans=plans, metrics=metrics),
                 planning=Planning(
                     store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles
                 ),
@@ -256,7 +269,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
-                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Promising(
+                    store,
+                    replica,
+                    clock,
+                    networks,
+                    transit=transit,
+                    metrics=metrics,
+                    profiles=profiles.of_request,
+                    plans=plans,
+                ),
                 Repromising(
                     store,
                     networks,

@@ -28,6 +28,7 @@ from invengine.cli import (
     serve,
     shortfall,
     snapshot,
+    source,
     stock,
     transfers,
     watch,
@@ -79,6 +80,7 @@ watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
+source.register(app)
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_profiles, convert_rebalancing, convert_shortfalls, convert_what_if
+from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls, convert_what_if
 from invengine.rpc.endpoints import Context
-from invengine.v1 import profile_pb2, rebalance_pb2, shortfall_pb2, whatif_pb2
+from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, whatif_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
+    from invengine.services.basket_plans import BasketPlans
     from invengine.services.planning import Planning
     from invengine.services.profiles import Profiles
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 class AllocationServicer:
     """AllocationService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, *, profiles: Profiles, planning: Planning, replica: Replica) -> None:
+    def __init__(self, *, profiles: Profiles, baskets: BasketPlans, planning: Planning, replica: Replica) -> None:
         self._profiles = profiles
+        self._baskets = baskets
         self._planning = planning
         self._replica = replica
 
@@ -70,6 +72,10 @@ class AllocationServicer:
         return profile_pb2.ListProfileActivationsResponse(
             activations=[convert_profiles.activation_to_proto(activation, is_known) for activation in history]
         )
+
+    async def PlanBasket(self, request: plan_pb2.PlanBasketRequest, context: Context) -> plan_pb2.PlanBasketResponse:
+        """Where a basket would come from, and why."""
+        return convert_plans.basket_to_proto(await self._baskets.plan(request, context.time_remaining()))
 
     async def ResourceShortfalls(
         self, request: shortfall_pb2.ResourceShortfallsRequest, _: Context

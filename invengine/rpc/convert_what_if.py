@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc.convert_promises import money_to_proto
+from invengine.rpc.convert_promises import costs_to_proto
 from invengine.v1 import common_pb2, whatif_pb2
 
 if TYPE_CHECKING:
-    from invengine.domain.sourcing import CostTerms
     from invengine.services.what_if import ProfileResult, WhatIfAnswer
 
 
@@ -43,7 +42,7 @@ def _result(result: ProfileResult, answer: WhatIfAnswer) -> whatif_pb2.WhatIfRes
         needed_lines=tally.needed_lines,
         late_lines=tally.late_lines,
         parcels=tally.parcels,
-        costs=_costs(tally.costs, answer.currency),
+        costs=costs_to_proto(tally.costs, answer.currency),
         stock=[
             whatif_pb2.WhatIfResult.LocationStock(
                 location=location,
@@ -55,10 +54,3 @@ def _result(result: ProfileResult, answer: WhatIfAnswer) -> whatif_pb2.WhatIfRes
         ],
         unproved_orders=tally.unproved_orders,
     )
-
-
-def _costs(costs: CostTerms, currency: str) -> whatif_pb2.WhatIfCosts:
-    told = whatif_pb2.WhatIfCosts(total=money_to_proto(costs.total, currency))
-    for term, cost in costs._asdict().items():
-        getattr(told, term).CopyFrom(money_to_proto(cost, currency))
-    return told

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from invengine.v1 import plan_pb2 as invengine_dot_v1_dot_plan__pb2
 from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
 from invengine.v1 import rebalance_pb2 as invengine_dot_v1_dot_rebalance__pb2
 from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
@@ -78,6 +79,11 @@ class AllocationServiceStub:
                 '/invengine.v1.AllocationService/WhatIf',
                 request_serializer=invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.FromString,
+                _registered_method=True)
+        self.PlanBasket = channel.unary_unary(
+                '/invengine.v1.AllocationService/PlanBasket',
+                request_serializer=invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.FromString,
                 _registered_method=True)
 
 
@@ -160,6 +166,18 @@ class AllocationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanBasket(self, request, context):
+        """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+        each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+        when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+        NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+        NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+        STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AllocationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -202,6 +220,11 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     servicer.WhatIf,
                     request_deserializer=invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.SerializeToString,
+            ),
+            'PlanBasket': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanBasket,
+                    request_deserializer=invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -422,6 +445,33 @@ class AllocationService:
             '/invengine.v1.AllocationService/WhatIf',
             invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.SerializeToString,
             invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanBasket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/PlanBasket',
+            invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.SerializeToString,
+            invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ Which locations serve which lines, which of many orders get which units, and whe
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from invengine.v1 import plan_pb2 as _plan_pb2
 from invengine.v1 import profile_pb2 as _profile_pb2
 from invengine.v1 import rebalance_pb2 as _rebalance_pb2
 from invengine.v1 import shortfall_pb2 as _shortfall_pb2
@@ -77,6 +78,14 @@ class AllocationServiceStub:
     answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
     DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
     """
+    PlanBasket: _grpc.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]
+    """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+    each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+    when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+    NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+    NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+    STORE_UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class AllocationServiceAsyncStub(AllocationServiceStub):
@@ -123,6 +132,14 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
     answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
     DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    PlanBasket: _aio.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]  # type: ignore[assignment]
+    """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+    each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+    when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+    NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+    NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+    STORE_UNAVAILABLE.
     """
 
 class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -215,6 +232,20 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
         recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
         answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
         DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanBasket(
+        self,
+        request: _plan_pb2.PlanBasketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plan_pb2.PlanBasketResponse, _abc.Awaitable[_plan_pb2.PlanBasketResponse]]:
+        """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+        each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+        when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+        NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+        NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+        STORE_UNAVAILABLE.
         """
 
 def add_AllocationServiceServicer_to_server(servicer: AllocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,30 +24,29 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
+from invengine.v1 import plan_pb2 as invengine_dot_v1_dot_plan__pb2
 from invengine.v1 import reservation_service_pb2 as invengine_dot_v1_dot_reservation__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19invengine/v1/whatif.proto\x12\x0cinvengine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a&invengine/v1/reservation_service.proto\"\xd5\x02\n\rWhatIfRequest\x12\x10\n\x08profiles\x18\x01 \x03(\t\x12\x1f\n\x03\x64\x61y\x18\x02 \x01(\x0b\x32\x12.invengine.v1.Date\x12;\n\x0borders_from\x18\x03 \x01(\x0e\x32&.invengine.v1.WhatIfRequest.OrdersFrom\x12)\n\x06orders\x18\x04 \x03(\x0b\x32\x19.invengine.v1.WhatIfOrder\x12\x12\n\norders_max\x18\x05 \x01(\x05\x12\x13\n\x0brecent_days\x18\x06 \x01(\x05\x12\x0c\n\x04seed\x18\x07 \x01(\x03\"r\n\nOrdersFrom\x12\x1b\n\x17ORDERS_FROM_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDERS_FROM_GIVEN\x10\x01\x12\x18\n\x14ORDERS_FROM_RECORDED\x10\x02\x12\x16\n\x12ORDERS_FROM_RECENT\x10\x03\"z\n\x0bWhatIfOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x33\n\x05lines\x18\x03 \x03(\x0b\x32$.invengine.v1.ReservationLineRequest\x12\x13\n\x0b\x62\x65st_effort\x18\x04 \x01(\x08\"\xb1\x01\n\x0eWhatIfResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.invengine.v1.WhatIfResult\x12\x0e\n\x06orders\x18\x02 \x01(\x03\x12\x17\n\x0forders_left_out\x18\x03 \x01(\x03\x12.\n\nstock_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63onsistency_token\x18\x05 \x01(\t\"\x9b\x04\n\x0cWhatIfResult\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x14\n\x0corders_whole\x18\x02 \x01(\x03\x12\x16\n\x0eorders_in_part\x18\x03 \x01(\x03\x12\x33\n\x07refused\x18\x04 \x03(\x0b\x32\".invengine.v1.WhatIfResult.Refused\x12\r\n\x05lines\x18\x05 \x01(\x03\x12\x16\n\x0eunfilled_lines\x18\x06 \x01(\x03\x12\r\n\x05units\x18\x07 \x01(\x03\x12\x16\n\x0eunfilled_units\x18\x08 \x01(\x03\x12\x14\n\x0cneeded_lines\x18\t \x01(\x03\x12\x12\n\nlate_lines\x18\n \x01(\x03\x12\x0f\n\x07parcels\x18\x0b \x01(\x03\x12(\n\x05\x63osts\x18\x0c \x01(\x0b\x32\x19.invengine.v1.WhatIfCosts\x12\x37\n\x05stock\x18\r \x03(\x0b\x32(.invengine.v1.WhatIfResult.LocationStock\x12\x17\n\x0funproved_orders\x18\x0e \x01(\x03\x1a\x44\n\x07Refused\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.invengine.v1.ErrorReason\x12\x0e\n\x06orders\x18\x02 \x01(\x03\x1aL\n\rLocationStock\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04\x66ree\x18\x02 \x01(\x03\x12\r\n\x05taken\x18\x03 \x01(\x03\x12\x0c\n\x04left\x18\x04 \x01(\x03\"\xac\x03\n\x0bWhatIfCosts\x12\"\n\x05total\x18\x01 \x01(\x0b\x32\x13.invengine.v1.Money\x12#\n\x06parcel\x18\x02 \x01(\x0b\x32\x13.invengine.v1.Money\x12%\n\x08handling\x18\x03 \x01(\x0b\x32\x13.invengine.v1.Money\x12!\n\x04lane\x18\x04 \x01(\x0b\x32\x13.invengine.v1.Money\x12%\n\x08\x64istance\x18\x05 \x01(\x0b\x32\x13.invengine.v1.Money\x12$\n\x07waiting\x18\x06 \x01(\x0b\x32\x13.invengine.v1.Money\x12!\n\x04late\x18\x07 \x01(\x0b\x32\x13.invengine.v1.Money\x12\"\n\x05\x65\x61rly\x18\x08 \x01(\x0b\x32\x13.invengine.v1.Money\x12%\n\x08priority\x18\t \x01(\x0b\x32\x13.invengine.v1.Money\x12(\n\x0bopportunity\x18\n \x01(\x0b\x32\x13.invengine.v1.Money\x12%\n\x08shortage\x18\x0b \x01(\x0b\x32\x13.invengine.v1.Moneyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19invengine/v1/whatif.proto\x12\x0cinvengine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a\x17invengine/v1/plan.proto\x1a&invengine/v1/reservation_service.proto\"\xd5\x02\n\rWhatIfRequest\x12\x10\n\x08profiles\x18\x01 \x03(\t\x12\x1f\n\x03\x64\x61y\x18\x02 \x01(\x0b\x32\x12.invengine.v1.Date\x12;\n\x0borders_from\x18\x03 \x01(\x0e\x32&.invengine.v1.WhatIfRequest.OrdersFrom\x12)\n\x06orders\x18\x04 \x03(\x0b\x32\x19.invengine.v1.WhatIfOrder\x12\x12\n\norders_max\x18\x05 \x01(\x05\x12\x13\n\x0brecent_days\x18\x06 \x01(\x05\x12\x0c\n\x04seed\x18\x07 \x01(\x03\"r\n\nOrdersFrom\x12\x1b\n\x17ORDERS_FROM_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDERS_FROM_GIVEN\x10\x01\x12\x18\n\x14ORDERS_FROM_RECORDED\x10\x02\x12\x16\n\x12ORDERS_FROM_RECENT\x10\x03\"z\n\x0bWhatIfOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x33\n\x05lines\x18\x03 \x03(\x0b\x32$.invengine.v1.ReservationLineRequest\x12\x13\n\x0b\x62\x65st_effort\x18\x04 \x01(\x08\"\xb1\x01\n\x0eWhatIfResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.invengine.v1.WhatIfResult\x12\x0e\n\x06orders\x18\x02 \x01(\x03\x12\x17\n\x0forders_left_out\x18\x03 \x01(\x03\x12.\n\nstock_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63onsistency_token\x18\x05 \x01(\t\"\x99\x04\n\x0cWhatIfResult\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x14\n\x0corders_whole\x18\x02 \x01(\x03\x12\x16\n\x0eorders_in_part\x18\x03 \x01(\x03\x12\x33\n\x07refused\x18\x04 \x03(\x0b\x32\".invengine.v1.WhatIfResult.Refused\x12\r\n\x05lines\x18\x05 \x01(\x03\x12\x16\n\x0eunfilled_lines\x18\x06 \x01(\x03\x12\r\n\x05units\x18\x07 \x01(\x03\x12\x16\n\x0eunfilled_units\x18\x08 \x01(\x03\x12\x14\n\x0cneeded_lines\x18\t \x01(\x03\x12\x12\n\nlate_lines\x18\n \x01(\x03\x12\x0f\n\x07parcels\x18\x0b \x01(\x03\x12&\n\x05\x63osts\x18\x0c \x01(\x0b\x32\x17.invengine.v1.PlanCosts\x12\x37\n\x05stock\x18\r \x03(\x0b\x32(.invengine.v1.WhatIfResult.LocationStock\x12\x17\n\x0funproved_orders\x18\x0e \x01(\x03\x1a\x44\n\x07Refused\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.invengine.v1.ErrorReason\x12\x0e\n\x06orders\x18\x02 \x01(\x03\x1aL\n\rLocationStock\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04\x66ree\x18\x02 \x01(\x03\x12\r\n\x05taken\x18\x03 \x01(\x03\x12\x0c\n\x04left\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.whatif_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WHATIFREQUEST']._serialized_start=144
-  _globals['_WHATIFREQUEST']._serialized_end=485
-  _globals['_WHATIFREQUEST_ORDERSFROM']._serialized_start=371
-  _globals['_WHATIFREQUEST_ORDERSFROM']._serialized_end=485
-  _globals['_WHATIFORDER']._serialized_start=487
-  _globals['_WHATIFORDER']._serialized_end=609
-  _globals['_WHATIFRESPONSE']._serialized_start=612
-  _globals['_WHATIFRESPONSE']._serialized_end=789
-  _globals['_WHATIFRESULT']._serialized_start=792
-  _globals['_WHATIFRESULT']._serialized_end=1331
-  _globals['_WHATIFRESULT_REFUSED']._serialized_start=1185
-  _globals['_WHATIFRESULT_REFUSED']._serialized_end=1253
-  _globals['_WHATIFRESULT_LOCATIONSTOCK']._serialized_start=1255
-  _globals['_WHATIFRESULT_LOCATIONSTOCK']._serialized_end=1331
-  _globals['_WHATIFCOSTS']._serialized_start=1334
-  _globals['_WHATIFCOSTS']._serialized_end=1762
+  _globals['_WHATIFREQUEST']._serialized_start=169
+  _globals['_WHATIFREQUEST']._serialized_end=510
+  _globals['_WHATIFREQUEST_ORDERSFROM']._serialized_start=396
+  _globals['_WHATIFREQUEST_ORDERSFROM']._serialized_end=510
+  _globals['_WHATIFORDER']._serialized_start=512
+  _globals['_WHATIFORDER']._serialized_end=634
+  _globals['_WHATIFRESPONSE']._serialized_start=637
+  _globals['_WHATIFRESPONSE']._serialized_end=814
+  _globals['_WHATIFRESULT']._serialized_start=817
+  _globals['_WHATIFRESULT']._serialized_end=1354
+  _globals['_WHATIFRESULT_REFUSED']._serialized_start=1208
+  _globals['_WHATIFRESULT_REFUSED']._serialized_end=1276
+  _globals['_WHATIFRESULT_LOCATIONSTOCK']._serialized_start=1278
+  _globals['_WHATIFRESULT_LOCATIONSTOCK']._serialized_end=1354
 # @@protoc_insertion_point(module_scope)

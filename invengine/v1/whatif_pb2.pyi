@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from invengine.v1 import common_pb2 as _common_pb2
+from invengine.v1 import plan_pb2 as _plan_pb2
 from invengine.v1 import reservation_service_pb2 as _reservation_service_pb2
 import builtins as _builtins
 import sys
@@ -286,7 +287,7 @@ class WhatIfResult(_message.Message):
         """Orders that got nothing, by reason."""
 
     @_builtins.property
-    def costs(self) -> Global___WhatIfCosts:
+    def costs(self) -> _plan_pb2.PlanCosts:
         """What all orders cost together."""
 
     @_builtins.property
@@ -307,7 +308,7 @@ class WhatIfResult(_message.Message):
         needed_lines: _builtins.int = ...,
         late_lines: _builtins.int = ...,
         parcels: _builtins.int = ...,
-        costs: Global___WhatIfCosts | None = ...,
+        costs: _plan_pb2.PlanCosts | None = ...,
         stock: _abc.Iterable[Global___WhatIfResult.LocationStock] | None = ...,
         unproved_orders: _builtins.int = ...,
     ) -> None: ...
@@ -318,87 +319,3 @@ class WhatIfResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WhatIfResult: _TypeAlias = WhatIfResult  # noqa: Y015
-
-@_typing.final
-class WhatIfCosts(_message.Message):
-    """What orders cost, by term of the objective, each as the profile weights it. Amounts have the network's currency."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOTAL_FIELD_NUMBER: _builtins.int
-    PARCEL_FIELD_NUMBER: _builtins.int
-    HANDLING_FIELD_NUMBER: _builtins.int
-    LANE_FIELD_NUMBER: _builtins.int
-    DISTANCE_FIELD_NUMBER: _builtins.int
-    WAITING_FIELD_NUMBER: _builtins.int
-    LATE_FIELD_NUMBER: _builtins.int
-    EARLY_FIELD_NUMBER: _builtins.int
-    PRIORITY_FIELD_NUMBER: _builtins.int
-    OPPORTUNITY_FIELD_NUMBER: _builtins.int
-    SHORTAGE_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def total(self) -> _common_pb2.Money:
-        """All terms together."""
-
-    @_builtins.property
-    def parcel(self) -> _common_pb2.Money:
-        """What each parcel costs."""
-
-    @_builtins.property
-    def handling(self) -> _common_pb2.Money:
-        """What locations ask for parcels and units, and what each unit costs."""
-
-    @_builtins.property
-    def lane(self) -> _common_pb2.Money:
-        """What lanes and transfer lanes cost."""
-
-    @_builtins.property
-    def distance(self) -> _common_pb2.Money:
-        """What the kilometres of each parcel cost."""
-
-    @_builtins.property
-    def waiting(self) -> _common_pb2.Money:
-        """What the days until lines are there cost."""
-
-    @_builtins.property
-    def late(self) -> _common_pb2.Money:
-        """What days after `needed_by` cost."""
-
-    @_builtins.property
-    def early(self) -> _common_pb2.Money:
-        """What days before `needed_by` cost."""
-
-    @_builtins.property
-    def priority(self) -> _common_pb2.Money:
-        """What the priority of each parcel's location costs."""
-
-    @_builtins.property
-    def opportunity(self) -> _common_pb2.Money:
-        """What scarce units are worth where they would be taken."""
-
-    @_builtins.property
-    def shortage(self) -> _common_pb2.Money:
-        """What missing units cost."""
-
-    def __init__(
-        self,
-        *,
-        total: _common_pb2.Money | None = ...,
-        parcel: _common_pb2.Money | None = ...,
-        handling: _common_pb2.Money | None = ...,
-        lane: _common_pb2.Money | None = ...,
-        distance: _common_pb2.Money | None = ...,
-        waiting: _common_pb2.Money | None = ...,
-        late: _common_pb2.Money | None = ...,
-        early: _common_pb2.Money | None = ...,
-        priority: _common_pb2.Money | None = ...,
-        opportunity: _common_pb2.Money | None = ...,
-        shortage: _common_pb2.Money | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "early", b"early", "handling", b"handling", "lane", b"lane", "late", b"late", "opportunity", b"opportunity", "parcel", b"parcel", "priority", b"priority", "shortage", b"shortage", "total", b"total", "waiting", b"waiting"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "early", b"early", "handling", b"handling", "lane", b"lane", "late", b"late", "opportunity", b"opportunity", "parcel", b"parcel", "priority", b"priority", "shortage", b"shortage", "total", b"total", "waiting", b"waiting"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___WhatIfCosts: _TypeAlias = WhatIfCosts  # noqa: Y015

@@ -12,7 +12,7 @@ import redis.asyncio
 
 from invengine.bootstrap import Running
 from invengine.store import keys
-from invengine.v1 import common_pb2, incoming_service_pb2, profile_pb2, stock_service_pb2, whatif_pb2
+from invengine.v1 import common_pb2, incoming_service_pb2, plan_pb2, profile_pb2, stock_service_pb2, whatif_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, engine, refused
 from tests.rpc.expected import in_days
@@ -213,7 +213,7 @@ async def test_nothing_is_written_and_nobody_is_seen(shop: Shop) -> None:
     assert alone.results[0].orders_whole == 400
     assert (await shop.stubs.position("LAMP"))[0] == position[0]
     again = await shop.what_if(orders=orders)
-    assert again.results[0].costs != whatif_pb2.WhatIfCosts()
+    assert again.results[0].costs != plan_pb2.PlanCosts()
 
 
 async def test_a_day_as_it_was_recorded(shop: Shop) -> None:
