@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invengine.domain.orders import KitRequest, LineRequest
-from invengine.domain.sourcing import BasketLine
 from invengine.errors import InsufficientStock
 from invengine.services.dated_requests import wish_of
 from invengine.services.dates import NOW
@@ -20,28 +19,7 @@ if TYPE_CHECKING:
     from invengine.domain.sourcing import Plan, Sourced
     from invengine.services.dated_lines import DatedLines
     from invengine.services.placed_lines import Wish
-    from invengine.services.reservation_lines import CheckedLine
     from invengine.services.reservation_requests import CheckedRequest
-
-
-def basket_of(lines: Sequence[CheckedLine]) -> list[BasketLine]:
-    """Lines as they are sourced."""
-    return [
-        BasketLine(
-            line.line_id,
-            line.sku,
-            line.quantity,
-            line.location,
-            line.group,
-            line.allow_split,
-            line.fulfilment,
-            line.destination,
-            line.service,
-            line.needed_by,
-            line.allow_backorder,
-        )
-        for line in lines
-    ]
 
 
 def planned_lines(lines: Sequence[LineRequest], plan: Plan) -> tuple[LineRequest, ...]:

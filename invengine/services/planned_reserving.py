@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import PlanTaken, ReservationAnswer
 from invengine.errors import InsufficientStock, InventoryError, UnknownSku
+from invengine.services.basket_plans import basket_of
 from invengine.services.dated_requests import needs_dates, slot_partitions, told_without_slots
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.kit_lines import components_of_lines, skus_of, told_in_kits
-from invengine.services.planned_lines import basket_of, may_be_backordered, planned_dated_lines, planned_lines
+from invengine.services.planned_lines import may_be_backordered, planned_dated_lines, planned_lines
 from invengine.services.reservation_requests import CheckedRequest, impossible
 from invengine.services.shelf import Shelf
 
@@ -96,7 +97,9 @@ class PlannedReserving:
         partitions = {partition_of(sku, self._replica.partitions) for sku in skus_of(request.lines)}
         if is_dated:
             partitions |= slot_partitions(request.lines, network, self._replica.partitions)
-        asked = _Asked(checked, request, basket_of(checked.lines), network, profile, partitions, is_dated)
+        asked = _Asked(
+            checked, request, basket_of(checked.lines, checked.channel, network), network, profile, partitions, is_dated
+        )
         outcome: Outcome = InsufficientStock(())
         revisions: dict[int, int] = {}
         trips = 0

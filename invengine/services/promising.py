@@ -7,7 +7,7 @@ lanes when it would be with the customer; then the best combination of locations
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -26,21 +26,18 @@ from invengine.services.sourcing import Sourcing
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.domain.profiles import Profile
     from invengine.domain.promising import Option
     from invengine.domain.transit import TransitTimes
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.profiles import Profiles
     from invengine.services.promising_requests import AskedBatch, AskedOrder
     from invengine.services.sourcing_plans import SourcingPlans
     from invengine.services.transit_times import LearntTransit
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import promise_service_pb2 as pb
-
-    ProfileOf = Callable[[str, str], Profile | None]
-    """The profile that a request's field names, or the active one of the channel. UnknownProfile."""
 
 PART: Final = 1000
 """Orders that are dated without a pause."""
@@ -74,10 +71,10 @@ class Promising:
         *,
         transit: LearntTransit,
         metrics: Metrics | None = None,
-        profiles: ProfileOf | None = None,
+        profiles: Profiles | None = None,
         plans: SourcingPlans | None = None,
     ) -> None:
-        """`profiles` finds the profile of a request, by which `plans` choose locations; without them nothing does."""
+        """`profiles` has the profile of a request, by which `plans` choose locations; without them nothing does."""
         self._store = store
         self._replica = replica
         self._clock = clock
@@ -239,7 +236,7 @@ class Promising:
         """What chooses locations: the profile that is named, else the active one; None where there is none."""
         if self._profiles is None or self._plans is None:
             return None
-        found = self._profiles(profile, channel)
+        found = self._profiles.of_request(profile, channel)
         return None if found is None else Objective(self._plans, found)
 
     def _means(self, network: Network, channel: str, now_ms: int, objective: Objective | None = None) -> Means:

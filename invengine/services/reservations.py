@@ -20,7 +20,6 @@ from invengine.domain.orders import (
 )
 from invengine.domain.partitions import encode_token, partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
-from invengine.domain.transit import NOTHING_LEARNT
 from invengine.errors import (
     ChannelDisabled,
     InsufficientStock,
@@ -31,7 +30,6 @@ from invengine.errors import (
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
-from invengine.services.current_dating import CurrentDating
 from invengine.services.group_commit import GroupCommit
 from invengine.services.kit_changes import components_in, with_units_of_components
 from invengine.services.kit_lines import told_in_kits
@@ -53,14 +51,12 @@ from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
     from invengine.services.networks import Networks
     from invengine.services.profiles import Profiles
-    from invengine.services.promise_routes import TransitDays
     from invengine.services.reservation_requests import Change, LineChange
     from invengine.services.sourcing_plans import SourcingPlans
     from invengine.store.redis_store import RedisStore
@@ -92,7 +88,7 @@ class Reservations:
         *,
         profiles: Profiles,
         plans: SourcingPlans,
-        transit: Callable[[], TransitDays] = lambda: NOTHING_LEARNT,
+        dates: CurrentDating,
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
@@ -111,7 +107,6 @@ class Reservations:
             items_per_call_max=RESERVATIONS_PER_CALL,
         )
         sourcing = Sourcing(replica, clock)
-        dates = CurrentDating(replica, clock, transit)
         planned = PlannedReserving(store, replica, clock, self._reserve, plans, dates=dates, metrics=metrics)
         self._making = Reserving(
             store, replica, clock, self._reserve, sourcing, dates=dates, profiles=profiles, planned=planned
