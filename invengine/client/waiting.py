@@ -205,6 +205,7 @@ class SyncClient:
     list_shortfalls = _waiting(Client.list_shortfalls)
     resource_shortfalls = _waiting(Client.resource_shortfalls)
     suggest_transfers = _waiting(Client.suggest_transfers)
+    what_if = _waiting(Client.what_if)
     check_integrity = _waiting(Client.check_integrity)
 
 
