@@ -53,7 +53,8 @@ def plan(basket: Basket, groups: Sequence[Group]) -> Planned:
     """The best plan for all lines, whole or with best effort."""
     shortage = _shortage(basket, groups)
     chooser = Chooser(groups, shortage, {}, basket.question.limit)
-    best, bound = chooser.best(), chooser.bound()
+    best = chooser.best()
+    bound = chooser.bound(best)
     choosers = [chooser]
     shared = _shared(basket, groups)
     if best is not None and shared and _excess(basket, best.parts, shared):

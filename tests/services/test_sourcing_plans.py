@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from random import Random
 
+import numpy as np
 import pytest
 
 from invengine.domain.orders import Destination, Fulfilment
@@ -336,3 +338,77 @@ def test_what_is_shipped_goes_to_the_postal_code_whatever_location_is_named_besi
     assert counter.source([besides], profile).best.costs.distance == far
     there = counter.source([plain._replace(location="", destination=THERE)], profile)
     assert (from_(there), there.best.costs.distance) == ([(0, "L1", 1)], 0)
+
+
+def test_a_line_without_a_date_waits_for_receipts_up_to_the_day_on_which_it_is_needed() -> None:
+    made = shop(L0={"A": 1}, L1={"A": 1})
+    made.receipts = [("A", "L0", NOW_DAY + 6, 5), ("A", "L1", NOW_DAY + 4, 5)]
+    counter = Counter(made)
+    waits = sku("A", 3, may_wait=True, needed_by=NOW_DAY + 5)
+    for line in (waits, waits._replace(fulfilment=Fulfilment.SHIP)):
+        found = counter.source([line], FEWEST_PARCELS)
+        assert [(one.location, one.quantity, one.day) for one in found.best.units] == [
+            ("L1", 1, 0),
+            ("L1", 2, NOW_DAY + 4),
+        ]
+    late = counter.source([waits._replace(needed_by=NOW_DAY + 3)], FEWEST_PARCELS)
+    assert isinstance(late.problem, InsufficientStock)
+    assert late.problem.short_lines[0].next_day == NOW_DAY + 4
+
+
+class Elsewhere:
+    """Stock that a caller brings along: the same of every SKU at each location, by priority."""
+
+    def __init__(self, units: list[int]) -> None:
+        self._units = units
+
+    def on_hand(self, skus: Sequence[str]) -> np.ndarray:
+        return np.array([self._units] * len(skus), np.int64)
+
+    def steps(self, _sku: str, _location: str) -> list[tuple[int, int]]:
+        return [(NOW_DAY, 0), (NOW_DAY + 2, 50)]
+
+    def today(self, _location: str) -> int:
+        return NOW_DAY
+
+    def knows(self, _sku: str) -> bool:
+        return True
+
+
+def test_a_plan_of_other_stock_than_what_there_is() -> None:
+    counter = Counter(shop(L0={"A": 9}, L1={}))
+    assert from_(counter.source([sku("A", 4)], FEWEST_PARCELS)) == [(0, "L0", 4)]
+    assert from_(counter.source([sku("A", 4)], FEWEST_PARCELS, stock=Elsewhere([1, 7]))) == [(0, "L1", 4)]
+    waits = counter.source([sku("NEW", 9, may_wait=True)], FEWEST_PARCELS, stock=Elsewhere([1, 7]))
+    assert [(one.location, one.day) for one in waits.best.units] == [("L0", 0), ("L0", NOW_DAY + 2)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_baskets_of_many_lines_have_a_plan_and_a_bound(seed: int) -> None:
+    """More than 12 lines over 25 locations, some of which may split: the search says how sure it is."""
+    random = Random(seed)
+    names = [f"L{number}" for number in range(25)]
+    made = Shop(
+        {name: Place(random.randint(1, 9), random.choice((0, 9_000)), random.randint(0, 99), None) for name in names},
+        {(f"S{item}", name): random.randint(1, 6) for item in range(16) for name in names if random.random() < 0.5},
+        {
+            (name, zone, service): (random.randint(1, 4), random.randint(20_000, 60_000), random.randint(0, 500))
+            for name in names
+            for zone in ("north", "south")
+            for service in ("slow", "swift")
+        },
+    )
+    counter = Counter(made)
+    lines = [
+        sku(f"S{item}", random.randint(1, 5), allow_split=seed % 2 > 0, fulfilment=Fulfilment.SHIP, destination=HERE)
+        for item in range(16)
+    ]
+    profile = Profile("p", parcel_cost=30_000, waiting_day_cost=400, nodes_max=400)
+    found = counter.source(lines, profile, explain=False)
+    assert found.best.missing == (0,) * 16
+    assert found.best.costs == counter.costs(lines, profile, list(found.best.units), False)
+    assert 0 <= found.best.bound <= found.best.costs.total
+    assert (found.best.bound == found.best.costs.total) == found.is_proved
+    for (item, name), there in made.on_hand.items():
+        taken = sum(one.quantity for one in found.best.units if (lines[one.line].sku, one.location) == (item, name))
+        assert taken <= there
