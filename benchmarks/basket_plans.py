@@ -13,7 +13,8 @@ from invengine.domain.orders import Destination, Fulfilment
 from invengine.domain.profiles import Profile
 from invengine.domain.sourcing import BasketLine
 from invengine.services import sourcing_parcels
-from tests.services.sourcing_shops import HERE, SERVICES, Counter, Place, Shop
+from tests.services.sourcing_counter import Counter
+from tests.services.sourcing_shops import HERE, SERVICES, Place, Shop
 
 LINES, LOCATIONS = 5, 50
 PROFILE = Profile("bench", 1, parcel_cost=30_000, kilometre_cost=20, waiting_day_cost=5_000, late_day_cost=30_000)

@@ -24,7 +24,8 @@ from invengine.v1 import (
 from tests.rpc import promised
 from tests.rpc.engines import Stubs, refused
 from tests.rpc.promised import MUNICH, NETWORK, PICKUP, SHIP, STORE, day_of, receipt
-from tests.services.sourcing_shops import SKUS, Counter, random_basket, random_profile, random_shop
+from tests.services.sourcing_counter import Counter
+from tests.services.sourcing_shops import SKUS, random_basket, random_profile, random_shop
 from tests.services.sourcing_shops import STORE as STORE_PLACE
 
 pytestmark = pytest.mark.asyncio
