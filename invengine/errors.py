@@ -543,7 +543,7 @@ class NoPlan(Refused):
             "UNDECIDED": f"no plan was found within {self.nodes} nodes, which does not prove that there is none",
             "TOO_LARGE": "quantities and costs are too large to be counted",
         }
-        return texts[self.cause]
+        return texts.get(self.cause, self.cause)
 
 
 @dataclass(eq=False)
