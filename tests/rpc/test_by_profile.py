@@ -70,6 +70,35 @@ async def test_the_active_profile_counts_where_none_is_named(stubs: Stubs) -> No
     assert await places(stubs, basket("after", ("CHAIR", 1), profile="")) == [[("A", 1)]]
 
 
+async def test_a_batch_is_planned_in_its_order_and_taken_in_few_calls(stubs_of_both: Stubs) -> None:
+    """Each sees what those before it are about to take: the first get the best place, who gets nothing is told."""
+    stubs = stubs_of_both
+    await open_shop(stubs, {"LAMP": (40, 30, 20), "CHAIR": (4, 4, 4)})
+    asked = [basket(f"{n}", ("LAMP", 2)) for n in range(50)]
+    answer = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=asked))
+    made = [places_of(outcome.reservation) for outcome in answer.outcomes if outcome.HasField("reservation")]
+    assert made == [[[("B", 2)]]] * 15 + [[[("C", 2)]]] * 10 + [[[("A", 2)]]] * 20
+    short = [outcome.refusal.reason for outcome in answer.outcomes[45:]]
+    assert short == [common_pb2.ERROR_REASON_INSUFFICIENT_STOCK] * 5
+    again = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=asked))
+    assert [outcome.reservation for outcome in again.outcomes] == [outcome.reservation for outcome in answer.outcomes]
+    assert [outcome.replayed for outcome in again.outcomes] == [True] * 45 + [False] * 5
+    mixed = [
+        basket("m0", ("CHAIR", 3)),
+        basket("m1", ("CHAIR", 2), profile=""),
+        basket("m2", {"sku": "CHAIR", "quantity": 9, "allow_split": True}, policy=BEST_EFFORT),
+        basket("m0", ("CHAIR", 3)),
+        basket("m3", ("SOFA", 1)),
+    ]
+    answer = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=mixed))
+    assert places_of(answer.outcomes[0].reservation) == [[("B", 3)]]
+    assert places_of(answer.outcomes[1].reservation) == [[("A", 2)]]
+    (best_effort,) = answer.outcomes[2].reservation.lines
+    assert sum(a.quantity for a in best_effort.allocations) == 7
+    assert (answer.outcomes[3].reservation, answer.outcomes[3].replayed) == (answer.outcomes[0].reservation, True)
+    assert answer.outcomes[4].refusal.reason == common_pb2.ERROR_REASON_UNKNOWN_SKU
+
+
 async def test_refusals_say_what_is_true(stubs_of_both: Stubs) -> None:
     """And take nothing."""
     stubs = stubs_of_both

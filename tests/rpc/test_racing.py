@@ -110,8 +110,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Units]]:
     found: dict[str, set[Units]] = defaultdict(set)
     source = PlannedReserving._source
 
-    def noted(self: PlannedReserving, asked: Any) -> Any:
-        sourced = source(self, asked)
+    def noted(self: PlannedReserving, asked: Any, *more: Any) -> Any:
+        sourced = source(self, asked, *more)
         for plan in (sourced.best, sourced.next):
             if plan is not None:
                 units = [(asked.basket[one.line].line_id, one.location, one.quantity) for one in plan.units]
