@@ -102,7 +102,7 @@ def run(*, quick: bool) -> list[Figure]:
     )
     say(
         f"the same in batches of {BATCH}",
-        "0.25: all share a call to Redis either way, which leaves 0.3 ms of a basket for all else, and 1 ms for its plan",
+        "0.25: all share a call to Redis either way; 0.3 ms of a basket are for all else, and 1 ms for its plan",
         str(found[BATCH]),
     )
     return [

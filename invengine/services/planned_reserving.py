@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from invengine.domain.orders import PlacedRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import PlanTaken, ReservationAnswer
-from invengine.errors import InsufficientStock, InventoryError, UnknownSku
+from invengine.domain.sourcing import Sourced
+from invengine.errors import InsufficientStock, InventoryError, UnknownService, UnknownSku
 from invengine.services.basket_plans import basket_of
 from invengine.services.dated_requests import needs_dates, slot_partitions, told_without_slots
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import LineRequest, ReserveRequest
     from invengine.domain.profiles import Profile
-    from invengine.domain.sourcing import BasketLine, Plan, Sourced
+    from invengine.domain.sourcing import BasketLine, Plan
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
@@ -134,7 +135,7 @@ class PlannedReserving:
         asked = self._asked(checked, request, network, profile)
         outcome: Outcome = InsufficientStock(())
         revisions: dict[int, int] = {}
-        while trips < TRIPS_MAX:
+        for _ in range(TRIPS_MAX):
             sourced = await self._sourced(asked, is_fresh=trips > 0)
             if may_be_backordered(request.lines, sourced):
                 return None
@@ -144,6 +145,7 @@ class PlannedReserving:
                 had_claims = self._replica.slots.has_claims
                 choices = self._choices(asked, (sourced.best, sourced.next), claims)
                 if isinstance(choices, InventoryError):
+                    outcome = choices
                     if had_claims and await self._dates.others_decided(self._replica.slots):
                         continue  # what others were about to take was counted as taken: look again
                     return await self._refused(asked, choices)
@@ -174,18 +176,21 @@ class PlannedReserving:
 
     def _source(self, asked: _Asked, loans: Loans | None = None) -> Sourced:
         checked = asked.checked
-        return self._plans.source(
-            asked.basket,
-            channel=checked.channel,
-            profile=asked.profile,
-            network=asked.network,
-            now_ms=self._clock.now_ms(),
-            best_effort=checked.best_effort,
-            parcels_max=checked.parcels_max,
-            confidence_parts=checked.confidence_parts,
-            loans=loans,
-            explain=False,
-        )
+        try:
+            return self._plans.source(
+                asked.basket,
+                channel=checked.channel,
+                profile=asked.profile,
+                network=asked.network,
+                now_ms=self._clock.now_ms(),
+                best_effort=checked.best_effort,
+                parcels_max=checked.parcels_max,
+                confidence_parts=checked.confidence_parts,
+                loans=loans,
+                explain=False,
+            )
+        except UnknownService as refusal:  # the request may have been answered before the network lost it
+            return Sourced(None, None, (), is_proved=True, nodes=0, problem=refusal)
 
     def _choices(self, asked: _Asked, plans: Sequence[Plan | None], claims: ExitStack) -> _Choices | InventoryError:
         """The plans as choices, the best first. Slots that it takes count as taken until `claims` is closed.

@@ -13,7 +13,7 @@ from invengine.bootstrap import Running
 from invengine.domain.reservation_answers import PlanTaken
 from invengine.services.group_commit import GroupCommit
 from invengine.services.planned_reserving import PlannedReserving
-from invengine.v1 import common_pb2
+from invengine.v1 import common_pb2, plan_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.by_profile import CHEAP, NETWORK, activate, basket, open_shop, places, places_of, put, reserved
 from tests.rpc.engines import Stubs, engine, refused
@@ -34,6 +34,22 @@ async def test_the_profile_that_is_named_decides_where_units_come_from(stubs_of_
     assert await places(stubs, basket("near", ("LAMP", 1), profile="near@1")) == [[("A", 1)]]
     assert await places(stubs, basket("one parcel", ("LAMP", 1), ("CHAIR", 4))) == [[("C", 1)], [("C", 4)]]
     assert (await reserved(stubs), await reserved(stubs, "CHAIR")) == ((2, 1, 2), (0, 1, 4))
+
+
+async def test_what_is_planned_is_what_is_taken(stubs: Stubs) -> None:
+    """PlanBasket answers the plan that the reservation gets, as long as nobody is faster."""
+    await open_shop(stubs, {"LAMP": (9, 5, 3), "CHAIR": (2, 7, 4)})
+    for n, profile in enumerate(("cheap", "near", "", "cheap", "near")):
+        lines: list[Any] = [
+            {"sku": "LAMP", "quantity": 2 + n % 2, "allow_split": True},
+            {"sku": "CHAIR", "quantity": 1 + n % 3, "allow_split": True},
+        ]
+        if not profile:
+            await activate(stubs, "far")
+        asked = plan_pb2.PlanBasketRequest(channel="web", lines=lines, profile=profile)
+        plan = (await stubs.allocation.PlanBasket(asked)).plan
+        units = [[(one.location, one.quantity) for one in line.units] for line in plan.lines]
+        assert await places(stubs, basket(f"{n}", *lines, profile=profile)) == units
 
 
 async def test_a_basket_of_several_parcels_is_taken_as_planned(stubs_of_both: Stubs) -> None:
