@@ -46,6 +46,7 @@ from invengine.services.reservation_amendments import (
 from invengine.services.reservation_placing import ATTEMPTS_MAX, ReservationPlacing, changed_before, judged
 from invengine.services.reservation_requests import check_change, check_create, time_to_live
 from invengine.services.reserving import Outcome, Reserving
+from invengine.services.reserving_many import ReservingMany
 from invengine.services.slot_changes import with_slots_of_units
 from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
@@ -146,7 +147,7 @@ class Reservations:
         validation.count_of("requests", len(messages), REQUESTS_MAX)
         if sum([len(message.lines) for message in messages]) > LINES_OF_BATCH_MAX:
             raise InvalidArgument("requests", f"have more than {LINES_OF_BATCH_MAX} lines together")
-        done, revisions = await self._making.many(messages, self._networks.required())
+        done, revisions = await ReservingMany(self._making, self._networks.required()).make(messages)
         self._count(done)
         return done, encode_token(self._store.store_id, sorted(revisions.items()))
 
