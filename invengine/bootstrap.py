@@ -249,7 +249,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
                 baskets=BasketPlans(store, replica, clock, networks, profiles, plans=plans, metrics=metrics),
-                planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
+                planning=Planning(
+                    store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles
+                ),
                 replica=replica,
             ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(

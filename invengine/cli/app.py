@@ -32,6 +32,7 @@ from invengine.cli import (
     stock,
     transfers,
     watch,
+    whatif,
 )
 
 app = typer.Typer(
@@ -85,6 +86,7 @@ app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
 rebalance.register(app)
+whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

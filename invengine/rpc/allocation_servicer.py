@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls
+from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls, convert_what_if
 from invengine.rpc.endpoints import Context
-from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2
+from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, whatif_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
@@ -93,3 +93,7 @@ class AllocationServicer:
     ) -> rebalance_pb2.SuggestTransfersResponse:
         """Which transfers would fill more."""
         return convert_rebalancing.report_to_proto(await self._planning.rebalancing.report(request))
+
+    async def WhatIf(self, request: whatif_pb2.WhatIfRequest, _: Context) -> whatif_pb2.WhatIfResponse:
+        """The same orders under several profiles."""
+        return convert_what_if.what_if_to_proto(await self._planning.what_if.compare(request))
