@@ -6,12 +6,13 @@
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
     |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
-    |                           ReturnNotFound, UnknownService
+    |                           ReturnNotFound, UnknownService, PlanNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
-    |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown
+    |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown,
+    |                           PlanStale
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
@@ -467,6 +468,17 @@ class ReturnNotFound(NotFound):
 
 
 @dataclass(eq=False)
+class PlanNotFound(NotFound):
+    """No such plan of a wave, or it was over so long ago that it is forgotten."""
+
+    reason = "PLAN_NOT_FOUND"
+    plan_id: str
+
+    def __str__(self) -> str:
+        return f"plan {self.plan_id!r} is not known"
+
+
+@dataclass(eq=False)
 class ReturnExists(InventoryError):
     """The return_id belongs to another return."""
 
@@ -558,6 +570,18 @@ class PromiseUnknown(Refused):
 
     def __str__(self) -> str:
         return f"no date can be promised for line {self.line_id} ({self.sku}): {self.problem}"
+
+
+@dataclass(eq=False)
+class PlanStale(Refused):
+    """The plan of a wave was not committed in time; nothing of it was done."""
+
+    reason = "PLAN_STALE"
+    plan_id: str
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"plan {self.plan_id!r} was to be committed {self.seconds} s ago at the latest"
 
 
 @dataclass(eq=False)

@@ -147,6 +147,7 @@ class ReserveRequest:
 
     `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody. `is_transfer`: it is one,
     CONFIRMED at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
+    `is_confirmed`: CONFIRMED at once, with 0 seconds to live.
     """
 
     request_id: str
@@ -161,6 +162,7 @@ class ReserveRequest:
     cart_ref: str = ""
     borrows: bool = True
     is_transfer: bool = False
+    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,16 @@ def returns_with(partition: int, kind: str, reference: str) -> str:
     return f"{{p{partition}}}:returns_{kind}:{reference}"
 
 
+def wave_plan(partition: int, plan_id: str) -> str:
+    """A plan of a wave: its summary and its orders, in chunks."""
+    return f"{{p{partition}}}:wave:{plan_id}"
+
+
+def wave_commit(partition: int, plan_id: str) -> str:
+    """How far the commit of a plan is."""
+    return f"{{p{partition}}}:wave_commit:{plan_id}"
+
+
 def _tag(key: str | bytes) -> str:
     """What Redis Cluster hashes of a key: its tag, else all of it."""
     name = key if isinstance(key, str) else key.decode()

@@ -37,6 +37,7 @@ from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettin
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.tally import Tally
 from invengine.store.topology import Topology
+from invengine.store.wave_records import WaveRecords
 
 __all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
 
@@ -76,6 +77,7 @@ class RedisStore(PromiseWrites):
         self.snapshots = LocationSnapshots(
             calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
         )
+        self.waves = WaveRecords(calls, self.partitions, identity.retention_seconds)
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
     @classmethod

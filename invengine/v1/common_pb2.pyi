@@ -165,6 +165,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No date can be promised: the refusal names what the network file lacks. FAILED_PRECONDITION."""
     ERROR_REASON_TRANSIT_INVALID: _ErrorReason.ValueType  # 66
     """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
+    ERROR_REASON_PLAN_NOT_FOUND: _ErrorReason.ValueType  # 76
+    """No such plan of a wave, or it was over so long ago that it is forgotten. NOT_FOUND."""
+    ERROR_REASON_PLAN_STALE: _ErrorReason.ValueType  # 77
+    """The plan of a wave was not committed in time; nothing of it was done. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -277,6 +281,10 @@ ERROR_REASON_PROMISE_UNKNOWN: ErrorReason.ValueType  # 61
 """No date can be promised: the refusal names what the network file lacks. FAILED_PRECONDITION."""
 ERROR_REASON_TRANSIT_INVALID: ErrorReason.ValueType  # 66
 """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
+ERROR_REASON_PLAN_NOT_FOUND: ErrorReason.ValueType  # 76
+"""No such plan of a wave, or it was over so long ago that it is forgotten. NOT_FOUND."""
+ERROR_REASON_PLAN_STALE: ErrorReason.ValueType  # 77
+"""The plan of a wave was not committed in time; nothing of it was done. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
