@@ -29,7 +29,7 @@ serve: $(RUNTIME)
 	@exec $(BIN)/invengine serve
 
 test: $(DEVELOPMENT)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 soak: $(DEVELOPMENT)
 	HISTORY_ANSWERS=$(ANSWERS) $(BIN)/python -m pytest -s -k has_an_order tests/linearizability $(ARGS)

@@ -6,13 +6,13 @@
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
     |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
-    |                           ReturnNotFound, UnknownService, PlanNotFound
+    |                           ReturnNotFound, UnknownService, UnknownProfile, PlanNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
     |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown,
-    |                           PlanStale
+    |                           TooManyProfiles, PlanStale
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
@@ -21,6 +21,7 @@
     |- RevisionMismatch         the record changed since the caller saw it
     |- NetworkInvalid           the network document has faults
     |- TransitInvalid           the document of transit times has a fault
+    |- ProfileInvalid           the document of a sourcing profile has faults
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
     |- Unavailable              StoreUnavailable, ReplicaBehind, ShuttingDown: nothing changed, try again
     |- Exhausted                StoreFull, Overloaded
@@ -155,6 +156,17 @@ class UnknownService(NotFound):
 
     def __str__(self) -> str:
         return f"service {self.service!r} is not in the network"
+
+
+@dataclass(eq=False)
+class UnknownProfile(NotFound):
+    """There is no sourcing profile of this name, or it has no such version; `profile` is such as web or web@3."""
+
+    reason = "UNKNOWN_PROFILE"
+    profile: str
+
+    def __str__(self) -> str:
+        return f"there is no sourcing profile {self.profile!r}"
 
 
 @dataclass(eq=False)
@@ -573,6 +585,18 @@ class PromiseUnknown(Refused):
 
 
 @dataclass(eq=False)
+class TooManyProfiles(Refused):
+    """As many profiles, or versions of all of them together, are kept as can be: none is ever removed."""
+
+    reason = "TOO_MANY_PROFILES"
+    what: str  # profiles, or versions of profiles
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.most} {self.what} are kept already, which is the most"
+
+
+@dataclass(eq=False)
 class PlanStale(Refused):
     """The plan of a wave was not committed in time; nothing of it was done."""
 
@@ -654,7 +678,7 @@ class RevisionMismatch(InventoryError):
 
 @dataclass(frozen=True)
 class NetworkFault:
-    """One fault of a network document; `line` counts from 1, 0 when no line is to blame."""
+    """One fault of a document; `line` counts from 1, 0 when no line is to blame."""
 
     line: int
     path: str
@@ -665,10 +689,9 @@ class NetworkFault:
 
 
 @dataclass(eq=False)
-class NetworkInvalid(InventoryError):
-    """The network document has faults; each is named with its line. Nothing was applied."""
+class DocumentInvalid(InventoryError):
+    """A planner's document has faults; each is named with its line. Nothing was applied."""
 
-    reason = "NETWORK_INVALID"
     faults: tuple[NetworkFault, ...]
 
     @property
@@ -679,6 +702,20 @@ class NetworkInvalid(InventoryError):
 
     def __str__(self) -> str:
         return "\n".join(str(fault) for fault in self.faults)
+
+
+@dataclass(eq=False)
+class NetworkInvalid(DocumentInvalid):
+    """The network document has faults; each is named with its line. Nothing was applied."""
+
+    reason = "NETWORK_INVALID"
+
+
+@dataclass(eq=False)
+class ProfileInvalid(DocumentInvalid):
+    """The document of a sourcing profile has faults; each is named with its line. Nothing was kept."""
+
+    reason = "PROFILE_INVALID"
 
 
 @dataclass(eq=False)

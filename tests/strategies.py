@@ -134,8 +134,8 @@ def line_requests(today: int) -> st.SearchStrategy[tuple[LineRequest, ...]]:
 
 @cache
 def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
-    """Requests to reserve."""
-    return st.builds(
+    """Requests to reserve; at times with one or two other choices, which are for the same SKUs."""
+    made = st.builds(
         ReserveRequest,
         st.just(""),
         fingerprints,
@@ -149,6 +149,24 @@ def reserve_requests(today: int) -> st.SearchStrategy[ReserveRequest]:
         references,
         borrows,
     )
+    elsewhere = st.lists(st.lists(candidates, min_size=3, max_size=3), min_size=1, max_size=2)
+    return st.builds(_with_alternatives, made, rarely(elsewhere, st.just([]), 3))
+
+
+def _with_alternatives(request: ReserveRequest, elsewhere: list[list[tuple[Candidate, ...]]]) -> ReserveRequest:
+    """The request, which may have its lines from these candidates instead."""
+
+    def moved(line: LineRequest, places: tuple[Candidate, ...]) -> LineRequest:
+        if not isinstance(line, PlacedRequest) or not line.units_at:
+            return replace(line, candidates=places)
+        parts = (line.quantity, *(0 for _ in places[1:]))  # all of it from the first
+        return replace(line, candidates=places, units_at=parts)
+
+    others = tuple(
+        tuple(moved(line, places) for line, places in zip(request.lines, of_lines, strict=False))
+        for of_lines in elsewhere
+    )
+    return replace(request, alternatives=others)
 
 
 @cache

@@ -6,13 +6,13 @@ from enum import IntEnum
 from typing import Final
 
 from invengine.errors import (
+    DocumentInvalid,
     Exhausted,
     InsufficientStock,
     InvalidArgument,
     InventoryError,
     LineExists,
     MalformedMessage,
-    NetworkInvalid,
     NotFound,
     Refused,
     RequestMismatch,
@@ -35,8 +35,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, state, service, lane, reservation, receipt, transfer, return or plan that nobody
-    knows.
+    """A SKU, location, channel, group, state, service, lane, profile, reservation, receipt, transfer, return or plan
+    that nobody knows.
     """
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
@@ -47,7 +47,7 @@ class ExitCode(IntEnum):
 
 
 _FAMILIES: Final = (
-    ((InvalidArgument, MalformedMessage, RequestMismatch, NetworkInvalid, TransitInvalid), ExitCode.USAGE),
+    ((InvalidArgument, MalformedMessage, RequestMismatch, DocumentInvalid, TransitInvalid), ExitCode.USAGE),
     ((NotFound,), ExitCode.NOT_FOUND),
     (
         (Refused, Stale, ReservationExists, ReturnExists, LineExists, TransferExists, RevisionMismatch),
@@ -65,6 +65,7 @@ _ADVICE: Final = {
     "UNKNOWN_GROUP": "See what there is: invengine network show.",
     "UNKNOWN_CHANNEL": "See what there is: invengine network show.",
     "UNKNOWN_SERVICE": "See what there is: invengine network show.",
+    "UNKNOWN_PROFILE": "See what there is: invengine profile list.",
     "UNKNOWN_STATE": "Use on_hand, quarantine, damaged or a state of the network: invengine network show.",
     "POSITION_NOT_FOUND": "See where the SKU is stocked: invengine availability SKU --channel CHANNEL.",
     "RESERVATION_NOT_FOUND": "Find it by a reference: invengine reservation list --order REFERENCE.",
@@ -82,6 +83,7 @@ _ADVICE: Final = {
     "TOO_MANY_PARCELS": "Allow more with --max-parcels, or take what so few have with --best-effort.",
     "PROMISE_TOO_LATE": "Ask for the date that it tells, for another service, or take the line from elsewhere.",
     "CAPACITY_EXHAUSTED": "Raise the location's capacity in the network file, or take the line from elsewhere.",
+    "TOO_MANY_PROFILES": "Activate a version that is there, or put the next one of a profile that is there.",
     "PROMISE_UNKNOWN": "`invengine network check FILE` names what the network file lacks.",
     "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
     "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",

@@ -24,6 +24,7 @@ COLUMNS: Final = ("option", "with", "where", "day", "ready", "from", "parcels", 
 """Of the table of options."""
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}").fullmatch
+_POINT: Final = re.compile(r"(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)").fullmatch
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +44,11 @@ async def promise(
     pickup: Annotated[
         str, typer.Option("--pickup", metavar="LOCATION", help="Where the customer collects; 'any' for the first ones.")
     ] = "",
+    near: Annotated[
+        str,
+        typer.Option("--near", metavar="LAT,LON", help="Where the customer is: the nearest places to collect."),
+    ] = "",
+    within: Annotated[float, typer.Option("--within", metavar="KM", help="With --near: only so far from there.")] = 0,
     service: Annotated[list[str] | None, typer.Option("--service", help="Only shipped with this; may repeat.")] = None,
     fulfilment: Annotated[
         list[FulfilmentOption] | None,
@@ -70,7 +76,8 @@ async def promise(
     ]
     answer = await session.client.get_promise(
         wanted,
-        _destination(to, pickup),
+        _destination(to, pickup, near),
+        near=_near(near, pickup, within),
         channel=session.needs_channel(),
         fulfilments=_ways(fulfilment or (), to, pickup),
         services=service or (),
@@ -96,10 +103,26 @@ def _wanted(text: str) -> tuple[str, int]:
     return sku, int(units)
 
 
-def _destination(to: str, pickup: str) -> common_pb2.Destination:
+def _near(text: str, pickup: str, within: float) -> pb.Near | None:
+    """Where the customer is, and how far it may be."""
+    from invengine.v1 import promise_service_pb2
+
+    if not text:
+        if within:
+            fail_usage("--within goes with --near LATITUDE,LONGITUDE: how far from where?")
+        return None
+    if pickup not in ("", "any"):
+        fail_usage("--near finds the locations to collect at: not together with --pickup LOCATION")
+    point = _POINT(text)
+    if not point:
+        fail_usage(f"--near: {text!r} is not LATITUDE,LONGITUDE in degrees, as in 48.14,11.58")
+    return promise_service_pb2.Near(latitude=float(point[1]), longitude=float(point[2]), radius_km=within or None)
+
+
+def _destination(to: str, pickup: str, near: str) -> common_pb2.Destination:
     from invengine.v1 import common_pb2
 
-    if not to and not pickup:
+    if not to and not pickup and not near:
         fail_usage("Say where it goes: --to COUNTRY:POSTAL_CODE to have it shipped, --pickup LOCATION to collect it.")
     country, _, postal_code = to.partition(":")
     if to and not _COUNTRY(country):
@@ -142,7 +165,7 @@ def row_of(option: pb.PromiseOption) -> tuple[Cell, ...]:
     return (
         way_of(option),
         option.service,
-        option.location,
+        f"{option.location} ({option.distance_km:.1f} km)" if option.HasField("distance_km") else option.location,
         shown(option.delivery_day) or "never",
         _minute(option.ready_time),
         ", ".join(places),

@@ -13,10 +13,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from invengine.domain.days import day_number
 from invengine.errors import (
+    DocumentInvalid,
     InsufficientStock,
     InventoryError,
     NetworkFault,
-    NetworkInvalid,
     OutcomeUnknown,
     ShortLine,
     Unavailable,
@@ -101,8 +101,8 @@ def _error(
     kind = all_refusals().get(word)
     if kind is InsufficientStock and short_lines:
         return InsufficientStock(tuple(_short_line(short) for short in short_lines))
-    if kind is NetworkInvalid:
-        return NetworkInvalid(tuple(_fault(text) for text in message.splitlines()) or (NetworkFault(0, "", message),))
+    if kind is not None and issubclass(kind, DocumentInvalid):
+        return kind(tuple(_fault(text) for text in message.splitlines()) or (NetworkFault(0, "", message),))
     if kind is None or kind is InsufficientStock:  # a word of a newer server, or numbers left out
         return CallFailed(word, message)
     values: dict[str, Any] = {}

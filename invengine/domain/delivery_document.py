@@ -50,7 +50,8 @@ def _name(value: object) -> str:
     return text_of(value, "an id")
 
 
-def _cost(value: object) -> int:
+def money(value: object) -> int:
+    """An amount of money in ten-thousandths; ValueError says what is wanted."""
     text = text_of(value, "an amount of money")
     if not _COST.fullmatch(text):
         raise ValueError(f"{described(text)} is not an amount such as 4.95, with at most 4 decimals")
@@ -62,7 +63,7 @@ def _cost(value: object) -> int:
 
 Minute = Annotated[int, BeforeValidator(_minute)]
 OptionalMinute = Annotated[int | None, BeforeValidator(_minute)]
-Cost = Annotated[int, BeforeValidator(_cost)]
+Cost = Annotated[int, BeforeValidator(money)]
 TransitDays = Annotated[int, Field(ge=0, le=TRANSIT_DAYS_MAX), BeforeValidator(whole)]
 OptionalName = Annotated[str | None, BeforeValidator(_name)]
 DayCount = Annotated[int | None, Field(ge=1, le=UNITS_MAX), BeforeValidator(whole)]

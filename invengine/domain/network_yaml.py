@@ -136,7 +136,7 @@ class _Composer:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 line = event.start_mark.line + 1 if event.start_mark else 0
-                _refuse(line, "a second document begins here; a network is one document")
+                _refuse(line, "a second document begins here; one is wanted")
         return root
 
     def _node(self, event: Any) -> Node:

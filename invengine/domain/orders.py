@@ -147,6 +147,8 @@ class ReserveRequest:
 
     `borrows`: the channel may take beyond its own ring-fence what is fenced for nobody. `is_transfer`: it is one,
     CONFIRMED at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
+    `alternatives`: what is taken instead of `lines` where these find too little, the first of them that fits: the lines
+    of a next-best plan. They are of the same SKUs, slots aside.
     `is_confirmed`: CONFIRMED at once, with 0 seconds to live.
     """
 
@@ -162,7 +164,15 @@ class ReserveRequest:
     cart_ref: str = ""
     borrows: bool = True
     is_transfer: bool = False
+    alternatives: tuple[tuple[LineRequest, ...], ...] = ()
     is_confirmed: bool = False
+
+    @property
+    def all_lines(self) -> tuple[LineRequest, ...]:
+        """Those of the alternatives too."""
+        if not self.alternatives:
+            return self.lines
+        return tuple([line for lines in (self.lines, *self.alternatives) for line in lines])
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ class Option:
     """One way, and what it comes to; `delivery_day` is 0 where the basket cannot be had so.
 
     `order_before`  the first minute that is too late for the day; 0 where none is
+    `distance_km`   to where it is collected, where the question says from where
     `bound`         (day, cost) that no combination of locations can be better than; None: there is no better one
     """
 
@@ -148,6 +149,7 @@ class Option:
     cost: int = 0
     order_before: int = 0
     bound: tuple[int, int] | None = None
+    distance_km: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

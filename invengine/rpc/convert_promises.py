@@ -107,6 +107,8 @@ def _option(option: Option, currency: str) -> pb.PromiseOption:
     if not option.delivery_day:
         found.status = pb.PromiseOption.STATUS_NOT_PROMISABLE
         return found
+    if option.distance_km is not None:
+        found.distance_km = option.distance_km
     found.status = pb.PromiseOption.STATUS_PROMISED
     found.delivery_day.CopyFrom(_date(option.delivery_day))
     if option.ready_minute:

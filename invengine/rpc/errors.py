@@ -10,11 +10,11 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from invengine.errors import (
+    DocumentInvalid,
     Exhausted,
     InsufficientStock,
     InvalidArgument,
     InventoryError,
-    NetworkInvalid,
     TransitInvalid,
     Unavailable,
 )
@@ -32,11 +32,13 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "REQUEST_MISMATCH": grpc.StatusCode.INVALID_ARGUMENT,
     "NETWORK_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
     "TRANSIT_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
+    "PROFILE_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
     "UNKNOWN_SKU": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_LOCATION": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_GROUP": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_CHANNEL": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_SERVICE": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_PROFILE": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_STATE": grpc.StatusCode.NOT_FOUND,
     "POSITION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
@@ -62,6 +64,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "PROMISE_TOO_LATE": grpc.StatusCode.FAILED_PRECONDITION,
     "CAPACITY_EXHAUSTED": grpc.StatusCode.FAILED_PRECONDITION,
     "PROMISE_UNKNOWN": grpc.StatusCode.FAILED_PRECONDITION,
+    "TOO_MANY_PROFILES": grpc.StatusCode.FAILED_PRECONDITION,
     "PLAN_STALE": grpc.StatusCode.FAILED_PRECONDITION,
     "TRANSFER_CLOSED": grpc.StatusCode.FAILED_PRECONDITION,
     "OF_TRANSFER": grpc.StatusCode.FAILED_PRECONDITION,
@@ -155,7 +158,7 @@ def _field_violations(refusal: InventoryError) -> list[error_details_pb2.BadRequ
     if isinstance(refusal, TransitInvalid):
         return [_violation("document", f"{refusal.path}: {refusal.problem}")]
     violations: list[error_details_pb2.BadRequest.FieldViolation] = []
-    if isinstance(refusal, NetworkInvalid):
+    if isinstance(refusal, DocumentInvalid):
         room = LIST_BYTES_MAX
         for fault in refusal.faults:
             violation = _violation(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from invengine.domain.distance import kilometres
 from invengine.domain.orders import Fulfilment
 from invengine.domain.promising import Gap, GapKind, LineProblem, Option, PromisedLine, PromisedPart, Step, Way
 from invengine.domain.transit import NOTHING_LEARNT, TransitTimes
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from invengine.domain.orders import Destination
     from invengine.services.dates import Dates
     from invengine.services.dating import Dating
-    from invengine.services.promising_requests import Asked, WantedLine
+    from invengine.services.promising_requests import Asked, Near, WantedLine
     from invengine.services.promising_supply import Demand, Supply
     from invengine.services.sourcing import Sourcing
 
@@ -81,6 +83,7 @@ class Options:
         self._basket = basket
         self._fulfilment = fulfilment
         self._dated: dict[Source, Dated] = {}
+        self._distances: dict[str, float] = {}
         network, how = means.network, basket.how
         usable = [self._usable(demand.line) for demand in basket.demands]
         places = network.locations
@@ -129,11 +132,21 @@ class Options:
         names = self._candidates(line._replace(fulfilment=self._fulfilment))
         if self._fulfilment is Fulfilment.PICKUP and to:
             return [name for name in names if name == to]
+        if self._fulfilment is Fulfilment.PICKUP and basket.how.near:
+            return [name for name in names if self._is_near(name, basket.how.near)]
         if self._fulfilment is Fulfilment.SHIP_TO_STORE and to not in names:
             may = line.location in ("", to) and not means.network.why_not(basket.channel, to, Fulfilment.PICKUP)
             if may and (not line.group or to in means.network.groups[line.group]):
                 names.append(to)
         return names
+
+    def _is_near(self, location: str, near: Near) -> bool:
+        """Whether a location is within the radius; notes how far it is."""
+        position = self._means.network.locations[location].position
+        if position is None:
+            return False
+        self._distances[location] = distance = kilometres(near.position, position)
+        return distance <= near.radius_km
 
     def _candidates(self, line: WantedLine) -> list[str]:
         means = self._means
@@ -205,20 +218,22 @@ class Options:
         return self._promised(way, number, choice)
 
     def _pickups(self) -> list[Option]:
-        """Collecting at the location that is named, or at those where the whole basket is ready first."""
+        """Collecting at the location that is named; else at the nearest ones, or those where all is ready first."""
         (way,) = self._ways
         if way.location:
             return [self._option(way, 0)]
-        board, found = self._board, []
-        lines = [(place, demand.line.quantity) for place, demand in enumerate(self._basket.demands)]
-        for row in range(len(self._locations)):
+        board, basket, found = self._board, self._basket, []
+        lines = [(place, demand.line.quantity) for place, demand in enumerate(basket.demands)]
+        for row, name in enumerate(self._locations):
             sources = board.in_turn(row, lines)
             if sources is not None and all(board.answer(source, 0)[ANSWER_STATUS] == DATED for source in sources):
-                found.append((max(board.answer(source, 0)[ANSWER_READY] for source in sources), row))
+                ready = max(board.answer(source, 0)[ANSWER_READY] for source in sources)
+                found.append((self._distances[name] if basket.how.near else ready, row))
         best = [row for _, row in sorted(found)[:PICKUPS_MAX]]
         if not best:
             return [Option(way, self._problems(0))]
-        return [self._option(way._replace(location=self._locations[row]), 0, frozenset((row,))) for row in best]
+        options = [self._option(way._replace(location=self._locations[row]), 0, frozenset((row,))) for row in best]
+        return [replace(option, distance_km=self._distances.get(option.way.location)) for option in options]
 
     def _promised(self, way: Way, number: int, choice: Choice) -> Option:
         board, lines = self._board, []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from invengine.domain.distance import Position
 from invengine.domain.orders import Destination, Fulfilment
 from invengine.errors import InvalidArgument, UnknownService
 from invengine.services.reservation_lines import COUNTRY_LETTERS, POSTAL_CODE_BYTES_MAX
@@ -23,6 +24,7 @@ ORDERS_MAX: Final = 10_000
 ORDER_LINES_MAX: Final = 50_000
 SERVICES_MAX: Final = 100
 CONFIDENCE_PARTS: Final = 10_000
+RADIUS_KM_MAX: Final = 20_100
 
 WAYS: Final = (Fulfilment.SHIP, Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE)
 """How a basket may be had, in the order of the answer."""
@@ -48,13 +50,24 @@ class WantedLine(NamedTuple):
     destination: Destination = Destination()
 
 
+class Near(NamedTuple):
+    """Where a customer is, and how far it may be from there."""
+
+    position: Position
+    radius_km: float = math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a basket may be had: where it goes, the ways, the services to ship it with; by the network in force."""
+    """How a basket may be had: where it goes, the ways, the services to ship it with; by the network in force.
+
+    `near`: for collecting at any location, from where its distance counts.
+    """
 
     destination: Destination
     ways: tuple[Fulfilment, ...]
     services: tuple[str, ...]
+    near: Near | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ def check_get(message: pb.GetPromiseRequest, network: Network) -> AskedPromise:
     """A basket to be promised. InvalidArgument, UnknownService, UnknownLocation, LocationNotUsable."""
     channel = required_id("channel", message.channel)
     lines = check_lines(message.lines, "lines")
-    how = check_how(message, network, channel)
+    how = check_get_how(message, network, channel)
     return AskedPromise(channel, lines, how, check_confidence(message), message.explain)
 
 
@@ -121,18 +134,30 @@ def _check_line(message: pb.PromiseLineRequest, place: int) -> WantedLine:
     )
 
 
-def check_how(
-    message: pb.GetPromiseRequest | pb.BatchGetPromiseRequest,
-    network: Network,
-    channel: str,
-    *,
-    needs_location: bool = False,
-) -> Asked:
-    """Where to, which ways, which services; `needs_location`: PICKUP too is asked for one location only."""
+def check_get_how(message: pb.GetPromiseRequest, network: Network, channel: str) -> Asked:
+    """Where to, which ways, which services, from where distances count."""
     destination = check_destination("destination", message.destination)
     ways = check_ways("fulfilments", message.fulfilments)
     services = check_services("services", message.services, network)
-    return settle(destination, ways, services, (network, channel), needs_location=needs_location)
+    near = check_near(message.near) if message.HasField("near") else None
+    if near is not None and destination.location:
+        raise InvalidArgument("near", "not together with destination.location")
+    if near is not None and not ways:
+        ways = ((Fulfilment.SHIP,) if destination.country else ()) + (Fulfilment.PICKUP,)
+    if near is not None and Fulfilment.PICKUP not in ways:
+        raise InvalidArgument("near", "goes with FULFILMENT_PICKUP only")
+    return replace(settle(destination, ways, services, (network, channel)), near=near)
+
+
+def check_near(message: pb.Near) -> Near:
+    """A point and a radius. InvalidArgument."""
+    for name, value, most in (("latitude", message.latitude, 90), ("longitude", message.longitude, 180)):
+        if not -most <= value <= most:  # nor is NaN
+            raise InvalidArgument(f"near.{name}", f"is {value}; -{most} to {most} are allowed")
+    radius = message.radius_km if message.HasField("radius_km") else math.inf
+    if message.HasField("radius_km") and not 0 < radius <= RADIUS_KM_MAX:
+        raise InvalidArgument("near.radius_km", f"is {radius}; more than 0 and at most {RADIUS_KM_MAX} are allowed")
+    return Near(Position(message.latitude, message.longitude), radius)
 
 
 def settle(

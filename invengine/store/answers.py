@@ -48,6 +48,10 @@ def reserved(request: ReserveRequest, answer: Answer) -> ReservationAnswer | err
         return ReservationAnswer(unread=(request.reservation_id, answer), read=_read)
     word, *facts = answer
     match word:
+        case b"TAKEN":
+            assert isinstance(facts[1], bytes)
+            taken = request.reservation_id, facts[1]
+            return ReservationAnswer(unread=taken, read=_read, choice=_number(facts[0]))
         case b"INSUFFICIENT_STOCK":
             short = []
             for place, available in zip(facts[::2], facts[1::2], strict=True):

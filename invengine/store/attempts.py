@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from invengine import errors
-from invengine.domain.orders import ReserveRequest
+from invengine.domain.orders import LineRequest, ReserveRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
-from invengine.store import answers, payload
+from invengine.store import answers
 from invengine.store.answers import Answer
 from invengine.store.expiring import Expiring
 from invengine.store.heads import SHARED_FIELDS, merged
-from invengine.store.payload import CandidateLists
+from invengine.store.payload_lines import CandidateLists, check_line, checked, line_item
 from invengine.store.records import read_reservation
 from invengine.store.turns import Batch
 
@@ -33,15 +34,21 @@ _NOTHING_IN_THE_WAY = b"RESERVATION_NOT_FOUND"
 Outcome = ReservationAnswer | errors.InventoryError
 
 
+def _new_token() -> str:
+    return "a" + secrets.token_hex(8)
+
+
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt at one request."""
+    """One attempt at one request. Its alternatives are looked at where all that it may have is in one partition."""
 
     request: ReserveRequest
     lines: dict[int, list[int]]
     """Places of the lines by partition, ascending."""
 
-    token: str = field(default_factory=lambda: "a" + secrets.token_hex(8))
+    token: str = field(default_factory=_new_token)
+    other_tokens: list[str] = field(default_factory=list)
+    """Of the request's alternatives: the token of a piece says which choice it is."""
     pieces: dict[int, str] = field(default_factory=dict)
     refusals: dict[int, list[Any]] = field(default_factory=dict)
     first_short_after: int | None = None
@@ -55,6 +62,17 @@ class _Attempt:
     def read(self, text: str) -> Any:
         """The lines of a piece."""
         return read_reservation(self.request.reservation_id, text).lines
+
+    def note_choice(self, text: str) -> int:
+        """The choice that a piece says it is; from then on the request is that one."""
+        token = text.split("\t", SHARED_FIELDS + 1)[SHARED_FIELDS]
+        if token not in self.other_tokens:
+            return 0
+        place = self.other_tokens.index(token)
+        self.token, self.request = token, replace(self.request, lines=self.request.alternatives[place])
+        (partition,) = self.lines
+        self.lines = {partition: list(range(len(self.request.lines)))}
+        return place + 1
 
     def note_short(self, batch: Batch[Any]) -> None:
         """A piece was short."""
@@ -70,13 +88,33 @@ class Attempts:
         self._expiring = expiring
 
     async def reserve(self, batch: Batch[Any], request: ReserveRequest) -> Outcome:
-        """Reserve one basket. A crash anywhere leaves it wholly held or, once somebody looked, wholly free."""
+        """Reserve one basket. A crash anywhere leaves it wholly held or, once somebody looked, wholly free.
+
+        Its alternatives are tried by the same call where they and its lines are all in one partition. Elsewhere each is
+        an attempt of its own, one trip more.
+        """
         _check(request)
+        if (
+            not request.alternatives
+            or len({partition_of(line.sku, self._partitions) for line in request.all_lines}) == 1
+        ):
+            return await self._reserve(batch, request)
+        outcome = first = await self._reserve(batch, replace(request, alternatives=()))
+        for choice, lines in enumerate(request.alternatives, 1):
+            if not isinstance(outcome, errors.InsufficientStock):
+                return outcome
+            outcome = await self._reserve(batch, replace(request, lines=lines, alternatives=()))
+            if isinstance(outcome, ReservationAnswer) and not outcome.replayed:
+                return outcome.chosen(choice, choice + 1)
+        return first if isinstance(outcome, errors.InsufficientStock) else outcome
+
+    async def _reserve(self, batch: Batch[Any], request: ReserveRequest) -> Outcome:
         lines: dict[int, list[int]] = {}
         for place, line in enumerate(request.lines):
             lines.setdefault(partition_of(line.sku, self._partitions), []).append(place)
         for _ in range(ATTEMPTS_MAX):
-            attempt = _Attempt(request, dict(sorted(lines.items())))
+            others = [_new_token() for _ in request.alternatives]
+            attempt = _Attempt(request, dict(sorted(lines.items())), other_tokens=others)
             outcome = await self._try(batch, attempt)
             if outcome is not None:
                 return outcome
@@ -85,11 +123,14 @@ class Attempts:
     async def _try(self, batch: Batch[Any], attempt: _Attempt) -> Outcome | None:
         """One attempt; None when it has to begin anew."""
         how = _BEST_EFFORT if attempt.request.best_effort else _TAKE
+        choice = 0
         for partition in attempt.lines:
             answer = await batch.ask_list("invengine_reserve_pieces", partition, self._piece(attempt, partition, how))
             word, *facts = answer
             if word == b"TAKEN":
                 attempt.pieces[partition] = facts[0].decode()
+                if attempt.other_tokens:
+                    choice = attempt.note_choice(attempt.pieces[partition])
                 if facts[1]:
                     attempt.note_short(batch)
             elif word == b"RESERVATION_EXISTS":
@@ -107,7 +148,10 @@ class Attempts:
         if self._stock_came_free(batch, attempt):
             await self._free(batch, attempt)
             return None
-        return await self._commit(batch, attempt)
+        outcome = await self._commit(batch, attempt)
+        if choice and isinstance(outcome, ReservationAnswer) and not outcome.replayed:
+            return outcome.chosen(choice, 1)
+        return outcome
 
     async def _learn_shortages(self, batch: Batch[Any], attempt: _Attempt, refused: int) -> None:
         """Ask the partitions after the one that refused what they are short of: all is told at once."""
@@ -197,9 +241,7 @@ class Attempts:
         reason = request.cart_ref if request.is_transfer else ""
 
         def build(lists: CandidateLists) -> list[Any]:
-            lines: list[object] = []
-            for place in attempt.lines[partition]:
-                lines += payload.line_item(request.lines[place], partition, lists)
+            there = attempt.lines[partition]
             return [
                 request.reservation_id,
                 attempt.token,
@@ -208,14 +250,22 @@ class Attempts:
                 how,
                 f"{'CONFIRMED' if request.is_transfer or request.is_confirmed else 'HELD'}\t{request.channel}\t",
                 f"\t{request.customer_ref}\t{request.order_ref}\t{request.cart_ref}",
-                len(attempt.lines[partition]),
-                lines,
+                len(there),
+                self._items([request.lines[place] for place in there], partition, lists),
                 f"\tRESERVE\t{request.channel}\t{request.reservation_id}\t{reason}\t{request.order_ref}\t",
                 "" if request.is_transfer else request.channel,
                 int(request.borrows),
+                [
+                    (token, len(other), self._items(other, partition, lists))
+                    for token, other in zip(attempt.other_tokens, request.alternatives, strict=True)
+                ],
             ]
 
         return build
+
+    @staticmethod
+    def _items(lines: Iterable[LineRequest], partition: int, lists: CandidateLists) -> list[object]:
+        return [part for line in lines for part in line_item(line, partition, lists)]
 
 
 def _merged_refusal(attempt: _Attempt) -> errors.InventoryError:
@@ -246,9 +296,8 @@ def _merged_refusal(attempt: _Attempt) -> errors.InventoryError:
 
 
 def _check(request: ReserveRequest) -> None:
-    payload.checked((request.request_id, request.fingerprint, request.reservation_id, request.channel))
-    payload.checked((request.customer_ref, request.order_ref, request.cart_ref))
-    for line in request.lines:
-        to = line.destination
-        payload.checked((line.line_id, line.sku, to.country, to.postal_code, to.location))
-        payload.checked(candidate.location for candidate in line.candidates)
+    checked((request.request_id, request.fingerprint, request.reservation_id, request.channel))
+    checked((request.customer_ref, request.order_ref, request.cart_ref))
+    for line in request.all_lines:
+        check_line(line)
+        checked(candidate.location for candidate in line.candidates)

@@ -10,6 +10,9 @@ NETWORK_CHANNEL: Final = b"invengine:network"
 """Pub/sub channel on which the revision of a newly applied network is announced."""
 TRANSIT: Final = b"invengine:transit"
 """Also the channel on which the revision of newly applied transit times is announced."""
+PROFILES: Final = b"invengine:profiles"
+"""Also the channel on which the revision of a change is announced: a new version of a profile, or an activation."""
+PROFILE_VERSIONS: Final = b"{invengine:profiles}:versions"
 
 STOCK_PATTERN: Final = b"{p*}:stock:*"
 INCOMING_PATTERN: Final = b"{p*}:incoming:*"
@@ -155,6 +158,11 @@ def return_steps(partition: int) -> str:
 def returns_with(partition: int, kind: str, reference: str) -> str:
     """Ids of the returns `of` a reservation or `for` an order."""
     return f"{{p{partition}}}:returns_{kind}:{reference}"
+
+
+def profile_activations(channel: str) -> str:
+    """The newest activations of a channel."""
+    return f"{{{PROFILES.decode()}}}:activations:{channel}"
 
 
 def wave_plan(partition: int, plan_id: str) -> str:

@@ -33,6 +33,7 @@ FRAGMENTS: Final = (
     "operations",
     "returns",
     "keeping",
+    "profiles",
 )
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 

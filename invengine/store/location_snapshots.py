@@ -16,7 +16,7 @@ from invengine.errors import CountTooOld, InventoryError, OlderCount, QuantityOu
 from invengine.store import keys
 from invengine.store.answers import Answer, read_reply
 from invengine.store.calls import Calls
-from invengine.store.payload import checked
+from invengine.store.payload_lines import checked
 from invengine.store.records import Written
 
 OutcomeT = TypeVar("OutcomeT")

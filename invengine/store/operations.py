@@ -20,7 +20,7 @@ from invengine.store import answers, payload
 from invengine.store.answers import Answer
 from invengine.store.heads import SHARED_FIELDS, Head, merged, read_head, what_is_left
 from invengine.store.operation_text import read_operation, write_operation
-from invengine.store.payload import CandidateLists
+from invengine.store.payload_lines import CandidateLists
 from invengine.store.plans import OF_TRANSFERS, STOCK_REFUSALS, Plan, check_texts, plan_of
 from invengine.store.turns import Batch
 

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 import msgpack
 
-from invengine import errors
 from invengine.domain.incoming import IncomingChange
 from invengine.domain.orders import (
-    Candidate,
-    LinePlacement,
     LineRequest,
     LineStanding,
-    PlacedRequest,
     ReservationChange,
     ReserveRequest,
 )
 from invengine.domain.promises import LineRepromise
 from invengine.domain.stock import FeedMark, Movement
-from invengine.store.records import StoreSettings, future_text, standing_text
-
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f]")
-
-
-def checked(texts: Iterable[str]) -> None:
-    """Refuse control characters: TAB and LF end the columns of what is stored. Services name the field before."""
-    text = "".join(texts)
-    if not text.isprintable() and _FORBIDDEN.search(text):  # the first look is the quick one
-        raise errors.InvalidArgument("text", "must not hold control characters")
+from invengine.store.payload_lines import CandidateLists, added_item, check_line, checked, line_item, placement_item
+from invengine.store.records import StoreSettings, standing_text
 
 
 class Packer:
@@ -56,7 +43,8 @@ class Packer:
         texts: list[str] = []
         request_partitions, request_names, homes, ids = [], [], [], []
         touched: set[int] = set()
-        for request in requests:
+        alternatives: dict[int, list[tuple[object, ...]]] = {}
+        for place, request in enumerate(requests, 1):
             channel, request_id, reservation_id = request.channel, request.request_id, request.reservation_id
             name = f"{channel}\t{request_id}"
             home = crc32(reservation_id.encode()) % count
@@ -93,9 +81,25 @@ class Packer:
                 touched.add(partition)
                 texts += (line.line_id, sku, to.country, to.postal_code, to.location)
                 items += line_item(line, partition, lists)
+            if request.alternatives:
+                alternatives[place] = [
+                    (f"\t{customer}\t{order}\t{cart}\t\t{len(other)}", len(other), self._lines(other, lists, touched))
+                    for other in request.alternatives
+                ]
         checked(texts)
-        message = self._message(touched, lists.columns, items, request_partitions, request_names, homes, ids)
+        more = (alternatives,) if alternatives else ()
+        message = self._message(touched, lists.columns, items, request_partitions, request_names, homes, ids, *more)
         return list(touched.union(request_partitions)), message
+
+    def _lines(self, lines: Iterable[LineRequest], lists: CandidateLists, touched: set[int]) -> list[object]:
+        """The lines of an alternative; their partitions are added to `touched`."""
+        items: list[object] = []
+        for line in lines:
+            check_line(line)
+            partition = self._of(line.sku)
+            touched.add(partition)
+            items += line_item(line, partition, lists)
+        return items
 
     def change(self, changes: Sequence[ReservationChange]) -> tuple[list[int], bytes]:
         """The partitions of a batch of changes as far as they are known, and its message."""
@@ -260,68 +264,6 @@ class Packer:
         return [partition], self._message([partition], partition, number)
 
 
-class CandidateLists:
-    """The lists of candidates of a message; lines that share a list send it once."""
-
-    def __init__(self) -> None:
-        self.columns: list[tuple[object, ...]] = []
-        self._places: dict[int, int] = {}  # the messages are packed while their requests live, so ids are theirs alone
-
-    def place_of(self, candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> int:
-        """The place of this list, counted from 1; `units_at` are units that each candidate is to give."""
-        if units_at:
-            self.columns.append(_columns(candidates, units_at))
-            return len(self.columns)
-        place = self._places.get(id(candidates))
-        if place is None:
-            self.columns.append(_columns(candidates))
-            place = self._places[id(candidates)] = len(self.columns)
-        return place
-
-
-def line_item(line: LineRequest, partition: int, lists: CandidateLists) -> tuple[object, ...]:
-    """A line to take, as lua/reserve.lua has it."""
-    sku, quantity, to = line.sku, line.quantity, line.destination
-    if isinstance(line, PlacedRequest):
-        asked, future, place = (
-            line.asked,
-            future_text(line.told or line.future, line.kit, line.standing),
-            lists.place_of(line.candidates, line.units_at),
-        )
-    else:
-        asked, future, place = quantity, future_text(line.future), lists.place_of(line.candidates)
-    fields = (
-        f"\t{line.line_id}\t{partition}\t{sku}\t{asked}\t{line.fulfilment}"
-        f"\t{to.country}\t{to.postal_code}\t{to.location}\t{line.expected_day or future}\t"
-    )
-    return partition, sku, quantity, fields, _ways_of(line), place
-
-
-def placement_item(line: LinePlacement, lists: CandidateLists) -> tuple[object, ...]:
-    """A line to amend or rebind, as lua/amend.lua has it."""
-    checked((line.line_id, line.named_location))
-    head = (
-        line.line_id,
-        line.quantity,
-        line.named_location,
-        _ways_of(line),
-        lists.place_of(line.candidates, line.units_at),
-    )
-    return head if line.standing is None else (*head, False, standing_text(line.standing))
-
-
-def added_item(line: LineRequest, line_id: str, partition: int, lists: CandidateLists) -> tuple[object, ...]:
-    """A line to add, as lua/amend.lua has it."""
-    texts = (line.fulfilment, line.destination.country, line.destination.postal_code, line.destination.location)
-    checked((line_id, line.sku, line.named_location, *texts))
-    if isinstance(line, PlacedRequest):
-        units_at, future = line.units_at, future_text(line.told or line.future, line.kit, line.standing)
-    else:
-        units_at, future = (), future_text(line.future)
-    head = (line_id, line.quantity, line.named_location, _ways_of(line), lists.place_of(line.candidates, units_at))
-    return (*head, partition, line.sku, *texts, future)
-
-
 def repromise_item(line: LineRepromise) -> tuple[str, str | bool, int]:
     """A line of new promises, as lua/repromise.lua has it."""
     checked((line.line_id,))
@@ -358,32 +300,3 @@ def head_of(change: ReservationChange) -> tuple[str, str, int, int, str]:
     checked((change.request_id, change.fingerprint, change.reservation_id, change.channel, text))
     expected = -1 if change.expected_revision is None else change.expected_revision
     return change.fingerprint, change.channel, expected, instant_or_seconds, text
-
-
-def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:
-    """Whether a line may be split, and what it may take that is not on hand."""
-    split, future = int(line.allow_split), line.future
-    return split if future is None else (split, future.needed_by, future.backorder_units)
-
-
-def _columns(candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> tuple[object, ...]:
-    """The columns of a list as lua/taking.lua has them; those at its end that say nothing are left out."""
-    locations = [candidate.location for candidate in candidates]
-    checked(locations)
-    columns: list[object] = [
-        locations,
-        [candidate.safety_units for candidate in candidates],
-        [candidate.safety_parts for candidate in candidates],
-    ]
-    rules, stops = False, False
-    for candidate in candidates:
-        rules = rules or bool(candidate.confidence)
-        stops = stops or candidate.overdue_stops
-    if rules or units_at or stops:
-        told = [[number for rule in candidate.confidence for number in rule] or False for candidate in candidates]
-        columns.append(told if rules else False)
-    if units_at or stops:
-        columns.append(units_at or False)
-    if stops:
-        columns.append([int(candidate.overdue_stops) for candidate in candidates])
-    return tuple(columns)

@@ -10,17 +10,8 @@ from invengine.domain.capacity import is_slot_line
 from invengine.domain.orders import ReservationChange
 from invengine.domain.partitions import partition_of
 from invengine.store.heads import Head
-from invengine.store.payload import (
-    CandidateLists,
-    added_item,
-    checked,
-    hand_over_item,
-    head_of,
-    placement_item,
-    placing_head_of,
-    repromise_item,
-    shipping_head_of,
-)
+from invengine.store.payload import hand_over_item, head_of, placing_head_of, repromise_item, shipping_head_of
+from invengine.store.payload_lines import CandidateLists, added_item, checked, placement_item
 
 LINES_MAX: Final = 200
 """Of a reservation, those of slots not counted, as in lua/amend.lua."""
@@ -113,7 +104,7 @@ class Plan:
 
 
 def check_texts(change: ReservationChange) -> None:
-    """Refuse what cannot be stored before anything is begun, as `payload.checked` does."""
+    """Refuse what cannot be stored before anything is begun, as `payload_lines.checked` does."""
     head_of(change)
     texts = [change.to_channel, change.to_customer_ref]
     for repromise in change.repromises:

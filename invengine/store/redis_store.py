@@ -9,12 +9,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 
 from invengine.domain.incoming import IncomingChange, IncomingOutcome
-from invengine.domain.orders import (
-    LinePlacement,
-    LineRequest,
-    ReservationChange,
-    ReserveRequest,
-)
+from invengine.domain.orders import LinePlacement, LineRequest, ReservationChange, ReserveRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.snapshots import CountedSku
@@ -32,6 +27,7 @@ from invengine.store.calls import Calls
 from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
+from invengine.store.profiles import StoredProfiles
 from invengine.store.promise_writes import PromiseWrites
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
 from invengine.store.startup import StoreIdentity, open_calls
@@ -77,6 +73,7 @@ class RedisStore(PromiseWrites):
         self.snapshots = LocationSnapshots(
             calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
         )
+        self.profiles = StoredProfiles(calls)
         self.waves = WaveRecords(calls, self.partitions, identity.retention_seconds)
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 
@@ -364,7 +361,7 @@ class RedisStore(PromiseWrites):
 
 
 def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
-    return _lines_that_fit([request.lines for request in requests[start : start + RESERVATIONS_PER_CALL]], start)
+    return _lines_that_fit([request.all_lines for request in requests[start : start + RESERVATIONS_PER_CALL]], start)
 
 
 def _placings_that_fit(changes: Sequence[ReservationChange], start: int) -> int:

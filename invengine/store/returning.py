@@ -26,7 +26,7 @@ from invengine.domain.returns import (
     ReturnSource,
 )
 from invengine.domain.transfers import is_transfer
-from invengine.store.payload import checked
+from invengine.store.payload_lines import checked
 from invengine.store.return_plans import Part, UnderWay, Undone, location_of, parts_of, refusal_of, with_parts
 from invengine.store.return_text import Step, began_ms, read_return, read_step, sources_in, write_return
 

@@ -11,7 +11,7 @@ import msgpack
 from invengine.store import keys
 from invengine.store.answers import Answer, read_reply
 from invengine.store.calls import Calls
-from invengine.store.payload import CandidateLists
+from invengine.store.payload_lines import CandidateLists
 from invengine.store.records import LogEntry, Written
 
 OutcomeT = TypeVar("OutcomeT")

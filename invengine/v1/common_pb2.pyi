@@ -165,6 +165,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No date can be promised: the refusal names what the network file lacks. FAILED_PRECONDITION."""
     ERROR_REASON_TRANSIT_INVALID: _ErrorReason.ValueType  # 66
     """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
+    ERROR_REASON_UNKNOWN_PROFILE: _ErrorReason.ValueType  # 73
+    """There is no sourcing profile of this name, or it has no such version. NOT_FOUND."""
+    ERROR_REASON_PROFILE_INVALID: _ErrorReason.ValueType  # 74
+    """The document of a sourcing profile has faults; each is named with its line. INVALID_ARGUMENT."""
+    ERROR_REASON_TOO_MANY_PROFILES: _ErrorReason.ValueType  # 75
+    """As many sourcing profiles, or versions of them, are kept as can be: none is ever removed. FAILED_PRECONDITION."""
     ERROR_REASON_PLAN_NOT_FOUND: _ErrorReason.ValueType  # 76
     """No such plan of a wave, or it was over so long ago that it is forgotten. NOT_FOUND."""
     ERROR_REASON_PLAN_STALE: _ErrorReason.ValueType  # 77
@@ -281,6 +287,12 @@ ERROR_REASON_PROMISE_UNKNOWN: ErrorReason.ValueType  # 61
 """No date can be promised: the refusal names what the network file lacks. FAILED_PRECONDITION."""
 ERROR_REASON_TRANSIT_INVALID: ErrorReason.ValueType  # 66
 """The document of learnt transit times has a fault, which is named. INVALID_ARGUMENT."""
+ERROR_REASON_UNKNOWN_PROFILE: ErrorReason.ValueType  # 73
+"""There is no sourcing profile of this name, or it has no such version. NOT_FOUND."""
+ERROR_REASON_PROFILE_INVALID: ErrorReason.ValueType  # 74
+"""The document of a sourcing profile has faults; each is named with its line. INVALID_ARGUMENT."""
+ERROR_REASON_TOO_MANY_PROFILES: ErrorReason.ValueType  # 75
+"""As many sourcing profiles, or versions of them, are kept as can be: none is ever removed. FAILED_PRECONDITION."""
 ERROR_REASON_PLAN_NOT_FOUND: ErrorReason.ValueType  # 76
 """No such plan of a wave, or it was over so long ago that it is forgotten. NOT_FOUND."""
 ERROR_REASON_PLAN_STALE: ErrorReason.ValueType  # 77

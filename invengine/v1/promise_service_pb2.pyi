@@ -81,6 +81,7 @@ class GetPromiseRequest(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    NEAR_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     """Required. Who asks: its locations may serve the lines, its rules say what they offer."""
     confidence: _builtins.float
@@ -103,8 +104,8 @@ class GetPromiseRequest(_message.Message):
     @_builtins.property
     def fulfilments(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.Fulfilment.ValueType]:
         """Ways to get it: FULFILMENT_SHIP, FULFILMENT_PICKUP, FULFILMENT_SHIP_TO_STORE, each once. Empty: each that the
-        destination has what it takes for. FULFILMENT_PICKUP without a destination's `location` answers the up to 10
-        locations where the whole basket is ready first.
+        destination, or `near`, has what it takes for. FULFILMENT_PICKUP without a destination's `location` answers the up to
+        10 locations where the whole basket is ready first; with `near` the up to 10 nearest ones.
         """
 
     @_builtins.property
@@ -114,6 +115,12 @@ class GetPromiseRequest(_message.Message):
     @_builtins.property
     def consistency(self) -> _common_pb2.Consistency:
         """How fresh the answer must be."""
+
+    @_builtins.property
+    def near(self) -> Global___Near:
+        """For FULFILMENT_PICKUP without a destination's `location`: where the customer is. Locations to collect at are then
+        answered by their distance from there, the nearest first; those whose position the network does not say are left out.
+        """
 
     def __init__(
         self,
@@ -126,16 +133,49 @@ class GetPromiseRequest(_message.Message):
         confidence: _builtins.float | None = ...,
         explain: _builtins.bool = ...,
         consistency: _common_pb2.Consistency | None = ...,
+        near: Global___Near | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination", "near", b"near"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "channel", b"channel", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination", "explain", b"explain", "fulfilments", b"fulfilments", "lines", b"lines", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "channel", b"channel", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination", "explain", b"explain", "fulfilments", b"fulfilments", "lines", b"lines", "near", b"near", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
 
 Global___GetPromiseRequest: _TypeAlias = GetPromiseRequest  # noqa: Y015
+
+@_typing.final
+class Near(_message.Message):
+    """A point, and how far from there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LATITUDE_FIELD_NUMBER: _builtins.int
+    LONGITUDE_FIELD_NUMBER: _builtins.int
+    RADIUS_KM_FIELD_NUMBER: _builtins.int
+    latitude: _builtins.float
+    """Required. Degrees north, -90 to 90."""
+    longitude: _builtins.float
+    """Required. Degrees east, -180 to 180."""
+    radius_km: _builtins.float
+    """Only what is within so many kilometres of a great circle, more than 0, to 20,100; left out: however far."""
+    def __init__(
+        self,
+        *,
+        latitude: _builtins.float = ...,
+        longitude: _builtins.float = ...,
+        radius_km: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_radius_km", b"_radius_km", "radius_km", b"radius_km"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_radius_km", b"_radius_km", "latitude", b"latitude", "longitude", b"longitude", "radius_km", b"radius_km"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__radius_km: _TypeAlias = _typing.Literal["radius_km"]  # noqa: Y015
+    _WhichOneofArgType__radius_km: _TypeAlias = _typing.Literal["_radius_km", b"_radius_km"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__radius_km) -> _WhichOneofReturnType__radius_km | None: ...
+
+Global___Near: _TypeAlias = Near  # noqa: Y015
 
 @_typing.final
 class PromiseLineRequest(_message.Message):
@@ -269,6 +309,7 @@ class PromiseOption(_message.Message):
     DELIVERY_DAY_FIELD_NUMBER: _builtins.int
     READY_TIME_FIELD_NUMBER: _builtins.int
     PARCELS_FIELD_NUMBER: _builtins.int
+    DISTANCE_KM_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     ORDER_BEFORE_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
@@ -283,6 +324,8 @@ class PromiseOption(_message.Message):
     """Whether it can be promised."""
     parcels: _builtins.int
     """From how many locations it comes."""
+    distance_km: _builtins.float
+    """With `near`: kilometres of a great circle to where it is collected."""
     @_builtins.property
     def delivery_day(self) -> _common_pb2.Date:
         """The day on which the last line is there: delivered, or ready to be collected. Not set without a promise, as all that
@@ -323,16 +366,19 @@ class PromiseOption(_message.Message):
         delivery_day: _common_pb2.Date | None = ...,
         ready_time: _timestamp_pb2.Timestamp | None = ...,
         parcels: _builtins.int = ...,
+        distance_km: _builtins.float | None = ...,
         cost: _common_pb2.Money | None = ...,
         order_before: _timestamp_pb2.Timestamp | None = ...,
         lines: _abc.Iterable[Global___PromisedLine] | None = ...,
         bound: Global___PromiseBound | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "cost", b"cost", "delivery_day", b"delivery_day", "order_before", b"order_before", "ready_time", b"ready_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "bound", b"bound", "cost", b"cost", "delivery_day", b"delivery_day", "distance_km", b"distance_km", "order_before", b"order_before", "ready_time", b"ready_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "cost", b"cost", "delivery_day", b"delivery_day", "fulfilment", b"fulfilment", "lines", b"lines", "location", b"location", "order_before", b"order_before", "parcels", b"parcels", "ready_time", b"ready_time", "service", b"service", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "bound", b"bound", "cost", b"cost", "delivery_day", b"delivery_day", "distance_km", b"distance_km", "fulfilment", b"fulfilment", "lines", b"lines", "location", b"location", "order_before", b"order_before", "parcels", b"parcels", "ready_time", b"ready_time", "service", b"service", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__distance_km: _TypeAlias = _typing.Literal["distance_km"]  # noqa: Y015
+    _WhichOneofArgType__distance_km: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_km) -> _WhichOneofReturnType__distance_km | None: ...
 
 Global___PromiseOption: _TypeAlias = PromiseOption  # noqa: Y015
 

@@ -91,8 +91,9 @@ class WaveOrderLine(_message.Message):
     quantity: _builtins.int
     """Required. Units, 1 to 1,000,000,000."""
     unit_worth: _builtins.int
-    """What one unit is worth to whoever plans, in ten-thousandths of the network's currency, up to 10^12; 0: 1.0000. Where
-    not all can be filled, what is worth more goes first within its class.
+    """What one unit is worth to whoever plans, in ten-thousandths of the network's currency, up to 10^12: what is worth more
+    goes first within its class, and what costs more to send than it is worth gets nothing. 0: what the profile says that
+    a missing unit costs; without that, more than it costs to send from anywhere.
     """
     location: _builtins.str
     """Only from this location. Not together with `group`. Required for FULFILMENT_PICKUP."""
@@ -154,6 +155,7 @@ class WaitingLines(_message.Message):
     ALL_FIELD_NUMBER: _builtins.int
     PRIORITY_CLASS_FIELD_NUMBER: _builtins.int
     UNIT_WORTH_FIELD_NUMBER: _builtins.int
+    SAME_LOCATION_ONLY_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     """Only of reservations of this channel."""
     group: _builtins.str
@@ -164,6 +166,10 @@ class WaitingLines(_message.Message):
     """0 to 99: the class that they have among the orders of the request."""
     unit_worth: _builtins.int
     """What one unit is worth, as in WaveOrderLine."""
+    same_location_only: _builtins.bool
+    """Only from the locations where they wait; else from any that may serve the line, perhaps from several. What was promised
+    a day, or has daily capacity set aside, gets units only from where it waits whatever this says.
+    """
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only of these SKUs, up to 10,000."""
@@ -177,10 +183,11 @@ class WaitingLines(_message.Message):
         all: _builtins.bool = ...,
         priority_class: _builtins.int = ...,
         unit_worth: _builtins.int = ...,
+        same_location_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "channel", b"channel", "group", b"group", "priority_class", b"priority_class", "skus", b"skus", "unit_worth", b"unit_worth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "channel", b"channel", "group", b"group", "priority_class", b"priority_class", "same_location_only", b"same_location_only", "skus", b"skus", "unit_worth", b"unit_worth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,7 +20,7 @@ def delivering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine
     try:
         server.wait()
         run = CommandLine(server.address)
-        (folder / "network.yaml").write_text(NETWORK)
+        (folder / "network.yaml").write_text(NETWORK.replace("  MUC: {", "  MUC: {latitude: 48.1, longitude: 11.6, "))
         run.run("network", "apply", str(folder / "network.yaml"))
         for sku, location, units in (("LAMP", "DC", 5), ("LAMP", "MUC", 2), ("CHAIR", "MUC", 3), ("CHAIR", "BARE", 1)):
             run.run("stock", "post", "RECEIPT", sku, location, str(units))
@@ -68,9 +68,22 @@ def test_what_cannot_be_had_says_why(delivering: CommandLine) -> None:
     assert [row.split()[:2] for row in anywhere.stdout.splitlines()[1:]] == [["pickup", "MUC"]]
 
 
+def test_the_nearest_locations_to_collect_at(delivering: CommandLine) -> None:
+    """MUC lies where the test says; the others have no position."""
+    done = delivering.run("promise", "LAMP", "--near", "48.14,11.58", "--channel", "web")
+    assert [row.split()[:4] for row in done.stdout.splitlines()[1:]] == [["pickup", "MUC", "(4.7", "km)"]]
+    far = delivering.run("promise", "LAMP", "--near", "48.14,11.58", "--within", "4", "--channel", "web")
+    assert [row.split() for row in far.stdout.splitlines()[1:]] == [["pickup", "never"]]
+    assert "pickup: no location can be used for LAMP." in far.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (["LAMP", "--near", "Munich"], 2, "--near: 'Munich' is not LATITUDE,LONGITUDE in degrees"),
+        (["LAMP", "--near", "48,11", "--pickup", "MUC"], 2, "not together with --pickup LOCATION"),
+        (["LAMP", "--to", "DE:1", "--within", "5"], 2, "--within goes with --near"),
+        (["LAMP", "--near", "91,0"], 2, "Near.latitude: is 91"),
         (["LAMP"], 2, "Say where it goes: --to COUNTRY:POSTAL_CODE"),
         (["LAMP=x", "--to", "DE:1"], 2, "'LAMP=x' is not SKU=UNITS"),
         (["LAMP=0", "--to", "DE:1"], 2, "Lines[0].quantity: is 0"),

@@ -151,7 +151,7 @@ def test_what_is_left_out_has_sensible_defaults() -> None:
 
 SECTIONS = (
     "locations, groups, channels, safety_stock, backorders, kits, confidence, low_stock_thresholds, states, incoming, "
-    "currency, calendars, services, zones, lanes and transfer_lanes"
+    "currency, calendars, services, zones, lanes, transfer_lanes and postal_positions"
 )
 
 

@@ -102,7 +102,7 @@ def half_of_the_partitions(cluster: RedisCluster, source: Member, target: Member
     cluster.migrate_slots(source, target, busy[::2])
 
 
-@pytest.mark.parametrize("seconds", [pytest.param(15, id="15s"), pytest.param(60, id="60s", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [pytest.param(10, id="10s"), pytest.param(60, id="60s", marks=pytest.mark.soak)])
 @pytest.mark.asyncio
 async def test_nothing_acknowledged_is_lost_and_nothing_is_oversold(
     redis_cluster: RedisCluster,

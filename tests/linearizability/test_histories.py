@@ -20,7 +20,7 @@ from tests.linearizability.histories import History, in_processes, in_this_proce
 from tests.linearizability.witness import check
 from tests.redis_servers import RunningRedis
 
-ANSWERS = int(os.environ.get("HISTORY_ANSWERS", "100000"))
+ANSWERS = int(os.environ.get("HISTORY_ANSWERS", "40000"))
 SEED = int(os.environ.get("HISTORY_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 SMALL_SEED = 5
 PAUSE_SECONDS = 2.1  # longer than clients hold units for
@@ -38,7 +38,7 @@ def words_of(history: History) -> Counter[str]:
 
 
 @pytest.mark.timeout(300 + ANSWERS // 200)
-def test_a_history_of_100_000_answers_has_an_order_that_explains_them_all(redis_url: str) -> None:
+def test_a_history_of_many_answers_has_an_order_that_explains_them_all(redis_url: str) -> None:
     """All verbs, a tenth of it retries; two engines, two processes of clients, a store that they share."""
     print(f"seed {SEED}")
     history = asyncio.run(in_processes(redis_url, SEED, ANSWERS, clients=24, units=150))

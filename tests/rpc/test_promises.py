@@ -461,3 +461,51 @@ async def test_a_kit_of_more_units_than_can_be_counted_is_refused(stubs: Stubs) 
 async def test_bytes_that_are_no_message_are_refused(stubs: Stubs) -> None:
     call = stubs.channel.unary_unary("/invengine.v1.PromiseService/GetPromise")
     assert (await refused(call(b"\xff" + struct.pack("<q", 1)))).reason == "MALFORMED_MESSAGE"
+
+
+NEAR_MUC = pb.Near(latitude=48.14, longitude=11.58)
+
+
+async def test_where_a_customer_could_collect_is_told_by_distance(stubs: Stubs) -> None:
+    """The nearest first, not the one that is ready first; a location without a position is not near anything."""
+    places = {"MUC": (48.1, 11.6), "BER": (52.5, 13.4)}
+    network = NETWORK.replace("  BARE: {", "  LOST: {kind: store, calendar: always, time_zone: UTC}\n  BARE: {")
+    network = network.replace("all: [", "all: [LOST, ")
+    for name, (latitude, longitude) in places.items():
+        network = network.replace(f"  {name}: {{", f"  {name}: {{latitude: {latitude}, longitude: {longitude}, ")
+    await stubs.apply_network(network)
+    for name in ("MUC", "BER", "LOST", "DC"):
+        await stubs.receive("LAMP", 3, name)
+
+    async def found(units: int = 1, **near: float) -> list[tuple[str, float, int]]:
+        point = pb.Near(latitude=48.14, longitude=11.58, **near)
+        request = basket(line("LAMP", units), near=point)
+        request.ClearField("destination")
+        answer = await stubs.promises.GetPromise(request)
+        return [(one.location, round(one.distance_km), one.status) for one in answer.options]
+
+    assert await found() == [("MUC", 5, PROMISED), ("BER", 502, PROMISED)]
+    assert await found(radius_km=100) == [("MUC", 5, PROMISED)]
+    assert await found(units=4) == [("", 0, NOT_PROMISABLE)]
+    request = basket(line("LAMP"), near=pb.Near(latitude=-30, longitude=11, radius_km=1))
+    both = await stubs.promises.GetPromise(request)  # shipped too, as there is a country
+    assert [one.fulfilment for one in both.options] == [SHIP, SHIP, PICKUP]
+    assert both.options[2].lines[0].problem == pb.LINE_PROBLEM_NO_LOCATION
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("near.latitude", basket(line("LAMP"), near=pb.Near(latitude=90.1))),
+        ("near.latitude", basket(line("LAMP"), near=pb.Near(latitude=float("nan")))),
+        ("near.longitude", basket(line("LAMP"), near=pb.Near(longitude=-181))),
+        ("near.radius_km", basket(line("LAMP"), near=pb.Near(radius_km=0))),
+        ("near.radius_km", basket(line("LAMP"), near=pb.Near(radius_km=float("inf")))),
+        ("near", basket(line("LAMP"), near=NEAR_MUC, fulfilments=[SHIP])),
+        ("near", basket(line("LAMP"), near=NEAR_MUC, destination=IN_MUC)),
+    ],
+)
+async def test_a_point_that_cannot_be_is_refused(stubs: Stubs, field: str, request_: pb.GetPromiseRequest) -> None:
+    await stubs.apply_network(NETWORK)
+    found = await refused(stubs.promises.GetPromise(request_))
+    assert (found.code, found.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])

@@ -343,13 +343,14 @@ async def test_metrics_and_healthz_are_served_and_count(redis_url: str) -> None:
             assert line in text, line
 
 
-async def test_of_200_clients_on_the_last_unit_exactly_one_wins(served: tuple[Running, Stubs]) -> None:
-    """Two hundred calls at once, a hundred times over."""
+@pytest.mark.parametrize("times", [pytest.param(20, id="20"), pytest.param(100, id="100", marks=pytest.mark.soak)])
+async def test_of_200_clients_on_the_last_unit_exactly_one_wins(served: tuple[Running, Stubs], times: int) -> None:
+    """Two hundred calls at once, many times over."""
     running, stubs = served
     addresses = [running.address]
     async with client(addresses[0]) as a, client(addresses[0]) as b, client(addresses[0]) as c:
         clients = [stubs, a, b, c]
-        for n in range(100):
+        for n in range(times):
             sku = f"LAST{n}"
             await stubs.receive(sku, 1)
             answers = await asyncio.gather(

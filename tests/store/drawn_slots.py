@@ -62,7 +62,8 @@ def with_slots(request: ReserveRequest, data: st.DataObject) -> ReserveRequest:
         replace(line, standing=data.draw(_STANDING)) if slots and isinstance(line, PlacedRequest) else line
         for line in request.lines
     ]
-    return replace(request, lines=(*goods, *slots))
+    others = tuple((*other, *(lines(data) if slots else ())) for other in request.alternatives)
+    return replace(request, lines=(*goods, *slots), alternatives=others)
 
 
 def in_change(verb: str, change: Any, seen: Reservation | None, data: st.DataObject, *, is_named: bool) -> Any:

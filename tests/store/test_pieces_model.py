@@ -74,7 +74,7 @@ class PiecesMachine(StoreMachine):
         """
         known = self.model.reservations.get(getattr(item, "reservation_id", ""))
         lines = [*(known.lines if known else ()), *getattr(item, "added", ())]
-        lines += item.lines if isinstance(item, ReserveRequest) else ()
+        lines += item.all_lines if isinstance(item, ReserveRequest) else ()
         return len({partition_of(line.sku, PARTITIONS) for line in lines}) > 1
 
     def sweep_everywhere(self) -> None:

@@ -462,7 +462,8 @@ def _floors(items: list[Any]) -> dict[tuple[str, str, str], list[Candidate]]:
     """What the items of a call let each reservation take where."""
     floors: dict[tuple[str, str, str], list[Candidate]] = defaultdict(list)
     for item in items:
-        for line in getattr(item, "lines", ()) + getattr(item, "added", ()):
+        others = [line for lines in getattr(item, "alternatives", ()) for line in lines]
+        for line in (*getattr(item, "lines", ()), *getattr(item, "added", ()), *others):
             for candidate in getattr(line, "candidates", ()):
                 floors[item.reservation_id, line.sku, candidate.location].append(candidate)
         for placement in getattr(item, "placements", ()):
@@ -484,7 +485,9 @@ def _without_revisions(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_without_revisions, value))
     if isinstance(value, ReservationAnswer):
-        return ReservationAnswer(_without_revisions(value.reservation), value.replayed, value.next_days)
+        return ReservationAnswer(
+            _without_revisions(value.reservation), value.replayed, value.next_days, choice=value.choice
+        )
     if not is_dataclass(value) or isinstance(value, BrokenPromise | Exception):
         return value
     parts = {f.name: _without_revisions(getattr(value, f.name)) for f in fields(value)}

@@ -31,8 +31,12 @@ function pieces.stored(partition, items)
 end
 
 -- Takes the units of an item that is decided; returns its outcome.
-local function record_piece(partition, item, wanted)
-  local id, lines, line_count = item[1], item[9], item[8]
+--   token, line_count, lines  of the choice that is taken
+local function record_piece(partition, item, token, line_count, lines)
+  local id, wanted = item[1], 0
+  for at = 1, #lines, reserving.LINE_SIZE do
+    wanted = wanted + lines[at + 2]
+  end
   local expires_at, taken = item[3], 0
   for t = 1, take_count do
     taken = taken + take_units[t]
@@ -41,10 +45,20 @@ local function record_piece(partition, item, wanted)
     expires_at = math.ceil(now_ms / 1000) + given(item[4], 1)
   end
   rows_in(partition)
-  local tail = item[7] .. '\t' .. item[2] .. '\t' .. text_of(line_count)
+  local tail = item[7] .. '\t' .. token .. '\t' .. text_of(line_count)
   local text = reserving.record_item(lines, 1, line_count, partition, id, item[6], tail, item[10], text_of(expires_at))
   look_at(partition, text_of(now_s + CHECK_SECONDS), '?\t' .. id)
   return { 'TAKEN', text, taken < wanted and 1 or 0 }
+end
+
+-- Whether a token is that of an item, or of one of its alternatives.
+local function is_of_item(token, item)
+  for k = 1, #item[13] do
+    if item[13][k][1] == token then
+      return true
+    end
+  end
+  return token == item[2]
 end
 
 -- Takes the pieces of new reservations: each all or nothing, or as much as there is, perhaps nothing at all.
@@ -52,7 +66,9 @@ end
 --   args   1 message: { ..., { partition }, partition, lists, items }; lists as in reserve.lua; an item is
 --          { id, attempt, second of expiry or 0, time to live or 0 for a transfer, 0 all or nothing 1 best effort 2 only see whether all
 --          is there, head, tail (these as `record_item` takes them, the tail up to cart_ref), line count, lines as
---          `take_item` takes them, cause, channel, 1 when it borrows else 0 }
+--          `take_item` takes them, cause, channel, 1 when it borrows else 0, alternatives }; these are of baskets that
+--          are in this partition with all that they may have: { { attempt, line count, lines }, ... }, and the token
+--          of the record says which it is
 --   reply  per item, as far as this call went: TAKEN, record, 1 when something is missing else 0 | TAKEN, '', 0 (only
 --          looked) | RESERVATION_EXISTS, token, created_at_ms | and as `reserve` UNKNOWN_SKU, INSUFFICIENT_STOCK,
 --          SWEEP_FIRST. A repeat of the attempt is answered like the first, but for what is missing
@@ -65,21 +81,19 @@ local function reserve_pieces(_, args)
       break
     end
     local item, outcome, sweep = items[i], nil, nil
-    local id, how, wanted = item[1], item[5], 0
+    local id, how = item[1], item[5]
     local text = made[id] or texts[i]
     if text and how < 2 then
       local record = read_record(id, partition, text)
-      if record[TOKEN] == item[2] then
+      if is_of_item(record[TOKEN], item) then
         outcome = { 'TAKEN', text, 0 }
       else
         outcome = { 'RESERVATION_EXISTS', record[TOKEN], whole(record[3]) }
       end
     else
-      for at = 1, #item[9], reserving.LINE_SIZE do
-        wanted = wanted + item[9][at + 2]
-      end
+      local choice
       taker, taker_borrows = item[11], item[12] == 1
-      outcome, sweep = reserving.decide_item(item[9], 1, item[8], how == 1, lists)
+      outcome, sweep, choice = reserving.decide_choices(item[9], 1, item[8], how == 1, lists, item[13])
       if sweep then
         outcomes[i] = { 'SWEEP_FIRST', sweep }
         break
@@ -87,7 +101,11 @@ local function reserve_pieces(_, args)
         taking.undo(0)
         outcome = outcome or { 'TAKEN', '', 0 }
       elseif not outcome or (how == 1 and outcome[1] == 'INSUFFICIENT_STOCK') then
-        outcome = record_piece(partition, item, wanted)
+        if choice > 0 then
+          outcome = record_piece(partition, item, spread(item[13][choice]))
+        else
+          outcome = record_piece(partition, item, item[2], item[8], item[9])
+        end
         made[id] = outcome[2]
       end
     end

@@ -56,6 +56,28 @@ local function decide_item(items, at, line_count, best_effort, lists)
   return refusal
 end
 
+-- Decides an item as above, and where units do not suffice for it, by what it may have instead: the first of these that
+-- fits is there to be recorded then.
+--   others   per alternative { ..., line count, lines }, or nil
+--   returns  nil or the refusal, of the first choice; perhaps the partition to sweep; what is there: 0 the first choice,
+--            else the place of the alternative
+local function decide_choices(items, at, line_count, best_effort, lists, others)
+  local refusal, sweep = decide_item(items, at, line_count, best_effort, lists)
+  if sweep or not others or not refusal or refusal[1] ~= 'INSUFFICIENT_STOCK' then
+    return refusal, sweep, 0
+  end
+  for choice = 1, #others do
+    local other, again = others[choice], nil
+    again, sweep = decide_item(other[3], 1, other[2], best_effort, lists)
+    if sweep then
+      return refusal, sweep, 0
+    elseif not again then
+      return nil, nil, choice
+    end
+  end
+  return refusal, nil, 0
+end
+
 local held_count, confirmed_count -- reservations made by this call, and transfers
 local second_of -- time to live -> the text of the second when it is over
 
@@ -181,7 +203,7 @@ function reserving.begin()
   held_count, confirmed_count, second_of = 0, 0, {}
 end
 
-reserving.decide_item, reserving.record_item, reserving.LINE_SIZE = decide_item, record_item, LINE_SIZE
+reserving.decide_choices, reserving.record_item, reserving.LINE_SIZE = decide_choices, record_item, LINE_SIZE
 
 -- The text of the second when so many seconds to live are over.
 local function second_in(seconds)
@@ -195,23 +217,25 @@ end
 
 local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
 
--- Reserves units: each item all or nothing, or as much as there is.
+-- Reserves units: each item all or nothing, or as much as there is; where its lines find nothing, perhaps others instead.
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
 --   args   1 message: { ..., { partition of a SKU or reservation, ... }, lists, items, { partition of the item's
---          request, ... }, { request, ... }, { home, ... }, { reservation_id, ... } }
+--          request, ... }, { request, ... }, { home, ... }, { reservation_id, ... }, { [place of the item] = alternatives, ... }
+--          or nothing }
 --          lists as `take_line` has them; items are flat: fingerprint, time to live or 0 for a transfer, 1 for best effort else 0
 --          and 2 more where the channel does not borrow, head, tail and cause as `record_item` takes them, channel,
 --          count of reference sets, line count; then the names of these sets (`customer:<ref>` and so on), then
---          LINE_SIZE fields per line
---   reply  per item, as far as this call went: the record as text | REPEATED, reservation_id TAB record |
+--          LINE_SIZE fields per line; alternatives are { { tail, line count, LINE_SIZE fields per line }, ... }, in the
+--          order in which they are tried
+--   reply  per item, as far as this call went: the record as text | TAKEN, place of the alternative, record | REPEATED, reservation_id TAB record |
 --          REQUEST_MISMATCH | RESERVATION_EXISTS | UNKNOWN_SKU, line | INSUFFICIENT_STOCK, line, available, ... |
 --          SWEEP_FIRST, partition: sweep it, then send this item and those after it again. `available` is what
---          best effort would take
+--          best effort would take; of an item with alternatives that of its first choice
 local function reserve(_, args)
   local message = begin_call(args)
   begin_expiry(EXPIRE_MAX)
   reserving.begin()
-  local lists, items = message[5], message[6]
+  local lists, items, alternatives = message[5], message[6], message[11]
   local request_partitions, requests, homes, ids = message[7], message[8], message[9], message[10]
   local stored = look_up(request_partitions, requests, { requests_now, requests_before })
   local taken_ids = look_up(homes, ids, { 'reservations', closed_now, closed_before })
@@ -226,7 +250,7 @@ local function reserve(_, args)
     if not outcome and (taken_ids[i] or made[id]) then
       outcome = { 'RESERVATION_EXISTS' }
     end
-    local text
+    local text, choice = nil, 0
     if not outcome then
       local home, ways, expires_at = homes[i], items[at + 2], second_in(items[at + 1])
       taker, taker_borrows = items[at + 6], ways < 2
@@ -235,19 +259,24 @@ local function reserve(_, args)
       end
       if not text then
         local sweep
-        outcome, sweep = decide_item(items, lines, line_count, ways % 2 == 1, lists)
+        local others = alternatives and alternatives[i]
+        outcome, sweep, choice = decide_choices(items, lines, line_count, ways % 2 == 1, lists, others)
         if sweep then
           outcomes[i] = { 'SWEEP_FIRST', sweep }
           break
         elseif not outcome then
-          text = record_item(items, lines, line_count, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
+          local tail, count, taken, from = items[at + 4], line_count, items, lines
+          if choice > 0 then
+            tail, count, taken, from = others[choice][1], others[choice][2], others[choice][3], 1
+          end
+          text = record_item(taken, from, count, home, id, items[at + 3], tail, items[at + 5], expires_at)
         end
       end
     end
     if text then
       local home = homes[i]
-      outcome, made[id] = text, true
-      remember_request(request_partitions[i], requests[i], fingerprint, id, outcome)
+      outcome, made[id] = choice == 0 and text or { 'TAKEN', choice, text }, true
+      remember_request(request_partitions[i], requests[i], fingerprint, id, text)
       for set = at + ITEM_SIZE, lines - 1 do
         set_changes[#set_changes + 1] = { 'SADD', tags[home] .. items[set], id }
       end

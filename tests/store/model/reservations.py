@@ -45,6 +45,7 @@ class Reservations(State):
                 return errors.RequestMismatch(request.request_id)
             return ReservationAnswer(reservation, replayed=True)
         self.begin_item()
+        self.choice = 0
         try:
             reservation = decide(request)
         except errors.InventoryError as refusal:
@@ -53,18 +54,23 @@ class Reservations(State):
         self.end_item()
         reservation = plain(self.reservations[reservation.reservation_id])
         self.answers[name] = request.fingerprint, reservation
-        return ReservationAnswer(reservation)
+        return ReservationAnswer(reservation, choice=self.choice)
 
     def _reserve(self, request: ReserveRequest) -> Reservation:
         if request.reservation_id in self.reservations:
             raise errors.ReservationExists(request.reservation_id)
         buyer = Buyer("" if request.is_transfer else request.channel, request.borrows)
-        takes, short = self.decided(self.stock.copy, request.lines, buyer, best_effort=request.best_effort)
-        if short and not (request.best_effort and any(takes)):
-            raise shortage(short)
+        choices, first_short = (request.lines, *request.alternatives), None
+        for self.choice, asked_lines in enumerate(choices):
+            takes, short = self.decided(self.stock.copy, asked_lines, buyer, best_effort=request.best_effort)
+            if not short or (request.best_effort and any(takes)):
+                break
+            first_short = first_short or short
+        else:
+            raise shortage(first_short)
         expires_at = 0 if request.is_transfer else self.seconds_up() + request.time_to_live_seconds
         lines = []
-        for line, mine in zip(request.lines, takes, strict=True):
+        for line, mine in zip(asked_lines, takes, strict=True):
             future = replace(line.future, backorder_units=0) if line.future else None
             asked, kit = (line.asked, line.kit) if isinstance(line, PlacedRequest) else (line.quantity, None)
             head = line.line_id, line.sku, asked, line.fulfilment, line.destination
