@@ -19,6 +19,7 @@ UNITS_OF_LINE_MAX: Final = 1_000_000_000
 WORTH_MAX: Final = 10**12
 KEEP_SECONDS: Final = 3600
 KEEP_SECONDS_MAX: Final = 86_400
+NOWHERE: Final = Destination()
 
 
 class Mode(IntEnum):
@@ -89,7 +90,7 @@ class WaveLine:
     location: str = ""
     group: str = ""
     fulfilment: Fulfilment = Fulfilment.ANY
-    destination: Destination = Destination()
+    destination: Destination = NOWHERE
     needed_by: int = 0
     service: str = ""
     allow_split: bool = False
@@ -209,10 +210,19 @@ class RefusedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CommittedOrder:
-    """What became of an order: its reservation ("" where nothing was taken), its refused lines by their places."""
+    """What became of an order: its reservation ("" where none was made), units of it that were taken, its refused lines
+    by their places.
+    """
 
     reservation_id: str
+    units: int = 0
     refused: dict[int, RefusedLine] = field(default_factory=dict)
+
+    def with_what(self, other: CommittedOrder) -> CommittedOrder:
+        """What is true where two servers committed the order and one of them had lines that the other had not."""
+        refused = {place: line for place, line in self.refused.items() if place in other.refused}
+        name = self.reservation_id or other.reservation_id
+        return CommittedOrder(name, max(self.units, other.units), refused)
 
 
 @dataclass(frozen=True, slots=True)

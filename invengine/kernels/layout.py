@@ -317,3 +317,32 @@ WANTED_FIRST: Final = 0  # its first row in `rows`
 WANTED_ROWS: Final = 1  # how many it has
 WANTED_UNITS: Final = 2  # units that leave a location for it
 WANTED_COLUMNS: Final = 3
+
+# A wave: orders, int64 [O, WAVE_ORDER_COLUMNS]; lines and places of one order are adjacent, so are options of one line
+WAVE_ORDER_CLASS: Final = 0  # of priority, 0 comes first
+WAVE_ORDER_CHANNEL: Final = 1
+WAVE_ORDER_WHOLE: Final = 2  # 1: all of it or nothing
+WAVE_ORDER_FIRST: Final = 3  # its first line in `lines`
+WAVE_ORDER_LINES: Final = 4  # how many it has
+WAVE_ORDER_FIRST_PLACE: Final = 5  # its first line in `places`
+WAVE_ORDER_PLACES: Final = 6  # how many it has
+WAVE_ORDER_COLUMNS: Final = 7
+# lines, int64 [L, WAVE_LINE_COLUMNS]
+WAVE_LINE_SKU: Final = 0
+WAVE_LINE_WANTED: Final = 1  # units
+WAVE_LINE_WORTH: Final = 2  # ten-thousandths that it costs when a unit is missing
+WAVE_LINE_MAY_SPLIT: Final = 3  # 1: units may come from several places; 0: from one
+WAVE_LINE_MAY_PART: Final = 4  # 1: some units may be missing; 0: all or none
+WAVE_LINE_FIRST: Final = 5  # its first line in `options`
+WAVE_LINE_OPTIONS: Final = 6  # how many it has
+WAVE_LINE_COLUMNS: Final = 7
+# places, int64 [P, PLACE_COLUMNS]: a location from which a parcel for the order may come
+PLACE_LOCATION: Final = 0
+PLACE_PARCEL_COST: Final = 1  # once, when anything of the order comes from there
+PLACE_COLUMNS: Final = 2
+# options, int64 [R, OPTION_COLUMNS]: a place that units of a line may come from
+OPTION_PLACE: Final = 0  # its line in `places`
+OPTION_UNIT_COST: Final = 1  # of each unit
+OPTION_LINE_COST: Final = 2  # once, when the line takes any units there
+OPTION_COLUMNS: Final = 3
+NO_LIMIT: Final = -1  # of capacity: none

@@ -209,6 +209,14 @@ class Reservations:
         answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
 
+    async def change_decided(self, verb: str, changes: Sequence[ReservationChange]) -> Answered[Outcome]:
+        """Has changes written that were worked out already, one outcome each; each for the revision that it expects."""
+        return await self._changes[verb].submit(changes)
+
+    async def reserve_decided(self, requests: Sequence[ReserveRequest]) -> Answered[Outcome]:
+        """Has reservations made of which it is decided already what comes from where, one outcome each."""
+        return await self._reserve.submit(requests)
+
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
         """The reservation gets another channel or customer, and perhaps more time by the new channel's rules."""
         change = check_hand_over(message)

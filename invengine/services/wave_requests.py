@@ -81,7 +81,7 @@ class CommitAsked(NamedTuple):
 
 
 async def check_wave(message: pb.PlanWaveRequest) -> WaveAsked:
-    """The request, if it obeys the contract; InvalidArgument names the field that does not. Lets others work between."""
+    """The request, if it obeys the contract; InvalidArgument names the field that does not. Others work in between."""
     request_id = required_id("request_id", message.request_id)
     count_of("orders", len(message.orders), ORDERS_MAX, least=0)
     count = sum([len(order.lines) for order in message.orders])

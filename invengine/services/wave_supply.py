@@ -7,9 +7,9 @@ the order in which their orders are committed, and b the units that each can tak
 
     reach of a channel = the least b of the channel itself and of those after it
 
-a channel may have the layers up to its reach. Then whatever is planned can be taken in that order: of what must stay for
-one channel and not for another, nothing is taken before the former had its units. Where ring-fences and what
-must stay get in each other's way all the same, the position is layered by all that each can take, as one.
+a channel may have the layers up to its reach. Then whatever is planned can be taken in that order: of what must stay
+for one channel and not for another, nothing is taken before the former had its units. Where ring-fences and what must
+stay get in each other's way all the same, the position is layered by all that each can take, as one.
 """
 
 from __future__ import annotations
@@ -89,6 +89,16 @@ class Stock:
     def columns(self) -> Sequence[Column]:
         """The columns, in their order."""
         return tuple(self._columns)
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether channels see different stock anywhere."""
+        return any(column.layer for column in self._columns)
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """The row of each SKU."""
+        return self._rows
 
     def add(self, sku: str, location: str, cells: list[Cell]) -> None:
         """What there is of a SKU at a location."""

@@ -98,13 +98,14 @@ class WaveRecords:
             ("HGET", key, f"done:{step}"),
         )
         kept = wave_text.read_outcomes(content)
-        won = {place: one for place, one in outcomes.items() if one.reservation_id and kept.get(place) != one}
+        both = {place: one.with_what(outcomes[place]) for place, one in kept.items()}
+        won = {place: one for place, one in both.items() if one != kept[place]}
         if won:
             changes: list[Any] = ["HSET", key]
             for place, one in won.items():
                 changes += [f"won:{place}", wave_text.pack_outcomes({place: one})]
             await self._calls.write_once(key, tuple(changes))
-        return kept | won
+        return both
 
     def _plan(self, plan_id: str) -> str:
         return keys.wave_plan(partition_of(plan_id, self._partitions), plan_id)

@@ -57,6 +57,7 @@ def pack_summary(summary: PlanSummary) -> bytes:
 def read_summary(plan_id: str, content: bytes) -> PlanSummary:
     """What `pack_summary` made."""
     fingerprint, created_at_ms, expires_at_ms, mode, profile, *numbers, fills, steps = _read(content)
+    orders, orders_whole, orders_without, lines, quantity, planned, worth, cost, objective, bound = numbers
     return PlanSummary(
         plan_id,
         fingerprint,
@@ -64,9 +65,18 @@ def read_summary(plan_id: str, content: bytes) -> PlanSummary:
         expires_at_ms,
         Mode(mode),
         profile,
-        *numbers,
-        fills=tuple([Fill(*fill) for fill in fills]),
-        steps=tuple([tuple(step) for step in steps]),
+        orders,
+        orders_whole,
+        orders_without,
+        lines,
+        quantity,
+        planned,
+        worth,
+        cost,
+        objective,
+        bound,
+        tuple([Fill(*fill) for fill in fills]),
+        tuple([tuple(step) for step in steps]),
     )
 
 
@@ -103,12 +113,12 @@ def read_notes(content: bytes) -> Notes:
 
 def pack_outcomes(outcomes: Mapping[int, CommittedOrder]) -> bytes:
     """What became of orders."""
-    return _packed([[place, one.reservation_id, _refusals(one.refused)] for place, one in outcomes.items()])
+    return _packed([[place, one.reservation_id, one.units, _refusals(one.refused)] for place, one in outcomes.items()])
 
 
 def read_outcomes(content: bytes) -> dict[int, CommittedOrder]:
     """What `pack_outcomes` made."""
-    return {place: CommittedOrder(name, _read_refusals(lines)) for place, name, lines in _read(content)}
+    return {place: CommittedOrder(name, units, _read_refusals(lines)) for place, name, units, lines in _read(content)}
 
 
 def _order(one: PlannedOrder) -> list[Any]:

@@ -1,0 +1,275 @@
+"""Planning a wave: what waits is searched, lines are sourced, units shared out, the plan is kept. Nothing is taken.
+
+Each part does a few milliseconds of work at a time, and the sharing out runs in a thread (the kernel lets go of the
+interpreter), so that others are served meanwhile. The plan is made for whoever listens: when the caller goes away the
+generator ends where it is, and nothing is left behind but chunks of a plan that was never there, which expire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from invengine.domain.waves import (
+    LINES_MAX,
+    Missing,
+    PlannedLine,
+    PlannedOrder,
+    PlannedUnits,
+    PlanSummary,
+    Progress,
+    Stage,
+    fills_of,
+)
+from invengine.errors import RequestMismatch
+from invengine.kernels.layout import WAVE_LINE_WORTH
+from invengine.services.days import today
+from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
+from invengine.services.wave_costs import WaveCosts
+from invengine.services.wave_dates import WaveDates
+from invengine.services.wave_requests import check_network, check_wave
+from invengine.services.wave_sourcing import WaveSourcing, why_missing
+from invengine.services.wave_steps import steps_of
+from invengine.services.wave_waiting import WaitingLines
+from invengine.store.wave_records import ORDERS_A_CHUNK, SHOWN_SECONDS
+
+if TYPE_CHECKING:
+    from invengine.domain.network import Network
+    from invengine.domain.profiles import Profile
+    from invengine.domain.waves import WaveOrder
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
+    from invengine.services.networks import Networks
+    from invengine.services.wave_problem import Allocated, Allocator, WaveProblem
+    from invengine.services.wave_requests import WaveAsked
+    from invengine.services.wave_sourcing import LineOptions
+    from invengine.store.redis_store import RedisStore
+    from invengine.v1 import wave_pb2 as pb
+
+LINES_A_TURN: Final = 100
+"""Sourced before others have their turn: some 3 ms."""
+
+SKUS_A_TURN: Final = 50
+"""Read before others have their turn, likewise."""
+
+PROGRESS_SECONDS: Final = 0.25
+"""How often the sharing out tells how far it is."""
+
+Said = Progress | PlanSummary
+
+
+class WavePlanning:
+    """Plans waves of one engine. `profile_of` answers the profile that a text names, UnknownProfile."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        *,
+        dates: CurrentDating,
+        profile_of: Callable[[str], Profile],
+        allocate: Allocator,
+    ) -> None:
+        self._store = store
+        self._replica = replica
+        self._clock = clock
+        self._networks = networks
+        self._dates = dates
+        self._profile_of = profile_of
+        self._allocate = allocate
+
+    async def plan(self, message: pb.PlanWaveRequest) -> AsyncIterator[tuple[Said, bool]]:
+        """Progress, and as the last the plan; with it whether it was there before."""
+        asked = await check_wave(message)
+        network = self._networks.required()
+        plan_id = plan_id_of(asked.request_id)
+        earlier = await self._store.waves.plan(plan_id)
+        if earlier is not None:
+            yield _same(earlier[0], asked), True
+            return
+        check_network(asked, network)
+        profile = self._profile_of(asked.profile) if asked.profile else None
+        orders = list(asked.orders)
+        async for progress in self._add_waiting(asked, orders, network):
+            yield progress, False
+        await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX)
+        sourcing, channels = await self._sourcing(asked, orders, network, profile)
+        lines = sum([len(order.lines) for order in orders])
+        done = 0
+        for order in orders:
+            sourcing.add(order)
+            if done // LINES_A_TURN != (done := done + len(order.lines)) // LINES_A_TURN:
+                sourcing.settle()
+                yield Progress(Stage.SOURCING, done, lines), False
+                await asyncio.sleep(0)
+        missing_cost = profile.shortage_cost if profile is not None else None
+        problem = sourcing.problem(asked.mode, asked.shares, missing_cost)
+        allocated: Allocated | None = None
+        async for told in self._allocated(problem):
+            if isinstance(told, Progress):
+                yield told, False
+            else:
+                allocated = told
+        assert allocated is not None
+        planned = []
+        for count, one in enumerate(_planned(orders, sourcing.lines, allocated.units.tolist())):
+            planned.append(one)
+            if count % LINES_A_TURN == 0:
+                await asyncio.sleep(0)
+        ranks = {name: rank for rank, name in enumerate(channels)} if sourcing.stock.has_layers else {}
+        steps = steps_of(planned, self._store.partitions, ranks)
+        worths = problem.lines[:, WAVE_LINE_WORTH].tolist()
+        named = str(profile) if profile is not None else ""
+        summary = _summary(asked, planned, steps, allocated, profile=named, worths=worths, now_ms=self._clock.now_ms())
+        for number, first in enumerate(range(0, len(planned), ORDERS_A_CHUNK)):
+            yield Progress(Stage.KEEPING, first, len(planned)), False
+            chunk = planned[first : first + ORDERS_A_CHUNK]
+            await self._store.waves.keep_orders(plan_id, number, chunk, asked.keep_seconds + SHOWN_SECONDS)
+        kept = await self._store.waves.keep(summary, asked.keep_seconds)
+        yield _same(kept, asked), kept.created_at_ms != summary.created_at_ms
+
+    async def _add_waiting(
+        self, asked: WaveAsked, orders: list[WaveOrder], network: Network
+    ) -> AsyncIterator[Progress]:
+        if asked.waiting is None:
+            return
+        room = LINES_MAX - sum([len(order.lines) for order in orders])
+        search = WaitingLines(self._store, asked.waiting, network, self._clock.now_ms())
+        partition = 0
+        async for found in search.search(room):
+            orders += found
+            partition += 1
+            yield Progress(Stage.READING, partition, self._store.partitions)
+
+    async def _sourcing(
+        self, asked: WaveAsked, orders: Sequence[WaveOrder], network: Network, profile: Profile | None
+    ) -> tuple[WaveSourcing, list[str]]:
+        """The stock of the wave, read; and its channels in the order of committing: those that can take less first."""
+        now_ms = self._clock.now_ms()
+        skus = list(dict.fromkeys([line.sku for order in orders for line in order.lines]))
+        channels = sorted({order.channel for order in orders})
+        members = frozenset(network.groups[asked.group]) if asked.group else None
+        if profile is not None and (excluded := profile.excluded_locations(network)):
+            members = (members if members is not None else frozenset(network.locations)) - excluded
+        ways = WaveDates(network, self._dates.of(network))
+        costs = WaveCosts(network, profile, today(now_ms))
+        if len(channels) > 1:
+            first = WaveSourcing(network, self._replica, now_ms, channels, dates=ways, costs=costs, members=members)
+            totals = dict.fromkeys(channels, 0)
+            for count, sku in enumerate(skus):
+                for channel in channels:
+                    totals[channel] += first.totals(channel, sku)
+                if count % SKUS_A_TURN == 0:
+                    await asyncio.sleep(0)
+            channels.sort(key=lambda name: (totals[name], name))
+        sourcing = WaveSourcing(network, self._replica, now_ms, channels, dates=ways, costs=costs, members=members)
+        for count, sku in enumerate(skus):
+            sourcing.read(sku)
+            if count % SKUS_A_TURN == 0:
+                await asyncio.sleep(0)
+        return sourcing, channels
+
+    async def _allocated(self, problem: WaveProblem) -> AsyncIterator[Progress | Allocated]:
+        """Progress, then the answer. The work ends soon after nobody listens any more."""
+        told = [0, 0]
+        is_wanted = True
+
+        def goes_on(done: int, total: int) -> bool:
+            told[:] = done, total
+            return is_wanted
+
+        work = asyncio.ensure_future(asyncio.to_thread(self._allocate, problem, goes_on))
+        try:
+            while not (await asyncio.wait((work,), timeout=PROGRESS_SECONDS))[0]:
+                yield Progress(Stage.ALLOCATING, *told)
+        finally:
+            is_wanted = False
+        allocated = work.result()
+        assert allocated is not None
+        yield allocated
+
+
+def _summary(
+    asked: WaveAsked,
+    planned: Sequence[PlannedOrder],
+    steps: tuple[tuple[int, ...], ...],
+    allocated: Allocated,
+    *,
+    profile: str,
+    worths: Sequence[int],
+    now_ms: int,
+) -> PlanSummary:
+    """The plan as a whole; `worths` of a unit, by line."""
+    lines = [line for one in planned for line in one.lines]
+    return PlanSummary(
+        plan_id_of(asked.request_id),
+        asked.fingerprint,
+        now_ms,
+        now_ms + asked.keep_seconds * 1000,
+        asked.mode,
+        profile,
+        len(planned),
+        sum([one.is_whole for one in planned]),
+        sum([not one.planned for one in planned]),
+        len(lines),
+        sum([line.line.quantity for line in lines]),
+        sum([line.planned for line in lines]),
+        sum([line.planned * worth for line, worth in zip(lines, worths, strict=True)]),
+        sum([part.cost for line in lines for part in line.units]),
+        allocated.objective,
+        allocated.bound,
+        fills_of(planned),
+        steps,
+    )
+
+
+def plan_id_of(request_id: str) -> str:
+    """The id of the plan that a request makes."""
+    return blake2b(f"wave\t{request_id}".encode(), digest_size=12).hexdigest()
+
+
+def _same(kept: PlanSummary, asked: WaveAsked) -> PlanSummary:
+    if kept.fingerprint != asked.fingerprint:
+        raise RequestMismatch(asked.request_id)
+    return kept
+
+
+def _planned(orders: Sequence[WaveOrder], found: Sequence[LineOptions], units: Sequence[int]) -> Iterator[PlannedOrder]:
+    """What each order gets; `found` by line, `units` by option."""
+    number = 0
+    for order in orders:
+        options = found[number : number + len(order.lines)]
+        number += len(order.lines)
+        paid: set[tuple[object, ...]] = set()
+        lines = []
+        for line, of_line in zip(order.lines, options, strict=True):
+            taken: dict[str, list[int]] = {}
+            for place, (location, way, cost) in enumerate(of_line.found):
+                if not (here := units[of_line.first + place]):
+                    continue
+                parcel = location, line.fulfilment, line.destination, way.service
+                is_new = location not in taken
+                part = taken.setdefault(location, [0, 0])
+                part[0] += here
+                part[1] += cost.unit * here + (cost.line if is_new else 0) + (0 if parcel in paid else cost.parcel)
+                paid.add(parcel)
+            parts = tuple([PlannedUnits(location, *part) for location, part in taken.items()])
+            lines.append(PlannedLine(line, parts))
+        yield PlannedOrder(order, tuple(_explained(order, lines, options)))
+
+
+def _explained(order: WaveOrder, lines: Sequence[PlannedLine], options: Sequence[LineOptions]) -> Iterator[PlannedLine]:
+    """The lines, each with why it does not get all."""
+    own = [why_missing(line.line, found) for line, found in zip(lines, options, strict=True)]
+    impossible = [why not in (Missing.TAKEN, Missing.NOTHING) for why in own]
+    for line, why, cannot in zip(lines, own, impossible, strict=True):
+        if line.planned == line.line.quantity:
+            yield line
+            continue
+        others = order.all_or_nothing and not cannot and any(impossible)
+        yield PlannedLine(line.line, line.units, Missing.ORDER_SHORT if others else why)
