@@ -25,6 +25,7 @@ from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
 from invengine.rpc import incoming_servicers, servicers, transfer_servicers
+from invengine.rpc.allocation_servicer import AllocationServicer
 from invengine.rpc.availability_servicer import AvailabilityServicer
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.metrics_http import MetricsHttp
@@ -46,8 +47,10 @@ from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
 from invengine.services.ledgers import Ledgers
 from invengine.services.networks import Networks
+from invengine.services.planning import Planning
 from invengine.services.position_pages import PositionPages
 from invengine.services.positions import Positions
+from invengine.services.profiles import Profiles
 from invengine.services.promises import Promises
 from invengine.services.promising import Promising
 from invengine.services.repromise_keeping import Keeping
@@ -55,6 +58,7 @@ from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
@@ -171,7 +175,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
-    networks, transit = await _load_documents(store, replica, clock)
+    networks, transit, profiles = await _load_documents(store, replica, clock)
     follower = Follower(
         replica,
         store,
@@ -183,10 +187,11 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     await follower.load()
     sweeper = Sweeper(store, replica, metrics)
     stack.push_async_callback(background.stop)
-    background.run("follower", follower.run())
-    background.run("networks", networks.run())
-    background.run("transit times", transit.run())
     for name, work in (
+        ("follower", follower.run()),
+        ("networks", networks.run()),
+        ("transit times", transit.run()),
+        ("profiles", profiles.run()),
         ("sweeper", sweeper.run()),
         ("forgetting", sweeper.run_forgetting()),
         ("figures", figures.keep(store, metrics)),
@@ -198,6 +203,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
     )
     stack.push_async_callback(reservations.close)
+    planning = Planning(store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles)
+    stack.push_async_callback(planning.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
     snapshots = Snapshots(store, replica, clock, networks, metrics)
@@ -232,6 +239,11 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AdminService": servicers.AdminServicer(
                 Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
             ),
+            "invengine.v1.AllocationService": AllocationServicer(
+                profiles=profiles,
+                planning=planning,
+                replica=replica,
+            ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(
                 Availability(replica, store, clock, networks, metrics),
                 Explanations(replica, store, clock, networks),
@@ -239,7 +251,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 watching,
             ),
             "invengine.v1.IncomingService": incoming_servicers.IncomingServicer(incoming),
-            "invengine.v1.NetworkService": NetworkServicer(networks, transit, replica),
+            "invengine.v1.NetworkService": NetworkServicer(
+                networks, transit, replica, shortfalls=Shortfalls(store, replica, clock, networks)
+            ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
                 Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
@@ -309,14 +323,18 @@ async def _open_topology(settings: Settings, background: _Background, stack: Asy
     return topology
 
 
-async def _load_documents(store: RedisStore, replica: Replica, clock: StoreClock) -> tuple[Networks, LearntTransit]:
-    """The documents in force; nothing follows them yet."""
+async def _load_documents(
+    store: RedisStore, replica: Replica, clock: StoreClock
+) -> tuple[Networks, LearntTransit, Profiles]:
+    """The documents in force, and the profiles; nothing follows them yet."""
     networks = Networks(store, now_ms=clock.now_ms)
     networks.add_listener(replica.set_network)
     await networks.load()
     transit = LearntTransit(store, networks)
     await transit.load()
-    return networks, transit
+    profiles = Profiles(store.profiles, networks)
+    await profiles.load()
+    return networks, transit, profiles
 
 
 def _store_settings(settings: Settings) -> StoreSettings:

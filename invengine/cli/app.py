@@ -24,6 +24,7 @@ from invengine.cli import (
     reservations,
     returns,
     serve,
+    shortfall,
     snapshot,
     stock,
     transfers,
@@ -77,6 +78,7 @@ app.add_typer(export.app, name="export")
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
+app.add_typer(shortfall.app, name="shortfall")
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

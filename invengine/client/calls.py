@@ -9,8 +9,10 @@ from typing import TypedDict, Unpack
 import grpc.aio
 from google.protobuf import duration_pb2
 
+from invengine.client.allocation_calls import AllocationCalls
 from invengine.client.connection import new_request_id
 from invengine.client.network_calls import NetworkCalls
+from invengine.client.profile_calls import ProfileCalls
 from invengine.client.promise_calls import PromiseCalls
 from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
@@ -79,7 +81,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls):
+class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls, ProfileCalls, AllocationCalls):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.

@@ -16,6 +16,7 @@ from invengine.client.refusals import error_from_call
 from invengine.errors import OutcomeUnknown, Overloaded, Unavailable
 from invengine.v1 import (
     admin_service_pb2_grpc,
+    allocation_service_pb2_grpc,
     availability_service_pb2_grpc,
     incoming_service_pb2_grpc,
     network_service_pb2_grpc,
@@ -66,7 +67,9 @@ class Connection:
         self._promises = promise_service_pb2_grpc.PromiseServiceStub(self._wire)
         self._returns = return_service_pb2_grpc.ReturnServiceStub(self._wire)
         self._network = network_service_pb2_grpc.NetworkServiceStub(self._wire)
+        self._allocation = allocation_service_pb2_grpc.AllocationServiceStub(self._wire)
         self._admin = admin_service_pb2_grpc.AdminServiceStub(self._wire)
+        self._allocation = allocation_service_pb2_grpc.AllocationServiceStub(self._wire)
         self._transfers = transfer_service_pb2_grpc.TransferServiceStub(self._wire)
 
     async def __aenter__(self) -> Self:

@@ -196,6 +196,11 @@ class SyncClient:
     apply_transit_times = _waiting(Client.apply_transit_times)
     get_transit_times = _waiting(Client.get_transit_times)
     list_transit_lanes = _waiting(Client.list_transit_lanes)
+    put_profile = _waiting(Client.put_profile)
+    get_profile = _waiting(Client.get_profile)
+    list_profiles = _waiting(Client.list_profiles)
+    activate_profile = _waiting(Client.activate_profile)
+    list_profile_activations = _waiting(Client.list_profile_activations)
     check_integrity = _waiting(Client.check_integrity)
 
 

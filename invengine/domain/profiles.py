@@ -128,9 +128,19 @@ def profile_elements(profile: Profile) -> dict[str, Any]:
     }
 
 
+def profile_terms(profile: Profile) -> list[tuple[str, str]]:
+    """Every term with its text, in the order of the file: `costs.parcel`, `4.95`; names of a list with commas."""
+    found = []
+    for section, terms in profile_elements(profile).items():
+        for name, value in terms.items() if isinstance(terms, dict) else [("", terms)]:
+            text = ", ".join(value) if isinstance(value, list) else str(value)
+            found.append((f"{section}.{name}" if name else section, text))
+    return found
+
+
 def differences(one: Profile, other: Profile) -> tuple[Difference, ...]:
     """The terms that two profiles have different, in the order of the file; names and versions are none."""
-    before, after = dict(_terms(one)), dict(_terms(other))
+    before, after = dict(profile_terms(one)), dict(profile_terms(other))
     return tuple(Difference(term, text, after[term]) for term, text in before.items() if text != after[term])
 
 
@@ -143,12 +153,3 @@ def fingerprint(profile: Profile) -> str:
 def profile_text(name: str, version: int) -> str:
     """How a version is named: `web@3`; a version of 0 leaves the newest meant: `web`."""
     return f"{name}@{version}" if version else name
-
-
-def _terms(profile: Profile) -> list[tuple[str, str]]:
-    found = []
-    for section, terms in profile_elements(profile).items():
-        for name, value in terms.items() if isinstance(terms, dict) else [("", terms)]:
-            text = ", ".join(value) if isinstance(value, list) else str(value)
-            found.append((f"{section}.{name}" if name else section, text))
-    return found

@@ -1,27 +1,29 @@
-"""NetworkService on the wire: the network document, and learnt transit times."""
+"""NetworkService on the wire: the network document, learnt transit times, and where more is reserved than is there."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_network, convert_transit
+from invengine.rpc import convert_network, convert_shortfalls, convert_transit
 from invengine.rpc.endpoints import Context
 from invengine.services.days import optional_day
-from invengine.v1 import network_service_pb2
+from invengine.v1 import network_service_pb2, shortfall_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.shortfalls import Shortfalls
     from invengine.services.transit_times import LearntTransit
 
 
 class NetworkServicer:
     """NetworkService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, networks: Networks, transit: LearntTransit, replica: Replica) -> None:
+    def __init__(self, networks: Networks, transit: LearntTransit, replica: Replica, *, shortfalls: Shortfalls) -> None:
         self._networks = networks
         self._transit = transit
         self._replica = replica
+        self._shortfalls = shortfalls
 
     async def ApplyNetwork(
         self, request: network_service_pb2.ApplyNetworkRequest, _: Context
@@ -76,3 +78,9 @@ class NetworkServicer:
         return convert_transit.lanes_to_proto(
             page, self._replica.token(()), with_distribution=request.with_distribution
         )
+
+    async def ListShortfalls(
+        self, request: shortfall_pb2.ListShortfallsRequest, _: Context
+    ) -> shortfall_pb2.ListShortfallsResponse:
+        """A page of positions with more reserved than is there."""
+        return convert_shortfalls.shortfalls_to_proto(await self._shortfalls.page(request))

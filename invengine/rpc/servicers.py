@@ -14,6 +14,7 @@ from invengine.rpc import convert
 from invengine.rpc.endpoints import Context, Streams, raw_unary, unary
 from invengine.v1 import (
     admin_service_pb2,
+    allocation_service_pb2,
     availability_service_pb2,
     incoming_service_pb2,
     network_service_pb2,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 FILES: Final = (
     admin_service_pb2,
+    allocation_service_pb2,
     availability_service_pb2,
     incoming_service_pb2,
     network_service_pb2,

@@ -93,7 +93,7 @@ class DatedChange:
     def placed(self) -> ReservationChange:
         """The change as the store takes it. What DatedLines refuses, QuantityExceedsOpen."""
         backs = {
-            placement.line_id: kits_back(self._verb, placement, self._seen.reservation_id)
+            placement.line_id: self._kits_back(placement)
             for placement in self._change.placements
             if isinstance(placement, KitPlacement)
         }
@@ -103,7 +103,7 @@ class DatedChange:
         asked: list[LinePlacement | None] = []  # of each demand; None where it is added
         untouched = []
         for placement in self._change.placements:
-            wanted = wanted_of(self._verb, placement, self._lines)
+            wanted = self._wanted(placement)
             if wanted is None:
                 untouched.append(placement)
                 continue
@@ -132,6 +132,10 @@ class DatedChange:
         return replace(self._change, placements=tuple(placements), added=tuple(added))
 
     # --- what goes ---
+
+    def _kits_back(self, placement: KitPlacement) -> dict[str, int]:
+        """Kits that a line gives back, by location."""
+        return kits_back(self._verb, placement, self._seen.reservation_id)
 
     def _lend(self, placement: LinePlacement, backs: Mapping[str, dict[str, int]]) -> Gone:
         """Puts what a line gives back on the shelf, as the store does; what that is."""
@@ -178,6 +182,10 @@ class DatedChange:
                         self._placing.orders[location, Fulfilment(way)] = day_of_capacity(allocation.location)
 
     # --- what comes ---
+
+    def _wanted(self, placement: LinePlacement) -> LineRequest | None:
+        """What a line takes; None for nothing."""
+        return wanted_of(self._verb, placement, self._lines)
 
     def _wish(self, placement: LinePlacement) -> Wish | None:
         """A line that was promised a date is promised one again."""

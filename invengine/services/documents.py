@@ -5,19 +5,18 @@ server changes it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from invengine.domain.network import Change
-from invengine.errors import InvalidArgument, InventoryError, RevisionMismatch, Unavailable
+from invengine.errors import InvalidArgument, InventoryError, RevisionMismatch
 from invengine.services import validation
+from invengine.services.following import POLL_SECONDS, Followed
 
 _log = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 1.0
 _RACES_MAX = 10  # documents of other servers that may come between looking and writing before the caller is told
 
 
@@ -36,24 +35,19 @@ class Meaning(Protocol):
 MeaningT = TypeVar("MeaningT", bound=Meaning)
 
 
-class Documents(ABC, Generic[MeaningT]):
+class Documents(Followed, Generic[MeaningT]):
     """Holds what is in force as `current`, None until there is something.
 
     `load` at the start, `run` as a task. Listeners are called with everything that comes into force, in order.
     """
 
-    name: ClassVar[str]
-    """What it is, in sentences of the log."""
     unreadable: ClassVar[type[InventoryError]]
     """What `parse` raises."""
 
     def __init__(self, *, poll_seconds: float = POLL_SECONDS) -> None:
-        self._poll_seconds = poll_seconds
+        super().__init__(poll_seconds=poll_seconds)
         self._listeners: list[Callable[[MeaningT], None]] = []
         self._stored: tuple[str, int] | None = None
-        self._one_at_a_time = asyncio.Lock()  # else an older answer of the store could arrive after a newer one
-        self._wake = asyncio.Event()
-        self._is_away = False
         self.current: MeaningT | None = None
 
     @abstractmethod
@@ -84,30 +78,6 @@ class Documents(ABC, Generic[MeaningT]):
         if self.current is not None:
             listener(self.current)
 
-    async def load(self) -> None:
-        """Takes over what the store has now. A document that this version cannot read is logged and not taken over."""
-        async with self._one_at_a_time:
-            await self._look()
-
-    def wake(self) -> None:
-        """Makes `run` look now: somebody says that the document changed."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Follows the store until cancelled: looks every second and when woken, also after the store was away."""
-        while True:
-            with contextlib.suppress(TimeoutError):  # nobody woke it: time to look anyway
-                await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
-            self._wake.clear()
-            try:
-                await self.load()
-            except Unavailable as away:
-                if not self._is_away:
-                    _log.warning("the %s cannot be followed for now: %s", self.name, away)
-                self._is_away = True
-            else:
-                self._is_away = False
-
     async def put(
         self, document: str, *, request_id: str, expected_revision: int | None, validate_only: bool
     ) -> tuple[MeaningT, tuple[Change, ...], int]:
@@ -125,7 +95,7 @@ class Documents(ABC, Generic[MeaningT]):
         meaning = await asyncio.to_thread(self.parse, document, 0)
         async with self._one_at_a_time:
             for _ in range(_RACES_MAX):
-                await self._look()
+                await self.look()
                 revision = self._stored[1] if self._stored else 0
                 if self._stored and self._stored[0] == document:
                     return meaning, (), revision
@@ -143,7 +113,8 @@ class Documents(ABC, Generic[MeaningT]):
                 return meaning, changes, revision
         raise RevisionMismatch(revision if expected_revision is None else expected_revision, revision)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Takes over what the store has now; one call at a time."""
         stored = await self.read()
         if stored is None:  # an emptied store: what was in force stays until there is another
             self._stored = None

@@ -12,7 +12,8 @@ from invengine.domain.delivery_gaps import delivery_gaps
 from invengine.domain.network import Change, Network, diff
 from invengine.errors import NetworkFault, NetworkInvalid, NetworkMissing
 from invengine.services.days import today
-from invengine.services.documents import POLL_SECONDS, Documents
+from invengine.services.documents import Documents
+from invengine.services.following import POLL_SECONDS
 from invengine.services.working_time import WorkingTime, working_time
 
 

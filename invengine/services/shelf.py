@@ -70,7 +70,7 @@ class Shelf:
         replica.advance(now_ms)
         self._replica = replica
         self._now_ms = now_ms
-        self._channel = channel
+        self.channel = channel
         self._borrows = borrows
         self._skus: dict[str, _Sku] = {}
         self._undo: list[Undo] = []
@@ -279,7 +279,7 @@ class Shelf:
                 row[ON_HAND],
                 row[ON_HAND] - row[RESERVED] + row[EXPIRED],
                 sum(fences.values()),
-                fences.get(self._channel, 0),
+                fences.get(self.channel, 0),
                 row[SAFETY_PARTS] >> PARTS_BITS,
             )
         for receipt in replica.incoming.receipts(name):

@@ -55,6 +55,7 @@ class Shortages:
 class Reserved:
     """What was found at one place: units on hand there; who has them reserved, see `domain.kept.who_is_short`."""
 
+    place: Place
     on_hand: int = 0
     reserved: list[tuple[int, Leg, int]] = field(default_factory=list)
     backordered: dict[int, int] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class ShortageSearch:
             found |= await self._behind(left, now_ms)
             await self._replica.wait_for(list(enumerate(await self._store.revisions())), _SECONDS)
             self._replica.advance(now_ms)
-            left = {place for place in left if found[place].units != self._numbers(place)[1]}
+            left = {place for place in left if found[place].units != self.numbers(place)[1]}
         return await self._add_up(found, now_ms)
 
     def _short(self, sku: str, location: str) -> set[Place]:
@@ -100,7 +101,7 @@ class ShortageSearch:
         places = self._replica.incoming.all_backordered()
         return {place for place in places if _matches(place, sku, location) and self._coming(place, now_ms)}
 
-    def _numbers(self, place: Place) -> tuple[int, int]:
+    def numbers(self, place: Place) -> tuple[int, int]:
         """on_hand and reserved of a position, holds that are over aside."""
         columns, names = self._replica.columns, self._replica.locations.names
         number = columns.find_sku(place[0])
@@ -111,7 +112,7 @@ class ShortageSearch:
 
     async def _behind(self, places: Iterable[Place], now_ms: int) -> dict[Place, Reserved]:
         """What live reservations have there; every live record is looked at, on a Cluster of the SKUs' partitions."""
-        found = {place: Reserved() for place in places}
+        found = {place: Reserved(place) for place in places}
         needles = {f"\t{sku}\t" for sku, _ in found}
         partitions: Iterable[int] = range(self._store.partitions)
         if self._store.in_pieces:
@@ -133,7 +134,7 @@ class ShortageSearch:
         queues = await self._store.backorder_queues(backordered) if backordered else {}
         for place, its in found.items():
             partition = partition_of(place[0], self._store.partitions)
-            its.on_hand = max(0, self._numbers(place)[0])
+            its.on_hand = max(0, self.numbers(place)[0])
             short = who_is_short(its.on_hand, its.reserved)
             shortages.places.append(its)
             turn = {leg: number for number, leg in enumerate(queues.get(place, ()))}

@@ -20,7 +20,8 @@ from invengine.domain.transit_distribution import Distribution, Seen
 from invengine.domain.transit_document import read_document
 from invengine.errors import InvalidArgument, TransitInvalid
 from invengine.services import validation
-from invengine.services.documents import POLL_SECONDS, Documents
+from invengine.services.documents import Documents
+from invengine.services.following import POLL_SECONDS
 
 if TYPE_CHECKING:
     from invengine.domain.delivery import Delivery

@@ -8,7 +8,7 @@ generator ends where it is, and nothing is left behind but chunks of a plan that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +83,7 @@ class WavePlanning:
         self._profile_of = profile_of
         self._allocate = allocate
 
-    async def plan(self, message: pb.PlanWaveRequest) -> AsyncIterator[tuple[Said, bool]]:
+    async def plan(self, message: pb.PlanWaveRequest) -> AsyncGenerator[tuple[Said, bool], None]:
         """Progress, and as the last the plan; with it whether it was there before."""
         asked = await check_wave(message)
         network = self._networks.required()
@@ -135,7 +135,7 @@ class WavePlanning:
 
     async def _add_waiting(
         self, asked: WaveAsked, orders: list[WaveOrder], network: Network
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         if asked.waiting is None:
             return
         room = LINES_MAX - sum([len(order.lines) for order in orders])
@@ -174,7 +174,7 @@ class WavePlanning:
                 await asyncio.sleep(0)
         return sourcing, channels
 
-    async def _allocated(self, problem: WaveProblem) -> AsyncIterator[Progress | Allocated]:
+    async def _allocated(self, problem: WaveProblem) -> AsyncGenerator[Progress | Allocated, None]:
         """Progress, then the answer. The work ends soon after nobody listens any more."""
         told = [0, 0]
         is_wanted = True

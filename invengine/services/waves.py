@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.partitions import encode_token
@@ -57,6 +57,7 @@ class ShownPlan(NamedTuple):
     summary: PlanSummary
     progress: CommitProgress
     state: PlanState
+    expires_at_ms: int
     orders: Sequence[ShownOrder] = ()
     next_page_token: str = ""
 
@@ -99,14 +100,13 @@ class Waves:
         self._commit = WaveCommit(self._records, orders, amends, lambda: self._is_stopping)
         self._commits: dict[str, asyncio.Task[None]] = {}
 
-    def plan(self, message: pb.PlanWaveRequest) -> AsyncIterator[tuple[Said, bool]]:
+    def plan(self, message: pb.PlanWaveRequest) -> AsyncGenerator[tuple[Said, bool], None]:
         """Plans a wave: progress, and as the last the plan; with it whether it was there before."""
         return self._planning.plan(message)
 
     async def shown(self, summary: PlanSummary) -> ShownPlan:
         """A plan as it is now, without its orders."""
-        found = await self._found(summary.plan_id)
-        return ShownPlan(*found, self._state(*found))
+        return self._shown(*await self._found(summary.plan_id))
 
     async def get(self, message: pb.GetPlanRequest) -> ShownPlan:
         """A plan with a page of its orders. PlanNotFound."""
@@ -115,11 +115,10 @@ class Waves:
         bound = ("plan", plan_id, str(message.show))
         after = validation.cursor_of("page_token", message.page_token, bound)
         summary, progress = await self._found(plan_id)
-        state = self._state(summary, progress)
         if message.show == _SHOW_NONE:
-            return ShownPlan(summary, progress, state)
+            return self._shown(summary, progress)
         shown, cursor = await self._page(summary, progress, message.show, int(after or 0), size)
-        return ShownPlan(summary, progress, state, shown, validation.page_token(bound, cursor))
+        return self._shown(summary, progress, shown, validation.page_token(bound, cursor))
 
     async def commit(self, message: pb.CommitPlanRequest) -> Committed:
         """Commits a plan, goes on with that, or answers what was done. PlanNotFound, PlanStale, RequestMismatch."""
@@ -141,8 +140,7 @@ class Waves:
         refused, _ = await self._page(summary, progress, _SHOW_REFUSED, 0, REFUSED_ORDERS_MAX)
         revisions = await self._store.revisions()
         token = encode_token(self._store.store_id, enumerate(revisions))
-        shown = ShownPlan(summary, progress, self._state(summary, progress), refused)
-        return Committed(shown, state is PlanState.COMMITTED, token)
+        return Committed(self._shown(summary, progress, refused), state is PlanState.COMMITTED, token)
 
     async def close(self) -> None:
         """Begins no further step of a commit, and waits for those under way."""
@@ -202,6 +200,18 @@ class Waves:
                 shown.append(ShownOrder(planned, outcome))
                 lines += len(planned.lines)
         return shown, ""
+
+    def _shown(
+        self,
+        summary: PlanSummary,
+        progress: CommitProgress,
+        orders: Sequence[ShownOrder] = (),
+        next_page_token: str = "",
+    ) -> ShownPlan:
+        expires_at_ms = summary.expires_at_ms
+        if progress.start is not None:
+            expires_at_ms = progress.start.begun_at_ms + self._records.retention_seconds * 1000
+        return ShownPlan(summary, progress, self._state(summary, progress), expires_at_ms, orders, next_page_token)
 
     def _state(self, summary: PlanSummary, progress: CommitProgress) -> PlanState:
         return state_of(summary, progress, self._clock.now_ms())

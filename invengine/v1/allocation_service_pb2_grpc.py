@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
+from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
 from invengine.v1 import wave_pb2 as invengine_dot_v1_dot_wave__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -26,7 +28,8 @@ if _version_not_supported:
 
 
 class AllocationServiceStub:
-    """What planners do about stock that many wait for.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
 
     def __init__(self, channel):
@@ -35,6 +38,36 @@ class AllocationServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.PutProfile = channel.unary_unary(
+                '/invengine.v1.AllocationService/PutProfile',
+                request_serializer=invengine_dot_v1_dot_profile__pb2.PutProfileRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_profile__pb2.PutProfileResponse.FromString,
+                _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/invengine.v1.AllocationService/GetProfile',
+                request_serializer=invengine_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/invengine.v1.AllocationService/ListProfiles',
+                request_serializer=invengine_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+                _registered_method=True)
+        self.ActivateProfile = channel.unary_unary(
+                '/invengine.v1.AllocationService/ActivateProfile',
+                request_serializer=invengine_dot_v1_dot_profile__pb2.ActivateProfileRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_profile__pb2.ActivateProfileResponse.FromString,
+                _registered_method=True)
+        self.ListProfileActivations = channel.unary_unary(
+                '/invengine.v1.AllocationService/ListProfileActivations',
+                request_serializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsResponse.FromString,
+                _registered_method=True)
+        self.ResourceShortfalls = channel.unary_unary(
+                '/invengine.v1.AllocationService/ResourceShortfalls',
+                request_serializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.FromString,
+                _registered_method=True)
         self.PlanWave = channel.unary_stream(
                 '/invengine.v1.AllocationService/PlanWave',
                 request_serializer=invengine_dot_v1_dot_wave__pb2.PlanWaveRequest.SerializeToString,
@@ -53,8 +86,61 @@ class AllocationServiceStub:
 
 
 class AllocationServiceServicer:
-    """What planners do about stock that many wait for.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
+
+    def PutProfile(self, request, context):
+        """Keeps a sourcing profile as the next version of its name; a version never changes. INVALID_ARGUMENT: PROFILE_INVALID,
+        naming each fault with its line; REQUEST_MISMATCH. ABORTED: REVISION_MISMATCH. FAILED_PRECONDITION: TOO_MANY_PROFILES:
+        100 profiles, and 2,000 versions of all of them together.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProfile(self, request, context):
+        """A version of a sourcing profile. NOT_FOUND: UNKNOWN_PROFILE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """All sourcing profiles, and which are active. NOT_FOUND: UNKNOWN_PROFILE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateProfile(self, request, context):
+        """Makes a version of a sourcing profile the active one of a channel, on every server within a second. NOT_FOUND:
+        UNKNOWN_CHANNEL, UNKNOWN_PROFILE. INVALID_ARGUMENT: PROFILE_INVALID where it excludes what the network has not;
+        REQUEST_MISMATCH. ABORTED: REVISION_MISMATCH. FAILED_PRECONDITION: NETWORK_MISSING, TOO_MANY_PROFILES: 1,000 channels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfileActivations(self, request, context):
+        """What was active for a channel, since when, and who made it so. NOT_FOUND: UNKNOWN_CHANNEL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResourceShortfalls(self, request, context):
+        """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
+        those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
+        priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+        A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
+        reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
+        the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
+        UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def PlanWave(self, request, context):
         """Plans which orders get which units, of up to 10,000 orders and of lines that wait, over the stock that is free now.
@@ -88,6 +174,36 @@ class AllocationServiceServicer:
 
 def add_AllocationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'PutProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutProfile,
+                    request_deserializer=invengine_dot_v1_dot_profile__pb2.PutProfileRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_profile__pb2.PutProfileResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=invengine_dot_v1_dot_profile__pb2.GetProfileRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_profile__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=invengine_dot_v1_dot_profile__pb2.ListProfilesRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_profile__pb2.ListProfilesResponse.SerializeToString,
+            ),
+            'ActivateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateProfile,
+                    request_deserializer=invengine_dot_v1_dot_profile__pb2.ActivateProfileRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_profile__pb2.ActivateProfileResponse.SerializeToString,
+            ),
+            'ListProfileActivations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfileActivations,
+                    request_deserializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_profile__pb2.ListProfileActivationsResponse.SerializeToString,
+            ),
+            'ResourceShortfalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResourceShortfalls,
+                    request_deserializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.SerializeToString,
+            ),
             'PlanWave': grpc.unary_stream_rpc_method_handler(
                     servicer.PlanWave,
                     request_deserializer=invengine_dot_v1_dot_wave__pb2.PlanWaveRequest.FromString,
@@ -112,8 +228,171 @@ def add_AllocationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AllocationService:
-    """What planners do about stock that many wait for.
+    """Which locations serve which lines, by which rules and costs; which of many orders get which units; and what planners do
+    about stock that many wait for.
     """
+
+    @staticmethod
+    def PutProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/PutProfile',
+            invengine_dot_v1_dot_profile__pb2.PutProfileRequest.SerializeToString,
+            invengine_dot_v1_dot_profile__pb2.PutProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/GetProfile',
+            invengine_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+            invengine_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/ListProfiles',
+            invengine_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+            invengine_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/ActivateProfile',
+            invengine_dot_v1_dot_profile__pb2.ActivateProfileRequest.SerializeToString,
+            invengine_dot_v1_dot_profile__pb2.ActivateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfileActivations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/ListProfileActivations',
+            invengine_dot_v1_dot_profile__pb2.ListProfileActivationsRequest.SerializeToString,
+            invengine_dot_v1_dot_profile__pb2.ListProfileActivationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResourceShortfalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/ResourceShortfalls',
+            invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.SerializeToString,
+            invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def PlanWave(request,

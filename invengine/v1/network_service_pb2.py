@@ -24,61 +24,62 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
+from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"invengine/v1/network_service.proto\x12\x0cinvengine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\"\x88\x01\n\x13\x41pplyNetworkRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"\xbe\x01\n\rNetworkChange\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .invengine.v1.NetworkChange.Kind\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"P\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_ADDED\x10\x01\x12\x10\n\x0cKIND_REMOVED\x10\x02\x12\x10\n\x0cKIND_CHANGED\x10\x03\"=\n\x0eNetworkWarning\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\"\xa1\x01\n\x14\x41pplyNetworkResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12,\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1b.invengine.v1.NetworkChange\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\x12.\n\x08warnings\x18\x04 \x03(\x0b\x32\x1c.invengine.v1.NetworkWarning\"\x13\n\x11GetNetworkRequest\"8\n\x12GetNetworkResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x8d\x01\n\x18\x41pplyTransitTimesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"v\n\x19\x41pplyTransitTimesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12,\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1b.invengine.v1.NetworkChange\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\"\x18\n\x16GetTransitTimesRequest\"\xdd\x01\n\x17GetTransitTimesResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\ndeliveries\x18\x03 \x01(\x03\x12\x11\n\tunder_way\x18\x04 \x01(\x03\x12)\n\rshipped_since\x18\x05 \x01(\x0b\x32\x12.invengine.v1.Date\x12)\n\rshipped_until\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\x12!\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x12.invengine.v1.Date\"\xa1\x01\n\x17ListTransitLanesRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x13\n\x0b\x63onfidences\x18\x04 \x03(\x01\x12\x19\n\x11with_distribution\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\x8a\x01\n\x18ListTransitLanesResponse\x12(\n\x05lanes\x18\x01 \x03(\x0b\x32\x19.invengine.v1.TransitLane\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x19\n\x11\x63onsistency_token\x18\x04 \x01(\t\"\x96\x02\n\x0bTransitLane\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x18\n\x0bstated_days\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\ndeliveries\x18\x05 \x01(\x03\x12\x11\n\tunder_way\x18\x06 \x01(\x03\x12\x19\n\x0clongest_days\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\'\n\x04\x64\x61ys\x18\x08 \x03(\x0b\x32\x19.invengine.v1.TransitDays\x12\x30\n\x0c\x64istribution\x18\t \x03(\x0b\x32\x1a.invengine.v1.TransitPointB\x0e\n\x0c_stated_daysB\x0f\n\r_longest_days\"\xf1\x01\n\x0bTransitDays\x12\x12\n\nconfidence\x18\x01 \x01(\x01\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x12.\n\x05level\x18\x03 \x01(\x0e\x32\x1f.invengine.v1.TransitDays.Level\x12\x12\n\ndeliveries\x18\x04 \x01(\x03\x12\x14\n\x0clongest_days\x18\x05 \x01(\x05\x12\x13\n\x0bprobability\x18\x06 \x01(\x01\"Q\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n\nLEVEL_LANE\x10\x01\x12\x0e\n\nLEVEL_ZONE\x10\x02\x12\x11\n\rLEVEL_SERVICE\x10\x03\"X\n\x0cTransitPoint\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\x12\x12\n\ndeliveries\x18\x02 \x01(\x03\x12\x11\n\tunder_way\x18\x03 \x01(\x03\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\"\\\n\x12GetCalendarRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12&\n\nfirst_date\x18\x02 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x0c\n\x04\x64\x61ys\x18\x03 \x01(\x05\"\xb1\x06\n\x13GetCalendarResponse\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61lendar\x18\x03 \x01(\t\x12\x0f\n\x07opening\x18\x04 \x01(\t\x12\x33\n\x04\x64\x61ys\x18\x05 \x03(\x0b\x32%.invengine.v1.GetCalendarResponse.Day\x12\x43\n\x0cpreparations\x18\x06 \x03(\x0b\x32-.invengine.v1.GetCalendarResponse.Preparation\x1a\x31\n\x05Hours\x12\x14\n\x0cstart_minute\x18\x01 \x01(\x05\x12\x12\n\nend_minute\x18\x02 \x01(\x05\x1a\x81\x01\n\x06\x43utOff\x12,\n\nfulfilment\x18\x01 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06minute\x18\x03 \x01(\x05\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x97\x02\n\x03\x44\x61y\x12 \n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x38\n\x07working\x18\x02 \x03(\x0b\x32\'.invengine.v1.GetCalendarResponse.Hours\x12\x38\n\x07opening\x18\x03 \x03(\x0b\x32\'.invengine.v1.GetCalendarResponse.Hours\x12\x0f\n\x07holiday\x18\x04 \x01(\t\x12\x11\n\texception\x18\x05 \x01(\x08\x12:\n\x08\x63ut_offs\x18\x06 \x03(\x0b\x32(.invengine.v1.GetCalendarResponse.CutOff\x12\x1a\n\x12\x63ollected_services\x18\x07 \x03(\t\x1a\x86\x01\n\x0bPreparation\x12,\n\nfulfilment\x18\x01 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x18\n\x10handling_minutes\x18\x02 \x01(\x03\x12\x16\n\x0e\x63\x61pacity_units\x18\x03 \x01(\x03\x12\x17\n\x0f\x63\x61pacity_orders\x18\x04 \x01(\x03\x32\xb5\x04\n\x0eNetworkService\x12U\n\x0c\x41pplyNetwork\x12!.invengine.v1.ApplyNetworkRequest\x1a\".invengine.v1.ApplyNetworkResponse\x12O\n\nGetNetwork\x12\x1f.invengine.v1.GetNetworkRequest\x1a .invengine.v1.GetNetworkResponse\x12R\n\x0bGetCalendar\x12 .invengine.v1.GetCalendarRequest\x1a!.invengine.v1.GetCalendarResponse\x12\x64\n\x11\x41pplyTransitTimes\x12&.invengine.v1.ApplyTransitTimesRequest\x1a\'.invengine.v1.ApplyTransitTimesResponse\x12^\n\x0fGetTransitTimes\x12$.invengine.v1.GetTransitTimesRequest\x1a%.invengine.v1.GetTransitTimesResponse\x12\x61\n\x10ListTransitLanes\x12%.invengine.v1.ListTransitLanesRequest\x1a&.invengine.v1.ListTransitLanesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"invengine/v1/network_service.proto\x12\x0cinvengine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19invengine/v1/common.proto\x1a\x1cinvengine/v1/shortfall.proto\"\x88\x01\n\x13\x41pplyNetworkRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"\xbe\x01\n\rNetworkChange\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .invengine.v1.NetworkChange.Kind\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"P\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_ADDED\x10\x01\x12\x10\n\x0cKIND_REMOVED\x10\x02\x12\x10\n\x0cKIND_CHANGED\x10\x03\"=\n\x0eNetworkWarning\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t\"\xa1\x01\n\x14\x41pplyNetworkResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12,\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1b.invengine.v1.NetworkChange\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\x12.\n\x08warnings\x18\x04 \x03(\x0b\x32\x1c.invengine.v1.NetworkWarning\"\x13\n\x11GetNetworkRequest\"8\n\x12GetNetworkResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x8d\x01\n\x18\x41pplyTransitTimesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x1e\n\x11\x65xpected_revision\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_expected_revision\"v\n\x19\x41pplyTransitTimesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12,\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1b.invengine.v1.NetworkChange\x12\x19\n\x11\x63onsistency_token\x18\x03 \x01(\t\"\x18\n\x16GetTransitTimesRequest\"\xdd\x01\n\x17GetTransitTimesResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\ndeliveries\x18\x03 \x01(\x03\x12\x11\n\tunder_way\x18\x04 \x01(\x03\x12)\n\rshipped_since\x18\x05 \x01(\x0b\x32\x12.invengine.v1.Date\x12)\n\rshipped_until\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\x12!\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x12.invengine.v1.Date\"\xa1\x01\n\x17ListTransitLanesRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x13\n\x0b\x63onfidences\x18\x04 \x03(\x01\x12\x19\n\x11with_distribution\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\x8a\x01\n\x18ListTransitLanesResponse\x12(\n\x05lanes\x18\x01 \x03(\x0b\x32\x19.invengine.v1.TransitLane\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x19\n\x11\x63onsistency_token\x18\x04 \x01(\t\"\x96\x02\n\x0bTransitLane\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x18\n\x0bstated_days\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\ndeliveries\x18\x05 \x01(\x03\x12\x11\n\tunder_way\x18\x06 \x01(\x03\x12\x19\n\x0clongest_days\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\'\n\x04\x64\x61ys\x18\x08 \x03(\x0b\x32\x19.invengine.v1.TransitDays\x12\x30\n\x0c\x64istribution\x18\t \x03(\x0b\x32\x1a.invengine.v1.TransitPointB\x0e\n\x0c_stated_daysB\x0f\n\r_longest_days\"\xf1\x01\n\x0bTransitDays\x12\x12\n\nconfidence\x18\x01 \x01(\x01\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x12.\n\x05level\x18\x03 \x01(\x0e\x32\x1f.invengine.v1.TransitDays.Level\x12\x12\n\ndeliveries\x18\x04 \x01(\x03\x12\x14\n\x0clongest_days\x18\x05 \x01(\x05\x12\x13\n\x0bprobability\x18\x06 \x01(\x01\"Q\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n\nLEVEL_LANE\x10\x01\x12\x0e\n\nLEVEL_ZONE\x10\x02\x12\x11\n\rLEVEL_SERVICE\x10\x03\"X\n\x0cTransitPoint\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\x12\x12\n\ndeliveries\x18\x02 \x01(\x03\x12\x11\n\tunder_way\x18\x03 \x01(\x03\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\"\\\n\x12GetCalendarRequest\x12\x10\n\x08location\x18\x01 \x01(\t\x12&\n\nfirst_date\x18\x02 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x0c\n\x04\x64\x61ys\x18\x03 \x01(\x05\"\xb1\x06\n\x13GetCalendarResponse\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61lendar\x18\x03 \x01(\t\x12\x0f\n\x07opening\x18\x04 \x01(\t\x12\x33\n\x04\x64\x61ys\x18\x05 \x03(\x0b\x32%.invengine.v1.GetCalendarResponse.Day\x12\x43\n\x0cpreparations\x18\x06 \x03(\x0b\x32-.invengine.v1.GetCalendarResponse.Preparation\x1a\x31\n\x05Hours\x12\x14\n\x0cstart_minute\x18\x01 \x01(\x05\x12\x12\n\nend_minute\x18\x02 \x01(\x05\x1a\x81\x01\n\x06\x43utOff\x12,\n\nfulfilment\x18\x01 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06minute\x18\x03 \x01(\x05\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x97\x02\n\x03\x44\x61y\x12 \n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x38\n\x07working\x18\x02 \x03(\x0b\x32\'.invengine.v1.GetCalendarResponse.Hours\x12\x38\n\x07opening\x18\x03 \x03(\x0b\x32\'.invengine.v1.GetCalendarResponse.Hours\x12\x0f\n\x07holiday\x18\x04 \x01(\t\x12\x11\n\texception\x18\x05 \x01(\x08\x12:\n\x08\x63ut_offs\x18\x06 \x03(\x0b\x32(.invengine.v1.GetCalendarResponse.CutOff\x12\x1a\n\x12\x63ollected_services\x18\x07 \x03(\t\x1a\x86\x01\n\x0bPreparation\x12,\n\nfulfilment\x18\x01 \x01(\x0e\x32\x18.invengine.v1.Fulfilment\x12\x18\n\x10handling_minutes\x18\x02 \x01(\x03\x12\x16\n\x0e\x63\x61pacity_units\x18\x03 \x01(\x03\x12\x17\n\x0f\x63\x61pacity_orders\x18\x04 \x01(\x03\x32\x92\x05\n\x0eNetworkService\x12U\n\x0c\x41pplyNetwork\x12!.invengine.v1.ApplyNetworkRequest\x1a\".invengine.v1.ApplyNetworkResponse\x12O\n\nGetNetwork\x12\x1f.invengine.v1.GetNetworkRequest\x1a .invengine.v1.GetNetworkResponse\x12R\n\x0bGetCalendar\x12 .invengine.v1.GetCalendarRequest\x1a!.invengine.v1.GetCalendarResponse\x12\x64\n\x11\x41pplyTransitTimes\x12&.invengine.v1.ApplyTransitTimesRequest\x1a\'.invengine.v1.ApplyTransitTimesResponse\x12^\n\x0fGetTransitTimes\x12$.invengine.v1.GetTransitTimesRequest\x1a%.invengine.v1.GetTransitTimesResponse\x12\x61\n\x10ListTransitLanes\x12%.invengine.v1.ListTransitLanesRequest\x1a&.invengine.v1.ListTransitLanesResponse\x12[\n\x0eListShortfalls\x12#.invengine.v1.ListShortfallsRequest\x1a$.invengine.v1.ListShortfallsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.network_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPLYNETWORKREQUEST']._serialized_start=113
-  _globals['_APPLYNETWORKREQUEST']._serialized_end=249
-  _globals['_NETWORKCHANGE']._serialized_start=252
-  _globals['_NETWORKCHANGE']._serialized_end=442
-  _globals['_NETWORKCHANGE_KIND']._serialized_start=362
-  _globals['_NETWORKCHANGE_KIND']._serialized_end=442
-  _globals['_NETWORKWARNING']._serialized_start=444
-  _globals['_NETWORKWARNING']._serialized_end=505
-  _globals['_APPLYNETWORKRESPONSE']._serialized_start=508
-  _globals['_APPLYNETWORKRESPONSE']._serialized_end=669
-  _globals['_GETNETWORKREQUEST']._serialized_start=671
-  _globals['_GETNETWORKREQUEST']._serialized_end=690
-  _globals['_GETNETWORKRESPONSE']._serialized_start=692
-  _globals['_GETNETWORKRESPONSE']._serialized_end=748
-  _globals['_APPLYTRANSITTIMESREQUEST']._serialized_start=751
-  _globals['_APPLYTRANSITTIMESREQUEST']._serialized_end=892
-  _globals['_APPLYTRANSITTIMESRESPONSE']._serialized_start=894
-  _globals['_APPLYTRANSITTIMESRESPONSE']._serialized_end=1012
-  _globals['_GETTRANSITTIMESREQUEST']._serialized_start=1014
-  _globals['_GETTRANSITTIMESREQUEST']._serialized_end=1038
-  _globals['_GETTRANSITTIMESRESPONSE']._serialized_start=1041
-  _globals['_GETTRANSITTIMESRESPONSE']._serialized_end=1262
-  _globals['_LISTTRANSITLANESREQUEST']._serialized_start=1265
-  _globals['_LISTTRANSITLANESREQUEST']._serialized_end=1426
-  _globals['_LISTTRANSITLANESRESPONSE']._serialized_start=1429
-  _globals['_LISTTRANSITLANESRESPONSE']._serialized_end=1567
-  _globals['_TRANSITLANE']._serialized_start=1570
-  _globals['_TRANSITLANE']._serialized_end=1848
-  _globals['_TRANSITDAYS']._serialized_start=1851
-  _globals['_TRANSITDAYS']._serialized_end=2092
-  _globals['_TRANSITDAYS_LEVEL']._serialized_start=2011
-  _globals['_TRANSITDAYS_LEVEL']._serialized_end=2092
-  _globals['_TRANSITPOINT']._serialized_start=2094
-  _globals['_TRANSITPOINT']._serialized_end=2182
-  _globals['_GETCALENDARREQUEST']._serialized_start=2184
-  _globals['_GETCALENDARREQUEST']._serialized_end=2276
-  _globals['_GETCALENDARRESPONSE']._serialized_start=2279
-  _globals['_GETCALENDARRESPONSE']._serialized_end=3096
-  _globals['_GETCALENDARRESPONSE_HOURS']._serialized_start=2496
-  _globals['_GETCALENDARRESPONSE_HOURS']._serialized_end=2545
-  _globals['_GETCALENDARRESPONSE_CUTOFF']._serialized_start=2548
-  _globals['_GETCALENDARRESPONSE_CUTOFF']._serialized_end=2677
-  _globals['_GETCALENDARRESPONSE_DAY']._serialized_start=2680
-  _globals['_GETCALENDARRESPONSE_DAY']._serialized_end=2959
-  _globals['_GETCALENDARRESPONSE_PREPARATION']._serialized_start=2962
-  _globals['_GETCALENDARRESPONSE_PREPARATION']._serialized_end=3096
-  _globals['_NETWORKSERVICE']._serialized_start=3099
-  _globals['_NETWORKSERVICE']._serialized_end=3664
+  _globals['_APPLYNETWORKREQUEST']._serialized_start=143
+  _globals['_APPLYNETWORKREQUEST']._serialized_end=279
+  _globals['_NETWORKCHANGE']._serialized_start=282
+  _globals['_NETWORKCHANGE']._serialized_end=472
+  _globals['_NETWORKCHANGE_KIND']._serialized_start=392
+  _globals['_NETWORKCHANGE_KIND']._serialized_end=472
+  _globals['_NETWORKWARNING']._serialized_start=474
+  _globals['_NETWORKWARNING']._serialized_end=535
+  _globals['_APPLYNETWORKRESPONSE']._serialized_start=538
+  _globals['_APPLYNETWORKRESPONSE']._serialized_end=699
+  _globals['_GETNETWORKREQUEST']._serialized_start=701
+  _globals['_GETNETWORKREQUEST']._serialized_end=720
+  _globals['_GETNETWORKRESPONSE']._serialized_start=722
+  _globals['_GETNETWORKRESPONSE']._serialized_end=778
+  _globals['_APPLYTRANSITTIMESREQUEST']._serialized_start=781
+  _globals['_APPLYTRANSITTIMESREQUEST']._serialized_end=922
+  _globals['_APPLYTRANSITTIMESRESPONSE']._serialized_start=924
+  _globals['_APPLYTRANSITTIMESRESPONSE']._serialized_end=1042
+  _globals['_GETTRANSITTIMESREQUEST']._serialized_start=1044
+  _globals['_GETTRANSITTIMESREQUEST']._serialized_end=1068
+  _globals['_GETTRANSITTIMESRESPONSE']._serialized_start=1071
+  _globals['_GETTRANSITTIMESRESPONSE']._serialized_end=1292
+  _globals['_LISTTRANSITLANESREQUEST']._serialized_start=1295
+  _globals['_LISTTRANSITLANESREQUEST']._serialized_end=1456
+  _globals['_LISTTRANSITLANESRESPONSE']._serialized_start=1459
+  _globals['_LISTTRANSITLANESRESPONSE']._serialized_end=1597
+  _globals['_TRANSITLANE']._serialized_start=1600
+  _globals['_TRANSITLANE']._serialized_end=1878
+  _globals['_TRANSITDAYS']._serialized_start=1881
+  _globals['_TRANSITDAYS']._serialized_end=2122
+  _globals['_TRANSITDAYS_LEVEL']._serialized_start=2041
+  _globals['_TRANSITDAYS_LEVEL']._serialized_end=2122
+  _globals['_TRANSITPOINT']._serialized_start=2124
+  _globals['_TRANSITPOINT']._serialized_end=2212
+  _globals['_GETCALENDARREQUEST']._serialized_start=2214
+  _globals['_GETCALENDARREQUEST']._serialized_end=2306
+  _globals['_GETCALENDARRESPONSE']._serialized_start=2309
+  _globals['_GETCALENDARRESPONSE']._serialized_end=3126
+  _globals['_GETCALENDARRESPONSE_HOURS']._serialized_start=2526
+  _globals['_GETCALENDARRESPONSE_HOURS']._serialized_end=2575
+  _globals['_GETCALENDARRESPONSE_CUTOFF']._serialized_start=2578
+  _globals['_GETCALENDARRESPONSE_CUTOFF']._serialized_end=2707
+  _globals['_GETCALENDARRESPONSE_DAY']._serialized_start=2710
+  _globals['_GETCALENDARRESPONSE_DAY']._serialized_end=2989
+  _globals['_GETCALENDARRESPONSE_PREPARATION']._serialized_start=2992
+  _globals['_GETCALENDARRESPONSE_PREPARATION']._serialized_end=3126
+  _globals['_NETWORKSERVICE']._serialized_start=3129
+  _globals['_NETWORKSERVICE']._serialized_end=3787
 # @@protoc_insertion_point(module_scope)

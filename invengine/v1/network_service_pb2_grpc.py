@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from invengine.v1 import network_service_pb2 as invengine_dot_v1_dot_network__service__pb2
+from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -66,6 +67,11 @@ class NetworkServiceStub:
                 request_serializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesResponse.FromString,
                 _registered_method=True)
+        self.ListShortfalls = channel.unary_unary(
+                '/invengine.v1.NetworkService/ListShortfalls',
+                request_serializer=invengine_dot_v1_dot_shortfall__pb2.ListShortfallsRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_shortfall__pb2.ListShortfallsResponse.FromString,
+                _registered_method=True)
 
 
 class NetworkServiceServicer:
@@ -119,6 +125,15 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListShortfalls(self, request, context):
+        """Positions with more reserved than is on hand, with the reservations that are not covered, in pages. It contains every
+        write that was acknowledged before. NOT_FOUND: UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND. The lines are found by a
+        search through live reservations, as broken promises are; without shortfalls nothing is searched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NetworkServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -151,6 +166,11 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.ListTransitLanes,
                     request_deserializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_network__service__pb2.ListTransitLanesResponse.SerializeToString,
+            ),
+            'ListShortfalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShortfalls,
+                    request_deserializer=invengine_dot_v1_dot_shortfall__pb2.ListShortfallsRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_shortfall__pb2.ListShortfallsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -317,6 +337,33 @@ class NetworkService:
             '/invengine.v1.NetworkService/ListTransitLanes',
             invengine_dot_v1_dot_network__service__pb2.ListTransitLanesRequest.SerializeToString,
             invengine_dot_v1_dot_network__service__pb2.ListTransitLanesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShortfalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.NetworkService/ListShortfalls',
+            invengine_dot_v1_dot_shortfall__pb2.ListShortfallsRequest.SerializeToString,
+            invengine_dot_v1_dot_shortfall__pb2.ListShortfallsResponse.FromString,
             options,
             channel_credentials,
             insecure,

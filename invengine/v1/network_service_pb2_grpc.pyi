@@ -6,6 +6,7 @@ Locations, groups, channels and rules."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from invengine.v1 import network_service_pb2 as _network_service_pb2
+from invengine.v1 import shortfall_pb2 as _shortfall_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -55,6 +56,11 @@ class NetworkServiceStub:
     """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
     pages, by location, zone and service.
     """
+    ListShortfalls: _grpc.UnaryUnaryMultiCallable[_shortfall_pb2.ListShortfallsRequest, _shortfall_pb2.ListShortfallsResponse]
+    """Positions with more reserved than is on hand, with the reservations that are not covered, in pages. It contains every
+    write that was acknowledged before. NOT_FOUND: UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND. The lines are found by a
+    search through live reservations, as broken promises are; without shortfalls nothing is searched.
+    """
 
 @_typing.type_check_only
 class NetworkServiceAsyncStub(NetworkServiceStub):
@@ -82,6 +88,11 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     ListTransitLanes: _aio.UnaryUnaryMultiCallable[_network_service_pb2.ListTransitLanesRequest, _network_service_pb2.ListTransitLanesResponse]  # type: ignore[assignment]
     """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
     pages, by location, zone and service.
+    """
+    ListShortfalls: _aio.UnaryUnaryMultiCallable[_shortfall_pb2.ListShortfallsRequest, _shortfall_pb2.ListShortfallsResponse]  # type: ignore[assignment]
+    """Positions with more reserved than is on hand, with the reservations that are not covered, in pages. It contains every
+    write that was acknowledged before. NOT_FOUND: UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND. The lines are found by a
+    search through live reservations, as broken promises are; without shortfalls nothing is searched.
     """
 
 class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +154,17 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_network_service_pb2.ListTransitLanesResponse, _abc.Awaitable[_network_service_pb2.ListTransitLanesResponse]]:
         """Lanes of the network, and lanes of which deliveries were seen, with the days that they need at some confidences, in
         pages, by location, zone and service.
+        """
+
+    @_abc_1.abstractmethod
+    def ListShortfalls(
+        self,
+        request: _shortfall_pb2.ListShortfallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shortfall_pb2.ListShortfallsResponse, _abc.Awaitable[_shortfall_pb2.ListShortfallsResponse]]:
+        """Positions with more reserved than is on hand, with the reservations that are not covered, in pages. It contains every
+        write that was acknowledged before. NOT_FOUND: UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND. The lines are found by a
+        search through live reservations, as broken promises are; without shortfalls nothing is searched.
         """
 
 def add_NetworkServiceServicer_to_server(servicer: NetworkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -55,9 +55,16 @@ class Shelf:
             self._change(-units, left_at, ref)
 
     def take_back(self, units: int, ref: str) -> None:
-        """Units of an order that had left come back, now: another location had too few for its part of the order."""
+        """Units of an order that had left come back: another location had too few for its part of the order.
+
+        They come back as of when they left, so a count since then has them or has them not.
+        """
         self.reserved += units
-        self._change(units, inf, ref)
+        left_at = next(at for at, moved, of in reversed(self._trail) if (moved, of) == (-units, ref))
+        if left_at > self.counted_at:
+            self._change(units, left_at, ref)
+        else:
+            self._trail.append((left_at, units, ref))
 
     def told_of_earlier(self, told: Iterable[Snapped]) -> list[Shelf]:
         """Copies of this: as it is, and for each order that left, as if a snapshot that contains it had said so.

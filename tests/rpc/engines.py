@@ -16,6 +16,7 @@ from invengine.bootstrap import Running
 from invengine.settings import Settings
 from invengine.v1 import (
     admin_service_pb2_grpc,
+    allocation_service_pb2_grpc,
     availability_service_pb2_grpc,
     common_pb2,
     incoming_service_pb2_grpc,
@@ -52,6 +53,7 @@ class Stubs:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.admin = admin_service_pb2_grpc.AdminServiceStub(channel)
+        self.allocation = allocation_service_pb2_grpc.AllocationServiceStub(channel)
         self.availability = availability_service_pb2_grpc.AvailabilityServiceStub(channel)
         self.incoming = incoming_service_pb2_grpc.IncomingServiceStub(channel)
         self.promises = promise_service_pb2_grpc.PromiseServiceStub(channel)

@@ -9,8 +9,9 @@ local TRAIL_CHUNK = 500 -- entries of a trail read at once
 -- Calls visit(units, order_ref, occurred_at, edit) for each change of a shelf that happened after an instant, by the trail
 -- of its SKU; edit(other) says that it happened at another time.
 -- The trail is in the order of recording, so the search from its end is over where nothing can be late enough.
---   shelf  '' for units on hand, else a state
-local function each_moved_since(p, shelf, instant, visit)
+--   shelf     '' for units on hand, else a state
+--   recorded  0 or nil for changes of that time whenever they were recorded, else those recorded since
+local function each_moved_since(p, shelf, instant, visit, recorded)
   local key, location = tags[partition_of[p]] .. 'trail:' .. sku_of[p], location_of[p]
   local function look(entry, entries, place)
     local recorded_at, occurred_at, where, units, more = match(entry, '^(%d+)\t(%d+)\t([^\t]*)\t(-?%d+)(.*)$')
@@ -41,7 +42,7 @@ local function each_moved_since(p, shelf, instant, visit)
     local entries = call('LRANGE', key, last - TRAIL_CHUNK + 1, last)
     for i = #entries, 1, -1 do
       local place = last - #entries + i
-      if look(edits[place] or entries[i], edits, place) < instant - AHEAD_MS then
+      if look(edits[place] or entries[i], edits, place) < math.max(instant, recorded or 0) - AHEAD_MS then
         return
       end
     end
@@ -76,6 +77,19 @@ function moves.settle_orders(p, instant, orders)
     end
   end)
   return back
+end
+
+-- When a fulfilment of an order left that was carried out at an instant: then, or as of a count that contained the order.
+function moves.left_at(p, units, order_ref, carried_out)
+  local left_at = carried_out
+  if order_ref ~= '' then
+    each_moved_since(p, '', 0, function(moved, of_order, occurred_at)
+      if of_order == order_ref and moved == -units and occurred_at < carried_out then
+        left_at = occurred_at
+      end
+    end, carried_out)
+  end
+  return left_at
 end
 
 -- What a movement is about: { p, exists, kind, quantity, occurred_at, channel, state of unsellable.lua or nil for units

@@ -22,7 +22,7 @@ end
 --   swaps       { line_id, location, class, units, due day, place among the takes, leg that has the rest of that or '' } to be
 --               taken out of what is given back at the same place
 --   quantities  { line_id, units that the line is to have or false, its new date and slots or false }
---   fulfilled   { leg, units, units out of the ring-fence, its channel } that left, and may have to come back
+--   fulfilled   { leg, units, units out of the ring-fence, its channel, when } that left, and may have to come back
 -- A class is '#' for units on hand, '=' and the receipt_id for pegged ones, '=' for backorders.
 
 local function class_of(source)
@@ -234,7 +234,7 @@ function pieces.fulfilled_since(record, before)
   for leg, now in pairs(pieces.fulfilled_in(record)) do
     local was = before[leg]
     if now[1] > was[1] then
-      fulfilled[#fulfilled + 1] = { leg, now[1] - was[1], was[2] - now[2], was[3] }
+      fulfilled[#fulfilled + 1] = { leg, now[1] - was[1], was[2] - now[2], was[3], now_ms }
     end
   end
   sort(fulfilled, function(one, other)
@@ -243,7 +243,8 @@ function pieces.fulfilled_since(record, before)
   return fulfilled
 end
 
--- Units that left come back: reserved and on_hand rise, and what came out of a ring-fence is said to have again.
+-- Units that left come back: reserved and on_hand rise, and what came out of a ring-fence is said to have again. Where the
+-- position was counted since they left, on_hand is what was counted: it does not rise.
 local function unfulfil(record, fulfilled, channel)
   local of_leg = {}
   for i = 1, #fulfilled do
@@ -254,14 +255,16 @@ local function unfulfil(record, fulfilled, channel)
     if one then
       local units, partition = one[2], whole(record[line + LINE_PARTITION])
       local p, rows = find_position(record[line + LINE_SKU], record[allocation], partition), rows_in(partition)
-      local back = units
+      local back, left_at = units, one[5] or now_ms
       if slots.is_one(record[line + LINE_SKU]) then
         slots.use(p, -units)
         back = -units
       else
+        left_at = moves.left_at(p, units, record[ORDER_REF], left_at)
+        back = whole(counted_text[p]) < left_at and units or 0
         set_reserved(p, reserved[p] + units)
-        set_on_hand(p, on_hand[p] + units)
-        remember_in_trail(p, units, now_ms, nil, record[ORDER_REF])
+        set_on_hand(p, on_hand[p] + back)
+        remember_in_trail(p, units, left_at, nil, record[ORDER_REF])
       end
       touch(p)
       record[allocation + FULFILLED] = text_of(whole(record[allocation + FULFILLED]) - units)
@@ -269,7 +272,7 @@ local function unfulfil(record, fulfilled, channel)
         record[allocation + SOURCE] = source_of_fence((fence_in(record[allocation + SOURCE])) + one[3], one[4])
       end
       rows[#rows + 1] =
-        position_row(p, back, units, 'FULFIL', channel .. '\t' .. record.id, '\t' .. record[ORDER_REF], now_text)
+        position_row(p, back, units, 'FULFIL', channel .. '\t' .. record.id, '\t' .. record[ORDER_REF], text_of(left_at))
     end
   end)
 end

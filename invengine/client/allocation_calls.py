@@ -1,0 +1,57 @@
+"""Calls about stock that many wait for: shortfalls and where their units could come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from invengine.client.connection import Connection, new_request_id
+from invengine.v1 import shortfall_pb2
+
+
+class AllocationCalls(Connection):
+    """Calls of AllocationService, and the shortfall list."""
+
+    async def list_shortfalls(
+        self, *, sku: str = "", location: str = "", channel: str = "", page_size: int = 0, page_token: str = ""
+    ) -> shortfall_pb2.ListShortfallsResponse:
+        """A page of positions with more reserved than is on hand, and the reservations that are not covered."""
+        request = shortfall_pb2.ListShortfallsRequest(
+            sku=sku, location=location, channel=channel, page_size=page_size, page_token=page_token
+        )
+        return await self._call(self._network.ListShortfalls, request)
+
+    async def resource_shortfalls(
+        self,
+        *,
+        sku: str = "",
+        location: str = "",
+        channel: str = "",
+        reservation_ids: Iterable[str] = (),
+        to_group: str = "",
+        allow_split: bool = False,
+        best_effort: bool = False,
+        accept_later: bool = False,
+        dry_run: bool = False,
+        lines_max: int = 0,
+        request_id: str = "",
+    ) -> shortfall_pb2.ResourceShortfallsResponse:
+        """Moves units that are reserved and not there to locations that have them, one outcome per line.
+
+        Those that match; without a filter all of them.
+        """
+        names = list(reservation_ids)
+        request = shortfall_pb2.ResourceShortfallsRequest(
+            request_id=request_id or new_request_id(),
+            sku=sku,
+            location=location,
+            channel=channel,
+            reservation_ids=names,
+            all=not (sku or location or channel or names),
+            to_group=to_group,
+            allow_split=allow_split,
+            best_effort=best_effort,
+            accept_later=accept_later,
+            dry_run=dry_run,
+            lines_max=lines_max,
+        )
+        return await self._call(self._allocation.ResourceShortfalls, request)

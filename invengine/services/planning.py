@@ -1,0 +1,55 @@
+"""What planners do about stock that many wait for: the use cases of AllocationService that are here, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invengine.services.current_dating import CurrentDating
+from invengine.services.resourcing import Resourcing
+from invengine.services.shortfalls import Shortfalls
+from invengine.services.wave_allocation import allocate
+from invengine.services.waves import Waves
+
+if TYPE_CHECKING:
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.networks import Networks
+    from invengine.services.profiles import Profiles
+    from invengine.services.reservations import Reservations
+    from invengine.services.transit_times import LearntTransit
+    from invengine.store.redis_store import RedisStore
+
+
+class Planning:
+    """Of one engine."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        *,
+        transit: LearntTransit,
+        reservations: Reservations,
+        profiles: Profiles,
+    ) -> None:
+        shortfalls = Shortfalls(store, replica, clock, networks)
+        dates = CurrentDating(replica, clock, lambda: transit.times)
+        self.resourcing = Resourcing(
+            store, replica, clock, networks, shortfalls=shortfalls, reservations=reservations, dates=dates
+        )
+        self.waves = Waves(
+            store,
+            replica,
+            clock,
+            networks,
+            reservations,
+            transit=lambda: transit.times,
+            profile_of=profiles.get,
+            allocate=allocate,
+        )
+
+    async def close(self) -> None:
+        """Ends what was begun, as far as it must be ended."""
+        await self.waves.close()

@@ -1,0 +1,157 @@
+"""ResourceShortfalls: units that are reserved and not there are taken from other locations, line by line.
+
+The older reservation chooses first. Each line is dealt with for the reservation as it is then, and written for that
+revision only; when it changed meanwhile it is looked at again. So a request that was cut off may be sent again: what it
+moved is not short any more.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from invengine.domain.orders import Fulfilment, ReservationState
+from invengine.domain.partitions import encode_token
+from invengine.errors import InsufficientStock, InventoryError, OfTransfer, RevisionMismatch
+from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
+from invengine.services.moved_units import lines_named
+from invengine.services.resource_requests import Outcome, Result, ShortLine, check_resource, lines_of
+from invengine.services.resource_trial import StockMoved, Trial
+from invengine.services.shelf import Shelf
+from invengine.services.tried_takes import TriedTakes
+
+if TYPE_CHECKING:
+    from invengine.domain.orders import Reservation, ReservationChange
+    from invengine.replica.clock import StoreClock
+    from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
+    from invengine.services.networks import Networks
+    from invengine.services.reservations import Reservations
+    from invengine.services.resource_requests import CheckedResource
+    from invengine.services.shortfalls import Shortfalls
+    from invengine.store.redis_store import RedisStore
+    from invengine.v1 import shortfall_pb2 as pb
+
+ATTEMPTS_MAX: Final = 5
+"""Looks at a reservation, or at stock, that others change all the time."""
+
+
+class Answer(NamedTuple):
+    """What became of a request."""
+
+    outcomes: list[Outcome]
+    has_more: bool
+    consistency_token: str
+
+
+class Resourcing:
+    """The use case of ResourceShortfalls."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        replica: Replica,
+        clock: StoreClock,
+        networks: Networks,
+        *,
+        shortfalls: Shortfalls,
+        reservations: Reservations,
+        dates: CurrentDating,
+    ) -> None:
+        self._store = store
+        self._replica = replica
+        self._clock = clock
+        self._networks = networks
+        self._shortfalls = shortfalls
+        self._reservations = reservations
+        self._dates = dates
+
+    async def resource(
+        self, message: pb.ResourceShortfallsRequest, encode: Callable[[Answer], bytes]
+    ) -> tuple[bytes, bool]:
+        """The answer as bytes, and whether the request was answered before. NetworkMissing, RequestMismatch.
+
+        `encode` makes the bytes that are kept of an answer, to be answered again.
+        """
+        asked = check_resource(message)
+        network = self._networks.required()
+        if asked.channel:
+            network.channel(asked.channel)
+        if asked.to_group and asked.to_group not in network.groups:
+            network.asked(asked.channel or next(iter(network.channels)), group=asked.to_group)  # UnknownGroup
+        if not asked.dry_run:
+            earlier = await self._store.remembered(asked.request_id, asked.fingerprint)
+            if earlier is not None:
+                return base64.b64decode(earlier), True
+        answer = encode(await self._done(asked))
+        if not asked.dry_run:
+            kept = await self._store.remember(asked.request_id, asked.fingerprint, base64.b64encode(answer).decode())
+            if kept is not None:  # the same request, sent twice at once
+                return base64.b64decode(kept), True
+        return answer, False
+
+    async def _done(self, asked: CheckedResource) -> Answer:
+        found = await self._shortfalls.find(asked.sku, asked.location, channel=asked.channel)
+        lines = [
+            line
+            for line in lines_of(found)
+            if not asked.reservation_ids or line.reservation_id in asked.reservation_ids
+        ]
+        tried = TriedTakes(self._replica)
+        outcomes = [await self._one(asked, line, tried) for line in lines[: asked.lines_max]]
+        revisions = await self._store.revisions()
+        token = encode_token(self._store.store_id, enumerate(revisions))
+        return Answer(outcomes, len(lines) > asked.lines_max, token)
+
+    async def _one(self, asked: CheckedResource, line: ShortLine, tried: TriedTakes) -> Outcome:
+        """Deals with one line, anew when its reservation or the stock changed in between."""
+        if line.fulfilment is Fulfilment.TRANSFER:
+            return Outcome(line, Result.REFUSED, refusal=OfTransfer(line.reservation_id))
+        if line.fulfilment is Fulfilment.PICKUP:
+            return Outcome(line, Result.COLLECTED)
+        for _ in range(ATTEMPTS_MAX):
+            seen = await self._store.reservation(line.reservation_id)
+            await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX)
+            units = self._uncovered(line, seen)
+            if seen is None or not units:
+                return Outcome(line, Result.COVERED)
+            try:
+                return await self._trial(asked, line, seen, units, tried).outcome()
+            except (RevisionMismatch, StockMoved):
+                continue
+            except InventoryError as refusal:
+                return Outcome(line, Result.REFUSED, refusal=refusal)
+        return Outcome(line, Result.REFUSED, refusal=RevisionMismatch(0, 0))
+
+    def _uncovered(self, line: ShortLine, seen: Reservation | None) -> int:
+        """Units (kits) of the line that are not there now, 0 for none: at most what is short at the position still."""
+        live = (ReservationState.HELD, ReservationState.CONFIRMED)
+        if seen is None or seen.state_at(self._clock.now_ms()) not in live:
+            return 0
+        most = 0
+        for one in lines_named(seen, line.line_id):
+            per_unit = one.kit.units if one.kit else 1
+            there = sum(its.open for its in one.allocations if its.location == line.location and its.is_on_hand)
+            if one.sku in line.short_skus:
+                on_hand, reserved = self._shortfalls.numbers((one.sku, line.location))
+                most = max(most, min(there // per_unit, -(-max(0, reserved - on_hand) // per_unit)))
+        return min(most, line.units)
+
+    def _trial(
+        self, asked: CheckedResource, line: ShortLine, seen: Reservation, units: int, tried: TriedTakes
+    ) -> Trial:
+        network = self._networks.required()
+        borrows = network.channel(seen.channel).borrows
+        shelf = Shelf(self._replica, self._clock.now_ms(), seen.channel, borrows=borrows)
+        tried.take_from(shelf)
+        return Trial(
+            asked, line, seen, units, network=network, shelf=shelf, tried=tried, dates=self._dates, write=self._write
+        )
+
+    async def _write(self, change: ReservationChange) -> None:
+        """Has an amendment written. RevisionMismatch; StockMoved where units or slots went to others meanwhile."""
+        try:
+            await self._reservations.decided("amend", change)
+        except InsufficientStock:
+            raise StockMoved from None

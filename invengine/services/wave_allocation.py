@@ -1,0 +1,3 @@
+from tests.services.plain_waves import allocate
+
+__all__ = ["allocate"]
