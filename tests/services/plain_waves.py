@@ -1,4 +1,4 @@
-"""A wave shared out in plain Python, order by order: stands in for the kernel where a test is not about who gets what."""
+"""A wave shared out in plain Python, order by order: for tests that are not about who gets what."""
 
 from __future__ import annotations
 
