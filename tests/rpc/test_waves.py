@@ -170,3 +170,105 @@ async def test_plans_that_are_unknown_or_over_say_so(stubs: Stubs) -> None:
     )
     assert stale.reason == "PLAN_STALE"
     assert (await stubs.position("LAMP"))[1] == 0
+
+
+WAITING = """\
+locations:
+  DC: {kind: warehouse, priority: 10}
+  LON: {kind: store, priority: 20, fulfilments: [ship, pickup]}
+groups:
+  all: [DC, LON]
+  stores: [LON]
+channels:
+  web: {groups: [all, stores], time_to_live: {default: 15m, maximum: 2h}}
+  till: {groups: [all]}
+backorders:
+  - {sku: LAMP, units: 100}
+  - {sku: RUG, units: 100}
+"""
+
+
+async def waits(stubs: Stubs, name: str, sku: str, quantity: int, **more: object) -> str:
+    """A reservation at DC that takes what is there and waits for the rest; its id."""
+    wanted = {"allow_backorder": True, "location": "DC"}
+    request = create(name, sku, quantity, line=wanted, order_ref=name, **more)
+    return (await stubs.reservations.CreateReservation(request)).reservation.reservation_id
+
+
+def allocated(found: reservation_service_pb2.Reservation) -> dict[str, int]:
+    """Units of the first line by location, with a ? where they are backordered."""
+    return {
+        its.location + "?" * its.backordered: its.quantity - its.released
+        for its in found.lines[0].allocations
+        if its.quantity > its.released
+    }
+
+
+async def test_lines_that_wait_get_units_that_are_free_elsewhere(stubs_of_both: Stubs) -> None:
+    stubs = stubs_of_both
+    await stubs.apply_network(WAITING, "waiting")
+    await stubs.receive("LAMP", 2)
+    await waits(stubs, "older", "LAMP", 5)
+    await waits(stubs, "newer", "LAMP", 4)
+    await stubs.receive("LAMP", 4, "LON")
+    planned = await plan(stubs, waiting=wave_pb2.WaitingLines(all=True))
+    assert (planned.orders, planned.quantity, planned.planned_quantity) == (2, 7, 4)
+    orders = await shown(stubs, planned.plan_id)
+    assert [(one.order_id, one.waiting, units(one)) for one in orders] == [
+        ("older", True, {"1": {"LON": 3}}),
+        ("newer", True, {"1": {"LON": 1}}),
+    ]
+    answer = await commit(stubs, planned.plan_id)
+    assert (answer.plan.committed_quantity, answer.plan.refused_lines) == (4, 0)
+    older, newer = await reservation_of(stubs, "older"), await reservation_of(stubs, "newer")
+    assert (allocated(older), allocated(newer)) == ({"DC": 2, "LON": 3}, {"DC?": 3, "LON": 1})
+    assert [one.lines[0].quantity for one in (older, newer)] == [5, 4]
+    assert (older.state, newer.state) == (HELD, HELD)
+    await unharmed(stubs)
+    assert (await commit(stubs, planned.plan_id, "again")).replayed
+
+
+async def test_waiting_lines_are_chosen_by_sku_channel_group_and_place(stubs: Stubs) -> None:
+    await stubs.apply_network(WAITING, "waiting")
+    for sku in ("LAMP", "RUG"):
+        await stubs.receive(sku, 1)
+        await waits(stubs, f"web {sku}", sku, 2)
+        await stubs.receive(sku, 9, "LON")
+    await waits(stubs, "till LAMP", "LAMP", 2, channel="till")
+
+    async def found(number: int, **which: object) -> list[str]:
+        planned = await plan(stubs, waiting=wave_pb2.WaitingLines(**which), request_id=f"which {number}")
+        return sorted(one.order_id for one in await shown(stubs, planned.plan_id))
+
+    assert await found(1, skus=["RUG"]) == ["web RUG"]
+    assert await found(2, channel="till") == ["till LAMP"]
+    assert await found(3, group="stores") == []
+    assert await found(4, group="all", skus=["LAMP"]) == ["till LAMP", "web LAMP"]
+    stays = await plan(stubs, waiting=wave_pb2.WaitingLines(all=True, same_location_only=True), request_id="stays")
+    assert (stays.orders, stays.planned_quantity) == (3, 0)
+
+
+async def test_a_line_that_was_covered_or_released_meanwhile_is_refused_and_the_others_get_theirs(
+    stubs_of_both: Stubs,
+) -> None:
+    stubs = stubs_of_both
+    await stubs.apply_network(WAITING, "waiting")
+    await stubs.receive("LAMP", 1)
+    ids = {name: await waits(stubs, name, "LAMP", 3) for name in ("one", "two", "three")}
+    await stubs.receive("LAMP", 9, "LON")
+    planned = await plan(stubs, waiting=wave_pb2.WaitingLines(skus=["LAMP"]))
+    assert planned.planned_quantity == 8
+    await stubs.receive("LAMP", 1, "DC", event_id="covers one")
+    await stubs.reservations.ReleaseReservation(
+        reservation_service_pb2.ReleaseReservationRequest(
+            request_id="r", reservation_id=ids["two"], channel="web"
+        )
+    )
+    answer = await commit(stubs, planned.plan_id)
+    by_name = {one.order_id: one for one in answer.refused_orders}
+    assert sorted(by_name) == ["one", "two"]
+    first, second = (by_name[name].lines[0].refusal for name in ("one", "two"))
+    assert (first.reason, first.wanted, first.available) == (common_pb2.ERROR_REASON_QUANTITY_EXCEEDS_OPEN, 2, 1)
+    assert second.reason == common_pb2.ERROR_REASON_RESERVATION_CLOSED
+    assert allocated(await reservation_of(stubs, "three")) == {"LON": 3}
+    await unharmed(stubs)
