@@ -237,16 +237,12 @@ class CommitStart:
 
 @dataclass(slots=True)
 class CommitProgress:
-    """What is known of a commit: how it was begun, refusals of steps under way, what became of orders in steps done.
-
-    `noted`  step -> place of the order -> place of the line -> refusal
-    """
+    """What is known of a commit: how it was begun, and what became of the orders of steps that are done."""
 
     start: CommitStart | None = None
-    noted: dict[int, dict[int, dict[int, RefusedLine]]] = field(default_factory=dict)
     done: dict[int, dict[int, CommittedOrder]] = field(default_factory=dict)
     won: dict[int, CommittedOrder] = field(default_factory=dict)
-    """Orders of which a step that is done says less than is true: another server had them meanwhile."""
+    """Orders of which a step that is done says less than is true: another server had more of them."""
 
     def outcome(self, step: int, place: int) -> CommittedOrder | None:
         """What became of an order, None where it is not decided."""

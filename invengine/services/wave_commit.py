@@ -1,7 +1,5 @@
 """A plan is committed: step by step, each noted when it is done, so that anybody may go on where one stopped.
 
-    not done yet -> send its orders -> some lines refused: note that, send the others -> done: note what became of them
-
 A step may be made twice, or by two servers at once: the store answers each request once, so both come to the same.
 """
 
@@ -14,9 +12,9 @@ from typing import TYPE_CHECKING
 from invengine.errors import ShuttingDown
 
 if TYPE_CHECKING:
-    from invengine.domain.waves import CommitProgress, CommitStart, CommittedOrder, PlannedOrder, PlanSummary
+    from invengine.domain.waves import CommitProgress, PlannedOrder, PlanSummary
     from invengine.services.wave_amends import WaveAmends
-    from invengine.services.wave_orders import Refusals, WaveOrders
+    from invengine.services.wave_orders import WaveOrders
     from invengine.store.wave_records import WaveRecords
 
 
@@ -43,28 +41,6 @@ class WaveCommit:
             if orders[places[0]].order.reservation_id:
                 outcomes = await self._amends.commit(summary.plan_id, there)
             else:
-                noted = progress.noted.get(step, {})
-                outcomes = await self._step(summary.plan_id, progress.start, step, there, noted)
+                outcomes = await self._orders.commit(summary.plan_id, progress.start, there)
             progress.done[step] = await self._records.end_step(summary.plan_id, step, outcomes)
             await asyncio.sleep(0)
-
-    async def _step(
-        self,
-        plan_id: str,
-        start: CommitStart,
-        step: int,
-        orders: dict[int, PlannedOrder],
-        noted: dict[int, Refusals],
-    ) -> dict[int, CommittedOrder]:
-        """Orders of one step, until each is decided."""
-        refused = dict(noted)
-        outcomes: dict[int, CommittedOrder] = {}
-        left = dict(orders)
-        while left:
-            done, anew = await self._orders.once(plan_id, start, left, refused)
-            outcomes |= done
-            left = {place: orders[place] for place in anew}
-            if anew:
-                refused |= anew
-                await self._records.note(plan_id, step, refused)
-        return outcomes

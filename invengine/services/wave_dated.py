@@ -103,7 +103,7 @@ class DatedOrders:
             with self._dates.lines(network, shelf, request.reservation_id) as placing:
                 had_claims = self._replica.slots.has_claims
                 try:
-                    chosen = replace(request, lines=_placed(placing, request, lines))
+                    chosen = replace(request, lines=_placed(placing, request, lines), best_effort=False)
                 except (Refused, UnknownSku) as refusal:
                     placing.release_claims()
                     if had_claims and await self._dates.others_decided(self._replica.slots):

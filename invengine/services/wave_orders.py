@@ -1,17 +1,18 @@
 """Orders of a plan become reservations: of each line exactly the units that were planned, or nothing of it.
 
 The ids of request and reservation follow from plan and order, and the store answers a request once: so an order may be
-sent again, by whomever, and what its reservation says is what became of it. A refused one is sent again without the
-lines that cannot be had any more, until the others are taken.
+sent again, by whomever, and what its reservation says is what became of it. Which lines of it can be had is decided by
+the call that takes them; where it cannot decide that alone, the order is sent again without those that it refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import LineRequest, PlacedRequest, ReserveRequest
+from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.waves import CommittedOrder, RefusedLine, Target
 from invengine.errors import (
@@ -69,39 +70,49 @@ class WaveOrders:
         dated: DatedOrders,
     ) -> None:
         self._ids = ReservationIds(store.partitions, near_stock=store.is_whole)
+        self._is_whole = store.is_whole
+        self._partitions = store.partitions
         self._replica = replica
         self._clock = clock
         self._networks = networks
         self._reservations = reservations
         self._dated = dated
 
-    async def once(
-        self, plan_id: str, start: CommitStart, orders: Mapping[int, PlannedOrder], refused: Mapping[int, Refusals]
-    ) -> tuple[dict[int, CommittedOrder], dict[int, Refusals]]:
-        """Sends orders, by their places, once, without the lines that were `refused`: what became of those that are
-        decided, and what is refused anew of the others, which are to be sent again. Raises what FAILURES lists.
+    async def commit(
+        self, plan_id: str, start: CommitStart, orders: Mapping[int, PlannedOrder]
+    ) -> dict[int, CommittedOrder]:
+        """Makes reservations of orders, by their places, in their order: each gets the lines that can be had when it is
+        its turn. Raises what FAILURES lists.
         """
         network = self._networks.required()
-        now = {place: dict(refused.get(place, {})) for place in orders}
-        sent = [self._sent((plan_id, start), place, one, now[place], network) for place, one in orders.items()]
         done: dict[int, CommittedOrder] = {}
-        anew: dict[int, Refusals] = {}
-        for one, outcome in await self._outcomes(sent, orders, network):
-            order = orders[one.place]
-            if isinstance(outcome, FAILURES):
-                raise outcome
-            if isinstance(outcome, ReservationAnswer):
-                done[one.place] = self._taken(order, outcome, now[one.place])
-                continue
-            if one.wanted:
-                more = _refusals(order, one.wanted, outcome)
-                if order.order.all_or_nothing:
-                    more |= {place: _of_others(order.lines[place]) for place in one.wanted if place not in more}
-                now[one.place] |= more
-                anew[one.place] = now[one.place]
-            else:
-                done[one.place] = CommittedOrder("", 0, now[one.place])
-        return done, anew
+        refused: dict[int, Refusals] = {place: {} for place in orders}
+        left = orders
+        while left:
+            sent = [self._sent((plan_id, start), place, one, refused[place], network) for place, one in left.items()]
+            later = _Later(network, self._shelf)
+            again: list[int] = []
+            for one, outcome in reversed(await self._outcomes(sent, orders, network)):
+                order = orders[one.place]
+                if isinstance(outcome, FAILURES):
+                    raise outcome
+                if isinstance(outcome, ReservationAnswer):
+                    done[one.place] = later.taken(order, outcome, refused[one.place])
+                elif not one.wanted:
+                    done[one.place] = CommittedOrder("", 0, refused[one.place])
+                else:
+                    more = _refusals(order, one.wanted, outcome)
+                    is_short = isinstance(outcome, InsufficientStock)
+                    if (
+                        is_short and one.request.best_effort and not self._is_whole
+                    ):  # asked behind those that came later
+                        more = {place: later.short(order, place) for place in more}
+                    if order.order.all_or_nothing:
+                        more |= {place: _of_others(order.lines[place]) for place in one.wanted if place not in more}
+                    refused[one.place] |= more
+                    again.append(one.place)
+            left = {place: orders[place] for place in sorted(again)}
+        return done
 
     async def _outcomes(
         self, sent: Sequence[Sent], orders: Mapping[int, PlannedOrder], network: Network
@@ -110,9 +121,9 @@ class WaveOrders:
         found: list[tuple[Sent, ReservationAnswer | InventoryError]] = []
         needing = {one.place for one in sent if one.wanted and self._dated.is_needed(orders[one.place], network)}
         together = [one for one in sent if one.place not in needing]
-        if together:
-            answered = await self._reservations.reserve_decided([one.request for one in together])
-            found += zip(together, answered.outcomes, strict=True)
+        for part in [together] if self._is_whole else _apart(together, orders, self._partitions):
+            answered = await self._reservations.reserve_decided([one.request for one in part])
+            found += zip(part, answered.outcomes, strict=True)
         for one in sent:
             if one.place in needing:
                 lines = {number: orders[one.place].lines[number] for number in one.wanted}
@@ -152,30 +163,84 @@ class WaveOrders:
             seconds,
             customer_ref=order.customer_ref,
             order_ref=order.order_id,
+            best_effort=len(wanted) > 1 and not order.all_or_nothing,
             borrows=rules.borrows if rules is not None else True,
             is_confirmed=start.target is Target.CONFIRMED,
         )
         return Sent(place, request, wanted)
 
-    def _taken(self, planned: PlannedOrder, answer: ReservationAnswer, refused: Refusals) -> CommittedOrder:
-        """What a reservation says that was made, now or before, here or elsewhere."""
-        reservation = answer.reservation
-        has = {line.line_id: sum([its.quantity for its in line.allocations]) for line in reservation.lines}
-        lost: Refusals = {}
-        for number, line in enumerate(planned.lines):
-            if line.units and not has.get(line.line.line_id):
-                lost[number] = refused.get(number) or self._short_now(line, planned.order.channel)
-        return CommittedOrder(reservation.reservation_id, sum(has.values()), lost)
+    def _shelf(self, channel: str) -> Shelf:
+        """What a channel can take now."""
+        rules = self._networks.required().channels.get(channel)
+        borrows = rules.borrows if rules is not None else True
+        return Shelf(self._replica, self._clock.now_ms(), channel, borrows=borrows)
 
-    def _short_now(self, line: PlannedLine, channel: str) -> RefusedLine:
-        """A line that another server was refused, with what there is of it now."""
-        network = self._networks.required()
-        rules = network.channels.get(channel)
-        shelf = Shelf(self._replica, self._clock.now_ms(), channel, borrows=rules.borrows if rules else True)
-        candidates = network.candidates(channel, line.line.sku, tuple([part.location for part in line.units]))
+
+class _Later:
+    """Answers of one call, told from the last one on: what those behind an order took was still there for it."""
+
+    def __init__(self, network: Network, shelf_of: Callable[[str], Shelf]) -> None:
+        self._network = network
+        self._shelf_of = shelf_of
+        self._shelves: dict[str, Shelf] = {}
+        self._taken: list[tuple[str, str, int]] = []
+
+    def taken(self, planned: PlannedOrder, answer: ReservationAnswer, refused: Refusals) -> CommittedOrder:
+        """What a reservation says that was made: now, or before, here or elsewhere."""
+        reservation = answer.reservation
+        by_id = {line.line_id: line for line in reservation.lines}
+        units, lost = 0, {}
+        for number in range(len(planned.lines) - 1, -1, -1):
+            line = planned.lines[number]
+            found = by_id.get(line.line.line_id)
+            allocations = found.allocations if found is not None else ()
+            if line.units and not allocations:
+                lost[number] = refused.get(number) or self.short(planned, number)
+            for its in allocations:
+                units += its.quantity
+                if not answer.replayed:
+                    self._take(line.line.sku, its.location, its.quantity)
+        return CommittedOrder(reservation.reservation_id, units, dict(sorted(lost.items())))
+
+    def short(self, planned: PlannedOrder, number: int) -> RefusedLine:
+        """A line that cannot be had, with what there was of it."""
+        line = planned.lines[number]
+        return short_line(line, self._there(line, planned.order.channel))
+
+    def _take(self, sku: str, location: str, units: int) -> None:
+        self._taken.append((sku, location, units))
+        for shelf in self._shelves.values():
+            shelf.give(sku, location, units)
+
+    def _there(self, line: PlannedLine, channel: str) -> int:
+        """Units that the line could still have where they were planned."""
+        shelf = self._shelves.get(channel)
+        if shelf is None:
+            shelf = self._shelves[channel] = self._shelf_of(channel)
+            for one in self._taken:
+                shelf.give(*one)
+        sku, locations = line.line.sku, tuple([part.location for part in line.units])
+        candidates = self._network.candidates(channel, sku, locations)
         parts = zip(line.units, candidates, strict=True)
-        there = sum([min(part.quantity, shelf.on_hand(line.line.sku, one)) for part, one in parts])
-        return short_line(line, there)
+        return sum([min(part.quantity, shelf.on_hand(sku, one)) for part, one in parts])
+
+
+def _apart(sent: Sequence[Sent], orders: Mapping[int, PlannedOrder], partitions: int) -> list[list[Sent]]:
+    """Parts to be sent one after the other where a basket over several partitions takes several calls: no two baskets
+    of a part want the same position, so that each finds what those before it left. Where each takes one call, all are one.
+    """
+    if all(len({partition_of(line.sku, partitions) for line in one.request.lines}) == 1 for one in sent):
+        return [list(sent)] if sent else []
+    parts: list[list[Sent]] = []
+    last: dict[tuple[str, str], int] = {}
+    for one in sent:
+        lines = orders[one.place].lines
+        positions = {(line.line.sku, part.location) for line in lines for part in line.units}
+        place = 1 + max([last.get(position, -1) for position in positions])
+        last |= dict.fromkeys(positions, place)
+        parts += [[] for _ in range(place + 1 - len(parts))]
+        parts[place].append(one)
+    return parts
 
 
 def wave_request_id(plan_id: str, *names: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from invengine.domain.partitions import partition_of
-from invengine.domain.waves import CommitProgress, CommitStart, CommittedOrder, PlannedOrder, PlanSummary, RefusedLine
+from invengine.domain.waves import CommitProgress, CommitStart, CommittedOrder, PlannedOrder, PlanSummary
 from invengine.store import keys, wave_text
 from invengine.store.calls import Calls
 from invengine.store.startup import as_dict
@@ -82,11 +82,6 @@ class WaveRecords:
         )
         return wave_text.read_start(content)
 
-    async def note(self, plan_id: str, step: int, notes: Mapping[int, Mapping[int, RefusedLine]]) -> None:
-        """Refusals of a step under way: whoever goes on with it leaves these lines out."""
-        key = self._commit(plan_id)
-        await self._calls.write_once(key, ("HSET", key, f"noted:{step}", wave_text.pack_notes(notes)))
-
     async def end_step(
         self, plan_id: str, step: int, outcomes: Mapping[int, CommittedOrder]
     ) -> dict[int, CommittedOrder]:
@@ -121,8 +116,6 @@ def _read_progress(stored: Mapping[bytes, bytes]) -> CommitProgress:
         match kind:
             case "start":
                 found.start = wave_text.read_start(content)
-            case "noted":
-                found.noted[int(number)] = wave_text.read_notes(content)
             case "done":
                 found.done[int(number)] = wave_text.read_outcomes(content)
             case "won":

@@ -25,9 +25,6 @@ from invengine.domain.waves import (
     WaveOrder,
 )
 
-Notes = dict[int, dict[int, RefusedLine]]
-"""Place of an order -> place of a line -> why it was refused."""
-
 
 def pack_summary(summary: PlanSummary) -> bytes:
     """Of a plan, all but its plan_id and its orders."""
@@ -99,16 +96,6 @@ def read_start(content: bytes) -> CommitStart:
     """What `pack_start` made."""
     request_id, target, seconds, begun_at_ms = _read(content)
     return CommitStart(request_id, Target(target), seconds, begun_at_ms)
-
-
-def pack_notes(notes: Mapping[int, Mapping[int, RefusedLine]]) -> bytes:
-    """Refusals of lines."""
-    return _packed([[place, _refusals(lines)] for place, lines in notes.items()])
-
-
-def read_notes(content: bytes) -> Notes:
-    """What `pack_notes` made."""
-    return {place: _read_refusals(lines) for place, lines in _read(content)}
 
 
 def pack_outcomes(outcomes: Mapping[int, CommittedOrder]) -> bytes:

@@ -9,7 +9,7 @@ from google.protobuf import duration_pb2
 
 from invengine.v1 import common_pb2, reservation_service_pb2, wave_pb2
 from tests.rpc.engines import Stubs, create, refused
-from tests.rpc.waves import commit, line, order, plan, shown, units, unharmed
+from tests.rpc.waves import commit, line, order, plan, shown, unharmed, units
 
 pytestmark = pytest.mark.asyncio
 
@@ -260,9 +260,7 @@ async def test_a_line_that_was_covered_or_released_meanwhile_is_refused_and_the_
     assert planned.planned_quantity == 8
     await stubs.receive("LAMP", 1, "DC", event_id="covers one")
     await stubs.reservations.ReleaseReservation(
-        reservation_service_pb2.ReleaseReservationRequest(
-            request_id="r", reservation_id=ids["two"], channel="web"
-        )
+        reservation_service_pb2.ReleaseReservationRequest(request_id="r", reservation_id=ids["two"], channel="web")
     )
     answer = await commit(stubs, planned.plan_id)
     by_name = {one.order_id: one for one in answer.refused_orders}

@@ -14,7 +14,7 @@ from invengine.v1 import common_pb2, wave_pb2
 from tests.rpc.engines import engine
 from tests.rpc.expected import in_days
 from tests.rpc.kept_shop import BERLIN, SHIP, KeptShop
-from tests.rpc.waves import commit, line, order, plan, shown, units, unharmed
+from tests.rpc.waves import commit, line, order, plan, shown, unharmed, units
 
 pytestmark = pytest.mark.asyncio
 
