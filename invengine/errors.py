@@ -11,7 +11,7 @@
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
-    |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown,
+    |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown, NoPlan,
     |                           TooManyProfiles, PlanStale
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
@@ -532,6 +532,28 @@ class TooManyParcels(Refused):
 
     def __str__(self) -> str:
         return f"the lines would come from {self.parcels} locations, at most {self.parcels_max} are allowed"
+
+
+@dataclass(eq=False)
+class NoPlan(Refused):
+    """No plan was found for a basket whose lines could each be had.
+
+    `cause`: TOGETHER, they take the same units or capacity, and no plan has them all; UNDECIDED, the search ended after
+    `nodes` without a plan and without a proof that there is none; TOO_LARGE, quantities and costs that cannot be
+    counted.
+    """
+
+    reason = "NO_PLAN"
+    cause: str
+    nodes: int
+
+    def __str__(self) -> str:
+        texts = {
+            "TOGETHER": "each line could be had, but not all of them together",
+            "UNDECIDED": f"no plan was found within {self.nodes} nodes, which does not prove that there is none",
+            "TOO_LARGE": "quantities and costs are too large to be counted",
+        }
+        return texts[self.cause]
 
 
 @dataclass(eq=False)

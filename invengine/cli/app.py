@@ -20,6 +20,7 @@ from invengine.cli import (
     lanes,
     load,
     network,
+    profile,
     promise,
     reservations,
     returns,
@@ -63,6 +64,7 @@ demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
 app.add_typer(lanes.app, name="lanes")
+app.add_typer(profile.app, name="profile")
 app.add_typer(stock.app, name="stock")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")

@@ -69,7 +69,6 @@ class Connection:
         self._network = network_service_pb2_grpc.NetworkServiceStub(self._wire)
         self._allocation = allocation_service_pb2_grpc.AllocationServiceStub(self._wire)
         self._admin = admin_service_pb2_grpc.AdminServiceStub(self._wire)
-        self._allocation = allocation_service_pb2_grpc.AllocationServiceStub(self._wire)
         self._transfers = transfer_service_pb2_grpc.TransferServiceStub(self._wire)
 
     async def __aenter__(self) -> Self:

@@ -47,16 +47,20 @@ class ProfileCalls(Connection):
         *,
         actor: str = "",
         expected_revision: int | None = None,
+        validate_only: bool = False,
         allow_unknown_places: bool = False,
         request_id: str = "",
     ) -> profile_pb2.ActivateProfileResponse:
-        """Make a profile the active one of a channel; an empty one: none is."""
+        """Make a profile the active one of a channel (an empty one: none is), or with `validate_only` say what that
+        would change.
+        """
         request = profile_pb2.ActivateProfileRequest(
             request_id=request_id or new_request_id(),
             channel=channel,
             profile=profile,
             actor=actor,
             expected_revision=expected_revision,
+            validate_only=validate_only,
             allow_unknown_places=allow_unknown_places,
         )
         return await self._call(self._allocation.ActivateProfile, request)

@@ -126,11 +126,14 @@ def named_version(text: str) -> tuple[str, int]:
     return match[1], int(match[2] or 0)
 
 
-def read_profile(document: str, *, name: str = "", version: int = 0, network: Places | None = None) -> Profile:
+def read_profile(
+    document: str, *, name: str = "", unnamed: str = "", version: int = 0, network: Places | None = None
+) -> Profile:
     """The profile of a YAML document. ProfileInvalid carries every fault, the first 100 by line.
 
-    `name`: the document may leave its name out then, or say the same. With a network, excluded names that it has
-    neither as a location nor as a group are faults.
+    `name`: the document may leave its name out then, or say the same. `unnamed`: what it is called where neither says;
+    without that it is a fault. With a network, excluded names that it has neither as a location nor as a group are
+    faults.
     """
     if len(document) > DOCUMENT_BYTES_MAX or len(document.encode(errors="replace")) > DOCUMENT_BYTES_MAX:
         raise ProfileInvalid((NetworkFault(0, "document", f"more than {DOCUMENT_BYTES_MAX} bytes"),))
@@ -139,7 +142,7 @@ def read_profile(document: str, *, name: str = "", version: int = 0, network: Pl
     except NetworkInvalid as refused:
         raise ProfileInvalid(refused.faults) from None
     reader = _Reader(root, faults)
-    profile = reader.read(name, version, network)
+    profile = reader.read(name, unnamed, version, network)
     if reader.faults:
         raise ProfileInvalid(tuple(sorted(reader.faults, key=lambda fault: fault.line)[:FAULTS_MAX]))
     return profile
@@ -148,7 +151,7 @@ def read_profile(document: str, *, name: str = "", version: int = 0, network: Pl
 class _Reader(Reading):
     """Reads section by section."""
 
-    def read(self, name: str, version: int, network: Places | None) -> Profile:
+    def read(self, name: str, unnamed: str, version: int, network: Places | None) -> Profile:
         if not isinstance(self.raw, dict):
             self.fault((), f"{', '.join(_SECTIONS[:-1])} and {_SECTIONS[-1]} are wanted, {described(self.raw)} found")
             return Profile(name, version)
@@ -159,12 +162,12 @@ class _Reader(Reading):
         costs = self._section("costs", CostsDocument)
         weights = self._section("weights", WeightsDocument)
         rules = self._section("rules", RulesDocument)
-        if head and not (head.name or name):
+        if head and not (head.name or name or unnamed):
             self.fault((), "name is missing")
         if head and head.name and name and head.name != name:
             self.fault(("name",), f"the profile is put as {shortened(name, 64)!r}")
         return Profile(
-            (head.name if head else "") or name,
+            (head.name if head else "") or name or unnamed,
             version,
             head.description if head else "",
             parcel_cost=costs.parcel,

@@ -31,6 +31,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.promise import date_baskets, date_sources
     from invengine.kernels.promise_latest import latest_orders
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
+    from invengine.kernels.sourcing import source_basket
     from invengine.kernels.standing import date_standing
     from invengine.kernels.wire import answer_availability, split_request
 
@@ -65,6 +66,7 @@ __all__ = [
     "rehash_names",
     "rows_at_most",
     "rules_begun",
+    "source_basket",
     "split_request",
     "stock_levels",
     "take_changed",

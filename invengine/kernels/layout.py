@@ -318,6 +318,31 @@ WANTED_ROWS: Final = 1  # how many it has
 WANTED_UNITS: Final = 2  # units that leave a location for it
 WANTED_COLUMNS: Final = 3
 
+# sourced, int64 [2, SOURCED_COLUMNS]: the best plan of a basket, then the best with another set of locations
+SOURCED_STATUS: Final = 0
+SOURCED_COST: Final = 1  # ten-thousandths of the currency: the next four together
+SOURCED_PARCEL_COST: Final = 2
+SOURCED_LINE_COST: Final = 3
+SOURCED_UNIT_COST: Final = 4
+SOURCED_SHORTAGE_COST: Final = 5
+SOURCED_PARCELS: Final = 6  # locations that something comes from
+SOURCED_RANKS: Final = 7  # the sum of their ranks
+SOURCED_SHORT: Final = 8  # units that come from nowhere
+SOURCED_BOUND: Final = 9  # no plan costs less; the cost itself where the status says that none is better
+SOURCED_NODES: Final = 10  # what was looked at to find it: counted by the search, 0 where it was not needed
+SOURCED_COLUMNS: Final = 11
+SOURCED: Final = 1  # the best plan there is, and proved to be
+SOURCED_WITHIN: Final = 2  # a plan; the search ended before it was proved, the bound says how far off it can be
+NO_PLAN: Final = 3  # no plan keeps the rules, and that is proved
+UNDECIDED: Final = 4  # the search ended without a plan and without a proof that there is none
+TOO_LARGE: Final = 5  # units, costs or lines that could leave int64; nothing was looked at
+# why a line cannot come from a location: the caller's own rules are 1 to RULE_STOCK - 1, 0 is that it can
+RULE_STOCK: Final = 100  # no units there, or too few for a line that comes whole from one place
+RULE_CAPACITY: Final = 101  # no capacity left, or too little for such a line
+NO_LIMIT: Final = -1  # of capacity: none
+WHOLE: Final = -1  # in place of a shortage price: all units of the line must come
+SET_LINES_MAX: Final = 12  # lines of a basket for which all sets of lines are gone through
+
 # A wave: orders, int64 [O, WAVE_ORDER_COLUMNS]; lines and places of one order are adjacent, so are options of one line
 WAVE_ORDER_CLASS: Final = 0  # of priority, 0 comes first
 WAVE_ORDER_CHANNEL: Final = 1
@@ -345,4 +370,3 @@ OPTION_PLACE: Final = 0  # its line in `places`
 OPTION_UNIT_COST: Final = 1  # of each unit
 OPTION_LINE_COST: Final = 2  # once, when the line takes any units there
 OPTION_COLUMNS: Final = 3
-NO_LIMIT: Final = -1  # of capacity: none

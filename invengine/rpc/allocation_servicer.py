@@ -62,6 +62,7 @@ class AllocationServicer:
             actor=request.actor,
             request_id=request.request_id,
             expected_revision=request.expected_revision if request.HasField("expected_revision") else None,
+            validate_only=request.validate_only,
             allow_unknown_places=request.allow_unknown_places,
         )
         return convert_profiles.activated_to_proto(activated, self._replica.token(()))

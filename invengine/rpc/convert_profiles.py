@@ -10,7 +10,8 @@ from invengine.rpc.convert_incoming import timestamp
 from invengine.v1 import profile_pb2 as pb
 
 if TYPE_CHECKING:
-    from invengine.services.profiles import Activated, Listing, ProfilePut, Version
+    from invengine.services.profile_versions import Version
+    from invengine.services.profiles import Activated, Listing, ProfilePut
     from invengine.store.profiles import Activation
 
 
@@ -54,6 +55,8 @@ def activated_to_proto(activated: Activated, token: str) -> pb.ActivateProfileRe
         activation=activation_to_proto(activated.activation, activated.is_known),
         is_new=activated.is_new,
         consistency_token=token,
+        profile_before=activated.before,
+        changes=[_change_to_proto(change) for change in activated.changes],
     )
 
 

@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from invengine.domain.profile_document import named_version, profile_name_problem, read_profile
 from invengine.domain.profiles import Difference, Profile, differences, fingerprint, profile_text
 from invengine.errors import InvalidArgument, ProfileInvalid, RevisionMismatch, UnknownChannel, UnknownProfile
 from invengine.services import validation
 from invengine.services.following import POLL_SECONDS, Followed
+from invengine.services.profile_versions import ProfileStore, Version, read_versions
+from invengine.store.profiles import Activation
 
 if TYPE_CHECKING:
     from invengine.services.networks import Networks
-    from invengine.store.profiles import Activation, ProfileBoard, StoredVersion
+    from invengine.store.profiles import ProfileBoard
 
 _log = logging.getLogger(__name__)
-
-
-class ProfileStore(Protocol):
-    """What is needed of the store: see store.profiles.StoredProfiles."""
-
-    async def board(self) -> ProfileBoard | None:
-        """Which profiles there are and which are active; the same object as long as nothing changed."""
-
-    async def versions(self, wanted: Sequence[tuple[str, int]]) -> list[StoredVersion]:
-        """Versions by name and number; UnknownProfile."""
-
-    async def history(self, channel: str) -> list[Activation]:
-        """The newest activations of a channel, the newest first."""
-
-    async def put(
-        self,
-        name: str,
-        document: str,
-        fingerprint: str,
-        *,
-        actor: str,
-        request_id: str,
-        expected_version: int | None = None,
-    ) -> tuple[int, bool]:
-        """Keep the next version of a profile: its number, and whether this call made it."""
-
-    async def activate(
-        self,
-        channel: str,
-        profile: tuple[str, int] | None,
-        *,
-        asked: str,
-        actor: str,
-        request_id: str,
-        expected_revision: int | None = None,
-    ) -> tuple[Activation, bool]:
-        """Make a version the active one of a channel, or none: the activation, and whether this call made it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a profile, without its text. `profile` is None where this version of the engine cannot read it."""
-
-    name: str
-    number: int
-    created_at_ms: int
-    actor: str
-    profile: Profile | None
-    problem: ProfileInvalid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +37,16 @@ class ProfilePut:
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """An activation, and whether the call made it. `is_known`: the network has the channel."""
+    """An activation, and whether the call made it. `is_known`: the network has the channel.
+
+    `before`: what was active before a new one, and `changes` where the two differ.
+    """
 
     activation: Activation
     is_new: bool
     is_known: bool = True
+    before: str = ""
+    changes: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +145,11 @@ class Profiles(Followed):
         actor: str = "",
         request_id: str,
         expected_revision: int | None = None,
+        validate_only: bool = False,
         allow_unknown_places: bool = False,
     ) -> Activated:
-        """Make a profile the active one of a channel of the network, or with an empty text none.
+        """Make a profile the active one of a channel of the network, or with an empty text none; or only say what that
+        would change.
 
         `web` is the version that is the newest now, and stays that. What is active already stays, whatever is
         expected. A channel that the network has not any more can still be left without a profile. InvalidArgument,
@@ -208,7 +168,12 @@ class Profiles(Followed):
             profile = self.get(text) if text else None
             if profile and not allow_unknown_places:
                 await self._check_places(profile)
-            made = await self._store.activate(
+            before = self._activation(channel)
+            changes = differences(self._active[channel], profile) if profile and channel in self._active else ()
+            if validate_only:
+                would = self._would_activate(before, str(profile or ""), expected_revision)
+                return Activated(*would, self.is_known(channel), before.profile if would[1] else "", changes)
+            activation, is_new = await self._store.activate(
                 channel,
                 (profile.name, profile.version) if profile else None,
                 asked=text,
@@ -217,7 +182,9 @@ class Profiles(Followed):
                 expected_revision=expected_revision,
             )
             await self.look()
-        return Activated(*made, is_known=self.is_known(channel))
+        if not is_new:
+            return Activated(activation, is_new, self.is_known(channel))
+        return Activated(activation, is_new, self.is_known(channel), before.profile, changes)
 
     async def find(self, text: str) -> tuple[Version, str]:
         """A version as it is in the store now, and its document. InvalidArgument, UnknownProfile."""
@@ -275,7 +242,7 @@ class Profiles(Followed):
             stored = await self._store.versions(missing)
         except UnknownProfile:  # emptied in between: the next look tells
             return
-        found = await asyncio.to_thread(_read, stored)
+        found = await asyncio.to_thread(read_versions, stored)
         versions = {name: (*known.get(name, ()), *found.get(name, ())) for name in board.newest}
         self._take(board, versions)
 
@@ -315,6 +282,20 @@ class Profiles(Followed):
         before = self._versions[profile.name][profile.version - 2].profile if profile.version > 1 else None
         return ProfilePut(profile, is_new, differences(before or Profile(profile.name), profile))
 
+    def _activation(self, channel: str) -> Activation:
+        """What is active for a channel; revision 0 where it never had a profile."""
+        found = self._board.activations.get(channel) if self._board else None
+        return found or Activation(channel, 0, 0, "", "")
+
+    def _would_activate(
+        self, before: Activation, profile: str, expected_revision: int | None
+    ) -> tuple[Activation, bool]:
+        if before.profile == profile:
+            return before, False
+        if expected_revision not in (None, before.revision):
+            raise RevisionMismatch(expected_revision, before.revision)
+        return replace(before, profile=profile, at_ms=0, actor=""), True
+
     def _has_activation(self, channel: str) -> bool:
         return self._board is not None and channel in self._board.activations
 
@@ -325,23 +306,3 @@ class Profiles(Followed):
             return
         (stored,) = await self._store.versions([(profile.name, profile.version)])
         await asyncio.to_thread(read_profile, stored.document, name=profile.name, network=network)
-
-
-def _read(stored: Sequence[StoredVersion]) -> dict[str, tuple[Version, ...]]:
-    """Versions by name, in the order given. One that this version of the engine cannot read is logged."""
-    found: dict[str, list[Version]] = {}
-    for one in stored:
-        profile, problem = None, None
-        try:
-            profile = read_profile(one.document, name=one.name, version=one.version)
-        except ProfileInvalid as faults:
-            problem = faults
-            _log.error(
-                "profile %s cannot be read by this version and is not active here: %s",
-                profile_text(one.name, one.version),
-                faults,
-            )
-        found.setdefault(one.name, []).append(
-            Version(one.name, one.version, one.created_at_ms, one.actor, profile, problem)
-        )
-    return {name: tuple(versions) for name, versions in found.items()}

@@ -227,7 +227,7 @@ class _Later:
 
 def _apart(sent: Sequence[Sent], orders: Mapping[int, PlannedOrder], partitions: int) -> list[list[Sent]]:
     """Parts to be sent one after the other where a basket over several partitions takes several calls: no two baskets
-    of a part want the same position, so that each finds what those before it left. Where each takes one call, all are one.
+    of a part want the same position, so each finds what those before it left. Where each takes one call, all are one.
     """
     if all(len({partition_of(line.sku, partitions) for line in one.request.lines}) == 1 for one in sent):
         return [list(sent)] if sent else []

@@ -381,9 +381,10 @@ class ActivateProfileRequest(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
     ALLOW_UNKNOWN_PLACES_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Required. 1 to 64 bytes. Sent again, the activation that it made, which a later one of the channel is not undone by,
-    as long as it is among the last 100 of the channel; with another profile, REQUEST_MISMATCH.
+    """Required. 1 to 64 bytes. Sent again, it is answered with the activation that it made and undoes no later one, as long as
+    that is among the last 100 of the channel; with another profile, REQUEST_MISMATCH.
     """
     channel: _builtins.str
     """Required. A channel of the network. To make no profile active, also one that the network lost."""
@@ -397,6 +398,8 @@ class ActivateProfileRequest(_message.Message):
     """
     allow_unknown_places: _builtins.bool
     """Take a profile that excludes locations or groups which the network has not; otherwise they are faults."""
+    validate_only: _builtins.bool
+    """Only check it, and say what it would change."""
     def __init__(
         self,
         *,
@@ -406,10 +409,11 @@ class ActivateProfileRequest(_message.Message):
         actor: _builtins.str = ...,
         expected_revision: _builtins.int | None = ...,
         allow_unknown_places: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "allow_unknown_places", b"allow_unknown_places", "channel", b"channel", "expected_revision", b"expected_revision", "profile", b"profile", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "actor", b"actor", "allow_unknown_places", b"allow_unknown_places", "channel", b"channel", "expected_revision", b"expected_revision", "profile", b"profile", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
@@ -426,13 +430,23 @@ class ActivateProfileResponse(_message.Message):
     ACTIVATION_FIELD_NUMBER: _builtins.int
     IS_NEW_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    PROFILE_BEFORE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     is_new: _builtins.bool
-    """Whether this call made it. False: the profile was active already, or the request was sent before."""
+    """Whether this call made it (of a check: would make one). False: the profile was active already, or the request was sent
+    before.
+    """
     consistency_token: _builtins.str
     """Names the state that contains the write."""
+    profile_before: _builtins.str
+    """Where it is new: what was active before, such as `web@2`; empty: none."""
     @_builtins.property
     def activation(self) -> Global___ProfileActivation:
-        """The activation."""
+        """The activation. Of a check: what would be active, with the revision of what is, and no time."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProfileChange]:
+        """Where both before and now a profile is active: the terms that they have different."""
 
     def __init__(
         self,
@@ -440,10 +454,12 @@ class ActivateProfileResponse(_message.Message):
         activation: Global___ProfileActivation | None = ...,
         is_new: _builtins.bool = ...,
         consistency_token: _builtins.str = ...,
+        profile_before: _builtins.str = ...,
+        changes: _abc.Iterable[Global___ProfileChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "consistency_token", b"consistency_token", "is_new", b"is_new"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "changes", b"changes", "consistency_token", b"consistency_token", "is_new", b"is_new", "profile_before", b"profile_before"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

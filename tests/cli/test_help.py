@@ -53,6 +53,7 @@ def test_the_commands_are_these() -> None:
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"lanes {name}" for name in ("learn", "report", "list", "show", "forget")),
+        *(f"profile {name}" for name in ("list", "show", "put", "activate", "deactivate", "history", "diff")),
         *(f"shortfall {name}" for name in ("list", "resource")),
         "snapshot apply",
         *(f"stock {name}" for name in ("import", "post", "show", "history", "feeds")),

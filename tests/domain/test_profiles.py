@@ -236,6 +236,8 @@ def test_text_that_is_none_is_a_fault() -> None:
 def test_a_name_is_told_once_or_the_same_twice() -> None:
     assert read_profile("name: web", name="web").name == "web"
     assert read_profile("{}", name="web").name == "web"
+    assert read_profile("{}", unnamed="a file").name == "a file"
+    assert read_profile("name: web", unnamed="a file").name == "web"
     assert faults_of("\nname: web", name="app") == (NetworkFault(2, "name", "the profile is put as 'app'"),)
 
 

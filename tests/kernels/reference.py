@@ -14,6 +14,7 @@ from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page 
     date_sources,
     latest_orders,
 )
+from tests.kernels.sourcing_reference import source_basket  # noqa: F401
 from tests.kernels.standing_reference import date_standing  # noqa: F401
 
 

@@ -107,12 +107,36 @@ async def test_a_profile_is_active_for_a_channel_and_its_history_is_kept(stubs: 
     assert list(found.profile.active_channels) == ["web"]
     listing = await stubs.allocation.ListProfiles(pb.ListProfilesRequest(name="web"))
     assert (list(listing.activations), list(listing.profiles[0].active_channels)) == ([first.activation], ["web"])
+    await stubs.allocation.PutProfile(put("name: web", "r2"))
+    looked = await stubs.allocation.ActivateProfile(activate("web", "r9", validate_only=True))
+    assert (looked.activation.profile, looked.is_new, looked.profile_before) == ("web@2", True, "web@1")
+    assert not looked.activation.HasField("time")
+    assert [change.term for change in looked.changes] == ["description", "costs.parcel", "rules.exclude"]
     ended = await stubs.allocation.ActivateProfile(activate("", "r2", expected_revision=first.activation.revision))
     history = await stubs.allocation.ListProfileActivations(pb.ListProfileActivationsRequest(channel="web"))
     assert list(history.activations) == [ended.activation, first.activation]
-    assert (ended.activation.profile, ended.activation.revision) == ("", first.activation.revision + 1)
+    assert (ended.activation.profile, ended.activation.revision) == ("", first.activation.revision + 2)
     none = await stubs.allocation.ActivateProfile(activate("", "r3", channel="closed"))
     assert (none.activation.revision, none.activation.HasField("time"), none.is_new) == (0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (put(request_id=""), "request_id"),
+        (put(request_id="x" * 65), "request_id"),
+        (put(""), "document"),
+        (put(name="a@1"), "name"),
+        (put(name="x" * 65), "name"),
+        (put(actor=" a"), "actor"),
+        (put(expected_version=-1), "expected_version"),
+        (put("x" * 65_537), "document"),
+    ],
+)
+async def test_a_bad_field_is_named(stubs: Stubs, request_: pb.PutProfileRequest, field: str) -> None:
+    why = await refused(stubs.allocation.PutProfile(request_))
+    assert (why.code, why.fields) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    assert await listed(stubs) == ([], {})
 
 
 @pytest.mark.parametrize(

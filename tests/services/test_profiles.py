@@ -22,7 +22,8 @@ from invengine.errors import (
     UnknownProfile,
 )
 from invengine.services.networks import Networks
-from invengine.services.profiles import Profiles, ProfileStore
+from invengine.services.profile_versions import ProfileStore
+from invengine.services.profiles import Profiles
 from invengine.store import keys
 from invengine.store.profiles import ProfileBoard
 from invengine.store.redis_store import RedisStore
@@ -203,6 +204,32 @@ async def test_one_profile_is_active_per_channel(profiles: Profiles) -> None:
     history = await profiles.history("web")
     assert history == [ended.activation, changed.activation, activated.activation]
     assert [(entry.profile, entry.actor) for entry in history] == [("", "bob"), ("cheap@2", ""), ("cheap@1", "ann")]
+
+
+async def test_an_activation_says_what_it_changes_and_only_checking_makes_none(profiles: Profiles) -> None:
+    await profiles.put(CHEAP, request_id="r1")
+    await profiles.put(DEAR, request_id="r2")
+    checked = await profiles.activate("web", "cheap@1", request_id="r3", validate_only=True, expected_revision=0)
+    assert (checked.activation.profile, checked.activation.revision, checked.activation.at_ms) == ("cheap@1", 0, 0)
+    assert (checked.is_new, checked.before, checked.changes) == (True, "", ())
+    assert await profiles.history("web") == []
+    first = await profiles.activate("web", "cheap@1", request_id="r3")
+    assert (first.before, first.changes) == ("", ())
+    checked = await profiles.activate("web", "cheap", request_id="r4", validate_only=True)
+    assert (checked.activation.profile, checked.activation.revision) == ("cheap@2", first.activation.revision)
+    assert (checked.is_new, checked.before) == (True, "cheap@1")
+    assert [change.term for change in checked.changes] == ["costs.parcel", "rules.exclude"]
+    assert profiles.active("web") == profiles.get("cheap@1")
+    with pytest.raises(RevisionMismatch):
+        await profiles.activate("web", "cheap", request_id="r4", validate_only=True, expected_revision=0)
+    same = await profiles.activate("web", "cheap@1", request_id="r4", validate_only=True, expected_revision=0)
+    assert (same.activation, same.is_new, same.before, same.changes) == (first.activation, False, "", ())
+    second = await profiles.activate("web", "cheap", request_id="r4")
+    assert (second.before, second.changes) == (checked.before, checked.changes)
+    ended = await profiles.activate("web", "", request_id="r5")
+    assert (ended.before, ended.changes) == ("cheap@2", ())
+    again = await profiles.activate("web", "cheap", request_id="r4")
+    assert (again.activation, again.is_new, again.before, again.changes) == (second.activation, False, "", ())
 
 
 async def test_an_activation_sent_again_undoes_no_later_one(profiles: Profiles) -> None:

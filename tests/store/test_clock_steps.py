@@ -195,3 +195,13 @@ async def test_a_network_is_applied_at_the_same_time(stepping: Stepping, step_ms
     await stepping.step(step_ms)
     await stepping.store.apply_network("document", None)
     assert int(await stepping.world.client.hget(keys.NETWORK, "applied_at_ms")) == stepping.says
+
+
+@STEPS
+async def test_profiles_are_put_and_made_active_at_the_same_time(stepping: Stepping, step_ms: int) -> None:
+    await stepping.step(step_ms)
+    profiles = stepping.store.profiles
+    await profiles.put("web", "name: web", "print", actor="", request_id="r")
+    activation, _ = await profiles.activate("web", ("web", 1), asked="web", actor="", request_id="r")
+    (version,) = await profiles.versions([("web", 1)])
+    assert (version.created_at_ms, activation.at_ms) == (stepping.says, stepping.says)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
-from invengine.errors import RequestMismatch, RevisionMismatch, StoreFull, TooManyProfiles, UnknownProfile
+from invengine.errors import (
+    InventoryError,
+    RequestMismatch,
+    RevisionMismatch,
+    StoreFull,
+    TooManyProfiles,
+    UnknownProfile,
+)
 from invengine.store import keys
 from invengine.store.opening import open_topology
 from invengine.store.profiles import CHANNELS_MAX, HISTORY_MAX, PROFILES_MAX, VERSIONS_MAX, Activation, StoredVersion
@@ -224,6 +232,101 @@ async def test_a_full_store_keeps_what_it_has(world: World) -> None:
     board = await world.store.profiles.board()
     assert board is not None
     assert board.newest == {"a": 1}
+
+
+class Model:
+    """The same in plain Python."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.versions: dict[str, list[str]] = {}
+        self.made: dict[str, tuple[str, str, int]] = {}
+        self.histories: dict[str, list[tuple[int, str]]] = {}
+        self.asked: dict[tuple[str, str], tuple[str, tuple[int, str]]] = {}
+
+    def put(self, name: str, content: str, request_id: str, expected: int | None) -> object:
+        versions = self.versions.get(name, [])
+        if request_id in self.made:
+            *of, version = self.made[request_id]
+            return (version, False) if of == [name, content] else "REQUEST_MISMATCH"
+        if versions and versions[-1] == content:
+            return len(versions), False
+        if expected not in (None, len(versions)):
+            return "REVISION_MISMATCH"
+        self.versions[name] = [*versions, content]
+        self.made[request_id] = (name, content, len(versions) + 1)
+        self.revision += 1
+        return len(versions) + 1, True
+
+    def activate(self, channel: str, name: str, version: int, request_id: str, expected: int | None) -> object:
+        profile = f"{name}@{version}" if name else ""
+        history = self.histories.get(channel, [])
+        if (channel, request_id) in self.asked:
+            asked, made = self.asked[channel, request_id]
+            return (*made, False) if asked == profile else "REQUEST_MISMATCH"
+        if name and version > len(self.versions.get(name, [])):
+            return "UNKNOWN_PROFILE"
+        standing = history[0] if history else (0, "")
+        if standing[1] == profile:
+            return (*standing, False)
+        if expected not in (None, standing[0]):
+            return "REVISION_MISMATCH"
+        self.revision += 1
+        made = self.revision, profile
+        self.histories[channel] = [made, *history][:HISTORY_MAX]
+        self.asked[channel, request_id] = profile, made
+        return (*made, True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_calls_do_what_they_do_in_plain_python(world: World, seed: int) -> None:
+    draw, model, store = random.Random(seed), Model(), world.store
+    outcomes = set()
+    for _ in range(400):
+        request_id, name = f"r{draw.randrange(150)}", draw.choice("abc")
+        expected = draw.choice([None, None, draw.randrange(8)])
+        if draw.random() < 0.4:
+            content = draw.choice("XYZ")
+            wanted = model.put(name, content, request_id, expected)
+            call = store.profiles.put(
+                name, content, content, actor="", request_id=request_id, expected_version=expected
+            )
+        else:
+            channel, version = draw.choice(["web", "app"]), draw.randint(1, 6)
+            name = draw.choice([name, name, ""])
+            if expected is not None and channel in model.histories:
+                expected = draw.choice([expected, model.histories[channel][0][0]])
+            wanted = model.activate(channel, name, version, request_id, expected)
+            asked = f"{name}@{version}" if name else ""
+            call = store.profiles.activate(
+                channel,
+                (name, version) if name else None,
+                asked=asked,
+                actor="",
+                request_id=request_id,
+                expected_revision=expected,
+            )
+        try:
+            first, is_new = await call
+            told: object = (first, is_new)
+            if isinstance(first, Activation):
+                told = (first.revision, first.profile, is_new)
+        except InventoryError as refusal:
+            told = refusal.reason
+        assert told == wanted
+        outcomes.add(wanted if isinstance(wanted, str) else wanted[-1])
+    assert outcomes == {"REQUEST_MISMATCH", "REVISION_MISMATCH", "UNKNOWN_PROFILE", True, False}
+    board = await store.profiles.board()
+    assert board is not None
+    assert board.revision == model.revision
+    assert board.newest == {name: len(versions) for name, versions in model.versions.items()}
+    for channel, history in model.histories.items():
+        assert [(entry.revision, entry.profile) for entry in await store.profiles.history(channel)] == history
+        assert (board.activations[channel].revision, board.activations[channel].profile) == history[0]
+    every = [(name, n) for name, versions in model.versions.items() for n in range(1, len(versions) + 1)]
+    assert [one.document for one in await store.profiles.versions(every)] == [
+        content for versions in model.versions.values() for content in versions
+    ]
 
 
 async def test_on_a_cluster_all_of_it_lies_together(redis_cluster: RedisCluster) -> None:
