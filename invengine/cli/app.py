@@ -30,6 +30,7 @@ from invengine.cli import (
     stock,
     transfers,
     watch,
+    wave,
 )
 
 app = typer.Typer(
@@ -81,6 +82,7 @@ reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
+app.add_typer(wave.app, name="wave")
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

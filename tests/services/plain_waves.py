@@ -62,4 +62,4 @@ def _fill(problem: WaveProblem, left: np.ndarray, units: np.ndarray, line: int) 
     for r, taken in takes.items():
         left[row, columns[r]] -= taken
         units[r] += taken
-    return sum(takes.values()) == wanted
+    return bool(sum(takes.values()) == wanted)
