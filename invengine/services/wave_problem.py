@@ -41,7 +41,9 @@ class WaveProblem:
 
 
 class Allocated(NamedTuple):
-    """Who gets what: units by option, int64 [R]; what the plan is worth, less cost, and no plan is worth more than."""
+    """Who gets what: units by option, int64 [R]; what was to be least, cost and what missing units are worth (of fair
+    shares the cost), and what no plan has less of.
+    """
 
     units: Block
     objective: int

@@ -495,9 +495,11 @@ class WavePlan(_message.Message):
     cost: _builtins.int
     """What they cost to send, by profile or network, in the same."""
     objective: _builtins.int
-    """What the plan was made to have most of: worth less cost, lower classes first. In the same."""
+    """What the plan was made to have least of, class after class: what it costs and what the missing units are worth; with
+    MODE_FAIR what it costs. In the same.
+    """
     bound: _builtins.int
-    """No plan has an objective beyond this."""
+    """No plan has less, each class after those before it as they are."""
     committed_orders: _builtins.int
     """Orders and reservations that were committed, at least in part."""
     committed_quantity: _builtins.int
