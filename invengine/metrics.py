@@ -20,6 +20,7 @@ from prometheus_client.utils import floatToGoString
 from invengine import __version__
 from invengine.domain.kept import BreakReason
 from invengine.domain.orders import ReservationState
+from invengine.domain.reservation_answers import PlanTaken
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
 
@@ -61,7 +62,7 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch")
+KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch", "plan")
 """The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
 
 WATCHED: Final = ("totals", "locations", "levels")
@@ -241,6 +242,13 @@ class Metrics:
             "How far the clock of Redis is ahead of the time that holds are judged by.",
             registry=registry,
         )
+        plans = Counter(
+            "invengine_reservations_by_profile_total",
+            "Reservations by a profile: of the best plan, of the next as that was gone, or after another trip.",
+            ("plan",),
+            registry=registry,
+        )
+        self.plans_taken = {taken: plans.labels(taken.value) for taken in PlanTaken}
         self.expired = Counter(
             "invengine_reservations_expired_total", "Holds that this server's sweeper tidied.", registry=registry
         )

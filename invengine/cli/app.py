@@ -22,11 +22,13 @@ from invengine.cli import (
     network,
     profile,
     promise,
+    rebalance,
     reservations,
     returns,
     serve,
     shortfall,
     snapshot,
+    source,
     stock,
     transfers,
     watch,
@@ -78,10 +80,12 @@ watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
+source.register(app)
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
+rebalance.register(app)
 app.add_typer(wave.app, name="wave")
 app.add_typer(returns.app, name="return")
 admin.register(app)

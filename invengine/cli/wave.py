@@ -65,7 +65,7 @@ async def plan(
     Example: invengine wave plan orders.csv --channel web --share stores=20%
     """
     from invengine.cli.wave_file import WaveFileFault, read_orders
-    from invengine.client.allocation_calls import WaitingLines
+    from invengine.client.wave_calls import WaitingLines
 
     waits = waiting or bool(waiting_sku or waiting_channel or waiting_group)
     if not file and not waits:
@@ -221,9 +221,9 @@ class _ProgressLine:
 
 async def _orders(
     session: Session, plan_id: str, show: pb.GetPlanRequest.Show.ValueType, most: int
-) -> tuple[list[pb.PlannedOrder], bool]:
+) -> tuple[list[pb.WavePlanOrder], bool]:
     """Orders of a plan, and whether there are more."""
-    found: list[pb.PlannedOrder] = []
+    found: list[pb.WavePlanOrder] = []
     token = ""
     while len(found) < most:
         answer = await session.client.get_plan(
@@ -238,7 +238,7 @@ async def _orders(
 
 def _share(text: str) -> Any:
     """CHANNEL[:SKU]=30% or =20."""
-    from invengine.client.allocation_calls import MinimumShare
+    from invengine.client.wave_calls import MinimumShare
 
     who, equals, much = text.rpartition("=")
     channel, _, sku = who.partition(":")

@@ -63,13 +63,13 @@ def money(parts: int) -> str:
     return f"{sign}{whole}.{digits}"
 
 
-def _name(order: pb.PlannedOrder) -> str:
+def _name(order: pb.WavePlanOrder) -> str:
     return order.order_id or order.reservation_id
 
 
-def show_orders(orders: Iterable[pb.PlannedOrder]) -> None:
+def show_orders(orders: Iterable[pb.WavePlanOrder]) -> None:
     """Print what each line gets, and what became of its order."""
-    from invengine.v1.wave_pb2 import PlannedOrder
+    from invengine.v1.wave_pb2 import WavePlanOrder
 
     table(
         ("order", "class", "channel", "line", "sku", "wanted", "gets", "outcome"),
@@ -82,7 +82,7 @@ def show_orders(orders: Iterable[pb.PlannedOrder]) -> None:
                 line.sku,
                 line.quantity,
                 ", ".join(f"{part.quantity} from {part.location}" for part in line.units),
-                word(PlannedOrder.Outcome.Name(order.outcome), "OUTCOME_").replace("UNSPECIFIED", ""),
+                word(WavePlanOrder.Outcome.Name(order.outcome), "OUTCOME_").replace("UNSPECIFIED", ""),
             )
             for order in orders
             for line in order.lines
@@ -90,9 +90,9 @@ def show_orders(orders: Iterable[pb.PlannedOrder]) -> None:
     )
 
 
-def show_missing(orders: Iterable[pb.PlannedOrder]) -> None:
+def show_missing(orders: Iterable[pb.WavePlanOrder]) -> None:
     """Print what lines do not get, and why."""
-    from invengine.v1.wave_pb2 import PlannedLine
+    from invengine.v1.wave_pb2 import WavePlanLine
 
     table(
         ("order", "class", "channel", "line", "sku", "wanted", "missing", "why"),
@@ -105,7 +105,7 @@ def show_missing(orders: Iterable[pb.PlannedOrder]) -> None:
                 line.sku,
                 line.quantity,
                 line.missing_quantity,
-                word(PlannedLine.Missing.Name(line.missing), "MISSING_"),
+                word(WavePlanLine.Missing.Name(line.missing), "MISSING_"),
             )
             for order in orders
             for line in order.lines
@@ -114,7 +114,7 @@ def show_missing(orders: Iterable[pb.PlannedOrder]) -> None:
     )
 
 
-def show_refused(orders: Iterable[pb.PlannedOrder]) -> None:
+def show_refused(orders: Iterable[pb.WavePlanOrder]) -> None:
     """Print lines that could not be had any more when the plan was committed."""
     from invengine.v1.common_pb2 import ErrorReason
 

@@ -72,12 +72,12 @@ def plan_to_proto(shown: ShownPlan) -> wave_pb2.WavePlan:
     return message
 
 
-def order_to_proto(shown: ShownOrder, state: PlanState) -> wave_pb2.PlannedOrder:
+def order_to_proto(shown: ShownOrder, state: PlanState) -> wave_pb2.WavePlanOrder:
     """What an order gets, and what became of it."""
     planned, outcome = shown.planned, shown.outcome
     order = planned.order
     refused = outcome.refused if outcome is not None else {}
-    return wave_pb2.PlannedOrder(
+    return wave_pb2.WavePlanOrder(
         order_id=order.order_id,
         reservation_id=order.reservation_id or (outcome.reservation_id if outcome is not None else ""),
         waiting=bool(order.reservation_id),
@@ -107,8 +107,10 @@ def committed_to_proto(done: Committed) -> wave_pb2.CommitPlanResponse:
     )
 
 
-def _outcome(planned: int, outcome: CommittedOrder | None, state: PlanState) -> wave_pb2.PlannedOrder.Outcome.ValueType:
-    kind = wave_pb2.PlannedOrder
+def _outcome(
+    planned: int, outcome: CommittedOrder | None, state: PlanState
+) -> wave_pb2.WavePlanOrder.Outcome.ValueType:
+    kind = wave_pb2.WavePlanOrder
     if outcome is None:
         is_nothing = not planned and state in (PlanState.COMMITTING, PlanState.COMMITTED)
         return kind.OUTCOME_NOTHING_PLANNED if is_nothing else kind.OUTCOME_UNSPECIFIED
@@ -117,14 +119,14 @@ def _outcome(planned: int, outcome: CommittedOrder | None, state: PlanState) -> 
     return kind.OUTCOME_IN_PART if outcome.units else kind.OUTCOME_REFUSED
 
 
-def _line(planned: PlannedLine, refused: RefusedLine | None) -> wave_pb2.PlannedLine:
+def _line(planned: PlannedLine, refused: RefusedLine | None) -> wave_pb2.WavePlanLine:
     line = planned.line
-    message = wave_pb2.PlannedLine(
+    message = wave_pb2.WavePlanLine(
         line_id=line.line_id,
         sku=line.sku,
         quantity=line.quantity,
         units=[
-            wave_pb2.PlannedUnits(location=part.location, quantity=part.quantity, cost=part.cost)
+            wave_pb2.WavePlanUnits(location=part.location, quantity=part.quantity, cost=part.cost)
             for part in planned.units
         ],
         missing_quantity=line.quantity - planned.planned,

@@ -11,7 +11,6 @@ from invengine.domain.partitions import encode_token
 from invengine.domain.waves import CommitStart, PlanState, Target, state_of
 from invengine.errors import PlanNotFound, PlanStale
 from invengine.services import validation
-from invengine.services.current_dating import CurrentDating
 from invengine.services.reservation_requests import time_to_live
 from invengine.services.wave_amends import WaveAmends
 from invengine.services.wave_commit import WaveCommit
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from invengine.domain.waves import CommitProgress, CommittedOrder, PlannedOrder, PlanSummary
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
     from invengine.services.networks import Networks
-    from invengine.services.promise_routes import TransitDays
     from invengine.services.reservations import Reservations
     from invengine.services.wave_planning import Said
     from invengine.services.wave_problem import Allocator
@@ -81,7 +80,7 @@ class Waves:
         networks: Networks,
         reservations: Reservations,
         *,
-        transit: Callable[[], TransitDays],
+        dates: CurrentDating,
         profile_of: Callable[[str], Profile],
         allocate: Allocator,
     ) -> None:
@@ -89,7 +88,6 @@ class Waves:
         self._records = store.waves
         self._clock = clock
         self._networks = networks
-        dates = CurrentDating(replica, clock, transit)
         self._planning = WavePlanning(
             store, replica, clock, networks, dates=dates, profile_of=profile_of, allocate=allocate
         )

@@ -681,14 +681,14 @@ class GetPlanResponse(_message.Message):
         """The plan."""
 
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedOrder]:
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___WavePlanOrder]:
         """In the order of the request, then the reservations that wait."""
 
     def __init__(
         self,
         *,
         plan: Global___WavePlan | None = ...,
-        orders: _abc.Iterable[Global___PlannedOrder] | None = ...,
+        orders: _abc.Iterable[Global___WavePlanOrder] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
@@ -700,7 +700,7 @@ class GetPlanResponse(_message.Message):
 Global___GetPlanResponse: _TypeAlias = GetPlanResponse  # noqa: Y015
 
 @_typing.final
-class PlannedOrder(_message.Message):
+class WavePlanOrder(_message.Message):
     """What an order, or a reservation with lines that wait, gets."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -709,31 +709,31 @@ class PlannedOrder(_message.Message):
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PlannedOrder._Outcome.ValueType], _builtins.type):
+    class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WavePlanOrder._Outcome.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        OUTCOME_UNSPECIFIED: PlannedOrder._Outcome.ValueType  # 0
+        OUTCOME_UNSPECIFIED: WavePlanOrder._Outcome.ValueType  # 0
         """Not decided yet: the plan is not committed, or not so far."""
-        OUTCOME_COMMITTED: PlannedOrder._Outcome.ValueType  # 1
+        OUTCOME_COMMITTED: WavePlanOrder._Outcome.ValueType  # 1
         """All that was planned was committed."""
-        OUTCOME_IN_PART: PlannedOrder._Outcome.ValueType  # 2
+        OUTCOME_IN_PART: WavePlanOrder._Outcome.ValueType  # 2
         """Some lines were refused, the others committed."""
-        OUTCOME_REFUSED: PlannedOrder._Outcome.ValueType  # 3
+        OUTCOME_REFUSED: WavePlanOrder._Outcome.ValueType  # 3
         """Nothing of it was committed."""
-        OUTCOME_NOTHING_PLANNED: PlannedOrder._Outcome.ValueType  # 4
+        OUTCOME_NOTHING_PLANNED: WavePlanOrder._Outcome.ValueType  # 4
         """Nothing was planned for it."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """What became of it."""
 
-    OUTCOME_UNSPECIFIED: PlannedOrder.Outcome.ValueType  # 0
+    OUTCOME_UNSPECIFIED: WavePlanOrder.Outcome.ValueType  # 0
     """Not decided yet: the plan is not committed, or not so far."""
-    OUTCOME_COMMITTED: PlannedOrder.Outcome.ValueType  # 1
+    OUTCOME_COMMITTED: WavePlanOrder.Outcome.ValueType  # 1
     """All that was planned was committed."""
-    OUTCOME_IN_PART: PlannedOrder.Outcome.ValueType  # 2
+    OUTCOME_IN_PART: WavePlanOrder.Outcome.ValueType  # 2
     """Some lines were refused, the others committed."""
-    OUTCOME_REFUSED: PlannedOrder.Outcome.ValueType  # 3
+    OUTCOME_REFUSED: WavePlanOrder.Outcome.ValueType  # 3
     """Nothing of it was committed."""
-    OUTCOME_NOTHING_PLANNED: PlannedOrder.Outcome.ValueType  # 4
+    OUTCOME_NOTHING_PLANNED: WavePlanOrder.Outcome.ValueType  # 4
     """Nothing was planned for it."""
 
     ORDER_ID_FIELD_NUMBER: _builtins.int
@@ -753,10 +753,10 @@ class PlannedOrder(_message.Message):
     """Who sells it."""
     priority_class: _builtins.int
     """Its class."""
-    outcome: Global___PlannedOrder.Outcome.ValueType
+    outcome: Global___WavePlanOrder.Outcome.ValueType
     """What became of it."""
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedLine]:
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___WavePlanLine]:
         """Its lines; of a reservation those that wait."""
 
     def __init__(
@@ -767,8 +767,8 @@ class PlannedOrder(_message.Message):
         waiting: _builtins.bool = ...,
         channel: _builtins.str = ...,
         priority_class: _builtins.int = ...,
-        lines: _abc.Iterable[Global___PlannedLine] | None = ...,
-        outcome: Global___PlannedOrder.Outcome.ValueType = ...,
+        lines: _abc.Iterable[Global___WavePlanLine] | None = ...,
+        outcome: Global___WavePlanOrder.Outcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -776,10 +776,10 @@ class PlannedOrder(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PlannedOrder: _TypeAlias = PlannedOrder  # noqa: Y015
+Global___WavePlanOrder: _TypeAlias = WavePlanOrder  # noqa: Y015
 
 @_typing.final
-class PlannedLine(_message.Message):
+class WavePlanLine(_message.Message):
     """What a line gets."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -788,39 +788,39 @@ class PlannedLine(_message.Message):
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _MissingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PlannedLine._Missing.ValueType], _builtins.type):
+    class _MissingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WavePlanLine._Missing.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        MISSING_UNSPECIFIED: PlannedLine._Missing.ValueType  # 0
+        MISSING_UNSPECIFIED: WavePlanLine._Missing.ValueType  # 0
         """Nothing is missing."""
-        MISSING_NO_STOCK: PlannedLine._Missing.ValueType  # 1
+        MISSING_NO_STOCK: WavePlanLine._Missing.ValueType  # 1
         """No location that may serve the line has any."""
-        MISSING_TAKEN: PlannedLine._Missing.ValueType  # 2
+        MISSING_TAKEN: WavePlanLine._Missing.ValueType  # 2
         """Other lines get what there is."""
-        MISSING_TOO_LATE: PlannedLine._Missing.ValueType  # 3
+        MISSING_TOO_LATE: WavePlanLine._Missing.ValueType  # 3
         """Locations that have it cannot keep the day."""
-        MISSING_NO_LOCATION: PlannedLine._Missing.ValueType  # 4
+        MISSING_NO_LOCATION: WavePlanLine._Missing.ValueType  # 4
         """No location may serve it: switched off, not the channel's, or they cannot fulfil so."""
-        MISSING_NOT_TOGETHER: PlannedLine._Missing.ValueType  # 5
+        MISSING_NOT_TOGETHER: WavePlanLine._Missing.ValueType  # 5
         """There is enough at several locations together, and the line may not be split, nor be filled in part."""
-        MISSING_ORDER_SHORT: PlannedLine._Missing.ValueType  # 6
+        MISSING_ORDER_SHORT: WavePlanLine._Missing.ValueType  # 6
         """Other lines of the order are short, and it takes all or nothing."""
 
     class Missing(_Missing, metaclass=_MissingEnumTypeWrapper):
         """Why units are missing in the plan."""
 
-    MISSING_UNSPECIFIED: PlannedLine.Missing.ValueType  # 0
+    MISSING_UNSPECIFIED: WavePlanLine.Missing.ValueType  # 0
     """Nothing is missing."""
-    MISSING_NO_STOCK: PlannedLine.Missing.ValueType  # 1
+    MISSING_NO_STOCK: WavePlanLine.Missing.ValueType  # 1
     """No location that may serve the line has any."""
-    MISSING_TAKEN: PlannedLine.Missing.ValueType  # 2
+    MISSING_TAKEN: WavePlanLine.Missing.ValueType  # 2
     """Other lines get what there is."""
-    MISSING_TOO_LATE: PlannedLine.Missing.ValueType  # 3
+    MISSING_TOO_LATE: WavePlanLine.Missing.ValueType  # 3
     """Locations that have it cannot keep the day."""
-    MISSING_NO_LOCATION: PlannedLine.Missing.ValueType  # 4
+    MISSING_NO_LOCATION: WavePlanLine.Missing.ValueType  # 4
     """No location may serve it: switched off, not the channel's, or they cannot fulfil so."""
-    MISSING_NOT_TOGETHER: PlannedLine.Missing.ValueType  # 5
+    MISSING_NOT_TOGETHER: WavePlanLine.Missing.ValueType  # 5
     """There is enough at several locations together, and the line may not be split, nor be filled in part."""
-    MISSING_ORDER_SHORT: PlannedLine.Missing.ValueType  # 6
+    MISSING_ORDER_SHORT: WavePlanLine.Missing.ValueType  # 6
     """Other lines of the order are short, and it takes all or nothing."""
 
     LINE_ID_FIELD_NUMBER: _builtins.int
@@ -838,14 +838,14 @@ class PlannedLine(_message.Message):
     """Units wanted; of a line that waits: units that wait."""
     missing_quantity: _builtins.int
     """Units that it does not get."""
-    missing: Global___PlannedLine.Missing.ValueType
+    missing: Global___WavePlanLine.Missing.ValueType
     """Why."""
     @_builtins.property
-    def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedUnits]:
+    def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___WavePlanUnits]:
         """What it gets."""
 
     @_builtins.property
-    def refusal(self) -> Global___PlannedRefusal:
+    def refusal(self) -> Global___WavePlanRefusal:
         """Why it was refused when the plan was committed; not set where it was not."""
 
     def __init__(
@@ -854,10 +854,10 @@ class PlannedLine(_message.Message):
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
         quantity: _builtins.int = ...,
-        units: _abc.Iterable[Global___PlannedUnits] | None = ...,
+        units: _abc.Iterable[Global___WavePlanUnits] | None = ...,
         missing_quantity: _builtins.int = ...,
-        missing: Global___PlannedLine.Missing.ValueType = ...,
-        refusal: Global___PlannedRefusal | None = ...,
+        missing: Global___WavePlanLine.Missing.ValueType = ...,
+        refusal: Global___WavePlanRefusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -865,10 +865,10 @@ class PlannedLine(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PlannedLine: _TypeAlias = PlannedLine  # noqa: Y015
+Global___WavePlanLine: _TypeAlias = WavePlanLine  # noqa: Y015
 
 @_typing.final
-class PlannedUnits(_message.Message):
+class WavePlanUnits(_message.Message):
     """Units from one location."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -895,10 +895,10 @@ class PlannedUnits(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PlannedUnits: _TypeAlias = PlannedUnits  # noqa: Y015
+Global___WavePlanUnits: _TypeAlias = WavePlanUnits  # noqa: Y015
 
 @_typing.final
-class PlannedRefusal(_message.Message):
+class WavePlanRefusal(_message.Message):
     """A line that could not be committed as planned."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -931,7 +931,7 @@ class PlannedRefusal(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___PlannedRefusal: _TypeAlias = PlannedRefusal  # noqa: Y015
+Global___WavePlanRefusal: _TypeAlias = WavePlanRefusal  # noqa: Y015
 
 @_typing.final
 class CommitPlanRequest(_message.Message):
@@ -1011,14 +1011,14 @@ class CommitPlanResponse(_message.Message):
         """The plan: COMMITTED."""
 
     @_builtins.property
-    def refused_orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedOrder]:
+    def refused_orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___WavePlanOrder]:
         """The orders with lines that were refused, up to 1,000; GetPlan has all of them."""
 
     def __init__(
         self,
         *,
         plan: Global___WavePlan | None = ...,
-        refused_orders: _abc.Iterable[Global___PlannedOrder] | None = ...,
+        refused_orders: _abc.Iterable[Global___WavePlanOrder] | None = ...,
         replayed: _builtins.bool = ...,
         consistency_token: _builtins.str = ...,
     ) -> None: ...

@@ -130,6 +130,6 @@ async def test_a_commit_that_is_killed_half_way_ends_as_if_it_never_was(
     assert disturbed["positions"] == undisturbed["positions"]
     assert disturbed["reservations"] == undisturbed["reservations"]
     assert disturbed["numbers"] == undisturbed["numbers"]
-    assert [wave_pb2.PlannedOrder.FromString(one) for one in disturbed["told"]] == [
-        wave_pb2.PlannedOrder.FromString(one) for one in undisturbed["told"]
+    assert [wave_pb2.WavePlanOrder.FromString(one) for one in disturbed["told"]] == [
+        wave_pb2.WavePlanOrder.FromString(one) for one in undisturbed["told"]
     ]

@@ -13,10 +13,10 @@ from tests.rpc.waves import commit, line, order, plan, shown, unharmed, units
 
 pytestmark = pytest.mark.asyncio
 
-COMMITTED = wave_pb2.PlannedOrder.OUTCOME_COMMITTED
-IN_PART = wave_pb2.PlannedOrder.OUTCOME_IN_PART
-REFUSED = wave_pb2.PlannedOrder.OUTCOME_REFUSED
-NOTHING = wave_pb2.PlannedOrder.OUTCOME_NOTHING_PLANNED
+COMMITTED = wave_pb2.WavePlanOrder.OUTCOME_COMMITTED
+IN_PART = wave_pb2.WavePlanOrder.OUTCOME_IN_PART
+REFUSED = wave_pb2.WavePlanOrder.OUTCOME_REFUSED
+NOTHING = wave_pb2.WavePlanOrder.OUTCOME_NOTHING_PLANNED
 HELD, CONFIRMED = 1, 2
 
 
@@ -48,7 +48,7 @@ async def test_a_plan_takes_nothing_and_its_commit_takes_exactly_what_it_says(st
         {"1": {}, "2": {}},
     ]
     missing = [(of.missing_quantity, of.missing) for of in orders[2].lines]
-    assert missing == [(1, wave_pb2.PlannedLine.MISSING_TAKEN), (1, wave_pb2.PlannedLine.MISSING_NO_STOCK)]
+    assert missing == [(1, wave_pb2.WavePlanLine.MISSING_TAKEN), (1, wave_pb2.WavePlanLine.MISSING_NO_STOCK)]
 
     answer = await commit(stubs, planned.plan_id)
     assert not answer.refused_orders

@@ -47,7 +47,7 @@ async def test_locations_that_cannot_keep_the_day_are_left_out(shop: KeptShop) -
     )
     soon, late, whenever = await shown(shop.stubs, planned.plan_id)
     assert [units(one) for one in (soon, late, whenever)] == [{"1": {"DC": 2}}, {"1": {}}, {"1": {"FAR": 3}}]
-    assert late.lines[0].missing == wave_pb2.PlannedLine.MISSING_TAKEN
+    assert late.lines[0].missing == wave_pb2.WavePlanLine.MISSING_TAKEN
     await commit(shop.stubs, planned.plan_id)
     (made,) = [one for one in await shown(shop.stubs, planned.plan_id) if one.order_id == "soon"]
     delivered, _ = await shop.promise_of(made.reservation_id)
@@ -61,7 +61,7 @@ async def test_a_line_that_nobody_can_bring_in_time_says_so(shop: KeptShop) -> N
     await shop.stubs.receive("LAMP", 9, "FAR")
     planned = await plan(shop.stubs, order("late", shipped("LAMP", 1, needed_by=in_days(4))))
     (late,) = await shown(shop.stubs, planned.plan_id)
-    assert late.lines[0].missing == wave_pb2.PlannedLine.MISSING_TOO_LATE
+    assert late.lines[0].missing == wave_pb2.WavePlanLine.MISSING_TOO_LATE
 
 
 async def test_committed_orders_take_the_capacity_of_their_days(shop: KeptShop) -> None:
@@ -87,7 +87,7 @@ async def test_an_order_that_comes_too_late_when_it_is_committed_is_refused(shop
     await shop.apply(transit=9)
     answer = await commit(shop.stubs, planned.plan_id)
     (soon,) = answer.refused_orders
-    assert soon.outcome == wave_pb2.PlannedOrder.OUTCOME_IN_PART
+    assert soon.outcome == wave_pb2.WavePlanOrder.OUTCOME_IN_PART
     assert soon.lines[0].refusal.reason == common_pb2.ERROR_REASON_PROMISE_TOO_LATE
     assert not soon.lines[1].HasField("refusal")
     assert (await shop.stubs.position("LAMP"))[1] == 1

@@ -78,10 +78,10 @@ async def receive(stubs: Stubs, stock: Mapping[Position, int], kind: int = 1, na
         assert {outcome.result for outcome in answer.outcomes} == {1}
 
 
-def in_order_of_commit(planned: Iterable[wave_pb2.PlannedOrder], partitions: int) -> list[wave_pb2.PlannedOrder]:
+def in_order_of_commit(planned: Iterable[wave_pb2.WavePlanOrder], partitions: int) -> list[wave_pb2.WavePlanOrder]:
     """Class by class; in each the orders of one partition, by partition, then those over several; as given."""
 
-    def rank(one: wave_pb2.PlannedOrder) -> tuple[int, int]:
+    def rank(one: wave_pb2.WavePlanOrder) -> tuple[int, int]:
         homes = {crc32(of.sku.encode()) % partitions for of in one.lines if of.units}
         return one.priority_class, homes.pop() if len(homes) == 1 else partitions
 
@@ -89,7 +89,7 @@ def in_order_of_commit(planned: Iterable[wave_pb2.PlannedOrder], partitions: int
 
 
 def expected(
-    planned: Iterable[wave_pb2.PlannedOrder],
+    planned: Iterable[wave_pb2.WavePlanOrder],
     whole: frozenset[str],
     free: Mapping[Position, int],
     partitions: int,

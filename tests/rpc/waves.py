@@ -32,9 +32,9 @@ async def commit(stubs: Stubs, plan_id: str, request_id: str = "commit", **more:
     return answer
 
 
-async def shown(stubs: Stubs, plan_id: str, **more: Any) -> list[wave_pb2.PlannedOrder]:
+async def shown(stubs: Stubs, plan_id: str, **more: Any) -> list[wave_pb2.WavePlanOrder]:
     """All orders of a plan."""
-    orders: list[wave_pb2.PlannedOrder] = []
+    orders: list[wave_pb2.WavePlanOrder] = []
     token = ""
     while True:
         answer = await stubs.allocation.GetPlan(wave_pb2.GetPlanRequest(plan_id=plan_id, page_token=token, **more))
@@ -44,7 +44,7 @@ async def shown(stubs: Stubs, plan_id: str, **more: Any) -> list[wave_pb2.Planne
             return orders
 
 
-def units(planned: wave_pb2.PlannedOrder) -> dict[str, dict[str, int]]:
+def units(planned: wave_pb2.WavePlanOrder) -> dict[str, dict[str, int]]:
     """Per line_id the units by location."""
     return {of.line_id: {part.location: part.quantity for part in of.units} for of in planned.lines}
 
