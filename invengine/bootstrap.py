@@ -61,6 +61,7 @@ from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.scarcity import Scarcity
 from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
 from invengine.services.sourcing_plans import SourcingPlans
@@ -190,12 +191,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     await follower.load()
     sweeper = Sweeper(store, replica, metrics)
+    scarcity = Scarcity.by(settings, store, replica, networks, metrics)
     stack.push_async_callback(background.stop)
     for name, work in (
         ("follower", follower.run()),
         ("networks", networks.run()),
         ("transit times", transit.run()),
         ("profiles", profiles.run()),
+        ("scarcity", scarcity.run()),
         ("sweeper", sweeper.run()),
         ("forgetting", sweeper.run_forgetting()),
         ("figures", figures.keep(store, metrics)),
@@ -203,7 +206,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     ):
         background.run(name, work)
     queue_max, dates = settings.queued_calls_max, CurrentDating(replica, clock, lambda: transit.times)
-    plans = SourcingPlans(replica, dates.of)
+    plans = SourcingPlans(replica, dates.of, scarcity)
     reservations = Reservations(
         store, replica, clock, networks, metrics, profiles=profiles, plans=plans, dates=dates, queue_max=queue_max
     )

@@ -207,6 +207,7 @@ class Metrics:
         self._add_store(registry)
         self._add_engine(registry)
         self._add_feeds(registry)
+        self._add_demand(registry)
 
     def _add_store(self, registry: CollectorRegistry) -> None:
         self.store_seconds = self._distributions(
@@ -326,6 +327,12 @@ class Metrics:
             "How old the movement acknowledged last was then, of the open stream that is furthest behind.",
             registry=registry,
         )
+
+    def _add_demand(self, registry: CollectorRegistry) -> None:
+        self.demand_lines = Counter(
+            "invengine_demand_lines_total", "Lines that customers wanted, read for forecasts.", registry=registry
+        )
+        self.demand_skus = Gauge("invengine_demand_skus", "SKUs with a forecast of demand.", registry=registry)
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
         """The series of one method; `kind` is `unary`, `server_stream`, `client_stream` or `bidi_stream`."""
