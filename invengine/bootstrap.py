@@ -166,8 +166,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     """Starts the parts in order; `stack` stops them in the opposite order."""
     kernels.warm_up()
-    loop = asyncio.get_running_loop()
-    broken: asyncio.Future[str] = loop.create_future()
+    broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     background = Background(broken)
     metrics = _metrics()
     server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])

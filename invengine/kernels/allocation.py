@@ -27,8 +27,8 @@ from invengine.kernels.allocation_wave import (
     lay_out,
     make_room,
 )
-from invengine.kernels.layout import (
-    NO_LIMIT,
+from invengine.kernels.layout import NO_LIMIT
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_PLACE,
     OPTION_UNIT_COST,
@@ -183,7 +183,7 @@ def allocate_wave(
 ) -> None:  # fmt: skip
     """Plan a wave, a few steps at a time: fill `units` and `out`, `state` saying how far it is.
 
-    O orders, L lines, P places, R options, K SKUs, N locations, C channels, G classes; all int64, see layout. Costs and
+    O orders, L lines, P places, R options, K SKUs, N locations, C channels, G classes; all int64, see layout_wave. Costs and
     worth are ten-thousandths of the currency, 0 or more.
       orders     [O, WAVE_ORDER_COLUMNS]  class 0 to G - 1, channel 0 to C - 1; an order has one line or more
       lines      [L, WAVE_LINE_COLUMNS]   units wanted, 1 or more; in the order of their orders

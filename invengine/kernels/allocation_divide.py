@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
 from invengine.kernels.allocation_flow import SINK, SOURCE, clear, fill, join, new_network
 from invengine.kernels.allocation_sort import sort
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, routine
 
 ENDLESS = 2**62
 
@@ -33,7 +32,7 @@ Shares = namedtuple(
 )
 
 
-@njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@routine
 def new_shares(stock, may, elements, arcs, members):
     """Room for one SKU: so many elements, arcs from elements to types, and members."""
     n_types, n_locations = may.shape

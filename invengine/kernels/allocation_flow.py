@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
-from invengine.kernels.steps import part
+from invengine.kernels.steps import part, routine
 
 SOURCE, SINK = 0, 1
 _NODES, _ARCS = 0, 1  # in `size`
@@ -22,7 +21,7 @@ _NODES, _ARCS = 0, 1  # in `size`
 Network = namedtuple("Network", "first after to room level turn path size")
 
 
-@njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@routine
 def new_network(nodes, arcs):
     """Room for so many nodes and arcs."""
     return Network(

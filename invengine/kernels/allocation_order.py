@@ -19,7 +19,7 @@ from invengine.kernels.allocation_wave import (
     SETS_LINES,
     units_left,
 )
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_UNIT_COST,
     PLACE_PARCEL_COST,

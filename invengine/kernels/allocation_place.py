@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invengine.kernels.allocation_order import choose, lay_order, may_be_short, unit_price
 from invengine.kernels.allocation_wave import AT_LOCAL, NOW_ORDER, NOW_WANTED, NOW_WORTH, take, units_left
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_UNIT_COST,
     PLACE_PARCEL_COST,

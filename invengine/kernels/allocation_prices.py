@@ -28,7 +28,7 @@ from invengine.kernels.allocation_wave import (
     Wave,
     units_left,
 )
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_PLACE,
     OPTION_UNIT_COST,
@@ -177,4 +177,4 @@ def price_round(wave: Wave, turns: np.ndarray, pools: np.ndarray, room: Room) ->
     prices += side * (moves // STEPS)
     np.maximum(prices, 0, out=prices)
     _level(wave, prices)
-    return bound
+    return int(bound)

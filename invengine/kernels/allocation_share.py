@@ -26,7 +26,7 @@ from invengine.kernels.allocation_wave import (
     take,
     units_left,
 )
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     WAVE_BEYOND,
     WAVE_LEFT,
     WAVE_LINE_FIRST,
@@ -116,7 +116,7 @@ def _stand_back(wave: Wave, quotas: np.ndarray, claims: np.ndarray) -> np.ndarra
     all_back &= wave.orders[:, WAVE_ORDER_WHOLE] == 1
     back = (claims > 0) & (all_back[order] | (is_short & (wave.lines[:, WAVE_LINE_MAY_PART] == 0)))
     claims[back] = 0
-    return back
+    return np.asarray(back)
 
 
 def divide_all(

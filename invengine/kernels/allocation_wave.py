@@ -10,7 +10,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_PLACE,
     OPTION_UNIT_COST,

@@ -9,8 +9,8 @@ import numpy as np
 
 from invengine import kernels
 from invengine.errors import InvalidArgument
-from invengine.kernels.layout import (
-    NO_LIMIT,
+from invengine.kernels.layout import NO_LIMIT
+from invengine.kernels.layout_wave import (
     WAVE_BOUND,
     WAVE_FAIR,
     WAVE_FILL,

@@ -24,7 +24,7 @@ from invengine.domain.waves import (
     fills_of,
 )
 from invengine.errors import RequestMismatch
-from invengine.kernels.layout import WAVE_LINE_WORTH
+from invengine.kernels.layout_wave import WAVE_LINE_WORTH
 from invengine.services.days import today
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.wave_costs import WaveCosts

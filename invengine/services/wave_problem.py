@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_COLUMNS,
     PLACE_COLUMNS,
     WAVE_LINE_COLUMNS,

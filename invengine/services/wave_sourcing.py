@@ -13,7 +13,7 @@ import numpy as np
 
 from invengine.domain.waves import Missing, Mode
 from invengine.errors import InventoryError
-from invengine.kernels.layout import WAVE_LINE_SKU, WAVE_LINE_WANTED, WAVE_ORDER_CHANNEL, WAVE_ORDER_LINES
+from invengine.kernels.layout_wave import WAVE_LINE_SKU, WAVE_LINE_WANTED, WAVE_ORDER_CHANNEL, WAVE_ORDER_LINES
 from invengine.services.shelf import Shelf
 from invengine.services.wave_problem import Block, ProblemRows, WaveProblem
 from invengine.services.wave_supply import Offer, Stock, cells_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from invengine.kernels.layout import (
+from invengine.kernels.layout_wave import (
     OPTION_PLACE,
     PLACE_LOCATION,
     WAVE_LINE_FIRST,
