@@ -6,10 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
-
 from invengine.domain.waves import Progress
-from invengine.errors import MalformedMessage
 from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls, convert_waves
 from invengine.rpc.endpoints import Context
 from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, wave_pb2
@@ -102,11 +99,7 @@ class AllocationServicer:
 
     async def PlanWave(self, request: bytes, _: Context) -> AsyncGenerator[bytes, None]:
         """Progress, then the plan."""
-        try:
-            message = wave_pb2.PlanWaveRequest.FromString(request)
-        except DecodeError:
-            raise MalformedMessage("/invengine.v1.AllocationService/PlanWave") from None
-        async with aclosing(self._planning.waves.plan(message)) as told:
+        async with aclosing(self._planning.waves.plan(request)) as told:
             async for said, replayed in told:
                 if isinstance(said, Progress):
                     answer = wave_pb2.PlanWaveResponse(progress=convert_waves.progress_to_proto(said))

@@ -1,8 +1,8 @@
 """Planning a wave: what waits is searched, lines are sourced, units shared out, the plan is kept. Nothing is taken.
 
-Each part does a few milliseconds of work at a time, and the sharing out runs in a thread (the kernel lets go of the
-interpreter), so that others are served meanwhile. The plan is made for whoever listens: when the caller goes away the
-generator ends where it is, and nothing is left behind but chunks of a plan that was never there, which expire.
+Each part does a few milliseconds of work at a time, or runs in a thread (the kernel lets go of the interpreter), so
+that others are served meanwhile. The plan is made for whoever listens: when the caller goes away the generator ends
+where it is, and nothing is left behind but chunks of a plan that was never there, which expire.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
+
+from google.protobuf.message import DecodeError
 
 from invengine.domain.waves import (
     LINES_MAX,
@@ -23,7 +25,7 @@ from invengine.domain.waves import (
     Stage,
     fills_of,
 )
-from invengine.errors import RequestMismatch
+from invengine.errors import MalformedMessage, RequestMismatch
 from invengine.kernels.layout_wave import WAVE_LINE_WORTH
 from invengine.services.days import today
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
@@ -34,6 +36,7 @@ from invengine.services.wave_sourcing import WaveSourcing, why_missing
 from invengine.services.wave_steps import steps_of
 from invengine.services.wave_waiting import WaitingLines
 from invengine.store.wave_records import ORDERS_A_CHUNK, SHOWN_SECONDS
+from invengine.v1 import wave_pb2 as pb
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
@@ -47,7 +50,6 @@ if TYPE_CHECKING:
     from invengine.services.wave_requests import WaveAsked
     from invengine.services.wave_sourcing import LineOptions
     from invengine.store.redis_store import RedisStore
-    from invengine.v1 import wave_pb2 as pb
 
 LINES_A_TURN: Final = 100
 """Sourced before others have their turn: some 3 ms."""
@@ -83,9 +85,9 @@ class WavePlanning:
         self._profile_of = profile_of
         self._allocate = allocate
 
-    async def plan(self, message: pb.PlanWaveRequest) -> AsyncGenerator[tuple[Said, bool], None]:
-        """Progress, and as the last the plan; with it whether it was there before."""
-        asked = await check_wave(message)
+    async def plan(self, request: bytes) -> AsyncGenerator[tuple[Said, bool], None]:
+        """Progress, and as the last the plan; with it whether it was there before. MalformedMessage."""
+        asked = await check_wave(*_read(request))
         network = self._networks.required()
         plan_id = plan_id_of(asked.request_id)
         earlier = await self._store.waves.plan(plan_id)
@@ -108,7 +110,7 @@ class WavePlanning:
                 yield Progress(Stage.SOURCING, done, lines), False
                 await asyncio.sleep(0)
         missing_cost = profile.shortage_cost if profile is not None else None
-        problem = sourcing.problem(asked.mode, asked.shares, missing_cost)
+        problem = await asyncio.to_thread(sourcing.problem, asked.mode, asked.shares, missing_cost)
         allocated: Allocated | None = None
         async for told in self._allocated(problem):
             if isinstance(told, Progress):
@@ -116,16 +118,17 @@ class WavePlanning:
             else:
                 allocated = told
         assert allocated is not None
-        planned = []
-        for count, one in enumerate(_planned(orders, sourcing.lines, allocated.units.tolist())):
-            planned.append(one)
-            if count % LINES_A_TURN == 0:
-                await asyncio.sleep(0)
-        ranks = {name: rank for rank, name in enumerate(channels)} if sourcing.stock.has_layers else {}
-        steps = steps_of(planned, self._store.partitions, ranks)
-        worths = problem.lines[:, WAVE_LINE_WORTH].tolist()
-        named = str(profile) if profile is not None else ""
-        summary = _summary(asked, planned, steps, allocated, profile=named, worths=worths, now_ms=self._clock.now_ms())
+        named, now_ms = str(profile) if profile is not None else "", self._clock.now_ms()
+
+        def put_together() -> tuple[list[PlannedOrder], PlanSummary]:
+            planned = list(_planned(orders, sourcing.lines, allocated.units.tolist()))
+            ranks = {name: rank for rank, name in enumerate(channels)} if sourcing.stock.has_layers else {}
+            steps = steps_of(planned, self._store.partitions, ranks)
+            worths = problem.lines[:, WAVE_LINE_WORTH].tolist()
+            summary = _summary(asked, planned, steps, allocated, profile=named, worths=worths, now_ms=now_ms)
+            return planned, summary
+
+        planned, summary = await asyncio.to_thread(put_together)
         for number, first in enumerate(range(0, len(planned), ORDERS_A_CHUNK)):
             yield Progress(Stage.KEEPING, first, len(planned)), False
             chunk = planned[first : first + ORDERS_A_CHUNK]
@@ -226,6 +229,14 @@ def _summary(
         fills_of(planned),
         steps,
     )
+
+
+def _read(request: bytes) -> tuple[pb.PlanWaveRequest, str]:
+    """The message, and the fingerprint of its bytes."""
+    try:
+        return pb.PlanWaveRequest.FromString(request), blake2b(request, digest_size=16).hexdigest()
+    except DecodeError:
+        raise MalformedMessage("/invengine.v1.AllocationService/PlanWave") from None
 
 
 def plan_id_of(request_id: str) -> str:

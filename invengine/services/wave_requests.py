@@ -80,7 +80,7 @@ class CommitAsked(NamedTuple):
     seconds: int
 
 
-async def check_wave(message: pb.PlanWaveRequest) -> WaveAsked:
+async def check_wave(message: pb.PlanWaveRequest, fingerprint: str) -> WaveAsked:
     """The request, if it obeys the contract; InvalidArgument names the field that does not. Others work in between."""
     request_id = required_id("request_id", message.request_id)
     count_of("orders", len(message.orders), ORDERS_MAX, least=0)
@@ -95,10 +95,9 @@ async def check_wave(message: pb.PlanWaveRequest) -> WaveAsked:
     keep = seconds_up("keep", message.keep) if message.HasField("keep") else KEEP_SECONDS
     if keep > KEEP_SECONDS_MAX:
         raise InvalidArgument("keep", f"is {keep} s; at most {KEEP_SECONDS_MAX} s are allowed")
-    content = message.SerializeToString(deterministic=True)
     return WaveAsked(
         request_id,
-        blake2b(content, digest_size=16).hexdigest(),
+        fingerprint,
         await _check_orders(message.orders),
         waiting,
         _MODES[message.mode],

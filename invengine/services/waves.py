@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REFUSED_ORDERS_MAX: Final = 1000
-LINES_A_PAGE: Final = 5_000
+LINES_A_PAGE: Final = 1_000
+"""Of all orders of a page together, as far as one order has not more."""
+
 
 _SHOW_SHORT: Final = int(pb.GetPlanRequest.SHOW_SHORT)
 _SHOW_REFUSED: Final = int(pb.GetPlanRequest.SHOW_REFUSED)
@@ -98,9 +100,9 @@ class Waves:
         self._commit = WaveCommit(self._records, orders, amends, lambda: self._is_stopping)
         self._commits: dict[str, asyncio.Task[None]] = {}
 
-    def plan(self, message: pb.PlanWaveRequest) -> AsyncGenerator[tuple[Said, bool], None]:
+    def plan(self, request: bytes) -> AsyncGenerator[tuple[Said, bool], None]:
         """Plans a wave: progress, and as the last the plan; with it whether it was there before."""
-        return self._planning.plan(message)
+        return self._planning.plan(request)
 
     async def shown(self, summary: PlanSummary) -> ShownPlan:
         """A plan as it is now, without its orders."""

@@ -646,7 +646,7 @@ class GetPlanRequest(_message.Message):
     show: Global___GetPlanRequest.Show.ValueType
     """Which orders to answer."""
     page_size: _builtins.int
-    """At most so many orders, 0 for 100; at most 1,000."""
+    """At most so many orders, 0 for 100; at most 1,000, and so many that they have 1,000 lines together."""
     page_token: _builtins.str
     """The `next_page_token` of the page before."""
     def __init__(
@@ -1012,7 +1012,7 @@ class CommitPlanResponse(_message.Message):
 
     @_builtins.property
     def refused_orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___WavePlanOrder]:
-        """The orders with lines that were refused, up to 1,000; GetPlan has all of them."""
+        """The orders with lines that were refused, up to 1,000 lines; GetPlan has all of them."""
 
     def __init__(
         self,
