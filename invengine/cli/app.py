@@ -33,6 +33,7 @@ from invengine.cli import (
     transfers,
     watch,
     wave,
+    whatif,
 )
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
 rebalance.register(app)
 app.add_typer(wave.app, name="wave")
+whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

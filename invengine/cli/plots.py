@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from invengine.domain.distance import Position
     from invengine.domain.transit_report import Row
+    from invengine.v1.whatif_pb2 import WhatIfResult
 
 
 class Place(NamedTuple):
@@ -52,6 +53,33 @@ def plot_transit(path: Path, rows: Sequence[Row], longest: Row | None, stated: R
     days.set(xlabel="confidence, %", ylabel="carrier working days, mean", title="What the promise costs in days")
     days.set_ylim(bottom=0)
     days.legend(loc="lower right")
+    _save(figure, path)
+
+
+def plot_what_if(path: Path, names: Sequence[str], results: Sequence[WhatIfResult]) -> None:
+    """Bars of each profile side by side: parcels, costs by term on top of each other, the share of units that could be
+    had. PlotMissing, OSError.
+    """
+    figure = _figure()(figsize=(11, 4.4), layout="constrained")
+    parcels, costs, units = figure.subplots(1, 3)
+    places = range(len(names))
+    parcels.bar(places, [result.parcels for result in results], color="C0")
+    parcels.set(title="parcels")
+    below = [0.0] * len(results)
+    terms = [field.name for field in type(results[0].costs).DESCRIPTOR.fields if field.name != "total"]
+    for term in terms:
+        amounts = [getattr(result.costs, term) for result in results]
+        heights = [amount.units + amount.nanos / 1e9 for amount in amounts]
+        if any(heights):
+            costs.bar(places, heights, bottom=below, label=term)
+            below = [low + height for low, height in zip(below, heights, strict=True)]
+    costs.set(title=f"cost, {results[0].costs.total.currency_code}".rstrip(", "))
+    if any(below):
+        costs.legend()
+    units.bar(places, [100 * (1 - one.unfilled_units / one.units) if one.units else 100.0 for one in results])
+    units.set(title="units filled, %", ylim=(0, 105))
+    for axes in (parcels, costs, units):
+        axes.set_xticks(places, names)
     _save(figure, path)
 
 

@@ -7,9 +7,16 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from invengine.domain.waves import Progress
-from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls, convert_waves
+from invengine.rpc import (
+    convert_plans,
+    convert_profiles,
+    convert_rebalancing,
+    convert_shortfalls,
+    convert_waves,
+    convert_what_if,
+)
 from invengine.rpc.endpoints import Context
-from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, wave_pb2
+from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, wave_pb2, whatif_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
@@ -96,6 +103,10 @@ class AllocationServicer:
     ) -> rebalance_pb2.SuggestTransfersResponse:
         """Which transfers would fill more."""
         return convert_rebalancing.report_to_proto(await self._planning.rebalancing.report(request))
+
+    async def WhatIf(self, request: whatif_pb2.WhatIfRequest, _: Context) -> whatif_pb2.WhatIfResponse:
+        """The same orders under several profiles."""
+        return convert_what_if.what_if_to_proto(await self._planning.what_if.compare(request))
 
     async def PlanWave(self, request: bytes, _: Context) -> AsyncGenerator[bytes, None]:
         """Progress, then the plan."""

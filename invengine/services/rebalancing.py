@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from time import perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.calendars import local_day
@@ -19,6 +18,7 @@ from invengine.errors import InvalidArgument, UnknownLocation
 from invengine.replica.short import short_numbers
 from invengine.services import validation
 from invengine.services.surplus import NO_RATES, Asked, Surplus
+from invengine.services.turns import Turns
 
 if TYPE_CHECKING:
     from invengine.domain.delivery import TransferLane
@@ -38,7 +38,6 @@ FORECAST_DAYS_MAX: Final = 365
 DAYS_MAX: Final = 730
 FRESHNESS_SECONDS_MAX: Final = 2.0
 
-_TURN_SECONDS: Final = 0.005
 _READS_AT_ONCE: Final = 50
 _MINUTE_MS: Final = 60_000
 
@@ -120,7 +119,7 @@ class Rebalancing:
         )
         ways = {way: days for way, days in _ways(network, now_ms).items() if days <= asked.days_max}
         report = Report(network.delivery.currency)
-        turn = perf_counter()
+        turns = Turns()
         for sku in self._skus(asked):
             supplies, needs = surplus.of(sku, planned.get(sku, {}))
             needs = [one for one in needs if asked.to_location in ("", one.location)]
@@ -128,9 +127,8 @@ class Rebalancing:
             search = Search(supplies, needs, list(ways))
             while not search.is_done:
                 search.step()
-                if perf_counter() - turn > _TURN_SECONDS:
-                    await asyncio.sleep(0)
-                    turn = perf_counter()
+                await turns.pause()
+            await turns.pause()
             found = search.suggestions()
             if len(report.suggestions) + len(found) > asked.suggestions_max:
                 report.has_more = True

@@ -8,6 +8,7 @@ from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
 from invengine.v1 import rebalance_pb2 as invengine_dot_v1_dot_rebalance__pb2
 from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
 from invengine.v1 import wave_pb2 as invengine_dot_v1_dot_wave__pb2
+from invengine.v1 import whatif_pb2 as invengine_dot_v1_dot_whatif__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -74,6 +75,11 @@ class AllocationServiceStub:
                 '/invengine.v1.AllocationService/SuggestTransfers',
                 request_serializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersResponse.FromString,
+                _registered_method=True)
+        self.WhatIf = channel.unary_unary(
+                '/invengine.v1.AllocationService/WhatIf',
+                request_serializer=invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.FromString,
                 _registered_method=True)
         self.PlanBasket = channel.unary_unary(
                 '/invengine.v1.AllocationService/PlanBasket',
@@ -165,6 +171,17 @@ class AllocationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhatIf(self, request, context):
+        """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+        unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+        recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+        answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+        DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PlanBasket(self, request, context):
         """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
         each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
@@ -243,6 +260,11 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     servicer.SuggestTransfers,
                     request_deserializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersResponse.SerializeToString,
+            ),
+            'WhatIf': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhatIf,
+                    request_deserializer=invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.SerializeToString,
             ),
             'PlanBasket': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanBasket,
@@ -456,6 +478,33 @@ class AllocationService:
             '/invengine.v1.AllocationService/SuggestTransfers',
             invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersRequest.SerializeToString,
             invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatIf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/WhatIf',
+            invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.SerializeToString,
+            invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.FromString,
             options,
             channel_credentials,
             insecure,

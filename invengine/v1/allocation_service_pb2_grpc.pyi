@@ -10,6 +10,7 @@ from invengine.v1 import profile_pb2 as _profile_pb2
 from invengine.v1 import rebalance_pb2 as _rebalance_pb2
 from invengine.v1 import shortfall_pb2 as _shortfall_pb2
 from invengine.v1 import wave_pb2 as _wave_pb2
+from invengine.v1 import whatif_pb2 as _whatif_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -70,6 +71,13 @@ class AllocationServiceStub:
     by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
     Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
     NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    WhatIf: _grpc.UnaryUnaryMultiCallable[_whatif_pb2.WhatIfRequest, _whatif_pb2.WhatIfResponse]
+    """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+    unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+    recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+    answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+    DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
     """
     PlanBasket: _grpc.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]
     """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
@@ -135,6 +143,13 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
     Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
     NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    WhatIf: _aio.UnaryUnaryMultiCallable[_whatif_pb2.WhatIfRequest, _whatif_pb2.WhatIfResponse]  # type: ignore[assignment]
+    """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+    unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+    recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+    answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+    DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
     """
     PlanBasket: _aio.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]  # type: ignore[assignment]
     """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
@@ -239,6 +254,19 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
         by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
         Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
         NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+        """
+
+    @_abc_1.abstractmethod
+    def WhatIf(
+        self,
+        request: _whatif_pb2.WhatIfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_whatif_pb2.WhatIfResponse, _abc.Awaitable[_whatif_pb2.WhatIfResponse]]:
+        """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+        unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+        recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+        answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+        DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
         """
 
     @_abc_1.abstractmethod

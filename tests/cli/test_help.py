@@ -51,6 +51,7 @@ def test_the_commands_are_these() -> None:
             "broken",
             "repromise",
             "rebalance",
+            "whatif",
         ),
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
