@@ -258,13 +258,30 @@ def state_of(summary: PlanSummary, progress: CommitProgress, now_ms: int) -> Pla
     return PlanState.COMMITTED if len(progress.done) == len(summary.steps) else PlanState.COMMITTING
 
 
-def fills_of(orders: Sequence[PlannedOrder]) -> tuple[Fill, ...]:
-    """What each channel gets in each class."""
-    sums: dict[tuple[int, str], list[int]] = {}
-    for one in orders:
-        told = sums.setdefault((one.order.priority_class, one.order.channel), [0, 0, 0, 0])
-        told[0] += 1
-        told[1] += one.is_whole
-        told[2] += sum([line.line.quantity for line in one.lines])
-        told[3] += one.planned
-    return tuple([Fill(channel, which, *told) for (which, channel), told in sorted(sums.items())])
+class Totals:
+    """Sums of a plan, order by order."""
+
+    def __init__(self) -> None:
+        self.orders = self.orders_whole = self.orders_without = 0
+        self.lines = self.quantity = self.planned = self.worth = self.cost = 0
+        self._fills: dict[tuple[int, str], list[int]] = {}
+
+    def add(self, one: PlannedOrder, worths: Sequence[int]) -> None:
+        """An order, and what a unit of each of its lines is worth."""
+        is_whole, quantity, planned = one.is_whole, sum([line.line.quantity for line in one.lines]), one.planned
+        self.orders += 1
+        self.orders_whole += is_whole
+        self.orders_without += not planned
+        self.lines += len(one.lines)
+        self.quantity += quantity
+        self.planned += planned
+        self.worth += sum([line.planned * worth for line, worth in zip(one.lines, worths, strict=True)])
+        self.cost += sum([part.cost for line in one.lines for part in line.units])
+        told = self._fills.setdefault((one.order.priority_class, one.order.channel), [0, 0, 0, 0])
+        for place, more in enumerate((1, is_whole, quantity, planned)):
+            told[place] += more
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """What each channel gets in each class."""
+        return tuple([Fill(channel, which, *told) for (which, channel), told in sorted(self._fills.items())])

@@ -8,7 +8,7 @@ where it is, and nothing is left behind but chunks of a plan that was never ther
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ from invengine.domain.waves import (
     PlanSummary,
     Progress,
     Stage,
-    fills_of,
+    Totals,
 )
 from invengine.errors import MalformedMessage, RequestMismatch
 from invengine.kernels.layout_wave import WAVE_LINE_WORTH
@@ -33,7 +33,7 @@ from invengine.services.wave_costs import WaveCosts
 from invengine.services.wave_dates import WaveDates
 from invengine.services.wave_requests import check_network, check_wave
 from invengine.services.wave_sourcing import WaveSourcing, why_missing
-from invengine.services.wave_steps import steps_of
+from invengine.services.wave_steps import Steps
 from invengine.services.wave_waiting import WaitingLines
 from invengine.store.wave_records import ORDERS_A_CHUNK, SHOWN_SECONDS
 from invengine.v1 import wave_pb2 as pb
@@ -51,11 +51,14 @@ if TYPE_CHECKING:
     from invengine.services.wave_sourcing import LineOptions
     from invengine.store.redis_store import RedisStore
 
-LINES_A_TURN: Final = 100
-"""Sourced before others have their turn: some 3 ms."""
+LINES_A_TURN: Final = 25
+"""Sourced before others have their turn: some 2 ms."""
 
-SKUS_A_TURN: Final = 50
-"""Read before others have their turn, likewise."""
+LINES_TOLD: Final = 1_000
+"""Sourced before it is told how far that is."""
+
+SKUS_A_TURN: Final = 5
+"""Read before others have their turn: some 2 ms."""
 
 PROGRESS_SECONDS: Final = 0.25
 """How often the sharing out tells how far it is."""
@@ -105,12 +108,14 @@ class WavePlanning:
         done = 0
         for order in orders:
             sourcing.add(order)
-            if done // LINES_A_TURN != (done := done + len(order.lines)) // LINES_A_TURN:
+            before, done = done, done + len(order.lines)
+            if before // LINES_A_TURN != done // LINES_A_TURN:
                 sourcing.settle()
-                yield Progress(Stage.SOURCING, done, lines), False
                 await asyncio.sleep(0)
+            if before // LINES_TOLD != done // LINES_TOLD:
+                yield Progress(Stage.SOURCING, done, lines), False
         missing_cost = profile.shortage_cost if profile is not None else None
-        problem = await asyncio.to_thread(sourcing.problem, asked.mode, asked.shares, missing_cost)
+        problem = sourcing.problem(asked.mode, asked.shares, missing_cost)
         allocated: Allocated | None = None
         async for told in self._allocated(problem):
             if isinstance(told, Progress):
@@ -118,17 +123,29 @@ class WavePlanning:
             else:
                 allocated = told
         assert allocated is not None
-        named, now_ms = str(profile) if profile is not None else "", self._clock.now_ms()
-
-        def put_together() -> tuple[list[PlannedOrder], PlanSummary]:
-            planned = list(_planned(orders, sourcing.lines, allocated.units.tolist()))
-            ranks = {name: rank for rank, name in enumerate(channels)} if sourcing.stock.has_layers else {}
-            steps = steps_of(planned, self._store.partitions, ranks)
-            worths = problem.lines[:, WAVE_LINE_WORTH].tolist()
-            summary = _summary(asked, planned, steps, allocated, profile=named, worths=worths, now_ms=now_ms)
-            return planned, summary
-
-        planned, summary = await asyncio.to_thread(put_together)
+        ranks = {name: rank for rank, name in enumerate(channels)} if sourcing.stock.has_layers else {}
+        planned, totals, steps = await self._put_together(orders, sourcing, problem, allocated, ranks)
+        now_ms = self._clock.now_ms()
+        summary = PlanSummary(
+            plan_id,
+            asked.fingerprint,
+            now_ms,
+            now_ms + asked.keep_seconds * 1000,
+            asked.mode,
+            str(profile) if profile is not None else "",
+            totals.orders,
+            totals.orders_whole,
+            totals.orders_without,
+            totals.lines,
+            totals.quantity,
+            totals.planned,
+            totals.worth,
+            totals.cost,
+            allocated.objective,
+            allocated.bound,
+            totals.fills,
+            steps.divided(),
+        )
         for number, first in enumerate(range(0, len(planned), ORDERS_A_CHUNK)):
             yield Progress(Stage.KEEPING, first, len(planned)), False
             chunk = planned[first : first + ORDERS_A_CHUNK]
@@ -177,6 +194,32 @@ class WavePlanning:
                 await asyncio.sleep(0)
         return sourcing, channels
 
+    async def _put_together(
+        self,
+        orders: Sequence[WaveOrder],
+        sourcing: WaveSourcing,
+        problem: WaveProblem,
+        allocated: Allocated,
+        ranks: Mapping[str, int],
+    ) -> tuple[list[PlannedOrder], Totals, Steps]:
+        """What each order gets, what that comes to, how it is to be committed."""
+        planned: list[PlannedOrder] = []
+        totals, steps = Totals(), Steps(self._store.partitions, ranks)
+        number = done = 0
+        for place, order in enumerate(orders):
+            end = number + len(order.lines)
+            options = sourcing.lines[number:end]
+            last = options[-1].first + len(options[-1].found)
+            one = _planned(order, options, allocated.units[options[0].first : last].tolist())
+            planned.append(one)
+            totals.add(one, problem.lines[number:end, WAVE_LINE_WORTH].tolist())
+            steps.add(place, one)
+            number = end
+            if number - done >= LINES_A_TURN:
+                done = number
+                await asyncio.sleep(0)
+        return planned, totals, steps
+
     async def _allocated(self, problem: WaveProblem) -> AsyncGenerator[Progress | Allocated, None]:
         """Progress, then the answer. The work ends soon after nobody listens any more."""
         told = [0, 0]
@@ -195,40 +238,6 @@ class WavePlanning:
         allocated = work.result()
         assert allocated is not None
         yield allocated
-
-
-def _summary(
-    asked: WaveAsked,
-    planned: Sequence[PlannedOrder],
-    steps: tuple[tuple[int, ...], ...],
-    allocated: Allocated,
-    *,
-    profile: str,
-    worths: Sequence[int],
-    now_ms: int,
-) -> PlanSummary:
-    """The plan as a whole; `worths` of a unit, by line."""
-    lines = [line for one in planned for line in one.lines]
-    return PlanSummary(
-        plan_id_of(asked.request_id),
-        asked.fingerprint,
-        now_ms,
-        now_ms + asked.keep_seconds * 1000,
-        asked.mode,
-        profile,
-        len(planned),
-        sum([one.is_whole for one in planned]),
-        sum([not one.planned for one in planned]),
-        len(lines),
-        sum([line.line.quantity for line in lines]),
-        sum([line.planned for line in lines]),
-        sum([line.planned * worth for line, worth in zip(lines, worths, strict=True)]),
-        sum([part.cost for line in lines for part in line.units]),
-        allocated.objective,
-        allocated.bound,
-        fills_of(planned),
-        steps,
-    )
 
 
 def _read(request: bytes) -> tuple[pb.PlanWaveRequest, str]:
@@ -250,28 +259,28 @@ def _same(kept: PlanSummary, asked: WaveAsked) -> PlanSummary:
     return kept
 
 
-def _planned(orders: Sequence[WaveOrder], found: Sequence[LineOptions], units: Sequence[int]) -> Iterator[PlannedOrder]:
-    """What each order gets; `found` by line, `units` by option."""
+def _planned(order: WaveOrder, options: Sequence[LineOptions], units: Sequence[int]) -> PlannedOrder:
+    """What an order gets; `units` by option, of all its lines."""
+    paid: set[tuple[object, ...]] = set()
+    lines = []
     number = 0
-    for order in orders:
-        options = found[number : number + len(order.lines)]
-        number += len(order.lines)
-        paid: set[tuple[object, ...]] = set()
-        lines = []
-        for line, of_line in zip(order.lines, options, strict=True):
-            taken: dict[str, list[int]] = {}
-            for place, (location, way, cost) in enumerate(of_line.found):
-                if not (here := units[of_line.first + place]):
-                    continue
-                parcel = location, line.fulfilment, line.destination, way.service
-                is_new = location not in taken
-                part = taken.setdefault(location, [0, 0])
-                part[0] += here
-                part[1] += cost.unit * here + (cost.line if is_new else 0) + (0 if parcel in paid else cost.parcel)
-                paid.add(parcel)
-            parts = tuple([PlannedUnits(location, *part) for location, part in taken.items()])
-            lines.append(PlannedLine(line, parts))
-        yield PlannedOrder(order, tuple(_explained(order, lines, options)))
+    for line, of_line in zip(order.lines, options, strict=True):
+        taken: dict[str, list[int]] = {}
+        for location, way, cost in of_line.found:
+            here = units[number]
+            number += 1
+            if not here:
+                continue
+            parcel = location, line.fulfilment, line.destination, way.service
+            is_new = location not in taken
+            part = taken.setdefault(location, [0, 0])
+            part[0] += here
+            part[1] += cost.unit * here + (cost.line if is_new else 0) + (0 if parcel in paid else cost.parcel)
+            paid.add(parcel)
+        lines.append(PlannedLine(line, tuple([PlannedUnits(location, *part) for location, part in taken.items()])))
+    if all(line.planned == line.line.quantity for line in lines):
+        return PlannedOrder(order, tuple(lines))
+    return PlannedOrder(order, tuple(_explained(order, lines, options)))
 
 
 def _explained(order: WaveOrder, lines: Sequence[PlannedLine], options: Sequence[LineOptions]) -> Iterator[PlannedLine]:

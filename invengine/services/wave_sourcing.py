@@ -176,17 +176,16 @@ class WaveSourcing:
         of_channel = np.repeat(problem.orders[:, WAVE_ORDER_CHANNEL], problem.orders[:, WAVE_ORDER_LINES])
         np.add.at(wanted, (of_channel, problem.lines[:, WAVE_LINE_SKU]), problem.lines[:, WAVE_LINE_WANTED])
         there, rows = problem.stock.sum(axis=1), self.stock.rows
-        told: set[tuple[int, int]] = set()
+        is_told = np.zeros(found.shape, np.bool_)
         for share in sorted(shares, key=lambda one: not one.sku):  # those of one SKU win over those of all
             channel = self._channels.get(share.channel)
             if channel is None or (share.sku and share.sku not in rows):
                 continue
-            for row in (rows[share.sku],) if share.sku else rows.values():
-                if (channel, row) not in told:
-                    told.add((channel, row))
-                    units = share.units or int(there[row]) * share.percent // _FULL
-                    room = int(there[row]) - int(found[:, row].sum())
-                    found[channel, row] = min(units, int(wanted[channel, row]), room)
+            which = np.arange(found.shape[1])[~is_told[channel]] if not share.sku else np.array([rows[share.sku]])
+            units = np.full(len(which), share.units) if share.units else there[which] * share.percent // _FULL
+            room = there[which] - found[:, which].sum(axis=0)
+            found[channel, which] = np.minimum(np.minimum(units, wanted[channel, which]), room)
+            is_told[channel, which] = True
         return found
 
 

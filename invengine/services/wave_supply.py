@@ -84,6 +84,8 @@ class Stock:
         self._rows: dict[str, int] = {}
         self._columns: dict[Column, int] = {}
         self._cells: dict[tuple[str, str], list[Cell]] = {}
+        self._places: tuple[list[int], list[int]] = [], []  # rows and columns of
+        self._units: list[int] = []
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -102,11 +104,13 @@ class Stock:
 
     def add(self, sku: str, location: str, cells: list[Cell]) -> None:
         """What there is of a SKU at a location."""
-        self._rows.setdefault(sku, len(self._rows))
+        row = self._rows.setdefault(sku, len(self._rows))
         if cells:
             self._cells[sku, location] = cells
             for cell in cells:
-                self._columns.setdefault(Column(location, cell.layer), len(self._columns))
+                self._places[0].append(row)
+                self._places[1].append(self._columns.setdefault(Column(location, cell.layer), len(self._columns)))
+                self._units.append(cell.units)
 
     def row(self, sku: str) -> int:
         """The row of a SKU that was added."""
@@ -122,8 +126,6 @@ class Stock:
 
     def block(self) -> Block:
         """Units, int64 [SKUs, columns]."""
-        units = np.zeros((max(1, len(self._rows)), max(1, len(self._columns))), np.int64)
-        for (sku, location), cells in self._cells.items():
-            for cell in cells:
-                units[self._rows[sku], self._columns[Column(location, cell.layer)]] = cell.units
-        return units
+        found = np.zeros((max(1, len(self._rows)), max(1, len(self._columns))), np.int64)
+        found[self._places[0], self._places[1]] = self._units
+        return found

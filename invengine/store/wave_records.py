@@ -15,7 +15,7 @@ from invengine.store import keys, wave_text
 from invengine.store.calls import Calls
 from invengine.store.startup import as_dict
 
-ORDERS_A_CHUNK: Final = 250
+ORDERS_A_CHUNK: Final = 50
 SHOWN_SECONDS: Final = 86_400
 """How long a plan can be shown after it can be committed no more."""
 
