@@ -250,7 +250,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
                 profiles=profiles,
                 baskets=BasketPlans(store, replica, clock, networks, profiles, plans=plans, metrics=metrics),
                 planning=Planning(
-                    store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles
+                    store,
+                    replica,
+                    clock,
+                    networks,
+                    transit=transit,
+                    reservations=reservations,
+                    profiles=profiles,
+                    scarcity=scarcity,
+                    plans=plans,
+                    dates=dates,
                 ),
                 replica=replica,
             ),
