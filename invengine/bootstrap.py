@@ -210,7 +210,18 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         store, replica, clock, networks, metrics, profiles=profiles, plans=plans, dates=dates, queue_max=queue_max
     )
     stack.push_async_callback(reservations.close)
-    planning = Planning(store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles)
+    planning = Planning(
+        store,
+        replica,
+        clock,
+        networks,
+        transit=transit,
+        reservations=reservations,
+        profiles=profiles,
+        scarcity=scarcity,
+        plans=plans,
+        dates=dates,
+    )
     stack.push_async_callback(planning.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)

@@ -150,7 +150,7 @@ class AllocationServiceServicer:
     def ResourceShortfalls(self, request, context):
         """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
         those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
-        priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+        priority, or as a sourcing profile says; none gives more than it could sell, so nothing else becomes short.
         A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
         reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
         the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
