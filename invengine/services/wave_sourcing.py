@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from invengine.domain.orders import Candidate
     from invengine.domain.waves import MinimumShare, WaveLine, WaveOrder
     from invengine.replica.replica import Replica
-    from invengine.services.wave_costs import Cost, WaveCosts
+    from invengine.services.wave_costs import Source, WaveCosts
     from invengine.services.wave_dates import WaveDates, Way
 
 _FULL: Final = 100
@@ -31,13 +31,13 @@ _FULL: Final = 100
 
 @dataclass(slots=True)
 class LineOptions:
-    """What was found for a line: the place of its first option, and per option location, way and cost.
+    """What was found for a line: the place of its first option, and per option where its units would come from.
 
     `units` that there are for it at its locations; `late` units that are there and cannot come in time.
     """
 
     first: int
-    found: list[tuple[str, Way, Cost]] = field(default_factory=list)
+    found: list[Source] = field(default_factory=list)
     units: int = 0
     most: int = 0
     late: int = 0
@@ -67,6 +67,7 @@ class WaveSourcing:
         self._costs = costs
         self._members = members
         self._rows = ProblemRows()
+        self._usable: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._dearest = 0
         self.stock = Stock()
         self.lines: list[LineOptions] = []
@@ -133,39 +134,51 @@ class WaveSourcing:
         options.has_locations = bool(locations)
         dated = self._dates.ways(line, locations) if line.needed_by else {}
         for location in locations:
-            units = [cell for cell in self.stock.cells(line.sku, location) if channel in cell.channels]
-            there = sum([cell.units for cell in units])
-            ways = [way for way in dated.get(location, ()) if way.day <= line.needed_by] if line.needed_by else []
-            if line.needed_by and not ways:
-                options.late += there
+            cells = [cell for cell in self.stock.cells(line.sku, location) if channel in cell.channels]
+            if not cells:
                 continue
+            there = cells[0].units if len(cells) == 1 else sum([cell.units for cell in cells])
+            ways: Sequence[Way] = ()
+            if line.needed_by:
+                ways = [way for way in dated.get(location, ()) if way.day <= line.needed_by]
+                if not ways:
+                    options.late += there
+                    continue
             options.units += there
             options.most = max(options.most, there)
-            if not there:
-                continue
-            way, cost = self._costs.cheapest(line, location, ways)
-            for cell in units:
+            source = self._costs.cheapest(line, location, ways)
+            cost = source.cost
+            for cell in cells:
                 column = self.stock.column(location, cell.layer)
-                key = column, line.fulfilment, line.destination, way.service
-                if key not in places:
-                    places[key] = rows.places.add(column, cost.parcel)
-                rows.options.add(places[key], cost.unit, cost.line)
-                options.found.append((location, way, cost))
-                self._dearest = max(self._dearest, sum(cost))
+                key = column, line.fulfilment, line.destination, source.way.service
+                place = places.get(key)
+                if place is None:
+                    place = places[key] = rows.places.add(column, cost.parcel)
+                rows.options.add(place, cost.unit, cost.line)
+                options.found.append(source)
+            self._dearest = max(self._dearest, cost.parcel + cost.unit + cost.line)
         return options
 
     def _locations(self, channel: str, line: WaveLine) -> Sequence[str]:
         """The locations that may serve a line, by priority."""
+        key = channel, line.location, line.group, line.fulfilment, line.only_at
+        found = self._usable.get(key)
+        if found is None:
+            found = self._usable[key] = self._usable_for(channel, line)
+        return found
+
+    def _usable_for(self, channel: str, line: WaveLine) -> tuple[str, ...]:
         try:
             usable = self._network.usable(channel, location=line.location, group=line.group, fulfilment=line.fulfilment)
         except InventoryError:  # a location that is not the channel's, say: the plan tells it of the line
             return ()
-        only = frozenset(line.only_at) if line.only_at else None
-        return [
-            name
-            for name in usable
-            if (self._members is None or name in self._members) and (only is None or name in only)
-        ]
+        return tuple(
+            [
+                name
+                for name in usable
+                if (self._members is None or name in self._members) and (not line.only_at or name in line.only_at)
+            ]
+        )
 
     def _shares(self, problem: WaveProblem, shares: Sequence[MinimumShare]) -> Block:
         """Units that channels get at least, int64 [C, K]: never more than they want, nor together than there are."""
