@@ -8,8 +8,9 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2
 
-from invengine.v1 import common_pb2, incoming_service_pb2, stock_service_pb2, wave_pb2
-from tests.rpc.engines import Stubs, create, refused
+from invengine.v1 import common_pb2, incoming_service_pb2, profile_pb2, stock_service_pb2, wave_pb2
+from tests.redis_clusters import RedisCluster
+from tests.rpc.engines import Stubs, create, engine, refused
 from tests.rpc.expected import Schedule
 from tests.rpc.waves import commit, line, order, plan, shown, unharmed, units
 
@@ -166,6 +167,31 @@ async def test_a_caller_that_goes_away_ends_the_work_and_nothing_is_left(stubs: 
     planned = await plan(stubs, *orders[:3], request_id="after")
     assert planned.planned_quantity == 3
     assert (await stubs.position("LAMP"))[1] == 0
+
+
+async def test_a_profile_says_what_costs_and_where_nothing_comes_from(stubs: Stubs) -> None:
+    await stubs.receive("LAMP", 5)
+    await stubs.receive("LAMP", 5, "LON")
+    document = "costs: {parcel: 2.50, unit: 0.10}\nrules: {exclude: [DC]}\n"
+    put = profile_pb2.PutProfileRequest(request_id="p", name="stores", document=document, actor="tests")
+    await stubs.allocation.PutProfile(put)
+    planned = await plan(stubs, order("one", line("LAMP", 2)), order("two", line("LAMP", 1)), profile="stores")
+    assert (planned.profile, planned.cost) == ("stores@1", 2 * 25_000 + 3 * 1_000)
+    assert [units(one) for one in await shown(stubs, planned.plan_id)] == [{"1": {"LON": 2}}, {"1": {"LON": 1}}]
+
+
+async def test_a_plan_is_kept_and_committed_on_a_cluster(valkey_cluster: RedisCluster) -> None:
+    async with engine(valkey_cluster.url, partitions=8) as (_, stubs):
+        await stubs.apply_network()
+        for sku in ("LAMP", "RUG", "VASE"):
+            await stubs.receive(sku, 3)
+        orders = [order(f"o{number}", line("LAMP", 1), line("RUG", 1), line("VASE", 1)) for number in range(4)]
+        planned = await plan(stubs, *orders)
+        assert (planned.orders_whole, planned.planned_quantity) == (3, 9)
+        answer = await commit(stubs, planned.plan_id)
+        assert (answer.plan.committed_orders, answer.plan.refused_lines) == (3, 0)
+        assert (await commit(stubs, planned.plan_id, "again")).replayed
+        await unharmed(stubs)
 
 
 @pytest.mark.parametrize(
