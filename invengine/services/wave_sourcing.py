@@ -5,9 +5,9 @@ Gathered order by order, so that others have their turn in between. Stock is rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -44,28 +44,36 @@ class LineOptions:
     has_locations: bool = True
 
 
+class ChannelRules(NamedTuple):
+    """What the profile of a channel makes of it: what sending costs, the locations that may send (None: any), what a
+    missing unit costs where a line does not tell (0: more than sending it), and whether lines may be split at all.
+    """
+
+    costs: WaveCosts
+    members: frozenset[str] | None
+    missing_cost: int
+    may_split: bool
+
+
 class WaveSourcing:
-    """Gathers one wave. `channels`: of its orders, in the order in which they are committed."""
+    """Gathers one wave. `channels`: of its orders, in the order in which they are committed, with their rules."""
 
     def __init__(
         self,
         network: Network,
         replica: Replica,
         now_ms: int,
-        channels: Sequence[str],
+        channels: Mapping[str, ChannelRules],
         *,
         dates: WaveDates,
-        costs: WaveCosts,
-        members: frozenset[str] | None,
     ) -> None:
         self._network = network
         self._channels = {name: number for number, name in enumerate(channels)}
         self._shelves = {
             name: Shelf(replica, now_ms, name, borrows=network.channel(name).borrows) for name in self._channels
         }
+        self._rules = channels
         self._dates = dates
-        self._costs = costs
-        self._members = members
         self._rows = ProblemRows()
         self._usable: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._dearest = 0
@@ -89,7 +97,7 @@ class WaveSourcing:
 
     def add(self, order: WaveOrder) -> None:
         """An order, behind those before it."""
-        rows = self._rows
+        rows, rules = self._rows, self._rules[order.channel]
         first_line, first_place = rows.lines.count, rows.places.count
         places: dict[tuple[object, ...], int] = {}
         for line in order.lines:
@@ -98,8 +106,8 @@ class WaveSourcing:
             rows.lines.add(
                 self.stock.row(line.sku),
                 line.quantity,
-                line.worth,
-                int(line.allow_split),
+                line.worth or rules.missing_cost,
+                int(line.allow_split and rules.may_split),
                 int(line.allow_partial and not order.all_or_nothing),
                 options.first,
                 len(options.found),
@@ -118,17 +126,16 @@ class WaveSourcing:
         """Turns what was added since the last time into arrays."""
         self._rows.settle()
 
-    def problem(self, mode: Mode, shares: Sequence[MinimumShare], missing_cost: int | None) -> WaveProblem:
-        """The problem of all that was added. `missing_cost` of a unit of lines that do not tell what it is worth."""
-        worth = self._dearest + 1 if missing_cost is None else missing_cost
-        problem = self._rows.problem(self.stock.block(), worth, is_fair=mode is Mode.FAIR)
+    def problem(self, mode: Mode, shares: Sequence[MinimumShare]) -> WaveProblem:
+        """The problem of all that was added."""
+        problem = self._rows.problem(self.stock.block(), self._dearest + 1, is_fair=mode is Mode.FAIR)
         return replace(problem, shares=self._shares(problem, shares))
 
     def _candidates(self, channel: str, sku: str) -> tuple[Candidate, ...]:
         return self._network.candidates(channel, sku, self._network.usable(channel))
 
     def _options(self, channel: str, line: WaveLine, places: dict[tuple[object, ...], int]) -> LineOptions:
-        rows = self._rows
+        rows, costs = self._rows, self._rules[channel].costs
         options = LineOptions(rows.options.count)
         locations = self._locations(channel, line)
         options.has_locations = bool(locations)
@@ -146,7 +153,7 @@ class WaveSourcing:
                     continue
             options.units += there
             options.most = max(options.most, there)
-            source = self._costs.cheapest(line, location, ways)
+            source = costs.cheapest(line, location, ways)
             cost = source.cost
             for cell in cells:
                 column = self.stock.column(location, cell.layer)
@@ -172,13 +179,8 @@ class WaveSourcing:
             usable = self._network.usable(channel, location=line.location, group=line.group, fulfilment=line.fulfilment)
         except InventoryError:  # a location that is not the channel's, say: the plan tells it of the line
             return ()
-        return tuple(
-            [
-                name
-                for name in usable
-                if (self._members is None or name in self._members) and (not line.only_at or name in line.only_at)
-            ]
-        )
+        members, only = self._rules[channel].members, line.only_at
+        return tuple([name for name in usable if (members is None or name in members) and (not only or name in only)])
 
     def _shares(self, problem: WaveProblem, shares: Sequence[MinimumShare]) -> Block:
         """Units that channels get at least, int64 [C, K]: never more than they want, nor together than there are."""

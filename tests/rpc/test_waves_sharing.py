@@ -178,6 +178,10 @@ async def test_a_profile_says_what_costs_and_where_nothing_comes_from(stubs: Stu
     planned = await plan(stubs, order("one", line("LAMP", 2)), order("two", line("LAMP", 1)), profile="stores")
     assert (planned.profile, planned.cost) == ("stores@1", 2 * 25_000 + 3 * 1_000)
     assert [units(one) for one in await shown(stubs, planned.plan_id)] == [{"1": {"LON": 2}}, {"1": {"LON": 1}}]
+    activate = profile_pb2.ActivateProfileRequest(request_id="a", channel="web", profile="stores", actor="tests")
+    await stubs.allocation.ActivateProfile(activate)
+    active = await plan(stubs, order("one", line("LAMP", 2)), request_id="active")
+    assert (active.profile, active.cost) == ("stores@1", 25_000 + 2 * 1_000)
 
 
 async def test_a_plan_is_kept_and_committed_on_a_cluster(valkey_cluster: RedisCluster) -> None:
