@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from invengine.services.rebalancing import Rebalancing
 from invengine.services.resourcing import Resourcing
 from invengine.services.shortfalls import Shortfalls
+from invengine.services.wave_allocation import allocate
+from invengine.services.waves import Waves
 from invengine.services.what_if import WhatIf
 
 if TYPE_CHECKING:
@@ -53,3 +55,17 @@ class Planning:
         )
         self.rebalancing = Rebalancing(store, replica, clock, networks, rates=scarcity)
         self.what_if = WhatIf(store, replica, clock, networks, transit=transit, profiles=profiles, scarcity=scarcity)
+        self.waves = Waves(
+            store,
+            replica,
+            clock,
+            networks,
+            reservations,
+            dates=dates,
+            profile_of=profiles.get,
+            allocate=allocate,
+        )
+
+    async def close(self) -> None:
+        """Ends what was begun, as far as it must be ended."""
+        await self.waves.close()
