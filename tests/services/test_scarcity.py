@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -197,3 +198,45 @@ async def test_when_memory_is_full_the_skus_that_are_wanted_least_go(redis_url: 
         assert numbers[3] == -1
         assert -1 not in numbers[:3]
         assert numbers[4] >= 0
+
+
+async def test_a_sixteenth_of_the_stock_moves_no_price(redis_url: str) -> None:
+    """Of 41 units two: the price stays; with twelve fewer it has risen."""
+    async with engine(redis_url) as (running, stubs):
+        await opened(stubs, AMS=81, DUS=100_000)
+        await sell(stubs, 40)
+        scarcity = scarcity_of(running, horizon_days=1)
+        await scarcity.look()
+        at = await now(running)
+        (before,) = scarcity.prices(["LAMP"], ["AMS"], at)[0].tolist()
+        await stubs.reservations.CreateReservation(create("two", quantity=2, line={"location": "AMS"}))
+        assert scarcity.prices(["LAMP"], ["AMS"], at)[0].tolist() == [before]
+        await stubs.reservations.CreateReservation(create("ten", quantity=10, line={"location": "AMS"}))
+        (after,) = scarcity.prices(["LAMP"], ["AMS"], at)[0].tolist()
+        assert after > before > 0
+
+
+async def test_a_location_that_is_switched_off_serves_nobody(redis_url: str) -> None:
+    """Düsseldorf has plenty, but is closed: what Amsterdam has is worth more."""
+    async with engine(redis_url) as (running, stubs):
+        await opened(stubs, AMS=60, DUS=100_000, VIE=100_000)
+        await sell(stubs, 30)
+        await sell(stubs, 10, location="DUS")
+        scarcity = scarcity_of(running)
+        closed = scarcity_of(running, NETWORK.replace("DUS: {", "DUS: {enabled: false, "))
+        await scarcity.look()
+        await closed.look()
+        at = await now(running)
+        (before,), (after,) = (one.prices(["LAMP"], ["AMS"], at)[0].tolist() for one in (scarcity, closed))
+        assert after > before
+
+
+async def test_a_server_reads_demand_by_itself(redis_url: str) -> None:
+    async with engine(redis_url) as (running, stubs):
+        await opened(stubs, AMS=10)
+        await sell(stubs, 4)
+        registry = running.metrics.registry
+        async with asyncio.timeout(20):
+            while registry.get_sample_value("invengine_demand_lines_total") != 4:
+                await asyncio.sleep(0.05)
+        assert registry.get_sample_value("invengine_demand_skus") == 1
