@@ -13,7 +13,7 @@ from invengine.bootstrap import Running
 from invengine.domain.days import calendar_day
 from invengine.domain.network import Network
 from invengine.services.scarcity import PRICE_SECONDS, Scarcity
-from invengine.v1 import common_pb2, incoming_service_pb2, stock_service_pb2
+from invengine.v1 import common_pb2, incoming_service_pb2, plan_pb2, profile_pb2, stock_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, create, engine
 
@@ -240,3 +240,31 @@ async def test_a_server_reads_demand_by_itself(redis_url: str) -> None:
             while registry.get_sample_value("invengine_demand_lines_total") != 4:
                 await asyncio.sleep(0.05)
         assert registry.get_sample_value("invengine_demand_skus") == 1
+
+
+async def test_a_profile_that_minds_scarce_stock_spares_the_store_that_will_need_it(redis_url: str) -> None:
+    """It goes to Amsterdam, where two units are left for some forty orders to come; Düsseldorf is 180 km off."""
+    document = NETWORK + "postal_positions: [{country: NL, latitude: 52.37, longitude: 4.9}]\n"
+    profile = "name: {}\ncosts: {{kilometre: 0.001}}\nweights: {{opportunity: {}}}\n"
+    async with engine(redis_url) as (running, stubs):
+        await stubs.apply_network(document)
+        await stubs.receive("LAMP", 42, "AMS")
+        await stubs.receive("LAMP", 100_000, "DUS")
+        await sell(stubs, 40)
+        for name, percent in (("myopic", 0), ("sparing", 100)):
+            asked = profile_pb2.PutProfileRequest(request_id=name, document=profile.format(name, percent))
+            await stubs.allocation.PutProfile(asked)
+        async with asyncio.timeout(20):
+            while running.metrics.registry.get_sample_value("invengine_demand_lines_total") != 40:
+                await asyncio.sleep(0.05)
+        destination = common_pb2.Destination(country="NL", postal_code="1011")
+        line = pb.ReservationLineRequest(
+            sku="LAMP", quantity=1, fulfilment=common_pb2.FULFILMENT_SHIP, destination=destination
+        )
+        fully = common_pb2.Consistency(fully_consistent=True)
+        served = {}
+        for name in ("myopic", "sparing"):
+            request = plan_pb2.PlanBasketRequest(lines=[line], channel="web", profile=name, consistency=fully)
+            answer = await stubs.allocation.PlanBasket(request)
+            served[name] = answer.plan.lines[0].units[0].location
+        assert served == {"myopic": "AMS", "sparing": "DUS"}
