@@ -8,6 +8,8 @@ from invengine.services.current_dating import CurrentDating
 from invengine.services.rebalancing import Rebalancing
 from invengine.services.resourcing import Resourcing
 from invengine.services.shortfalls import Shortfalls
+from invengine.services.wave_allocation import allocate
+from invengine.services.waves import Waves
 from invengine.services.what_if import WhatIf
 
 if TYPE_CHECKING:
@@ -41,3 +43,17 @@ class Planning:
         )
         self.rebalancing = Rebalancing(store, replica, clock, networks)
         self.what_if = WhatIf(store, replica, clock, networks, transit=transit, profiles=profiles)
+        self.waves = Waves(
+            store,
+            replica,
+            clock,
+            networks,
+            reservations,
+            dates=dates,
+            profile_of=profiles.get,
+            allocate=allocate,
+        )
+
+    async def close(self) -> None:
+        """Ends what was begun, as far as it must be ended."""
+        await self.waves.close()

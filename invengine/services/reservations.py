@@ -30,7 +30,7 @@ from invengine.errors import (
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
-from invengine.services.group_commit import GroupCommit
+from invengine.services.group_commit import Answered, GroupCommit
 from invengine.services.kit_changes import components_in, with_units_of_components
 from invengine.services.kit_lines import told_in_kits
 from invengine.services.planned_reserving import PlannedReserving
@@ -205,6 +205,14 @@ class Reservations:
         """Has a change written that was worked out already, for the revision that it expects."""
         answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
+
+    async def change_decided(self, verb: str, changes: Sequence[ReservationChange]) -> Answered[Outcome]:
+        """Has changes written that were worked out already, one outcome each; each for the revision that it expects."""
+        return await self._changes[verb].submit(changes)
+
+    async def reserve_decided(self, requests: Sequence[ReserveRequest]) -> Answered[Outcome]:
+        """Has reservations made of which it is decided already what comes from where, one outcome each."""
+        return await self._reserve.submit(requests)
 
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
         """The reservation gets another channel or customer, and perhaps more time by the new channel's rules."""

@@ -51,9 +51,14 @@ PARTS: Final = 10_000
 class Kept(NamedTuple):
     """Prices of a SKU at all locations, for the stock that they were computed from."""
 
-    stock: bytes
+    stock: Columns
     until_ms: int
     prices: Columns
+
+
+def _has_changed(before: Columns, stock: Columns) -> bool:
+    """Whether stock is anywhere by more than a sixteenth of what it was: so, where it is scarce, by a unit."""
+    return bool((np.abs(stock - before) > before >> 4).any())
 
 
 class Scarcity:
@@ -117,7 +122,7 @@ class Scarcity:
         fresh = []
         for row, sku in enumerate(skus):
             kept = self._kept.get(sku)
-            if kept is None or now_ms >= kept.until_ms or kept.stock != stock[row].tobytes():
+            if kept is None or now_ms >= kept.until_ms or _has_changed(kept.stock, stock[row]):
                 fresh.append(row)
         if fresh:
             self._price([skus[row] for row in fresh], stock[fresh], now_ms, regions)
@@ -188,7 +193,7 @@ class Scarcity:
         pricing = Pricing(self.demand.rates, regions.regions(self._columns))
         found = pricing.prices(self.demand.numbers_of(skus), stock, minutes, now_ms)
         for row, sku in enumerate(skus):
-            self._kept[sku] = Kept(stock[row].tobytes(), now_ms + PRICE_SECONDS * 1000, found[row].copy())
+            self._kept[sku] = Kept(stock[row], now_ms + PRICE_SECONDS * 1000, found[row].copy())
 
     def _set_receipts(self, minutes: Columns, sku: str, now_ms: int, regions: NetworkRegions) -> None:
         """Where a receipt with units for all is known, the end of its day counts."""
