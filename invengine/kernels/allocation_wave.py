@@ -103,7 +103,7 @@ def is_too_large(lines: np.ndarray, places: np.ndarray, options: np.ndarray) -> 
     once = options[:, OPTION_LINE_COST].astype(float)
     parcels = places[:, PLACE_PARCEL_COST].astype(float)
     dearest = (options[:, OPTION_UNIT_COST] + once).max(initial=0.0) + parcels.max(initial=0.0)
-    worst = (wanted * (lines[:, WAVE_LINE_WORTH] + 8 * dearest)).sum() + once.sum() + parcels.sum()
+    worst = (wanted * (lines[:, WAVE_LINE_WORTH] + 128 * dearest)).sum() + once.sum() + parcels.sum()
     of_sku = np.bincount(lines[:, WAVE_LINE_SKU], weights=wanted)
     return bool(worst >= COSTS_MAX or of_sku.max() >= UNITS_OF_SKU_MAX)
 
