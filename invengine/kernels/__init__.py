@@ -25,6 +25,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     )
     from invengine.kernels.available_to_promise import available_to_promise, promisable_steps
     from invengine.kernels.baskets import choose_for_orders, choose_locations
+    from invengine.kernels.demand import demand_lines
     from invengine.kernels.holds import advance_holds, rehash_holds
     from invengine.kernels.load import load_positions
     from invengine.kernels.log import apply_rows
@@ -32,6 +33,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.promise import date_baskets, date_sources
     from invengine.kernels.promise_latest import latest_orders
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
+    from invengine.kernels.scarcity import scarcity_prices
     from invengine.kernels.sourcing import source_basket
     from invengine.kernels.standing import date_standing
     from invengine.kernels.wire import answer_availability, split_request
@@ -54,6 +56,7 @@ __all__ = [
     "date_baskets",
     "date_sources",
     "date_standing",
+    "demand_lines",
     "find_name",
     "find_names",
     "insert_name",
@@ -68,6 +71,7 @@ __all__ = [
     "rehash_names",
     "rows_at_most",
     "rules_begun",
+    "scarcity_prices",
     "source_basket",
     "split_request",
     "stock_levels",

@@ -204,8 +204,8 @@ def allocate_wave(
 ) -> None:  # fmt: skip
     """Plan a wave, a few steps at a time: fill `units` and `out`, `state` saying how far it is.
 
-    O orders, L lines, P places, R options, K SKUs, N locations, C channels, G classes; all int64, see layout_wave. Costs and
-    worth are ten-thousandths of the currency, 0 or more.
+    O orders, L lines, P places, R options, K SKUs, N locations, C channels, G classes; all int64, see layout_wave.
+    Costs and worth are ten-thousandths of the currency, 0 or more.
       orders     [O, WAVE_ORDER_COLUMNS]  class 0 to G - 1, channel 0 to C - 1; an order has one line or more
       lines      [L, WAVE_LINE_COLUMNS]   units wanted, 1 or more; in the order of their orders
       places     [P, PLACE_COLUMNS]       locations that may send a parcel for the order, each once; likewise

@@ -7,7 +7,7 @@ import numpy as np
 from invengine.kernels.sourcing_basket import CAPACITY, MOST, NEED, SHORT
 from invengine.kernels.sourcing_bound import OPEN, UNDECIDED
 from invengine.kernels.sourcing_flow import cheapest_flow
-from invengine.kernels.steps import part, stretch
+from invengine.kernels.steps import part, routine
 
 
 @part
@@ -62,7 +62,7 @@ def is_hopeless(basket, decided, gives):
     return _most_units(gives, decided, left) < need
 
 
-@stretch
+@routine
 def can_flow(basket, closed):
     """Whether all lines can have their units if every location that is not closed is open and each line may split."""
     n_lines, n_locations = basket.pairs.shape[1], basket.pairs.shape[2]

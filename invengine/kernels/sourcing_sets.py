@@ -202,7 +202,7 @@ def _keep(basket, closed, is_limited, kept, alone):
     return left
 
 
-@part
+@routine
 def _take_set(basket, k, lines, later, wanted, alone, order, left, units, costs):
     """The greatest set that the location serves when the key of `lines` is `wanted`, `later` having the rest."""
     n_lines = basket.lines.shape[1]
