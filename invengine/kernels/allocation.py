@@ -27,6 +27,7 @@ from invengine.kernels.allocation_wave import (
     is_too_large,
     lay_out,
     make_room,
+    with_wanted,
 )
 from invengine.kernels.layout import NO_LIMIT
 from invengine.kernels.layout_wave import (
@@ -51,6 +52,7 @@ from invengine.kernels.layout_wave import (
     WAVE_MISSING_WORTH,
     WAVE_OBJECTIVE,
     WAVE_ORDER_CLASS,
+    WAVE_ORDER_PLACES,
     WAVE_PARCELS,
     WAVE_PHASE,
     WAVE_PLANNED,
@@ -70,10 +72,23 @@ _ALL = -1  # in place of a class
 PASSES_MAX = 12  # times that the orders of a class are placed anew
 
 
-def _whole_price(places: np.ndarray, options: np.ndarray) -> int:
-    """In place of the worth of a unit, for fair shares: more than what it can save elsewhere that a unit is placed."""
-    dearest = int((options[:, OPTION_UNIT_COST] + options[:, OPTION_LINE_COST]).max(initial=0))
-    return 64 * (dearest + int(places[:, PLACE_PARCEL_COST].max(initial=0)) + 1)
+def _whole_price(wave: Wave) -> float:
+    """In place of the worth of a unit, for fair shares: more than all orders together cost that one step places anew.
+
+    So nothing that a step can save makes up for a unit that is not placed. A float: whoever uses it checks its size.
+    """
+    order, option_cost = wave.now[wave.at[:, AT_LINE], NOW_ORDER], wave.options.astype(float)
+    units = wave.now[wave.at[:, AT_LINE], NOW_WANTED]
+    most = np.bincount(order, option_cost[:, OPTION_UNIT_COST] * units + option_cost[:, OPTION_LINE_COST])
+    of_place = np.repeat(np.arange(len(wave.orders)), wave.orders[:, WAVE_ORDER_PLACES])
+    parcels = np.bincount(of_place, wave.places[:, PLACE_PARCEL_COST].astype(float))
+    return float((1 + GIVE_WAY_MAX) * (most.max(initial=0.0) + parcels.max(initial=0.0)) + 1)
+
+
+def _dearest(wave: Wave) -> int:
+    """The most that the first unit of a line can cost."""
+    dearest = (wave.options[:, OPTION_UNIT_COST] + wave.options[:, OPTION_LINE_COST]).max(initial=0)
+    return int(dearest + wave.places[:, PLACE_PARCEL_COST].max(initial=0))
 
 
 class _Run:
@@ -224,17 +239,19 @@ def allocate_wave(
     Between calls nothing but the last five arrays is kept; the others must be the same. A wave that is not ready has no
     plan. The same arguments give the same plan, however many steps a call does.
     """
-    n_classes = len(out) - 1
-    begins = state[WAVE_STATUS] == 0
+    n_classes, is_fair, begins = len(out) - 1, mode == WAVE_FAIR, state[WAVE_STATUS] == 0
     if begins:
         state[:], units[:], pools[:], out[:], quotas[:] = 0, 0, 0, 0, lines[:, WAVE_LINE_WANTED]
-        if is_too_large(lines, places, options):
-            state[WAVE_STATUS], quotas[:] = WAVE_TOO_LARGE, 0
-            return
-    is_fair = mode == WAVE_FAIR
-    worth = np.full(len(lines), _whole_price(places, options)) if is_fair else lines[:, WAVE_LINE_WORTH]
-    wave = lay_out(orders, lines, places, options, np.zeros_like(shares) if is_fair else shares, quotas, worth)
-    run = _Run(wave, rounds, state, pools, worth // 16 if is_fair else worth)
+    no_shares = np.zeros_like(shares)
+    wave = lay_out(orders, lines, places, options, no_shares if is_fair else shares, quotas, lines[:, WAVE_LINE_WORTH])
+    whole_price = _whole_price(with_wanted(wave, lines[:, WAVE_LINE_WANTED])) if is_fair else 0.0
+    if begins and is_too_large(wave, whole_price):
+        state[WAVE_STATUS], quotas[:] = WAVE_TOO_LARGE, 0
+        return
+    if is_fair:
+        wave.now[:, NOW_WORTH] = int(whole_price)
+    scale = np.full(len(lines), _dearest(wave) * 4) if is_fair else lines[:, WAVE_LINE_WORTH]
+    run = _Run(wave, rounds, state, pools, scale)
     if begins:
         pools[WAVE_LEFT, : len(available)] = available
         pools[WAVE_LEFT, -1] = np.where(capacity == NO_LIMIT, PLENTY, capacity)
