@@ -14,6 +14,7 @@ from invengine.errors import InventoryError
 from invengine.kernels.layout import (
     EXPIRED,
     LOCATION,
+    MILLIONTHS,
     ON_HAND,
     PARTS_BITS,
     RESERVED,
@@ -51,9 +52,14 @@ PARTS: Final = 10_000
 class Kept(NamedTuple):
     """Prices of a SKU at all locations, for the stock that they were computed from."""
 
-    stock: bytes
+    stock: Columns
     until_ms: int
     prices: Columns
+
+
+def _has_changed(before: Columns, stock: Columns) -> bool:
+    """Whether stock is anywhere by more than a sixteenth of what it was: so, where it is scarce, by a unit."""
+    return bool((np.abs(stock - before) > before >> 4).any())
 
 
 class Scarcity:
@@ -70,6 +76,7 @@ class Scarcity:
         horizon_days: float = 14,
         kilometre_cost: int = 40,
         memory_bytes: int = MEMORY_BYTES,
+        demand: SeenDemand | None = None,
     ) -> None:
         """`horizon_days`: until more units come where no receipt is known; `kilometre_cost`: ten-thousandths of the
         currency, of a parcel, where no lanes say what it costs.
@@ -80,7 +87,7 @@ class Scarcity:
         self._metrics = metrics
         self._horizon_minutes = round(horizon_days * MINUTES_A_DAY)
         self._kilometre_cost = kilometre_cost
-        self.demand: Final = SeenDemand(half_life_days, memory_bytes)
+        self.demand: Final = SeenDemand(half_life_days, memory_bytes) if demand is None else demand
         self._after = [0] * store.partitions
         self._regions: NetworkRegions | None = None
         self._columns: Columns = np.empty(0, np.int64)
@@ -117,7 +124,7 @@ class Scarcity:
         fresh = []
         for row, sku in enumerate(skus):
             kept = self._kept.get(sku)
-            if kept is None or now_ms >= kept.until_ms or kept.stock != stock[row].tobytes():
+            if kept is None or now_ms >= kept.until_ms or _has_changed(kept.stock, stock[row]):
                 fresh.append(row)
         if fresh:
             self._price([skus[row] for row in fresh], stock[fresh], now_ms, regions)
@@ -126,6 +133,29 @@ class Scarcity:
         for row, sku in enumerate(skus):
             out[row, known] = self._kept[sku].prices[places[known]]
         return out
+
+    def on(self, replica: Replica) -> Scarcity:
+        """Prices of another stock, by demand as it is known now; it learns nothing more."""
+        return Scarcity(
+            self._store,
+            replica,
+            self._networks,
+            horizon_days=self._horizon_minutes / MINUTES_A_DAY,
+            kilometre_cost=self._kilometre_cost,
+            demand=self.demand.copied(),
+        )
+
+    def skus(self) -> list[str]:
+        """SKUs of which demand was seen."""
+        return self.demand.skus()
+
+    def per_day(self, sku: str, now_ms: int) -> dict[str, float]:
+        """Units of a SKU that are expected to be wanted a day near each location of the network."""
+        regions = self._network_regions()
+        if regions is None or not len(self.demand):
+            return {}
+        (rates,) = self.demand.rates.forecast(self.demand.numbers_of([sku]), now_ms).rate[:, self._columns].tolist()
+        return {name: rate / MILLIONTHS for name, rate in zip(regions.names, rates, strict=True)}
 
     async def run(self) -> None:
         """Follows the change log until cancelled."""
@@ -188,7 +218,7 @@ class Scarcity:
         pricing = Pricing(self.demand.rates, regions.regions(self._columns))
         found = pricing.prices(self.demand.numbers_of(skus), stock, minutes, now_ms)
         for row, sku in enumerate(skus):
-            self._kept[sku] = Kept(stock[row].tobytes(), now_ms + PRICE_SECONDS * 1000, found[row].copy())
+            self._kept[sku] = Kept(stock[row], now_ms + PRICE_SECONDS * 1000, found[row].copy())
 
     def _set_receipts(self, minutes: Columns, sku: str, now_ms: int, regions: NetworkRegions) -> None:
         """Where a receipt with units for all is known, the end of its day counts."""

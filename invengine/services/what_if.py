@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from invengine.services.networks import Networks
     from invengine.services.profiles import Profiles
     from invengine.services.recorded_days import Recorded
-    from invengine.services.sourcing_basket import Prices
+    from invengine.services.scarcity import Scarcity
     from invengine.services.transit_times import LearntTransit
     from invengine.services.what_if_requests import CheckedWhatIf
     from invengine.store.redis_store import RedisStore
@@ -59,7 +59,7 @@ class WhatIfAnswer:
 
 
 class WhatIf:
-    """The use case of WhatIf. `prices`: what scarce units are worth now, None: nothing is known."""
+    """The use case of WhatIf. `scarcity`: what scarce units are worth, None: nothing is known."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class WhatIf:
         *,
         transit: LearntTransit,
         profiles: Profiles,
-        prices: Prices | None = None,
+        scarcity: Scarcity | None = None,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -78,7 +78,7 @@ class WhatIf:
         self._networks = networks
         self._transit = transit
         self._profiles = profiles
-        self._prices = prices
+        self._scarcity = scarcity
         self._days = RecordedDays(store)
 
     async def compare(self, message: pb.WhatIfRequest) -> WhatIfAnswer:
@@ -98,10 +98,11 @@ class WhatIf:
         orders = orders[: asked.orders_max] if asked.orders_from is not OrdersFrom.GIVEN else orders
         left_out = left_out if asked.orders_from is OrdersFrom.RECORDED else 0
         stock, token = await self._copy(orders, network, recorded, stock_ms)
-        prices = self._prices if not asked.day else None
         results = []
         for text, of_channel in zip(asked.profiles, chosen, strict=True):
             scratch = await Scratch.of(stock, network, stock_ms)
+            is_priced = any(profile.opportunity_percent for profile in map(of_channel, network.channels) if profile)
+            prices = self._scarcity.on(scratch.replica) if self._scarcity and is_priced else None
             run = Run(scratch, network, stock_ms, of_channel=of_channel, transit=self._transit.times, prices=prices)
             await _sourced(run, orders)
             named = of_channel("") if text else None
