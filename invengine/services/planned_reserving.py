@@ -136,7 +136,8 @@ class PlannedReserving:
         outcome: Outcome = InsufficientStock(())
         revisions: dict[int, int] = {}
         for _ in range(TRIPS_MAX):
-            sourced = await self._sourced(asked, is_fresh=trips > 0)
+            is_fresh = bool(revisions) and not self._replica.behind(list(revisions.items()))
+            sourced = await self._sourced(asked, is_fresh=is_fresh)
             if may_be_backordered(request.lines, sourced):
                 return None
             if sourced.best is None:

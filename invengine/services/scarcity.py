@@ -17,6 +17,7 @@ from invengine.kernels.layout import (
     MILLIONTHS,
     ON_HAND,
     PARTS_BITS,
+    POSITION_COLUMNS,
     RESERVED,
     SAFETY_PARTS,
     SAFETY_UNITS,
@@ -43,15 +44,19 @@ ENTRIES_A_READ: Final = 500
 PRICE_SECONDS: Final = 60
 """How long a SKU's prices are kept while its stock stays: demand and the way to a receipt change that slowly."""
 PRICES_KEPT: Final = 100_000
+ASKED_KEPT: Final = 1_000
+"""Lists of locations that prices are asked for."""
 STOCK_MAX: Final = 2**40
 MINUTE_MS: Final = 60_000
 MINUTES_A_DAY: Final = 1_440
 PARTS: Final = 10_000
+NO_ROWS: Final = np.empty((0, POSITION_COLUMNS), np.int64)
 
 
 class Kept(NamedTuple):
-    """Prices of a SKU at all locations, for the stock that they were computed from."""
+    """Prices of a SKU at all locations, for the stock that they were computed from; `rows` is how it was seen last."""
 
+    rows: bytes
     stock: Columns
     until_ms: int
     prices: Columns
@@ -94,6 +99,7 @@ class Scarcity:
         self._safety: Columns = np.empty((0, 2), np.int64)
         self._closed: Columns = np.empty(0, np.int64)
         self._places: Columns = np.empty(0, np.int64)
+        self._asked_places: dict[tuple[str, ...], tuple[Columns, Columns]] = {}
         self._kept: dict[str, Kept] = {}
 
     @classmethod
@@ -120,18 +126,16 @@ class Scarcity:
         out = np.zeros((len(skus), len(locations)), np.int64)
         if regions is None or not len(self.demand) or not skus:
             return out
-        stock = np.stack([self._stock(sku) for sku in skus])
         fresh = []
-        for row, sku in enumerate(skus):
-            kept = self._kept.get(sku)
-            if kept is None or now_ms >= kept.until_ms or _has_changed(kept.stock, stock[row]):
-                fresh.append(row)
+        for sku in skus:
+            kept, rows = self._kept.get(sku), self._rows(sku)
+            if kept is None or now_ms >= kept.until_ms or not self._is_like(kept, rows):
+                fresh.append((sku, rows))
         if fresh:
-            self._price([skus[row] for row in fresh], stock[fresh], now_ms, regions)
-        places = np.array([regions.number.get(name, -1) for name in locations], np.int64)
-        known = np.flatnonzero(places >= 0)
+            self._price(fresh, now_ms, regions)
+        places, known = self._asked(tuple(locations), regions)
         for row, sku in enumerate(skus):
-            out[row, known] = self._kept[sku].prices[places[known]]
+            out[row, known] = self._kept[sku].prices[places]
         return out
 
     def on(self, replica: Replica) -> Scarcity:
@@ -205,20 +209,39 @@ class Scarcity:
             self._safety = np.array(rules, np.int64).reshape(-1, 2)
             self._closed = np.array([not network.locations[name].enabled for name in regions.names], np.bool_)
             self._places = np.empty(0, np.int64)
+            self._asked_places.clear()
             self._kept.clear()
         return self._regions
 
-    def _price(self, skus: Sequence[str], stock: Columns, now_ms: int, regions: NetworkRegions) -> None:
-        """Keeps the prices of these SKUs for this stock [K, N]."""
+    def _asked(self, locations: tuple[str, ...], regions: NetworkRegions) -> tuple[Columns, Columns]:
+        """The network's numbers of those locations that it has, and which of them these are."""
+        found = self._asked_places.get(locations)
+        if found is None:
+            if len(self._asked_places) >= ASKED_KEPT:
+                self._asked_places.clear()
+            places = np.array([regions.number.get(name, -1) for name in locations], np.int64)
+            known = np.flatnonzero(places >= 0)
+            found = self._asked_places[locations] = (places[known], known)
+        return found
+
+    def _is_like(self, kept: Kept, rows: Columns) -> bool:
+        """Whether stock is about what the prices were computed from."""
+        seen = rows.tobytes()
+        return seen == kept.rows or not _has_changed(kept.stock, self._stock(rows))
+
+    def _price(self, skus: Sequence[tuple[str, Columns]], now_ms: int, regions: NetworkRegions) -> None:
+        """Keeps the prices of these SKUs, each with its rows of the replica."""
         if len(self._kept) + len(skus) > PRICES_KEPT:
             self._kept.clear()
+        stock = np.stack([self._stock(rows) for _, rows in skus])
         minutes = np.full(stock.shape, self._horizon_minutes, np.int64)
-        for row, sku in enumerate(skus):
+        for row, (sku, _) in enumerate(skus):
             self._set_receipts(minutes[row], sku, now_ms, regions)
         pricing = Pricing(self.demand.rates, regions.regions(self._columns))
-        found = pricing.prices(self.demand.numbers_of(skus), stock, minutes, now_ms)
-        for row, sku in enumerate(skus):
-            self._kept[sku] = Kept(stock[row], now_ms + PRICE_SECONDS * 1000, found[row].copy())
+        found = pricing.prices(self.demand.numbers_of([sku for sku, _ in skus]), stock, minutes, now_ms)
+        until_ms = now_ms + PRICE_SECONDS * 1000
+        for row, (sku, rows) in enumerate(skus):
+            self._kept[sku] = Kept(rows.tobytes(), stock[row], until_ms, found[row].copy())
 
     def _set_receipts(self, minutes: Columns, sku: str, now_ms: int, regions: NetworkRegions) -> None:
         """Where a receipt with units for all is known, the end of its day counts."""
@@ -232,14 +255,15 @@ class Scarcity:
         for place, day in first.items():
             minutes[place] = (day + 1) * MINUTES_A_DAY - now_ms // MINUTE_MS
 
-    def _stock(self, sku: str) -> Columns:
-        """[N] units that can be taken at the network's locations."""
+    def _rows(self, sku: str) -> Columns:
+        """The SKU's rows of the replica."""
         columns = self._replica.columns
-        found = np.zeros(len(self._safety), np.int64)
         number = columns.find_sku(sku)
-        if number < 0:
-            return found
-        rows = columns.rows(number)
+        return NO_ROWS if number < 0 else columns.rows(number)
+
+    def _stock(self, rows: Columns) -> Columns:
+        """[N] units that can be taken at the network's locations."""
+        found = np.zeros(len(self._safety), np.int64)
         places = self._places_of(rows[:, LOCATION])
         rows, places = rows[places >= 0], places[places >= 0]
         on_hand = np.minimum(rows[:, ON_HAND], STOCK_MAX)

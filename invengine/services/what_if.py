@@ -93,7 +93,7 @@ class WhatIf:
         recorded = None
         if asked.day:
             recorded = await self._days.since(stock_ms, stock_ms + DAY_MS)
-        orders = await self._orders(asked, network, recorded, stock_ms)
+        orders = await self._orders(asked, message, network, recorded, stock_ms)
         left_out = max(0, len(orders) - asked.orders_max)
         orders = orders[: asked.orders_max] if asked.orders_from is not OrdersFrom.GIVEN else orders
         left_out = left_out if asked.orders_from is OrdersFrom.RECORDED else 0
@@ -106,9 +106,9 @@ class WhatIf:
             run = Run(scratch, network, stock_ms, of_channel=of_channel, transit=self._transit.times, prices=prices)
             await _sourced(run, orders)
             named = of_channel("") if text else None
-            results.append(ProfileResult(str(named) if named else "", run.tally, run.left()))
+            results.append(ProfileResult(str(named) if named else "", run.tally, await run.left()))
         currency = network.delivery.currency
-        return WhatIfAnswer(tuple(results), len(orders), left_out, stock.free_at(), stock_ms, currency, token)
+        return WhatIfAnswer(tuple(results), len(orders), left_out, await stock.free_at(), stock_ms, currency, token)
 
     def _chosen(self, text: str) -> Callable[[str], Profile | None]:
         """By channel the profile that counts: always the one that is named, or the active ones as they are now."""
@@ -119,10 +119,15 @@ class WhatIf:
         return active.get
 
     async def _orders(
-        self, asked: CheckedWhatIf, network: Network, recorded: Recorded | None, stock_ms: int
+        self,
+        asked: CheckedWhatIf,
+        message: pb.WhatIfRequest,
+        network: Network,
+        recorded: Recorded | None,
+        stock_ms: int,
     ) -> list[WhatIfOrder]:
         if asked.orders_from is OrdersFrom.GIVEN:
-            return orders_given(asked.given, network, stock_ms)
+            return await orders_given(message, network, stock_ms)
         if asked.orders_from is OrdersFrom.RECORDED:
             assert recorded is not None
             return [order for order in orders_of(recorded) if order.channel in network.channels]
