@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from invengine.domain.waves import CommittedOrder, PlannedLine, RefusedLine
     from invengine.services.waves import Committed, ShownOrder, ShownPlan
 
-_STAGES: Final = {
-    stage: wave_pb2.PlanProgress.Stage.Value(f"STAGE_{stage.name}")  # the same words, see tests/rpc/test_waves.py
-    for stage in Stage
-}
+_STAGES: Final = {stage: wave_pb2.PlanProgress.Stage.Value(f"STAGE_{stage.name}") for stage in Stage}
 
 
 def progress_to_proto(progress: Progress) -> wave_pb2.PlanProgress:

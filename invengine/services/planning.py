@@ -62,7 +62,7 @@ class Planning:
             networks,
             reservations,
             dates=dates,
-            profile_of=profiles.get,
+            profile_of=profiles.of_request,
             allocate=allocate,
         )
 

@@ -29,21 +29,42 @@ class Cost(NamedTuple):
     line: int
 
 
+class Source(NamedTuple):
+    """A location that may serve a line, by which way and at which cost."""
+
+    location: str
+    way: Way
+    cost: Cost
+
+
 class WaveCosts:
-    """Costs of one wave. `today`: the day that waiting counts from."""
+    """Costs of one wave. `today`: the day that waiting counts from. What was worked out is kept: lines that are alike
+    share one Source, so that a large wave is not made of millions of objects.
+    """
 
     def __init__(self, network: Network, profile: Profile | None, today: int) -> None:
         self._network = network
         self._profile = profile or _AS_STATED
         self._today = today
+        self._known: dict[tuple[object, ...], Source] = {}
 
-    def cheapest(self, line: WaveLine, location: str, ways: Sequence[Way]) -> tuple[Way, Cost]:
-        """The way to send the line that costs least for all its units; without dates by any service that there is."""
+    def cheapest(self, line: WaveLine, location: str, ways: Sequence[Way]) -> Source:
+        """The way to send the line that costs least for all its units; without dates by any service that there is.
+
+        `ways` are those of its day, its service and its destination.
+        """
+        key = location, line.fulfilment, line.destination, line.needed_by, line.service, line.quantity
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._cheapest(line, location, ways)
+        return found
+
+    def _cheapest(self, line: WaveLine, location: str, ways: Sequence[Way]) -> Source:
         if not ways and line.fulfilment is Fulfilment.SHIP and line.destination.country:
             ways = self._services(line, location)
         costs = [(self._of(line, location, way), way) for way in ways or (NO_WAY,)]
         cost, way = min(costs, key=lambda one: one[0].parcel + one[0].unit * line.quantity + one[0].line)
-        return way, cost
+        return Source(location, way, cost)
 
     def _of(self, line: WaveLine, location: str, way: Way) -> Cost:
         network, profile = self._network, self._profile

@@ -32,7 +32,7 @@ from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.wave_costs import WaveCosts
 from invengine.services.wave_dates import WaveDates
 from invengine.services.wave_requests import check_network, check_wave
-from invengine.services.wave_sourcing import WaveSourcing, why_missing
+from invengine.services.wave_sourcing import ChannelRules, WaveSourcing, why_missing
 from invengine.services.wave_steps import Steps
 from invengine.services.wave_waiting import WaitingLines
 from invengine.store.wave_records import ORDERS_A_CHUNK, SHOWN_SECONDS
@@ -67,7 +67,9 @@ Said = Progress | PlanSummary
 
 
 class WavePlanning:
-    """Plans waves of one engine. `profile_of` answers the profile that a text names, UnknownProfile."""
+    """Plans waves of one engine. `profile_of` answers the profile that a text names, UnknownProfile, or without
+    one that of a channel.
+    """
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class WavePlanning:
         networks: Networks,
         *,
         dates: CurrentDating,
-        profile_of: Callable[[str], Profile],
+        profile_of: Callable[[str, str], Profile | None],
         allocate: Allocator,
     ) -> None:
         self._store = store
@@ -98,12 +100,12 @@ class WavePlanning:
             yield _same(earlier[0], asked), True
             return
         check_network(asked, network)
-        profile = self._profile_of(asked.profile) if asked.profile else None
+        named = self._profile_of(asked.profile, "") if asked.profile else None
         orders = list(asked.orders)
         async for progress in self._add_waiting(asked, orders, network):
             yield progress, False
         await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX)
-        sourcing, channels = await self._sourcing(asked, orders, network, profile)
+        sourcing, channels = await self._sourcing(asked, orders, network)
         lines = sum([len(order.lines) for order in orders])
         done = 0
         for order in orders:
@@ -114,8 +116,7 @@ class WavePlanning:
                 await asyncio.sleep(0)
             if before // LINES_TOLD != done // LINES_TOLD:
                 yield Progress(Stage.SOURCING, done, lines), False
-        missing_cost = profile.shortage_cost if profile is not None else None
-        problem = sourcing.problem(asked.mode, asked.shares, missing_cost)
+        problem = sourcing.problem(asked.mode, asked.shares)
         allocated: Allocated | None = None
         async for told in self._allocated(problem):
             if isinstance(told, Progress):
@@ -132,7 +133,7 @@ class WavePlanning:
             now_ms,
             now_ms + asked.keep_seconds * 1000,
             asked.mode,
-            str(profile) if profile is not None else "",
+            str(named) if named is not None else self._active(channels),
             totals.orders,
             totals.orders_whole,
             totals.orders_without,
@@ -167,19 +168,16 @@ class WavePlanning:
             yield Progress(Stage.READING, partition, self._store.partitions)
 
     async def _sourcing(
-        self, asked: WaveAsked, orders: Sequence[WaveOrder], network: Network, profile: Profile | None
+        self, asked: WaveAsked, orders: Sequence[WaveOrder], network: Network
     ) -> tuple[WaveSourcing, list[str]]:
         """The stock of the wave, read; and its channels in the order of committing: those that can take less first."""
         now_ms = self._clock.now_ms()
         skus = list(dict.fromkeys([line.sku for order in orders for line in order.lines]))
         channels = sorted({order.channel for order in orders})
-        members = frozenset(network.groups[asked.group]) if asked.group else None
-        if profile is not None and (excluded := profile.excluded_locations(network)):
-            members = (members if members is not None else frozenset(network.locations)) - excluded
+        rules = {name: self._rules(asked, network, name, today(now_ms)) for name in channels}
         ways = WaveDates(network, self._dates.of(network))
-        costs = WaveCosts(network, profile, today(now_ms))
         if len(channels) > 1:
-            first = WaveSourcing(network, self._replica, now_ms, channels, dates=ways, costs=costs, members=members)
+            first = WaveSourcing(network, self._replica, now_ms, rules, dates=ways)
             totals = dict.fromkeys(channels, 0)
             for count, sku in enumerate(skus):
                 for channel in channels:
@@ -187,12 +185,29 @@ class WavePlanning:
                 if count % SKUS_A_TURN == 0:
                     await asyncio.sleep(0)
             channels.sort(key=lambda name: (totals[name], name))
-        sourcing = WaveSourcing(network, self._replica, now_ms, channels, dates=ways, costs=costs, members=members)
+        sourcing = WaveSourcing(network, self._replica, now_ms, {name: rules[name] for name in channels}, dates=ways)
         for count, sku in enumerate(skus):
             sourcing.read(sku)
             if count % SKUS_A_TURN == 0:
                 await asyncio.sleep(0)
         return sourcing, channels
+
+    def _rules(self, asked: WaveAsked, network: Network, channel: str, day: int) -> ChannelRules:
+        """By the profile that was named, else by the one that is active for the channel."""
+        profile = self._profile_of(asked.profile, channel)
+        members = frozenset(network.groups[asked.group]) if asked.group else None
+        costs = WaveCosts(network, profile, day)
+        if profile is None:
+            return ChannelRules(costs, members, 0, may_split=True)
+        if excluded := profile.excluded_locations(network):
+            members = (members if members is not None else frozenset(network.locations)) - excluded
+        missing_cost = 0 if profile.shortage_cost is None else max(1, profile.shortage_cost)
+        return ChannelRules(costs, members, missing_cost, profile.may_split)
+
+    def _active(self, channels: Sequence[str]) -> str:
+        """The profiles that are active for these channels, by name."""
+        found = {str(profile) for name in channels if (profile := self._profile_of("", name)) is not None}
+        return ", ".join(sorted(found))
 
     async def _put_together(
         self,

@@ -5,9 +5,9 @@ Gathered order by order, so that others have their turn in between. Stock is rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from invengine.domain.orders import Candidate
     from invengine.domain.waves import MinimumShare, WaveLine, WaveOrder
     from invengine.replica.replica import Replica
-    from invengine.services.wave_costs import Cost, WaveCosts
+    from invengine.services.wave_costs import Source, WaveCosts
     from invengine.services.wave_dates import WaveDates, Way
 
 _FULL: Final = 100
@@ -31,42 +31,51 @@ _FULL: Final = 100
 
 @dataclass(slots=True)
 class LineOptions:
-    """What was found for a line: the place of its first option, and per option location, way and cost.
+    """What was found for a line: the place of its first option, and per option where its units would come from.
 
     `units` that there are for it at its locations; `late` units that are there and cannot come in time.
     """
 
     first: int
-    found: list[tuple[str, Way, Cost]] = field(default_factory=list)
+    found: list[Source] = field(default_factory=list)
     units: int = 0
     most: int = 0
     late: int = 0
     has_locations: bool = True
 
 
+class ChannelRules(NamedTuple):
+    """What the profile of a channel makes of it: what sending costs, the locations that may send (None: any), what a
+    missing unit costs where a line does not tell (0: more than sending it), and whether lines may be split at all.
+    """
+
+    costs: WaveCosts
+    members: frozenset[str] | None
+    missing_cost: int
+    may_split: bool
+
+
 class WaveSourcing:
-    """Gathers one wave. `channels`: of its orders, in the order in which they are committed."""
+    """Gathers one wave. `channels`: of its orders, in the order in which they are committed, with their rules."""
 
     def __init__(
         self,
         network: Network,
         replica: Replica,
         now_ms: int,
-        channels: Sequence[str],
+        channels: Mapping[str, ChannelRules],
         *,
         dates: WaveDates,
-        costs: WaveCosts,
-        members: frozenset[str] | None,
     ) -> None:
         self._network = network
         self._channels = {name: number for number, name in enumerate(channels)}
         self._shelves = {
             name: Shelf(replica, now_ms, name, borrows=network.channel(name).borrows) for name in self._channels
         }
+        self._rules = channels
         self._dates = dates
-        self._costs = costs
-        self._members = members
         self._rows = ProblemRows()
+        self._usable: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._dearest = 0
         self.stock = Stock()
         self.lines: list[LineOptions] = []
@@ -88,7 +97,7 @@ class WaveSourcing:
 
     def add(self, order: WaveOrder) -> None:
         """An order, behind those before it."""
-        rows = self._rows
+        rows, rules = self._rows, self._rules[order.channel]
         first_line, first_place = rows.lines.count, rows.places.count
         places: dict[tuple[object, ...], int] = {}
         for line in order.lines:
@@ -97,8 +106,8 @@ class WaveSourcing:
             rows.lines.add(
                 self.stock.row(line.sku),
                 line.quantity,
-                line.worth,
-                int(line.allow_split),
+                line.worth or rules.missing_cost,
+                int(line.allow_split and rules.may_split),
                 int(line.allow_partial and not order.all_or_nothing),
                 options.first,
                 len(options.found),
@@ -117,55 +126,61 @@ class WaveSourcing:
         """Turns what was added since the last time into arrays."""
         self._rows.settle()
 
-    def problem(self, mode: Mode, shares: Sequence[MinimumShare], missing_cost: int | None) -> WaveProblem:
-        """The problem of all that was added. `missing_cost` of a unit of lines that do not tell what it is worth."""
-        worth = self._dearest + 1 if missing_cost is None else missing_cost
-        problem = self._rows.problem(self.stock.block(), worth, is_fair=mode is Mode.FAIR)
+    def problem(self, mode: Mode, shares: Sequence[MinimumShare]) -> WaveProblem:
+        """The problem of all that was added."""
+        problem = self._rows.problem(self.stock.block(), self._dearest + 1, is_fair=mode is Mode.FAIR)
         return replace(problem, shares=self._shares(problem, shares))
 
     def _candidates(self, channel: str, sku: str) -> tuple[Candidate, ...]:
         return self._network.candidates(channel, sku, self._network.usable(channel))
 
     def _options(self, channel: str, line: WaveLine, places: dict[tuple[object, ...], int]) -> LineOptions:
-        rows = self._rows
+        rows, costs = self._rows, self._rules[channel].costs
         options = LineOptions(rows.options.count)
         locations = self._locations(channel, line)
         options.has_locations = bool(locations)
         dated = self._dates.ways(line, locations) if line.needed_by else {}
         for location in locations:
-            units = [cell for cell in self.stock.cells(line.sku, location) if channel in cell.channels]
-            there = sum([cell.units for cell in units])
-            ways = [way for way in dated.get(location, ()) if way.day <= line.needed_by] if line.needed_by else []
-            if line.needed_by and not ways:
-                options.late += there
+            cells = [cell for cell in self.stock.cells(line.sku, location) if channel in cell.channels]
+            if not cells:
                 continue
+            there = cells[0].units if len(cells) == 1 else sum([cell.units for cell in cells])
+            ways: Sequence[Way] = ()
+            if line.needed_by:
+                ways = [way for way in dated.get(location, ()) if way.day <= line.needed_by]
+                if not ways:
+                    options.late += there
+                    continue
             options.units += there
             options.most = max(options.most, there)
-            if not there:
-                continue
-            way, cost = self._costs.cheapest(line, location, ways)
-            for cell in units:
+            source = costs.cheapest(line, location, ways)
+            cost = source.cost
+            for cell in cells:
                 column = self.stock.column(location, cell.layer)
-                key = column, line.fulfilment, line.destination, way.service
-                if key not in places:
-                    places[key] = rows.places.add(column, cost.parcel)
-                rows.options.add(places[key], cost.unit, cost.line)
-                options.found.append((location, way, cost))
-                self._dearest = max(self._dearest, sum(cost))
+                key = column, line.fulfilment, line.destination, source.way.service
+                place = places.get(key)
+                if place is None:
+                    place = places[key] = rows.places.add(column, cost.parcel)
+                rows.options.add(place, cost.unit, cost.line)
+                options.found.append(source)
+            self._dearest = max(self._dearest, cost.parcel + cost.unit + cost.line)
         return options
 
     def _locations(self, channel: str, line: WaveLine) -> Sequence[str]:
         """The locations that may serve a line, by priority."""
+        key = channel, line.location, line.group, line.fulfilment, line.only_at
+        found = self._usable.get(key)
+        if found is None:
+            found = self._usable[key] = self._usable_for(channel, line)
+        return found
+
+    def _usable_for(self, channel: str, line: WaveLine) -> tuple[str, ...]:
         try:
             usable = self._network.usable(channel, location=line.location, group=line.group, fulfilment=line.fulfilment)
         except InventoryError:  # a location that is not the channel's, say: the plan tells it of the line
             return ()
-        only = frozenset(line.only_at) if line.only_at else None
-        return [
-            name
-            for name in usable
-            if (self._members is None or name in self._members) and (only is None or name in only)
-        ]
+        members, only = self._rules[channel].members, line.only_at
+        return tuple([name for name in usable if (members is None or name in members) and (not only or name in only)])
 
     def _shares(self, problem: WaveProblem, shares: Sequence[MinimumShare]) -> Block:
         """Units that channels get at least, int64 [C, K]: never more than they want, nor together than there are."""

@@ -72,7 +72,7 @@ class Committed(NamedTuple):
 
 
 class Waves:
-    """The use cases. `profile_of` answers the profile that a text names, UnknownProfile."""
+    """The use cases. `profile_of` answers the profile that a text names, or without one that of a channel."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Waves:
         reservations: Reservations,
         *,
         dates: CurrentDating,
-        profile_of: Callable[[str], Profile],
+        profile_of: Callable[[str, str], Profile | None],
         allocate: Allocator,
     ) -> None:
         self._store = store

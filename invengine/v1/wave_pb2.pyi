@@ -271,7 +271,9 @@ class PlanWaveRequest(_message.Message):
     mode: Global___PlanWaveRequest.Mode.ValueType
     """How scarce units are shared."""
     profile: _builtins.str
-    """The sourcing profile that costs go by: a name, or `name@version`. Empty: costs as the network states them."""
+    """The sourcing profile that costs and splits go by, and where nothing comes from: a name, or `name@version`. Empty: of
+    each order the one that is active for its channel; where none is, costs as the network states them.
+    """
     group: _builtins.str
     """Only stock of members of this location group is shared out; empty: all that the channels may take from."""
     @_builtins.property
@@ -477,7 +479,7 @@ class WavePlan(_message.Message):
     mode: Global___PlanWaveRequest.Mode.ValueType
     """As asked."""
     profile: _builtins.str
-    """The profile that costs went by, with its version; empty: none."""
+    """The profile that costs went by, with its version; where none was named, those of the channels. Empty: none."""
     orders: _builtins.int
     """Orders of the request, and reservations with lines that wait."""
     orders_whole: _builtins.int
