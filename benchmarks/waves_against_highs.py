@@ -124,7 +124,7 @@ def against_highs(orders: int, times: int) -> list[Figure]:
     say(
         f"how many times faster than HiGHS is a plan of {orders:,} orders, at the same gap?",
         "25 ms; HiGHS needs some thousand simplex steps and cuts: 10 to 60 s, 400 to 2,000 times",
-        f"{found.seconds / seconds:,.0f} times: {seconds:.3f} s and {found.seconds:.1f} s, HiGHS {how}, {reached:.4f} of it",
+        f"{found.seconds / seconds:,.0f} times: {seconds:.3f} and {found.seconds:.1f} s; HiGHS {how}, {reached:.4f}",
     )
     name = f"wave of {orders:,} orders: HiGHS MIP / kernel, seconds"
     return [Figure(name, found.seconds / seconds, "", "higher", 50, f"{setup_of(wave)}; HiGHS {how}")]

@@ -113,7 +113,7 @@ def model_of(wave: Wave, *, whole: bool) -> highspy.HighsLp:
     return lp
 
 
-def solve(wave: Wave, *, whole: bool, gap: float = 0.0, seconds: float = 600.0) -> Solved:
+def solve(wave: Wave, *, whole: bool, gap: float = 0.0, seconds: float = float("inf")) -> Solved:
     """What HiGHS makes of it on one thread, stopped at a relative gap of its own bound, or after some seconds."""
     solver = highspy.Highs()
     for option, value in {
