@@ -21,6 +21,7 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 NOT_QUESTIONS = {"__init__", "__main__", "figures", "h2load", "empty_server", "engine", "memory_replica"}
 NOT_QUESTIONS |= {"feeding", "postgres", "processes", "reserving", "reserving_parts", "watch_load", "delivery_network"}
+NOT_QUESTIONS |= {"online_hindsight", "online_sources", "online_world"}
 
 
 def names() -> list[str]:

@@ -10,10 +10,10 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -37,10 +37,13 @@ from invengine.rpc.stock_servicer import StockServicer
 from invengine.services import figures
 from invengine.services.availability import Availability
 from invengine.services.available_to_promise import AvailableToPromise
+from invengine.services.background import Background
+from invengine.services.basket_plans import BasketPlans
 from invengine.services.broken import BrokenPromises
 from invengine.services.broken_dates import KeptDates
 from invengine.services.broken_scan import BrokenScan
 from invengine.services.broken_told import BrokenTold
+from invengine.services.current_dating import CurrentDating
 from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
@@ -58,8 +61,10 @@ from invengine.services.repromise_moves import Moves
 from invengine.services.repromising import Repromising
 from invengine.services.reservations import Reservations
 from invengine.services.returns import Returns
+from invengine.services.scarcity import Scarcity
 from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
+from invengine.services.sourcing_plans import SourcingPlans
 from invengine.services.stock import Stock
 from invengine.services.sweeper import Sweeper
 from invengine.services.transfers import Transfers
@@ -163,7 +168,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     kernels.warm_up()
     loop = asyncio.get_running_loop()
     broken: asyncio.Future[str] = loop.create_future()
-    background = _Background(broken)
+    background = Background(broken)
     metrics = _metrics()
     server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])
     stack.push_async_callback(server.stop)
@@ -186,12 +191,14 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     await follower.load()
     sweeper = Sweeper(store, replica, metrics)
+    scarcity = Scarcity.by(settings, store, replica, networks, metrics)
     stack.push_async_callback(background.stop)
     for name, work in (
         ("follower", follower.run()),
         ("networks", networks.run()),
         ("transit times", transit.run()),
         ("profiles", profiles.run()),
+        ("scarcity", scarcity.run()),
         ("sweeper", sweeper.run()),
         ("forgetting", sweeper.run_forgetting()),
         ("figures", figures.keep(store, metrics)),
@@ -199,8 +206,10 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     ):
         background.run(name, work)
     queue_max = settings.queued_calls_max
+    dates = CurrentDating(replica, clock, lambda: transit.times)
+    plans = SourcingPlans(replica, dates.of, scarcity)
     reservations = Reservations(
-        store, replica, clock, networks, metrics, transit=lambda: transit.times, queue_max=queue_max
+        store, replica, clock, networks, metrics, profiles=profiles, plans=plans, dates=dates, queue_max=queue_max
     )
     stack.push_async_callback(reservations.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
@@ -239,7 +248,10 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
-                planning=Planning(store, replica, clock, networks, transit=transit, reservations=reservations),
+                baskets=BasketPlans(store, replica, clock, networks, profiles, plans=plans, metrics=metrics),
+                planning=Planning(
+                    store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles
+                ),
                 replica=replica,
             ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(
@@ -254,7 +266,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             ),
             "invengine.v1.PromiseService": incoming_servicers.PromiseServicer(
                 Promises(store, broken_scan),
-                Promising(store, replica, clock, networks, transit=transit, metrics=metrics),
+                Promising(
+                    store, replica, clock, networks, transit=transit, metrics=metrics, profiles=profiles, plans=plans
+                ),
                 Repromising(
                     store,
                     networks,
@@ -307,7 +321,7 @@ async def _start_metrics(settings: Settings, metrics: Metrics, server: Server, s
     return f"{settings.metrics_listen.rpartition(':')[0]}:{port}"
 
 
-async def _open_topology(settings: Settings, background: _Background, stack: AsyncExitStack) -> Topology:
+async def _open_topology(settings: Settings, background: Background, stack: AsyncExitStack) -> Topology:
     """The servers of the settings' url, or a Redis of our own. Nothing is connected yet."""
     url = settings.redis_url
     if not url:
@@ -345,44 +359,3 @@ def _store_settings(settings: Settings) -> StoreSettings:
             settings.replicas if settings.durability == "replicated" else 0, settings.replica_seconds
         ),
     )
-
-
-class _Background:
-    """Tasks that run as long as the engine; one that ends by itself is a fault, and the engine cannot go on."""
-
-    def __init__(self, broken: asyncio.Future[str]) -> None:
-        self._broken = broken
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def run(self, name: str, work: Coroutine[Any, Any, object]) -> None:
-        """Runs until `stop`."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def end_with(self, fault: Coroutine[Any, Any, Exception]) -> None:
-        """Ends the engine when `fault` answers."""
-
-        async def watch() -> None:
-            sentence = str(await fault)
-            if not self._broken.done():
-                self._broken.set_result(sentence)
-            await asyncio.Event().wait()  # until it is cancelled with the others
-
-        self.run("fault", watch())
-
-    async def stop(self) -> None:
-        """Ends them all. Told again and again: a wait_for, which redis-py uses too, may lose one cancellation."""
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks, timeout=0.05)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            return
-        fault = task.exception()
-        logger.critical("the %s ended; the engine stops", task.get_name(), exc_info=fault)
-        if not self._broken.done():
-            self._broken.set_result(f"the {task.get_name()} ended: {fault!r}")

@@ -12,6 +12,7 @@
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
     |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown, NoPlan,
+    |                           DayNotRecorded,
     |                           TooManyProfiles
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
@@ -650,6 +651,24 @@ class TransferExists(InventoryError):
 
     def __str__(self) -> str:
         return f"transfer_id {self.transfer_id!r} is in use"
+
+
+@dataclass(eq=False)
+class DayNotRecorded(Refused):
+    """The change log does not reach back to a day; `first_day`, since 1970, is the first of which it tells all."""
+
+    reason = "DAY_NOT_RECORDED"
+    day: int
+    first_day: int
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The days as ISO 8601 too."""
+        return super().metadata | {"date": iso_day(self.day), "first_date": iso_day(self.first_day)}
+
+    def __str__(self) -> str:
+        days = f"days from {iso_day(self.first_day)} on can be told"
+        return f"the log of changes does not reach back to {iso_day(self.day)}: {days}"
 
 
 @dataclass(eq=False)

@@ -20,6 +20,7 @@ from prometheus_client.utils import floatToGoString
 from invengine import __version__
 from invengine.domain.kept import BreakReason
 from invengine.domain.orders import ReservationState
+from invengine.domain.reservation_answers import PlanTaken
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
 
@@ -61,7 +62,7 @@ INVARIANTS: Final = (
 )
 """What the integrity check checks."""
 
-KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch")
+KERNELS: Final = ("get", "batch", "stream", "watch", "promise", "promise_batch", "plan")
 """The reads whose kernels are timed; of a watch, one look at what changed for all who watch."""
 
 WATCHED: Final = ("totals", "locations", "levels")
@@ -206,6 +207,7 @@ class Metrics:
         self._add_store(registry)
         self._add_engine(registry)
         self._add_feeds(registry)
+        self._add_demand(registry)
 
     def _add_store(self, registry: CollectorRegistry) -> None:
         self.store_seconds = self._distributions(
@@ -241,6 +243,13 @@ class Metrics:
             "How far the clock of Redis is ahead of the time that holds are judged by.",
             registry=registry,
         )
+        plans = Counter(
+            "invengine_reservations_by_profile_total",
+            "Reservations by a profile: of the best plan, of the next as that was gone, or after another trip.",
+            ("plan",),
+            registry=registry,
+        )
+        self.plans_taken = {taken: plans.labels(taken.value) for taken in PlanTaken}
         self.expired = Counter(
             "invengine_reservations_expired_total", "Holds that this server's sweeper tidied.", registry=registry
         )
@@ -318,6 +327,12 @@ class Metrics:
             "How old the movement acknowledged last was then, of the open stream that is furthest behind.",
             registry=registry,
         )
+
+    def _add_demand(self, registry: CollectorRegistry) -> None:
+        self.demand_lines = Counter(
+            "invengine_demand_lines_total", "Lines that customers wanted, read for forecasts.", registry=registry
+        )
+        self.demand_skus = Gauge("invengine_demand_skus", "SKUs with a forecast of demand.", registry=registry)
 
     def method(self, kind: str, service: str, method: str) -> MethodMetrics:
         """The series of one method; `kind` is `unary`, `server_stream`, `client_stream` or `bidi_stream`."""

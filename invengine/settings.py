@@ -127,6 +127,16 @@ class Settings(BaseSettings):
         10_000, ge=1000, le=10_000_000, description="Change log entries kept per partition (ledger, slow followers)"
     )
 
+    demand_half_life_days: float = Field(
+        28.0, gt=0, le=3650, description="Demand that is so old counts half in forecasts, which price scarce stock"
+    )
+    scarcity_horizon_days: float = Field(
+        14.0, gt=0, le=730, description="Until when stock must last, for its price, where no receipt is expected"
+    )
+    scarcity_kilometre_cost: float = Field(
+        0.004, ge=0, le=1000, description="What a kilometre costs a parcel, for that price, where no lanes say it"
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe message logged")
     log_json: bool = Field(False, description="One JSON object per log line")
 

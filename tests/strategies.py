@@ -97,7 +97,7 @@ def futures(today: int) -> st.SearchStrategy[Future | None]:
 
 def placed(line: LineRequest, how: int) -> LineRequest:
     """One line in three as one for which it is decided already how many units come from where."""
-    if how % 3 or line.future or not line.candidates:
+    if how % 3 or not line.candidates:
         return line
     parts = [(line.quantity * (k + how + 1)) % 4 for k in range(len(line.candidates))]
     quantity = sum(parts) if how % 2 else min(line.quantity, how)
@@ -110,9 +110,10 @@ def placed(line: LineRequest, how: int) -> LineRequest:
         line.destination,
         line.allow_split,
         line.named_location,
+        line.future,
         asked=quantity + how,
         units_at=tuple(parts) if how % 2 and quantity else (),
-        kit=KitLine("1 2", "SET é", 3) if how < 4 else None,
+        kit=KitLine("1 2", "SET é", 3) if how < 4 and not line.future else None,
     )
 
 

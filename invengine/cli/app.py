@@ -22,14 +22,17 @@ from invengine.cli import (
     network,
     profile,
     promise,
+    rebalance,
     reservations,
     returns,
     serve,
     shortfall,
     snapshot,
+    source,
     stock,
     transfers,
     watch,
+    whatif,
 )
 
 app = typer.Typer(
@@ -77,10 +80,13 @@ watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
 app.add_typer(export.app, name="export")
+source.register(app)
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
+rebalance.register(app)
+whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 load.register(app)

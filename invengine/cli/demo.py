@@ -17,9 +17,13 @@ from invengine.cli.render import say, show_json
 from invengine.cli.session import AsJson, fail
 
 if TYPE_CHECKING:
+    from invengine.cli.demo_story import Teller
     from invengine.client import Client
 
-_START_SECONDS: Final = 60.0
+COMPILING: Final = "Compiling the kernels for this machine: once, for a minute or two."
+"""Said to people who wait for the first start."""
+_QUIET_SECONDS: Final = 4.0
+_CALL_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 
 
@@ -58,7 +62,7 @@ async def _demo(seconds: float, *, as_json: bool) -> None:
     teller = Teller(quiet=as_json)
     try:
         with tempfile.TemporaryDirectory(prefix="invengine-demo-") as folder:
-            async with _engine(Path(folder)) as client:
+            async with _engine(Path(folder), teller) as client:
                 sound = await Story(client, teller).tell(seconds)
     except (InventoryError, CallFailed, DemoFailed) as error:
         fail(error, as_json)
@@ -71,7 +75,7 @@ async def _demo(seconds: float, *, as_json: bool) -> None:
 
 
 @asynccontextmanager
-async def _engine(folder: Path) -> AsyncIterator[Client]:
+async def _engine(folder: Path, teller: Teller) -> AsyncIterator[Client]:
     """A client of a server process with its own data in `folder`; the process ends with the block, whatever happens."""
     from invengine.cli.demo_server import address_for
     from invengine.client import Client
@@ -90,8 +94,8 @@ async def _engine(folder: Path) -> AsyncIterator[Client]:
             start_new_session=True,  # Ctrl-C is for us; the server then ends by the end of its stdin
         )
     try:
-        async with Client(address, timeout_seconds=_START_SECONDS, retry_seconds=_START_SECONDS) as client:
-            if not await _serves(client, server):
+        async with Client(address, timeout_seconds=_CALL_SECONDS, retry_seconds=_CALL_SECONDS) as client:
+            if not await _serves(client, server, teller):
                 raise DemoFailed(f"the server ended with {server.returncode}: {_text(log)}")
             yield client
     finally:
@@ -104,21 +108,36 @@ async def _engine(folder: Path) -> AsyncIterator[Client]:
             await server.wait()
 
 
-async def _serves(client: Client, server: asyncio.subprocess.Process) -> bool:
+async def _serves(client: Client, server: asyncio.subprocess.Process, teller: Teller) -> bool:
     """True once the server answers, False as soon as it ended instead."""
-    from invengine.errors import NetworkMissing
-
     ended = asyncio.create_task(server.wait())
-    answer = asyncio.create_task(client.get_network())
+    answer = asyncio.create_task(_first_answer(client))
     try:
-        await asyncio.wait((ended, answer), return_when=asyncio.FIRST_COMPLETED)
-        if answer.done() and not isinstance(answer.exception(), NetworkMissing):
+        done, _ = await asyncio.wait((ended, answer), timeout=_QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            teller.text(COMPILING)
+            await asyncio.wait((ended, answer), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
             answer.result()
         return answer.done()
     finally:
         ended.cancel()
         answer.cancel()
         await asyncio.gather(ended, answer, return_exceptions=True)
+
+
+async def _first_answer(client: Client) -> None:
+    """Returns when the server answers, and be it that it has no network; asks as long as nobody does."""
+    from invengine.errors import NetworkMissing, Unavailable
+
+    while True:
+        try:
+            await client.get_network()
+        except NetworkMissing:
+            return
+        except Unavailable:  # not yet: whether the server still runs is seen elsewhere
+            continue
+        return
 
 
 def _text(log: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from invengine.cli import demo_promise, demo_rates
+from invengine.cli import demo_profile, demo_promise, demo_rates
 from invengine.cli.exits import sentence
 from invengine.cli.render import Cell, as_json, table
 from invengine.cli.sample_data import Retailer, make_retailer
@@ -81,6 +81,7 @@ class Story:
         await self._count(sku)
         await self._explain(sku)
         await self._promise_what_is_coming(sku)
+        await demo_profile.profile(self._client, self._teller, retailer, sku, store)
         await self._measure(retailer, seconds)
         return await self._check()
 

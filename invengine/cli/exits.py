@@ -83,6 +83,7 @@ _ADVICE: Final = {
     "CAPACITY_EXHAUSTED": "Raise the location's capacity in the network file, or take the line from elsewhere.",
     "TOO_MANY_PROFILES": "Activate a version that is there, or put the next one of a profile that is there.",
     "PROMISE_UNKNOWN": "`invengine network check FILE` names what the network file lacks.",
+    "DAY_NOT_RECORDED": "Ask about a later day; INVENGINE_LOG_ENTRIES_MAX says how much of the log is kept.",
     "NO_PLAN": "Take lines apart, allow more parcels or split lines, or raise `nodes_max` of the profile.",
     "LOCATION_NOT_USABLE": "Name a location that the channel can use, or leave out --location.",
     "GROUP_NOT_USABLE": "Name a group of the channel, or leave out --group.",

@@ -66,7 +66,7 @@ async def list_profiles(
         ],
     )
     if not answer.activations:
-        say("No profile is active: sourcing goes by the priority of locations alone.")
+        say("No profile is active: sourcing goes by the priority of locations.")
         return
     typer.echo()
     _show_activations(answer.activations, "since")
@@ -178,7 +178,7 @@ async def deactivate(
     by: By = "",
     request_id: RequestId = "",
 ) -> None:
-    """Make no profile active for a channel: its sourcing goes by the priority of locations alone.
+    """Make no profile active for a channel: its sourcing goes by the priority of locations.
 
     Example: invengine profile deactivate web
     """

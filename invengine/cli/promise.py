@@ -61,6 +61,12 @@ async def promise(
     allow_split: Annotated[
         bool, typer.Option("--allow-split", help="Lines may come from several locations where that is earlier.")
     ] = False,
+    profile: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[@VERSION]", help="The sourcing profile that chooses locations; default: the channel's."
+        ),
+    ] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show each step from the stock to the customer.")] = False,
     fresh: Fresh = "",
 ) -> None:
@@ -83,6 +89,7 @@ async def promise(
         services=service or (),
         confidence=share_of(confidence) if confidence else None,
         explain=explain,
+        profile=profile,
         consistency=consistency_of(fresh),
     )
     if session.json:
@@ -150,7 +157,10 @@ def show_options(answer: pb.GetPromiseResponse) -> None:
     for text in dict.fromkeys(text for option in answer.options for text in _problems(option)):
         say(text)
     for option in answer.options:
-        if option.HasField("bound") and option.bound.delivery_day != option.delivery_day:
+        if option.HasField("bound") and option.HasField("costs"):
+            least = money(option.bound.cost)
+            say(f"{_name(option)}: not proved to be the best; no combination costs less than {least}.")
+        elif option.HasField("bound") and option.bound.delivery_day != option.delivery_day:
             say(f"{_name(option)}: not every combination was tried; none is before {shown(option.bound.delivery_day)}.")
     for gap in answer.gaps:
         say(f"Gap: {gap.message}.")

@@ -10,6 +10,7 @@ import typer
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.confidence import share_of
 from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group, NeededBy, Profile
 from invengine.cli.reservation_text import (
     Delivery,
     Taking,
@@ -40,21 +41,6 @@ Units = Annotated[
     list[str] | None,
     typer.Option(
         "--line", metavar="LINE[=QUANTITY[@LOCATION]]", help="Only these units; may repeat. Default: all that are open."
-    ),
-]
-
-
-Group = Annotated[str, typer.Option(help="Take from the locations of this group, by priority.")]
-AllowSplit = Annotated[bool, typer.Option("--allow-split", help="One line may come from several places.")]
-AllowBackorder = Annotated[
-    bool, typer.Option("--allow-backorder", help="What is not on hand may come from receipts, or as a backorder.")
-]
-NeededBy = Annotated[
-    str,
-    typer.Option(
-        metavar="DAY",
-        help="With a promised date: the day of delivery at the latest. Else with --allow-backorder: only from receipts "
-        "expected by this day.",
     ),
 ]
 
@@ -100,6 +86,7 @@ async def reserve(
     confidence: Annotated[
         str, typer.Option(metavar="95%", help="How sure a promised date is to be, by what lanes took so far.")
     ] = "",
+    profile: Profile = "",
     hold_seconds: HoldSeconds = None,
     reservation_id: Annotated[str, typer.Option(metavar="ID", help="The id to give it.")] = "",
     customer: Annotated[str, typer.Option(help="Your reference for the customer.")] = "",
@@ -128,6 +115,7 @@ async def reserve(
         max_parcels=max_parcels or 0,
         promise_dates=promise,
         confidence=share_of(confidence) if confidence else 0.0,
+        profile=profile,
     )
     if session.json:
         show_json(as_json(answer))
@@ -311,6 +299,7 @@ async def amend(
     allow_split: AllowSplit = False,
     allow_backorder: AllowBackorder = False,
     needed_by: NeededBy = "",
+    profile: Profile = "",
     expected_revision: ExpectedRevision = None,
     request_id: RequestId = "",
 ) -> None:
@@ -325,6 +314,7 @@ async def amend(
         reservation_id,
         lines=amendments_of(line, taking),
         added_lines=added_lines_of(add, fulfilment, taking),
+        profile=profile,
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,
@@ -346,16 +336,18 @@ async def rebind(
     allow_split: Annotated[bool, typer.Option("--allow-split", help="One line may go to several places.")] = False,
     allow_backorder: AllowBackorder = False,
     needed_by: NeededBy = "",
+    profile: Profile = "",
     expected_revision: ExpectedRevision = None,
     request_id: RequestId = "",
 ) -> None:
-    """Move the open units of lines to other locations; with none named, to the channel's, by priority.
+    """Move the open units of lines to other locations; with none named, by profile or priority.
 
     Example: invengine reservation rebind 5f0c... --channel web --line 1@LON1
     """
     answer = await session.client.rebind(
         reservation_id,
         lines=rebindings_of(line, location, Taking(group, allow_split, allow_backorder, needed_by, is_dated=True)),
+        profile=profile,
         channel=session.needs_channel(),
         expected_revision=expected_revision,
         request_id=request_id,

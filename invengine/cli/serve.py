@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from invengine.cli.demo import COMPILING
 from invengine.cli.exits import ExitCode
 from invengine.cli.render import say, table
 from invengine.cli.session import fail_usage
 
+_QUIET_SECONDS: Final = 4.0
 _SECRETS: Final = frozenset({"redis_url"})
 
 
@@ -105,10 +107,16 @@ def _list(settings: Any) -> None:
 
 def _run(settings: Any) -> None:
     import os
+    import threading
 
-    from invengine import bootstrap
     from invengine.settings import Settings
 
+    told = threading.Timer(_QUIET_SECONDS, say, (COMPILING,))
+    told.daemon = True
+    told.start()
+    from invengine import bootstrap  # which compiles the kernels, or loads them
+
+    told.cancel()
     for warning in Settings.unknown_variables(os.environ):
         say(warning)
     try:

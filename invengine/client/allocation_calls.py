@@ -1,11 +1,11 @@
-"""Calls about stock that many wait for: shortfalls and where their units could come from."""
+"""Calls about stock that many wait for: shortfalls, and which stock should go where."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from invengine.client.connection import Connection, new_request_id
-from invengine.v1 import shortfall_pb2
+from invengine.v1 import common_pb2, rebalance_pb2, shortfall_pb2, whatif_pb2
 
 
 class AllocationCalls(Connection):
@@ -55,3 +55,49 @@ class AllocationCalls(Connection):
             lines_max=lines_max,
         )
         return await self._call(self._allocation.ResourceShortfalls, request)
+
+    async def suggest_transfers(
+        self,
+        *,
+        skus: Iterable[str] = (),
+        to_location: str = "",
+        from_location: str = "",
+        fills: Iterable[rebalance_pb2.TransferFill.ValueType] = (),
+        days_max: int = 0,
+        forecast_days: int = 0,
+        suggestions_max: int = 0,
+    ) -> rebalance_pb2.SuggestTransfersResponse:
+        """Which transfers would fill more of what waits, at least cost; it changes nothing."""
+        request = rebalance_pb2.SuggestTransfersRequest(
+            skus=skus,
+            to_location=to_location,
+            from_location=from_location,
+            fills=fills,
+            days_max=days_max,
+            forecast_days=forecast_days,
+            suggestions_max=suggestions_max,
+        )
+        return await self._call(self._allocation.SuggestTransfers, request)
+
+    async def what_if(
+        self,
+        profiles: Iterable[str],
+        *,
+        orders: Iterable[whatif_pb2.WhatIfOrder] = (),
+        day: common_pb2.Date | None = None,
+        orders_from: whatif_pb2.WhatIfRequest.OrdersFrom.ValueType = (whatif_pb2.WhatIfRequest.ORDERS_FROM_UNSPECIFIED),
+        orders_max: int = 0,
+        recent_days: int = 0,
+        seed: int = 0,
+    ) -> whatif_pb2.WhatIfResponse:
+        """What the same orders would get and cost under each of some profiles; it changes nothing."""
+        request = whatif_pb2.WhatIfRequest(
+            profiles=profiles,
+            orders=orders,
+            day=day,
+            orders_from=orders_from,
+            orders_max=orders_max,
+            recent_days=recent_days,
+            seed=seed,
+        )
+        return await self._call(self._allocation.WhatIf, request)

@@ -12,6 +12,7 @@ from google.protobuf import duration_pb2
 from invengine.client.allocation_calls import AllocationCalls
 from invengine.client.connection import new_request_id
 from invengine.client.network_calls import NetworkCalls
+from invengine.client.plan_calls import PlanCalls
 from invengine.client.profile_calls import ProfileCalls
 from invengine.client.promise_calls import PromiseCalls
 from invengine.client.refusals import error_from_call
@@ -55,6 +56,7 @@ class ReserveOptions(TypedDict, total=False):
     max_parcels: int
     promise_dates: bool
     confidence: float
+    profile: str
 
 
 class Change(TypedDict, total=False):
@@ -81,7 +83,9 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
     return None if seconds is None else duration_pb2.Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
 
 
-class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls, ProfileCalls, AllocationCalls):
+class Client(
+    WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls, ProfileCalls, AllocationCalls, PlanCalls
+):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
@@ -167,6 +171,7 @@ class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls,
             max_parcels=options.get("max_parcels", 0),
             promise_dates=options.get("promise_dates", False),
             confidence=options.get("confidence", 0.0),
+            profile=options.get("profile", ""),
         )
 
     async def reserve(
@@ -238,20 +243,25 @@ class Client(WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls,
         *,
         lines: Iterable[LineAmendment] = (),
         added_lines: Iterable[Line] = (),
+        profile: str = "",
         **change: Unpack[Change],
     ) -> reservation_service_pb2.AmendReservationResponse:
         """Give lines other quantities (0 removes one) and add lines: all of it, or nothing."""
         request = reservation_service_pb2.AmendReservationRequest(
-            reservation_id=reservation_id, lines=lines, added_lines=added_lines, **self._change(change)
+            reservation_id=reservation_id,
+            lines=lines,
+            added_lines=added_lines,
+            profile=profile,
+            **self._change(change),
         )
         return await self._call(self._reservations.AmendReservation, request)
 
     async def rebind(
-        self, reservation_id: str, *, lines: Iterable[LineRebinding], **change: Unpack[Change]
+        self, reservation_id: str, *, lines: Iterable[LineRebinding], profile: str = "", **change: Unpack[Change]
     ) -> reservation_service_pb2.RebindReservationResponse:
         """Move open units of lines to other locations; one `LineRebinding` without a line_id means all lines."""
         request = reservation_service_pb2.RebindReservationRequest(
-            reservation_id=reservation_id, lines=lines, **self._change(change)
+            reservation_id=reservation_id, lines=lines, profile=profile, **self._change(change)
         )
         return await self._call(self._reservations.RebindReservation, request)
 

@@ -44,12 +44,13 @@ class PromiseCalls(Connection):
         *,
         explain: bool = False,
         near: promise_service_pb2.Near | None = None,
+        profile: str = "",
         **options: Unpack[PromiseOptions],
     ) -> promise_service_pb2.GetPromiseResponse:
         """When a basket could be had: every way to get it side by side. It takes nothing; `reserve` does."""
         options.setdefault("channel", self.channel)
         request = promise_service_pb2.GetPromiseRequest(
-            lines=lines, destination=destination, explain=explain, near=near, **options
+            lines=lines, destination=destination, explain=explain, near=near, profile=profile, **options
         )
         return await self._call(self._promises.GetPromise, request)
 

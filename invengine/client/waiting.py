@@ -201,6 +201,7 @@ class SyncClient:
     list_profiles = _waiting(Client.list_profiles)
     activate_profile = _waiting(Client.activate_profile)
     list_profile_activations = _waiting(Client.list_profile_activations)
+    plan_basket = _waiting(Client.plan_basket)
     check_integrity = _waiting(Client.check_integrity)
 
 

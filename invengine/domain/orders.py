@@ -124,11 +124,12 @@ class KitRequest(LineRequest):
 
 @_record
 class PlacedRequest(LineRequest):
-    """A line for which it is decided already what it gets; units on hand only where `units_at` says so.
+    """A line for which it is decided already what it gets.
 
     `quantity`  units to take, all or nothing; may be 0
     `asked`     units that the record is to say were asked for
-    `units_at`  units from each of the candidates; empty: as the store chooses
+    `units_at`  units from each of the candidates, on hand and, with a `future`, of what comes there; empty: as the
+                store chooses
     `kit`       what the line is part of
     `standing`  what the record is to say of its date and slots
     `told`      what the record is to say that the line may take of the future, where that is not what it takes now

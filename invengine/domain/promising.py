@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from invengine.domain.orders import Fulfilment
+from invengine.domain.sourcing import CostTerms
 
 
 class Way(NamedTuple):
@@ -138,7 +139,9 @@ class Option:
 
     `order_before`  the first minute that is too late for the day; 0 where none is
     `distance_km`   to where it is collected, where the question says from where
-    `bound`         (day, cost) that no combination of locations can be better than; None: there is no better one
+    `bound`         (day, cost) that no combination of locations can be better than; None: there is no better one. By a
+                    profile: (0, cost), of what its objective counts
+    `costs`         by a profile: what its objective counts, by term
     """
 
     way: Way
@@ -150,11 +153,12 @@ class Option:
     order_before: int = 0
     bound: tuple[int, int] | None = None
     distance_km: float | None = None
+    costs: CostTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Every option of a basket, and what the network lacks."""
+    """Every option of a basket, and what the network lacks. `profile`: by which locations were chosen, if by any."""
 
     options: tuple[Option, ...]
     gaps: tuple[Gap, ...]
@@ -163,6 +167,7 @@ class Promise:
     now_ms: int
     consistency_token: str
     staleness_ms: int
+    profile: str = ""
 
 
 class BatchStatus(StrEnum):

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from invengine.domain.orders import Reservation
+
+
+class PlanTaken(StrEnum):
+    """Which plan a reservation by a profile was taken by."""
+
+    FIRST = "FIRST"
+    """The best one."""
+    NEXT = "NEXT"
+    """The next one, in the same trip to the stock: the best was gone."""
+    ANOTHER_TRIP = "ANOTHER_TRIP"
+    """Whichever, on another trip."""
 
 
 class ReservationAnswer:

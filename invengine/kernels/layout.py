@@ -318,6 +318,27 @@ WANTED_ROWS: Final = 1  # how many it has
 WANTED_UNITS: Final = 2  # units that leave a location for it
 WANTED_COLUMNS: Final = 3
 
+# what a unit of scarce stock is worth, see docs/scarcity.md
+NO_WAY: Final = -1  # in place of a cost: nothing goes from that location to that region
+MILLIONTHS: Final = 1_000_000  # of a unit, of demand a day
+THOUSANDTHS: Final = 1_000  # of a unit, of the size of a line
+MINUTES_A_DAY: Final = 1_440
+SCARCITY_ROUNDS: Final = 6
+DEMAND_CLUSTERING: Final = 1.5  # lines come together, so demand spreads as if each were so much larger
+DEMAND_UNSURENESS: Final = 0.1  # variance of a forecast over the square of its mean
+
+# demand, int64 [n, DEMAND_COLUMNS]: a line that a customer wanted, its names being bytes of the change log
+DEMAND_ENTRY: Final = 0  # which entry of the log it stands in
+DEMAND_ORDER: Final = 1  # lines of one order have the same number, from 0
+DEMAND_SKU_AT: Final = 2
+DEMAND_SKU_LENGTH: Final = 3
+DEMAND_PLACE_AT: Final = 4  # the location that served it
+DEMAND_PLACE_LENGTH: Final = 5  # 0: nobody did yet
+DEMAND_TO_AT: Final = 6  # country, postal code, location, with a TAB between two
+DEMAND_TO_LENGTH: Final = 7  # 0: it was not sent, the customer came
+DEMAND_UNITS: Final = 8
+DEMAND_COLUMNS: Final = 9
+
 # sourced, int64 [2, SOURCED_COLUMNS]: the best plan of a basket, then the best with another set of locations
 SOURCED_STATUS: Final = 0
 SOURCED_COST: Final = 1  # ten-thousandths of the currency: the next four together

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_profiles, convert_shortfalls
+from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls, convert_what_if
 from invengine.rpc.endpoints import Context
-from invengine.v1 import profile_pb2, shortfall_pb2
+from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, whatif_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
+    from invengine.services.basket_plans import BasketPlans
     from invengine.services.planning import Planning
     from invengine.services.profiles import Profiles
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 class AllocationServicer:
     """AllocationService on the wire. Decides nothing and catches nothing."""
 
-    def __init__(self, *, profiles: Profiles, planning: Planning, replica: Replica) -> None:
+    def __init__(self, *, profiles: Profiles, baskets: BasketPlans, planning: Planning, replica: Replica) -> None:
         self._profiles = profiles
+        self._baskets = baskets
         self._planning = planning
         self._replica = replica
 
@@ -71,6 +73,10 @@ class AllocationServicer:
             activations=[convert_profiles.activation_to_proto(activation, is_known) for activation in history]
         )
 
+    async def PlanBasket(self, request: plan_pb2.PlanBasketRequest, context: Context) -> plan_pb2.PlanBasketResponse:
+        """Where a basket would come from, and why."""
+        return convert_plans.basket_to_proto(await self._baskets.plan(request, context.time_remaining()))
+
     async def ResourceShortfalls(
         self, request: shortfall_pb2.ResourceShortfallsRequest, _: Context
     ) -> shortfall_pb2.ResourceShortfallsResponse:
@@ -81,3 +87,13 @@ class AllocationServicer:
         response = shortfall_pb2.ResourceShortfallsResponse.FromString(answer)
         response.replayed = replayed
         return response
+
+    async def SuggestTransfers(
+        self, request: rebalance_pb2.SuggestTransfersRequest, _: Context
+    ) -> rebalance_pb2.SuggestTransfersResponse:
+        """Which transfers would fill more."""
+        return convert_rebalancing.report_to_proto(await self._planning.rebalancing.report(request))
+
+    async def WhatIf(self, request: whatif_pb2.WhatIfRequest, _: Context) -> whatif_pb2.WhatIfResponse:
+        """The same orders under several profiles."""
+        return convert_what_if.what_if_to_proto(await self._planning.what_if.compare(request))

@@ -8,8 +8,9 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from invengine.domain.orders import Fulfilment
 from invengine.domain.promising import BatchStatus
+from invengine.domain.sourcing import CostTerms
 from invengine.services.days import date_or_none
-from invengine.v1 import common_pb2
+from invengine.v1 import common_pb2, plan_pb2
 from invengine.v1 import promise_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def promise_to_proto(promise: Promise) -> pb.GetPromiseResponse:
         promise_time=instant_to_proto(promise.now_ms),
         consistency_token=promise.consistency_token,
         staleness=duration_to_proto(promise.staleness_ms),
+        profile=promise.profile,
     )
 
 
@@ -74,9 +76,10 @@ def gap_to_proto(gap: Gap) -> pb.PromiseGap:
 
 
 def money_to_proto(parts: int, currency: str) -> common_pb2.Money:
-    """Ten-thousandths of a currency."""
-    units, rest = divmod(parts, COST_PARTS)
-    return common_pb2.Money(currency_code=currency, units=units, nanos=rest * _NANOS_A_PART)
+    """Ten-thousandths of a currency; of an amount below 0 the units and the nanos are both below 0."""
+    sign = -1 if parts < 0 else 1
+    units, rest = divmod(abs(parts), COST_PARTS)
+    return common_pb2.Money(currency_code=currency, units=sign * units, nanos=sign * rest * _NANOS_A_PART)
 
 
 def instant_to_proto(milliseconds: int) -> timestamp_pb2.Timestamp:
@@ -95,6 +98,12 @@ def duration_to_proto(milliseconds: int) -> duration_pb2.Duration:
 
 def _minute(minute: int) -> timestamp_pb2.Timestamp | None:
     return timestamp_pb2.Timestamp(seconds=minute * _SECONDS_A_MINUTE) if minute else None
+
+
+def costs_to_proto(costs: CostTerms, currency: str) -> plan_pb2.PlanCosts:
+    """The terms of an objective, and all of them."""
+    terms = {name: money_to_proto(value, currency) for name, value in zip(CostTerms._fields, costs, strict=True)}
+    return plan_pb2.PlanCosts(total=money_to_proto(costs.total, currency), **terms)
 
 
 def _option(option: Option, currency: str) -> pb.PromiseOption:
@@ -120,9 +129,12 @@ def _option(option: Option, currency: str) -> pb.PromiseOption:
         found.order_before.seconds = option.order_before * _SECONDS_A_MINUTE
     if option.bound is not None:
         day, cost = option.bound
-        found.bound.delivery_day.CopyFrom(_date(day))
+        if day:
+            found.bound.delivery_day.CopyFrom(_date(day))
         if currency:
             found.bound.cost.CopyFrom(money_to_proto(cost, currency))
+    if option.costs is not None:
+        found.costs.CopyFrom(costs_to_proto(option.costs, currency))
     return found
 
 

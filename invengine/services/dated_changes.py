@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from invengine.domain.capacity import capacity_place, day_of_capacity, line_of_slots, slot_line_id
-from invengine.domain.orders import Fulfilment, Future, LinePlacement, LineRequest, LineStanding
+from invengine.domain.orders import Fulfilment, LinePlacement, LineRequest, LineStanding
 from invengine.domain.promises import LinePromise, PromisePart
 from invengine.errors import InvalidArgument
 from invengine.services.dated_requests import wish_of, with_wish
-from invengine.services.dates import NOW
 from invengine.services.kit_changes import KitPlacement, kits_back, lend, of_components, wanted_of
 from invengine.services.kit_lines import ids_of
-from invengine.services.placed_lines import WAYS, PlacedLine, Wish, goods_of
+from invengine.services.placed_lines import WAYS, PlacedLine, Wish, goods_of, taken_at
 from invengine.services.shelf import Taken
 from invengine.services.slot_changes import Gone, gone_of_back, owner_of, slots_that_go, together
 from invengine.services.slot_days import SlotPlace, slot_candidates, slot_line
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import Reservation, ReservationChange, ReservationLine
     from invengine.services.dated_lines import DatedLines
-    from invengine.services.reservation_amendments import CheckedPlacing
+    from invengine.services.planned_changes import PlannedChange
+    from invengine.services.reservation_amendments import CheckedPlacement, CheckedPlacing
     from invengine.services.shelf import Shelf
 
 
@@ -77,7 +77,10 @@ class DatedChange:
         placing: DatedLines,
         shelf: Shelf,
         network: Network,
+        planned: PlannedChange | None = None,
     ) -> None:
+        """`planned` says where units come from; else they come from the candidates, in their order."""
+        self._planned = planned
         self._verb = verb
         self._checked = checked
         self._change = change
@@ -87,7 +90,7 @@ class DatedChange:
         self._network = network
         self._lines = {line.line_id: line for line in seen.lines}
         self._by_owner = {owner_of(line): line for line in reversed(seen.lines)}
-        self._needed_by = {wanted.line_id: wanted.needed_by for wanted in checked.placements}
+        self._named = {wanted.line_id: wanted for wanted in checked.placements}
         self._slots: dict[str, _Slots] = {}
 
     def placed(self) -> ReservationChange:
@@ -101,6 +104,7 @@ class DatedChange:
         self._lend_slots(gone)
         demands: list[tuple[LineRequest, Wish | None]] = []
         asked: list[LinePlacement | None] = []  # of each demand; None where it is added
+        groups: list[str] = []
         untouched = []
         for placement in self._change.placements:
             wanted = self._wanted(placement)
@@ -110,11 +114,14 @@ class DatedChange:
             wish = self._wish(placement)
             demands.append((with_wish(wanted, wish), wish))
             asked.append(placement)
+            named = self._asked_of(placement.line_id)
+            groups.append(named.group if named else "")
         for line, wish in self._added():
             demands.append((with_wish(line, wish), wish))
             asked.append(None)
+        groups += [line.group for line in self._checked.added]
         self._placing.check_known([line for line, _ in demands])
-        found = self._placing.place(demands)
+        found = self._place(demands, groups)
         placements: list[LinePlacement] = []
         added: list[LineRequest] = []
         for one in found:
@@ -130,6 +137,14 @@ class DatedChange:
         for line_id, more in self._slots.items():
             self._add_slots(line_id, more, placements, added)
         return replace(self._change, placements=tuple(placements), added=tuple(added))
+
+    def _place(self, demands: list[tuple[LineRequest, Wish | None]], groups: list[str]) -> list[PlacedLine]:
+        if self._planned is None or not demands:
+            return self._placing.place(demands)
+        parts = self._planned.parts(demands, groups, self._shelf)
+        if parts is None:
+            return self._placing.place([(self._planned.within_rules(line), wish) for line, wish in demands])
+        return self._placing.place_as_planned(self._planned.wished(demands), parts)
 
     # --- what goes ---
 
@@ -192,8 +207,13 @@ class DatedChange:
         line = self._by_owner[placement.line_id]
         if line.promise is None:
             return None
-        needed_by = self._needed_by.get(placement.line_id) or self._needed_by.get("", 0)
+        named = self._asked_of(placement.line_id)
+        needed_by = named.needed_by if named else 0
         return Wish(line.promise.service, needed_by or line.promise.needed_by, line.promise.confidence_parts)
+
+    def _asked_of(self, line_id: str) -> CheckedPlacement | None:
+        """What was asked of a line: by its name, or of all."""
+        return self._named.get(line_id) or self._named.get("")
 
     def _added(self) -> list[tuple[LineRequest, Wish | None]]:
         """Lines to add, each with an id: its place in the reservation, as the store counts."""
@@ -221,11 +241,9 @@ class DatedChange:
         if found.left_to_store:
             return [replace(placement, standing=standing)]
         candidates = tuple([part.candidate for part in found.parts])
-        later = next((part.day for part in found.parts if part.day != NOW), None)
-        line = replace(placement, candidates=candidates, allow_split=False, future=None, standing=standing)
-        if later is not None:
-            return [replace(line, future=Future(later))]
-        return [replace(line, units_at=tuple([part.units for part in found.parts]))]
+        future, units_at = taken_at(found.parts)
+        line = replace(placement, candidates=candidates, allow_split=False, standing=standing)
+        return [replace(line, future=future, units_at=units_at)]
 
     def _given_back(self, placement: LinePlacement, backs: Mapping[str, dict[str, int]]) -> list[LinePlacement]:
         """The placements of a line that takes nothing."""

@@ -75,6 +75,22 @@ class DatedLines:
         self.date(placed)
         return placed
 
+    def place_as_planned(
+        self, demands: Iterable[tuple[LineRequest, Wish | None]], planned: Iterable[list[PlacedPart]]
+    ) -> list[PlacedLine]:
+        """The same where a plan has decided already what comes from where and how it is shipped: slots and dates alone.
+
+        PromiseTooLate, PromiseUnknown, CapacityExhausted.
+        """
+        placed = []
+        for (line, wish), parts in zip(demands, planned, strict=True):
+            found = PlacedLine(line, wish, parts)
+            for part in parts:
+                self._take_slots(found, part)
+            placed.append(found)
+        self.date(placed)
+        return placed
+
     def check_known(self, lines: Iterable[LineRequest]) -> None:
         """UnknownSku where nothing of a line's SKU was ever recorded."""
         for line in lines:

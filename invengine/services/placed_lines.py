@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -108,10 +108,18 @@ def goods_of(placed: PlacedLine) -> list[LineRequest]:
         standing=standing,
         told=told_future(line),
     )
-    later = next((part for part in placed.parts if part.day != NOW), None)
-    if later is not None:
-        return [replace(asked, future=Future(later.day))]
-    return [replace(asked, units_at=tuple([part.units for part in placed.parts]))]
+    future, units_at = taken_at(placed.parts)
+    return [replace(asked, future=future, units_at=units_at)]
+
+
+def taken_at(parts: Sequence[PlacedPart]) -> tuple[Future | None, tuple[int, ...]]:
+    """What the store is told of parts: until when it may take what comes, and how many units are from each; where all
+    wait in one place these are what there is to take.
+    """
+    later = max([part.day for part in parts], default=NOW)
+    if later != NOW and len(parts) == 1:
+        return Future(later), ()
+    return (Future(later) if later != NOW else None), tuple([part.units for part in parts])
 
 
 def told_future(line: LineRequest) -> Future | None:

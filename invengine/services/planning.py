@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invengine.services.current_dating import CurrentDating
+from invengine.services.rebalancing import Rebalancing
 from invengine.services.resourcing import Resourcing
 from invengine.services.shortfalls import Shortfalls
+from invengine.services.what_if import WhatIf
 
 if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.profiles import Profiles
     from invengine.services.reservations import Reservations
     from invengine.services.transit_times import LearntTransit
     from invengine.store.redis_store import RedisStore
@@ -29,9 +32,12 @@ class Planning:
         *,
         transit: LearntTransit,
         reservations: Reservations,
+        profiles: Profiles,
     ) -> None:
         shortfalls = Shortfalls(store, replica, clock, networks)
         dates = CurrentDating(replica, clock, lambda: transit.times)
         self.resourcing = Resourcing(
             store, replica, clock, networks, shortfalls=shortfalls, reservations=reservations, dates=dates
         )
+        self.rebalancing = Rebalancing(store, replica, clock, networks)
+        self.what_if = WhatIf(store, replica, clock, networks, transit=transit, profiles=profiles)

@@ -76,7 +76,7 @@ class Profiles(Followed):
     # What requests go by: no call here waits
 
     def active(self, channel: str) -> Profile | None:
-        """The profile that is active for a channel; None: there is none, and sourcing goes by priority alone."""
+        """The profile that is active for a channel; None: there is none, and sourcing goes by priority."""
         return self._active.get(channel)
 
     def get(self, text: str) -> Profile:

@@ -17,6 +17,7 @@ from invengine.domain.promising import BatchStatus, Gap, ManyPromises, Promise, 
 from invengine.services.dating import Dating
 from invengine.services.freshness import be_fresh
 from invengine.services.promisable import Promisable
+from invengine.services.promising_objective import Objective
 from invengine.services.promising_options import Basket, Means, Options
 from invengine.services.promising_orders import Batch, ManyOrders
 from invengine.services.promising_requests import OrderChecks, check_batch, check_get, check_skus
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.networks import Networks
+    from invengine.services.profiles import Profiles
     from invengine.services.promising_requests import AskedBatch, AskedOrder
+    from invengine.services.sourcing_plans import SourcingPlans
     from invengine.services.transit_times import LearntTransit
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import promise_service_pb2 as pb
-
 
 PART: Final = 1000
 """Orders that are dated without a pause."""
@@ -69,7 +71,10 @@ class Promising:
         *,
         transit: LearntTransit,
         metrics: Metrics | None = None,
+        profiles: Profiles | None = None,
+        plans: SourcingPlans | None = None,
     ) -> None:
+        """`profiles` has the profile of a request, by which `plans` choose locations; without them nothing does."""
         self._store = store
         self._replica = replica
         self._clock = clock
@@ -77,6 +82,8 @@ class Promising:
         self._seconds = None if metrics is None else metrics.kernel_seconds
         self._networks = networks
         self._transit = transit
+        self._profiles = profiles
+        self._plans = plans
         self._dating: Dating | None = None
         self._dated_by: tuple[Network, TransitTimes] | None = None
 
@@ -84,18 +91,22 @@ class Promising:
         """Every way to get a basket.
 
         InvalidArgument, NetworkMissing, UnknownChannel, ChannelDisabled, UnknownLocation, LocationNotUsable,
-        UnknownGroup, GroupNotUsable, UnknownService, ReplicaBehind, StoreUnavailable.
+        UnknownGroup, GroupNotUsable, UnknownService, UnknownProfile, ReplicaBehind, StoreUnavailable.
         """
         asked = check_get(message, self._networks.required())
+        objective = self._objective(message.profile, asked.channel)
         demands = demands_of(asked.lines, self._networks.required(), "lines")
         partitions = {partition_of(sku, self._replica.partitions) for demand in demands for sku, _ in demand.parts}
         await be_fresh(self._store, self._replica, message.consistency, remaining_seconds, partitions)
         began = perf_counter()
         network = self._networks.required()  # nothing is awaited from here on: all of it is of one moment
-        demands = demands_of(asked.lines, network, "lines")
+        lines = asked.lines
+        if objective is not None and not objective.profile.may_split:
+            lines = tuple([line._replace(allow_split=False) for line in lines])
+        demands = demands_of(lines, network, "lines")
         now_ms = self._clock.now_ms()
         basket = Basket(asked.channel, demands, asked.how, asked.confidence_parts, now_ms, asked.explain)
-        options, gaps = self._answer(basket, self._means(network, asked.channel, now_ms))
+        options, gaps = self._answer(basket, self._means(network, asked.channel, now_ms, objective))
         to = asked.how.destination
         promise = Promise(
             tuple(options),
@@ -105,6 +116,7 @@ class Promising:
             now_ms,
             self._replica.token(),
             self._replica.staleness_ms(),
+            "" if objective is None else str(objective.profile),
         )
         if self._seconds is not None:
             self._seconds["promise"].observe(perf_counter() - began)
@@ -220,12 +232,18 @@ class Promising:
             gaps.update(dict.fromkeys(found.gaps()))
         return options, list(gaps)
 
-    def _means(self, network: Network, channel: str, now_ms: int) -> Means:
+    def _objective(self, profile: str, channel: str) -> Objective | None:
+        """What chooses locations: the profile that is named, else the active one; None where there is none."""
+        if self._profiles is None or self._plans is None:
+            return None
+        found = self._profiles.of_request(profile, channel)
+        return None if found is None else Objective(self._plans, found)
+
+    def _means(self, network: Network, channel: str, now_ms: int, objective: Objective | None = None) -> Means:
         replica = self._replica
         promisable = Promisable(replica, network, channel, now_ms, network.channel(channel).borrows)
-        return Means(
-            network, self._sourcing, self._dating_by(network), Supply(promisable, replica, network), self._transit.times
-        )
+        supply = Supply(promisable, replica, network)
+        return Means(network, self._sourcing, self._dating_by(network), supply, self._transit.times, objective)
 
     def _dating_by(self, network: Network) -> Dating:
         """What dates by this network and by the transit times in force."""

@@ -78,6 +78,10 @@ class Chooser:
             return whole
         return self._with_split(lines, whole.day if whole else BEST_NEVER) or whole
 
+    def of_parts(self, parts: Iterable[tuple[int, int, int]], bound: tuple[int, int] | None = None) -> Choice | None:
+        """The combination of these (row, line, quantity); None where one cannot be had beside the others."""
+        return self._in_turn(parts, bound)
+
     # All of each line from one location
 
     def _whole(self, lines: Sequence[int], least_day: int) -> Choice | None:

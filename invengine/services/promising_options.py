@@ -29,6 +29,7 @@ from invengine.kernels.layout import (
 from invengine.services.dates import DatedLine
 from invengine.services.promising_board import Board, Source
 from invengine.services.promising_choice import Choice, Chooser, Prices
+from invengine.services.promising_objective import parts_of_plan
 from invengine.services.promising_steps import steps_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from invengine.domain.orders import Destination
     from invengine.services.dates import Dates
     from invengine.services.dating import Dating
+    from invengine.services.promising_objective import Objective
     from invengine.services.promising_requests import Asked, Near, WantedLine
     from invengine.services.promising_supply import Demand, Supply
     from invengine.services.sourcing import Sourcing
@@ -58,13 +60,14 @@ class Basket(NamedTuple):
 
 
 class Means(NamedTuple):
-    """What options are worked out with."""
+    """What options are worked out with. `objective`: what chooses the locations; None: the earliest day does."""
 
     network: Network
     sourcing: Sourcing
     dating: Dating
     supply: Supply
     learnt: TransitTimes = NOTHING_LEARNT
+    objective: Objective | None = None
 
 
 class Dated(NamedTuple):
@@ -87,11 +90,15 @@ class Options:
         network, how = means.network, basket.how
         usable = [self._usable(demand.line) for demand in basket.demands]
         places = network.locations
+        if means.objective is not None:
+            excluded = means.objective.profile.excluded_locations(network)
+            usable = [[name for name in names if name not in excluded] for names in usable]
         self._locations = sorted(
             {name for names in usable for name in names}, key=lambda name: (places[name].priority, name)
         )
         row_of = {name: row for row, name in enumerate(self._locations)}
         is_shipped = fulfilment is Fulfilment.SHIP
+        self._row_of = row_of
         self._services = how.services if is_shipped else ("",)
         self._ways = [Way(fulfilment, name, "" if is_shipped else how.destination.location) for name in self._services]
         self._board = Board(
@@ -212,10 +219,25 @@ class Options:
     # Options
 
     def _option(self, way: Way, number: int, rows: frozenset[int] | None = None) -> Option:
+        if self._means.objective is not None and rows is None:
+            return self._planned(self._means.objective, way, number)
         choice = Chooser(self._board, number, self._prices(way), rows).choose() if self._locations else None
         if choice is None:
             return Option(way, self._problems(number))
         return self._promised(way, number, choice)
+
+    def _planned(self, objective: Objective, way: Way, number: int) -> Option:
+        """The combination that the objective says, dated as any other."""
+        sourced = objective.plan(self._basket, way, self._means) if self._locations else None
+        if sourced is None or sourced.best is None:
+            return Option(way, self._problems(number))
+        best = sourced.best
+        parts = parts_of_plan(best, self._row_of)
+        bound = None if sourced.is_proved else (0, best.bound)
+        choice = Chooser(self._board, number, self._prices(way)).of_parts(parts, bound)
+        if choice is None:
+            return Option(way, self._problems(number))
+        return replace(self._promised(way, number, choice), costs=best.costs)
 
     def _pickups(self) -> list[Option]:
         """Collecting at the location that is named; else at the nearest ones, or those where all is ready first."""

@@ -15,7 +15,7 @@ from invengine.services.validation import count_of, is_plain, optional_text, req
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.v1 import common_pb2
+    from invengine.v1 import common_pb2, plan_pb2
     from invengine.v1 import promise_service_pb2 as pb
 
 LINES_MAX: Final = 50
@@ -232,7 +232,7 @@ def _check_once(field: str, values: Iterable[T]) -> None:
         seen.add(value)
 
 
-def check_confidence(message: pb.GetPromiseRequest | pb.BatchGetPromiseRequest) -> int:
+def check_confidence(message: pb.GetPromiseRequest | pb.BatchGetPromiseRequest | plan_pb2.PlanBasketRequest) -> int:
     """Ten-thousandths, 0 where none is wanted."""
     if not message.HasField("confidence"):
         return 0

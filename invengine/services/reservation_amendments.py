@@ -24,7 +24,7 @@ from invengine.services.reservation_lines import (
     lines_as_text,
     resolve_lines,
 )
-from invengine.services.reservation_requests import fingerprint, time_to_live
+from invengine.services.reservation_requests import check_profile, fingerprint, time_to_live
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
@@ -58,6 +58,7 @@ class CheckedPlacing(NamedTuple):
     expected_revision: int | None
     placements: list[CheckedPlacement]
     added: list[CheckedLine]
+    profile: str = ""
 
 
 def check_amend(message: pb.AmendReservationRequest) -> CheckedPlacing:
@@ -250,7 +251,10 @@ def _checked(
         text += f"{line.line_id}\t{line.quantity}\t{line.location}\t{line.group}\t{line.allow_split:d}"
         text += f"\t{line.allow_backorder:d}\t{line.needed_by}\n"
     text += lines_as_text(added)
-    return CheckedPlacing(request_id, fingerprint(text), reservation_id, channel, revision, placements, added)
+    profile = check_profile(message.profile)
+    if profile:
+        text += f"\tprofile\t{profile}\n"
+    return CheckedPlacing(request_id, fingerprint(text), reservation_id, channel, revision, placements, added, profile)
 
 
 def _lines_of(seen: Reservation | None) -> dict[str, ReservationLine]:

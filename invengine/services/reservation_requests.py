@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     LineChange = pb.ReleaseReservationRequest | pb.FulfilReservationRequest
 
 PARCELS_MAX: Final = 200
+PROFILE_BYTES_MAX: Final = 96
+"""A name, and perhaps @ and a version."""
 
 _BEST_EFFORT: Final = 2
 _service: Final = attrgetter("service")
@@ -51,7 +53,7 @@ _POLICIES: Final = 3
 class CheckedRequest(NamedTuple):
     """A request that obeys the contract. `time_to_live_seconds` is 0 where the channel's default is wanted, and
     `parcels_max` where any number of locations will do. `is_dated`: some of its lines are promised dates, with
-    `promise_dates` all of them.
+    `promise_dates` all of them. `profile` is to source it; empty: that of the channel, if it has one.
     """
 
     request_id: str
@@ -68,6 +70,7 @@ class CheckedRequest(NamedTuple):
     is_dated: bool = False
     promise_dates: bool = False
     confidence_parts: int = 0
+    profile: str = ""
 
 
 def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANYWHERE) -> CheckedRequest:
@@ -102,6 +105,8 @@ def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANY
     text = f"create\t{reservation_id}\t{best_effort:d}\t{seconds}\t{refs}\t{parcels_max}\n{lines_as_text(lines)}"
     if is_dated:
         text += f"\t{promise_dates:d}\t{confidence_parts}\n"
+    if profile := message.profile:
+        text += f"\tprofile\t{check_profile(profile)}\n"
     checked = (
         request_id,
         fingerprint(text),
@@ -117,8 +122,14 @@ def check_create(message: pb.CreateReservationRequest, ids: ReservationIds = ANY
         is_dated,
         promise_dates,
         confidence_parts,
+        profile,
     )
     return tuple.__new__(CheckedRequest, checked)  # quicker than its own constructor
+
+
+def check_profile(text: str) -> str:
+    """The profile that a message names, or none; InvalidArgument."""
+    return optional_text("profile", text, PROFILE_BYTES_MAX)
 
 
 def check_dated(message: pb.CreateReservationRequest, lines: Sequence[CheckedLine]) -> tuple[bool, int]:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from invengine.domain.orders import (
-    LineRequest,
     Reservation,
     ReservationChange,
     ReservationState,
@@ -21,67 +20,50 @@ from invengine.domain.orders import (
 )
 from invengine.domain.partitions import encode_token, partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
-from invengine.domain.transit import NOTHING_LEARNT
 from invengine.errors import (
-    CapacityExhausted,
     ChannelDisabled,
     InsufficientStock,
     InvalidArgument,
     InventoryError,
     LineNotFound,
-    PromiseTooLate,
-    PromiseUnknown,
-    QuantityExceedsOpen,
-    ReservationClosed,
-    ReservationExpired,
     ReservationNotFound,
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
-from invengine.services.current_dating import CurrentDating
-from invengine.services.dated_changes import DatedChange, check_days, has_dates
-from invengine.services.dated_requests import slot_partitions, told_without_slots
-from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
-from invengine.services.group_commit import Answered, GroupCommit
-from invengine.services.kit_changes import components_in, is_about_kits, placed_change, with_units_of_components
-from invengine.services.kit_lines import skus_of, told_in_kits
-from invengine.services.next_dates import NextDates
+from invengine.services.group_commit import GroupCommit
+from invengine.services.kit_changes import components_in, with_units_of_components
+from invengine.services.kit_lines import told_in_kits
+from invengine.services.planned_reserving import PlannedReserving
 from invengine.services.reservation_amendments import (
     check_amend,
     check_hand_over,
     check_rebind,
     impossible_change,
-    impossible_placing,
     resolve_amend,
     resolve_hand_over,
     resolve_rebind,
 )
+from invengine.services.reservation_placing import ATTEMPTS_MAX, ReservationPlacing, changed_before, judged
 from invengine.services.reservation_requests import check_change, check_create, time_to_live
-from invengine.services.reserving import Outcome, Reserving, first_answer_or
-from invengine.services.shelf import Shelf
+from invengine.services.reserving import Outcome, Reserving
 from invengine.services.slot_changes import with_slots_of_units
 from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from invengine.domain.network import Network
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
     from invengine.services.networks import Networks
-    from invengine.services.promise_routes import TransitDays
-    from invengine.services.reservation_amendments import CheckedPlacing
+    from invengine.services.profiles import Profiles
     from invengine.services.reservation_requests import Change, LineChange
+    from invengine.services.sourcing_plans import SourcingPlans
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import reservation_service_pb2 as pb
 
 REQUESTS_MAX: Final = 1000
 LINES_OF_BATCH_MAX: Final = 10_000
-ATTEMPTS_MAX: Final = 20
-"""Of an amendment whose reservation is changed by others all the time."""
-
 STATES: Final = (
     None,
     ReservationState.HELD,
@@ -104,7 +86,9 @@ class Reservations:
         networks: Networks,
         metrics: Metrics,
         *,
-        transit: Callable[[], TransitDays] = lambda: NOTHING_LEARNT,
+        profiles: Profiles,
+        plans: SourcingPlans,
+        dates: CurrentDating,
         queue_max: int = 20_000,
     ) -> None:
         self._store = store
@@ -122,10 +106,11 @@ class Reservations:
             queue_max=queue_max,
             items_per_call_max=RESERVATIONS_PER_CALL,
         )
-        self._sourcing = Sourcing(replica, clock)
-        self._next_dates = NextDates(replica, clock)
-        self._dates = CurrentDating(replica, clock, transit)
-        self._making = Reserving(store, replica, clock, self._reserve, self._sourcing, dates=self._dates)
+        sourcing = Sourcing(replica, clock)
+        planned = PlannedReserving(store, replica, clock, self._reserve, plans, dates=dates, metrics=metrics)
+        self._making = Reserving(
+            store, replica, clock, self._reserve, sourcing, dates=dates, profiles=profiles, planned=planned
+        )
         calls = {
             "confirm": store.confirm,
             "extend": store.extend,
@@ -139,6 +124,17 @@ class Reservations:
         self._changes: dict[str, GroupCommit[ReservationChange, Outcome]] = {
             verb: GroupCommit(verb, call, take_in, metrics, queue_max=queue_max) for verb, call in calls.items()
         }
+        self._placing = ReservationPlacing(
+            store,
+            replica,
+            clock,
+            networks,
+            self._changes,
+            sourcing=sourcing,
+            dates=dates,
+            profiles=profiles,
+            plans=plans,
+        )
 
     async def create(self, message: pb.CreateReservationRequest) -> tuple[ReservationAnswer, str]:
         """Makes one reservation, or answers what the same request was answered before."""
@@ -198,11 +194,11 @@ class Reservations:
 
     async def amend(self, message: pb.AmendReservationRequest) -> tuple[ReservationAnswer, str]:
         """Lines get other quantities, and lines are added; a channel that is switched off can only give back."""
-        return await self._place("amend", check_amend(message), resolve_amend)
+        return self._one(*await self._placing.place("amend", check_amend(message), resolve_amend))
 
     async def rebind(self, message: pb.RebindReservationRequest) -> tuple[ReservationAnswer, str]:
         """Open units move to other locations."""
-        return await self._place("rebind", check_rebind(message), resolve_rebind)
+        return self._one(*await self._placing.place("rebind", check_rebind(message), resolve_rebind))
 
     async def decided(self, verb: str, change: ReservationChange) -> tuple[ReservationAnswer, str]:
         """Has a change written that was worked out already, for the revision that it expects."""
@@ -216,7 +212,7 @@ class Reservations:
         try:
             resolved = resolve_hand_over(change, network)
         except InventoryError as refusal:
-            return await self._changed_before("hand_over", impossible_change(change), refusal)
+            return self._one(*await changed_before(self._changes["hand_over"], impossible_change(change), refusal))
         answered = await self._changes["hand_over"].submit((resolved,))
         return self._one(answered.outcomes[0], answered.revisions)
 
@@ -241,7 +237,7 @@ class Reservations:
                 seconds = time_to_live(change.time_to_live_seconds, change.channel, rules)
                 change = replace(change, time_to_live_seconds=seconds)
         except InventoryError as refusal:
-            return await self._changed_before(verb, impossible_change(change), refusal)
+            return self._one(*await changed_before(self._changes[verb], impossible_change(change), refusal))
         if not any("/" in line.line_id for line in change.lines):
             answered = await self._changes[verb].submit((change,))
             outcome = answered.outcomes[0]
@@ -259,7 +255,7 @@ class Reservations:
             try:
                 asked = with_slots_of_units(verb, with_units_of_components(verb, change, seen), seen)
             except InventoryError as refusal:
-                return await self._judged(verb, change, seen, refusal)
+                return self._one(*await judged(self._changes[verb], change, seen, refusal))
             answered = await self._changes[verb].submit((asked,))
             if change.expected_revision is not None or not isinstance(answered.outcomes[0], RevisionMismatch):
                 break
@@ -267,91 +263,6 @@ class Reservations:
         if isinstance(outcome, InsufficientStock):
             outcome = told_in_kits(outcome, components_in(asked, seen))
         return self._one(outcome, answered.revisions)
-
-    async def _place(
-        self,
-        verb: str,
-        checked: CheckedPlacing,
-        resolve_for: Callable[[CheckedPlacing, Reservation | None, Network, Sourcing], ReservationChange],
-    ) -> tuple[ReservationAnswer, str]:
-        """Writes what was resolved for the reservation as it is; resolved anew when it changed in between."""
-        network = self._networks.required()
-        for _ in range(ATTEMPTS_MAX):
-            seen = await self._store.reservation(checked.reservation_id)
-            try:
-                change = asked = resolve_for(checked, seen, network, self._sourcing)
-                check_days(checked, seen)
-                if seen is not None and has_dates(change, seen, network):
-                    outcome, answered, asked = await self._place_dated(verb, checked, change, seen, network)
-                    if isinstance(outcome, InsufficientStock):  # the stock or the slots moved: choose again
-                        continue
-                    if checked.expected_revision is not None or not isinstance(outcome, RevisionMismatch):
-                        break
-                    continue
-                if seen is not None and is_about_kits(change):
-                    asked = placed_change(verb, change, seen, await self._fresh_shelf(change, seen))
-            except InventoryError as refusal:
-                bare = impossible_placing(checked)
-                if isinstance(refusal, InsufficientStock):
-                    refusal = self._next_dates.of_change(change, refusal)
-                elif not isinstance(refusal, QuantityExceedsOpen | PromiseTooLate | PromiseUnknown | CapacityExhausted):
-                    return await self._changed_before(verb, impossible_change(bare), refusal)
-                return await self._judged(verb, bare, seen, refusal)
-            answered = await self._changes[verb].submit((asked,))
-            outcome = answered.outcomes[0]
-            if isinstance(outcome, InsufficientStock) and asked is not change:  # the stock moved: choose again
-                continue
-            if checked.expected_revision is not None or not isinstance(outcome, RevisionMismatch):
-                break
-        if isinstance(outcome, InsufficientStock):
-            outcome = told_in_kits(outcome, components_in(asked, seen))
-            lines = [LineRequest(line.line_id, line.sku, 0, ()) for line in seen.lines] if seen else []
-            outcome = told_without_slots(outcome, lines)
-        if isinstance(outcome, InsufficientStock):
-            outcome = self._next_dates.of_change(change, outcome)
-        return self._one(outcome, answered.revisions)
-
-    async def _place_dated(
-        self, verb: str, checked: CheckedPlacing, change: ReservationChange, seen: Reservation, network: Network
-    ) -> tuple[Outcome, Answered[Outcome], ReservationChange]:
-        """Places lines with dates and slots anew, by the reservation as it was seen, and has that written."""
-        shelf = await self._fresh_shelf(change, seen, network)
-        with self._dates.lines(network, shelf, seen.reservation_id) as placing:
-            dated = DatedChange(checked, change, seen, verb=verb, placing=placing, shelf=shelf, network=network)
-            asked = dated.placed()
-            answered = await self._changes[verb].submit((asked,))
-        return answered.outcomes[0], answered, asked
-
-    async def _fresh_shelf(self, change: ReservationChange, seen: Reservation, network: Network | None = None) -> Shelf:
-        """What the channel of a change could take, with every write that was acknowledged before."""
-        skus = {line.sku for line in (*seen.lines, *seen.slot_lines)} | skus_of(change.added)
-        partitions = {partition_of(sku, self._store.partitions) for sku in skus}
-        if network is not None:
-            partitions |= slot_partitions(change.added, network, self._store.partitions)
-        await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX, partitions)
-        return Shelf(self._replica, self._clock.now_ms(), change.channel, borrows=change.borrows)
-
-    async def _judged(
-        self, verb: str, asked: ReservationChange, seen: Reservation | None, refusal: InventoryError
-    ) -> tuple[ReservationAnswer, str]:
-        """What the store says to a request that is refused here: the answer of the first time, or what its reservation
-        does not allow whatever the request says; else the refusal.
-        """
-        answered = await self._changes[verb].submit((impossible_change(asked),))
-        outcome = answered.outcomes[0]
-        if isinstance(outcome, ReservationNotFound | ReservationExpired | ReservationClosed):
-            return self._one(outcome, answered.revisions)
-        expected = asked.expected_revision
-        if expected is not None and seen is not None and expected != seen.revision:
-            refusal = RevisionMismatch(expected, seen.revision)
-        return self._one(first_answer_or(refusal, outcome), answered.revisions)
-
-    async def _changed_before(
-        self, verb: str, asked: ReservationChange, refusal: InventoryError
-    ) -> tuple[ReservationAnswer, str]:
-        """The answer of the first time to what is asked in an impossible form now; else the refusal."""
-        answered = await self._changes[verb].submit((asked,))
-        return self._one(first_answer_or(refusal, answered.outcomes[0]), answered.revisions)
 
     def _one(self, outcome: Outcome, revisions: dict[int, int]) -> tuple[ReservationAnswer, str]:
         if isinstance(outcome, InventoryError):

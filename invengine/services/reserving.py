@@ -26,6 +26,7 @@ from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.kit_lines import components_of_lines, has_kits, placed, skus_of, told_in_kits
 from invengine.services.next_dates import NextDates
 from invengine.services.parcels import choose
+from invengine.services.planned_lines import confined
 from invengine.services.reservation_ids import ReservationIds
 from invengine.services.reservation_requests import CheckedRequest, check_create, impossible, resolve
 from invengine.services.shelf import Shelf
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from invengine.replica.replica import Replica
     from invengine.services.current_dating import CurrentDating
     from invengine.services.group_commit import GroupCommit
+    from invengine.services.planned_reserving import PlannedReserving
+    from invengine.services.profiles import Profiles
     from invengine.services.sourcing import Sourcing
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import reservation_service_pb2 as pb
@@ -64,6 +67,8 @@ class Reserving:
         sourcing: Sourcing,
         *,
         dates: CurrentDating,
+        profiles: Profiles,
+        planned: PlannedReserving,
     ) -> None:
         self.ids = ReservationIds(store.partitions, near_stock=store.is_whole)
         self._store = store
@@ -73,13 +78,21 @@ class Reserving:
         self._sourcing = sourcing
         self._next_dates = NextDates(replica, clock)
         self._dates = dates
+        self._profiles = profiles
+        self._planned = planned
 
     async def one(self, checked: CheckedRequest, network: Network) -> tuple[Outcome, dict[int, int]]:
         """Makes one reservation, or answers what the same request was answered before."""
         try:
             request = resolve(checked, network, self._sourcing)
+            profile = self._profiles.of_request(checked.profile, checked.channel)
         except InventoryError as refusal:
             return await self._answered_before(checked, refusal)
+        if profile is not None:
+            made = await self._planned.one(checked, request, network, profile)
+            if made is not None:
+                return self._dated(request, made[0]), made[1]
+            checked, request = confined(checked, request, profile, network)
         if checked.parcels_max or has_kits(request.lines, network) or needs_dates(checked, network):
             return await self._chosen(checked, request, network)
         answered = await self._queue.submit((request,))
@@ -90,7 +103,7 @@ class Reserving:
     ) -> tuple[list[Outcome], dict[int, int]]:
         """Makes many reservations, one outcome each, in their order.
 
-        Those for few parcels, or with kits, are made one by one.
+        Those for few parcels, with kits, with dates or by a profile are made one by one.
         """
         outcomes: list[Outcome | None] = [None] * len(messages)
         revisions: dict[int, int] = {}
@@ -113,8 +126,9 @@ class Reserving:
             except InvalidArgument as refusal:
                 outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
                 continue
+            is_planned = checked.profile or self._profiles.active(checked.channel) is not None
             has_kit = network.kits and any(line.sku in network.kits for line in checked.lines)
-            if checked.parcels_max or has_kit or needs_dates(checked, network):
+            if is_planned or checked.parcels_max or has_kit or needs_dates(checked, network):
                 await write()
                 try:
                     outcome, more = await self.one(checked, network)

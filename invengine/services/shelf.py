@@ -74,6 +74,8 @@ class Shelf:
         self._borrows = borrows
         self._skus: dict[str, _Sku] = {}
         self._undo: list[Undo] = []
+        self.lent: dict[tuple[str, str], tuple[int, int, int]] = {}
+        """What `give` lent, by SKU and location: units, those of them in a ring-fence, and of these in the own one."""
 
     def mark(self) -> int:
         """The present moment, for `undo`."""
@@ -128,6 +130,9 @@ class Shelf:
         """Lends reserved units to the takes to come; `fenced` of them return to a ring-fence, perhaps the `own`."""
         position = self._sku(sku).positions.get(location)
         if position is not None:
+            before = self.lent.get((sku, location), (0, 0, 0))
+            own_units = before[2] + (fenced if own else 0)
+            self.lent[sku, location] = before[0] + units, before[1] + fenced, own_units
             self.change(position, "unreserved", position.unreserved + units)
             self.change(position, "fenced", position.fenced + fenced)
             self.change(position, "own_fence", position.own_fence + (fenced if own else 0))

@@ -68,7 +68,8 @@ def ruled_out(basket: Basket, ways: Sequence[Journeys]) -> Block:
     """int64 [L, N]: the rule by which each line cannot come from each location, by any service; 0 where it can."""
     found = basket.rules.copy()
     for way in ways:
-        by_service = np.where((way.rules == 0).any(axis=2), 0, way.rules[:, :, 0])
+        nearest = way.rules.max(axis=2)  # the rules are in their order: the last one came nearest to being a plan
+        by_service = np.where((way.rules == 0).any(axis=2), 0, nearest)
         found[np.array(way.lines)[:, np.newaxis], way.columns] = by_service
     question = basket.question
     if not question.best_effort:

@@ -83,21 +83,38 @@ class Chooser:
             instead = self._solve(part.parcels, limit).next if limit >= 0 else None
             if instead is not None:
                 found.append(_all([*others, Part(part.parcels, instead)]))
-        used = {(line, place) for part in best.parts for line, place in _uses(part)}
         for group in self._groups:
-            lines = {line for trial in group for parcels in trial for line in parcels.lines}
-            others = [part for part in best.parts if part.parcels.lines[0] not in lines]
-            mine = [part for part in best.parts if part.parcels.lines[0] in lines]
-            for trial in group if len(group) > 1 else ():
-                if [parcels.service for parcels in trial] == [part.parcels.service for part in mine]:
-                    continue
-                instead_of_all = self._share(trial, self._left(others, *mine), self._of_parcels)
-                if instead_of_all is not None:
-                    choice = _all([*others, *instead_of_all.parts])
-                    opened = {place for part in instead_of_all.parts for _, place in _uses(part)}
-                    if {place for line, place in used if line in lines} - opened:
-                        found.append(choice)
+            if len(group) > 1:
+                found += self._by_other_services(group, best)
         return min(found, key=lambda choice: choice.key, default=None)
+
+    def _by_other_services(self, group: Group, best: Choice) -> list[Choice]:
+        """Plans by which the lines of a group go by another service, and do without a location of the best plan: the
+        best one by each service, or where that does not, what is next to it.
+        """
+        lines = {line for parcels in group[0] for line in parcels.lines}
+        mine = [part for part in best.parts if part.parcels.lines[0] in lines]
+        others = [part for part in best.parts if part.parcels.lines[0] not in lines]
+        used = {place for part in mine for place in _places(part)}
+        limit = self._left(others, *mine)
+        found = []
+        for trial in group if limit >= 0 else ():
+            instead = None
+            if [parcels.service for parcels in trial] != [part.parcels.service for part in mine]:
+                instead = self._share(trial, limit, self._of_parcels)
+            if instead is None:
+                continue
+            every = [instead]
+            for place, part in enumerate(instead.parts):
+                rest = [other for at, other in enumerate(instead.parts) if at != place]
+                left = self._left([*others, *rest], part)
+                following = self._solve(part.parcels, left).next if left >= 0 else None
+                if following is not None:
+                    every.append(_all([*rest, Part(part.parcels, following)]))
+            for choice in every:
+                if not used <= {place for part in choice.parts for place in _places(part)}:
+                    found.append(_all([*others, *choice.parts]))
+        return found
 
     def _left(self, others: Sequence[Part], *mine: Part) -> int:
         """What the others leave of the limit: 0 for any number, -1 for no parcel at all."""
@@ -174,11 +191,10 @@ def _sent(parts: Sequence[Part]) -> int:
     return sum([part.found.key[1] for part in parts if part.parcels.is_sent])
 
 
-def _uses(part: Part) -> list[tuple[int, int]]:
-    """(line, location) that have units, by their places."""
-    lines, places = part.found.units.nonzero()
-    columns = part.parcels.columns[places].tolist()
-    return [(part.parcels.lines[line], place) for line, place in zip(lines.tolist(), columns, strict=True)]
+def _places(part: Part) -> list[int]:
+    """The locations that units come from, by their places."""
+    found: list[int] = part.parcels.columns[part.found.units.any(axis=0)].tolist()
+    return found
 
 
 def _all(parts: Sequence[Part]) -> Choice:

@@ -29,6 +29,7 @@ from invengine.services.sourcing_ground import NUMBERS
 if TYPE_CHECKING:
     from invengine.services.dating import Dating
     from invengine.services.sourcing_basket import Basket
+    from invengine.services.sourcing_choice import Part
 
 Block = npt.NDArray[np.int64]
 
@@ -44,8 +45,8 @@ _RULES: Final = {
 }
 _RULE_OF: Final = np.array([NUMBERS[_RULES[status]] if status in _RULES else 0 for status in range(11)], np.int64)
 """By status of a date: the rule, 0 for one that is DATED."""
-_REACHED: Final = frozenset((DATED, NO_SLOT, BEYOND_HORIZON))
-"""Statuses of ways that the network knows."""
+_REACHED_MAX: Final = max(DATED, NO_SLOT, BEYOND_HORIZON)
+"""Up to this, the statuses of ways that the network knows."""
 
 
 class Journeys(NamedTuple):
@@ -54,7 +55,7 @@ class Journeys(NamedTuple):
     `columns`  int64 [C]: the locations that any of the lines could come from
     `rules`    int64 [lines, C, S]: by which the line cannot come from there so, 0 where it can
     `days`     int64 [lines, C, S]: of delivery, 0 where the lines are not dated
-    `begins`   int64 [lines, C, S]: the same of what is there now, where a line would have to wait for all of it
+    `counted`  int64 [C]: 1 where a day's units are limited, and each line is dated as if it were alone; None: nowhere
     """
 
     lines: Sequence[int]
@@ -62,15 +63,16 @@ class Journeys(NamedTuple):
     columns: Block
     rules: Block
     days: Block
-    begins: Block | None
+    counted: Block | None
     is_dated: bool
 
 
-def journeys(basket: Basket, lines: Sequence[int], dating: Dating) -> Journeys:
+def journeys(basket: Basket, lines: Sequence[int], dating: Dating, *, together: bool) -> Journeys:
     """The dates of lines of one way and destination.
 
     They are dated if one of them must be (it names a service, or a day by which it is needed), or if the network can
     date them from any location that could serve them; what it cannot date is ruled out then. Else they have no dates.
+    `together`: where a day's units are limited, each line is dated as if all of them came from there.
     """
     fulfilment, destination = basket.destination_of(lines[0])
     usable = (basket.rules[list(lines)] == 0).any(axis=0)
@@ -84,31 +86,58 @@ def journeys(basket: Basket, lines: Sequence[int], dating: Dating) -> Journeys:
     }.get(fulfilment, False)
     if not goes or not columns.size:
         return _undated(lines, columns, rules)
-    asked = _asked(basket, lines, columns, fulfilment)
-    dates = dating.options(
-        asked,
-        destination,
-        (fulfilment,),
-        services,
-        confidence_parts=basket.question.confidence_parts,
-        at_ms=basket.question.now_ms,
-    )
-    answers = dates.answers  # [asked, C, S, ...], the locations in the order of the columns
+    counted = basket.ground.counted(fulfilment, destination.location)[columns]
+    is_counted = bool(counted.any())
+    asked = _asked(basket, lines, columns, is_counted=is_counted, together=together)
+    answers = _answers(basket, asked, lines[0], dating, services)  # the locations in the order of the columns
     must = [bool(basket.question.lines[line].needed_by or basket.question.lines[line].service) for line in lines]
-    found = answers[..., ANSWER_STATUS]
-    if not any(must) and not np.isin(found[0], tuple(_REACHED)).any():
+    shape = len(lines), len(columns), answers.shape[2]
+    status, days = np.broadcast_to(answers[..., ANSWER_STATUS], shape), np.broadcast_to(answers[..., ANSWER_DAY], shape)
+    if not any(must) and (status > _REACHED_MAX).all():
         return _undated(lines, columns, rules)
-    is_one = len(asked) == 1
-    status = np.broadcast_to(found[:1], (len(lines), *found.shape[1:])) if is_one else found[-len(lines) :]
-    days = answers[..., ANSWER_DAY]
-    begins = None if basket.days is None or is_one else np.broadcast_to(days[:1], (len(lines), *days.shape[1:]))
-    days = np.broadcast_to(days[:1], (len(lines), *days.shape[1:])) if is_one else days[-len(lines) :]
     gaps = _RULE_OF[status]
     whole = np.where(rules[:, :, np.newaxis] == 0, gaps, rules[:, :, np.newaxis])
     if not basket.question.profile.may_be_late:
         needed = np.array([basket.question.lines[line].needed_by for line in lines], np.int64)[:, None, None]
         whole[(whole == 0) & (needed > 0) & (days > needed)] = NUMBERS[SourcingRule.TOO_LATE]
-    return Journeys(lines, tuple(services) or ("",), columns, whole, days, begins, True)
+    is_alone = is_counted and len(lines) > 1 and not together
+    return Journeys(lines, tuple(services) or ("",), columns, whole, days, counted if is_alone else None, True)
+
+
+def comes_later(basket: Basket, way: Journeys, part: Part, dating: Dating) -> bool:
+    """Whether lines that were dated alone are later where a plan has several of them prepared at one location."""
+    if way.counted is None:
+        return False
+    counted = way.counted[np.isin(way.columns, part.parcels.columns)]
+    several = (part.found.units > 0).sum(axis=0) > 1
+    asked, until = [], []
+    for place in np.flatnonzero(several & (counted == 1)).tolist():
+        column = int(part.parcels.columns[place])
+        here = np.flatnonzero(part.found.units[:, place])
+        lines = [part.parcels.lines[row] for row in here.tolist()]
+        units = sum([int(part.found.units[row, place]) * basket.demands[part.parcels.lines[row]].each for row in here])
+        since = NOW if basket.days is None else int(basket.days[lines, column].max())
+        asked.append(DatedLine(units, {basket.ground.names[column]: since}))
+        until.append(int(part.parcels.days[here, place].min()))
+    for line, day in zip(asked, until, strict=True):
+        answers = _answers(basket, [line], part.parcels.lines[0], dating, [part.parcels.service])
+        if answers[0, 0, 0, ANSWER_STATUS] != DATED or answers[0, 0, 0, ANSWER_DAY] > day:
+            return True
+    return False
+
+
+def _answers(basket: Basket, asked: Sequence[DatedLine], line: int, dating: Dating, services: Sequence[str]) -> Block:
+    """int64 [asked, locations, services, ANSWER_COLUMNS], for the way and destination of a line."""
+    fulfilment, destination = basket.destination_of(line)
+    question = basket.question
+    return dating.options(
+        asked,
+        destination,
+        (fulfilment,),
+        services if fulfilment is Fulfilment.SHIP else (),
+        confidence_parts=question.confidence_parts,
+        at_ms=question.now_ms,
+    ).answers
 
 
 def _services(basket: Basket, lines: Sequence[int], fulfilment: Fulfilment) -> Sequence[str]:
@@ -119,19 +148,20 @@ def _services(basket: Basket, lines: Sequence[int], fulfilment: Fulfilment) -> S
     return sorted(basket.ground.network.delivery.services if "" in named else named)
 
 
-def _asked(basket: Basket, lines: Sequence[int], columns: Block, fulfilment: Fulfilment) -> list[DatedLine]:
-    """What is dated: one row of units that are there, where it is the same for all lines; else a row for each line
-    too. Where a day's units are limited, a line is dated as if all of these lines came from there.
-    """
+def _asked(
+    basket: Basket, lines: Sequence[int], columns: Block, *, is_counted: bool, together: bool
+) -> list[DatedLine]:
+    """What is dated: one row for all lines where it is the same for all of them, else a row for each."""
     names = [basket.ground.names[column] for column in columns]
-    destination = basket.destination_of(lines[0])[1]
-    counted = basket.ground.counted(fulfilment, destination.location)[columns].any()
-    units = sum([basket.demands[line].units for line in lines]) if counted else 1
-    asked = [DatedLine(units, dict.fromkeys(names, NOW))]
+    units = [basket.demands[line].units for line in lines] if is_counted else [1] * len(lines)
+    if is_counted and together:
+        units = [sum(units)] * len(lines)
     if basket.days is not None and basket.days[list(lines)].any():
         days = basket.days[list(lines)][:, columns].tolist()
-        asked += [DatedLine(units, dict(zip(names, of_line, strict=True))) for of_line in days]
-    return asked
+        rows = [dict(zip(names, of_line, strict=True)) for of_line in days]
+        return [DatedLine(count, row) for count, row in zip(units, rows, strict=True)]
+    now = dict.fromkeys(names, NOW)
+    return [DatedLine(count, now) for count in (units if len(set(units)) > 1 else units[:1])]
 
 
 def _undated(lines: Sequence[int], columns: Block, rules: Block) -> Journeys:

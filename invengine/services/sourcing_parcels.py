@@ -69,6 +69,7 @@ class Parcels:
 
     `columns`       int64 [C]: the locations by their places among all
     `parcel_terms`  int64 [5, C]   `unit_terms`  int64 [3, L, C]   `line_terms`  int64 [3, L, C]
+    `parcel_cost`, `unit_cost`, `line_cost`  the terms together
     `is_sent`       whether what comes from a location is a parcel; what is collected is none
     """
 
@@ -83,6 +84,9 @@ class Parcels:
     parcel_terms: Block
     unit_terms: Block
     line_terms: Block
+    parcel_cost: Block
+    unit_cost: Block
+    line_cost: Block
     rows: list[tuple[int, ...]] = field(default_factory=list)
     """Lines that share units: those of one SKU, each kit, each line that waits."""
 
@@ -113,9 +117,9 @@ class Parcels:
             np.array(may_split, np.int64),
             np.full(count, shortage, np.int64),
             available,
-            self.unit_terms.sum(axis=0),
-            self.line_terms.sum(axis=0),
-            self.parcel_terms.sum(axis=0),
+            self.unit_cost,
+            self.line_cost,
+            self.parcel_cost,
             np.arange(width),
             np.full(width, NO_LIMIT, np.int64),
             np.ascontiguousarray(self.rules),
@@ -154,8 +158,8 @@ class Parcels:
         """No plan for these lines costs more, missing units aside."""
         quantities = np.array([self.basket.question.lines[line].quantity for line in self.lines], np.int64)
         allowed = self.rules == 0
-        units = np.where(allowed, self.unit_terms.sum(axis=0), 0).max(axis=1, initial=0)
-        lines = np.where(allowed, self.line_terms.sum(axis=0), 0).sum(axis=1)
+        units = np.where(allowed, self.unit_cost, 0).max(axis=1, initial=0)
+        lines = np.where(allowed, self.line_cost, 0).sum(axis=1)
         return int((units * quantities).sum() + lines.sum() + self.parcel_terms.sum())
 
     def costs(self, units: Block) -> CostTerms:
@@ -198,9 +202,10 @@ def parcels(basket: Basket, way: Journeys, lines: Sequence[int], service: int) -
         unit[1] = _weighted(lanes.unit[columns], profile.lane_percent) * each
     if basket.price is not None:
         unit[2] = basket.price[list(lines)][:, columns]
+    line = _day_costs(basket, lines, days)
     return Parcels(
-        basket, tuple(lines), name, columns, rules, days, way.is_dated, is_sent, parcel, unit,
-        _day_costs(basket, lines, days), _rows(basket, lines),
+        basket, tuple(lines), name, columns, rules, days, way.is_dated, is_sent, parcel, unit, line,
+        parcel.sum(axis=0), unit.sum(axis=0), line.sum(axis=0), _rows(basket, lines),
     )  # fmt: skip
 
 

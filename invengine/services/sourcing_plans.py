@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain.sourcing import FEWEST_PARCELS, BasketLine, Sourced
 from invengine.services.sourcing_answers import in_words, plan_of, ruled_out
 from invengine.services.sourcing_basket import Question, lay_out
-from invengine.services.sourcing_dates import journeys
+from invengine.services.sourcing_dates import comes_later, journeys
 from invengine.services.sourcing_ground import Ground
 from invengine.services.sourcing_offers import Stock
 from invengine.services.sourcing_parcels import parcels
 from invengine.services.sourcing_problems import Problems
-from invengine.services.sourcing_steps import short_lines, waiting
+from invengine.services.sourcing_steps import Coming, short_lines
 from invengine.services.sourcing_together import Planned, plan
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 GROUNDS_KEPT: Final = 4
 """Networks whose columns are kept: the one in force, and some that are tried."""
+
+
+ROUNDS_MAX: Final = 4
+"""Times that lines are planned again because what they take is there earlier."""
 
 
 class SourcingPlans:
@@ -75,11 +79,11 @@ class SourcingPlans:
         offers = stock or self._stock.offers(network, channel, ground.names, now_ms, loans)
         by = dating or self._dating(network)
         basket = lay_out(question, ground, offers, self._prices)
-        found = _Sourcing(basket, by)
+        found = _dated(basket, by)
         if found.is_short:
             late = short_lines(basket) or [line for line, asked in enumerate(lines) if asked.may_wait]
             if late:
-                found = _Sourcing(waiting(basket, late, offers), by)
+                found = _waited(Coming(basket, late, offers), by)
         return found.told(offers, explain=explain)
 
     def _ground(self, network: Network) -> Ground:
@@ -94,9 +98,10 @@ class SourcingPlans:
 class _Sourcing:
     """One basket, planned."""
 
-    def __init__(self, basket: Basket, dating: Dating) -> None:
-        self._basket = basket
-        self._ways = [journeys(basket, lines, dating) for lines in _ways(basket)]
+    def __init__(self, basket: Basket, dating: Dating, *, together: bool = False) -> None:
+        """`together`: where a day's units are limited, lines are dated as if all of them came from there."""
+        self.basket = self._basket = basket
+        self._ways = [journeys(basket, lines, dating, together=together) for lines in _ways(basket)]
         self._groups = [_trials(basket, way) for way in self._ways]
         self._planned: Planned = plan(basket, self._groups)
 
@@ -108,6 +113,35 @@ class _Sourcing:
             return True
         wanted = sum([line.quantity for line in self._basket.question.lines])
         return sum([int(part.found.units.sum()) for part in best.parts]) < wanted
+
+    @property
+    def bound(self) -> int | None:
+        """No plan costs less; None: there is certainly none."""
+        return self._planned.bound
+
+    def lower_bound(self, bound: int | None) -> None:
+        """Has it that a plan could cost as little as this."""
+        if bound is not None and (self._planned.bound is None or bound < self._planned.bound):
+            self._planned = self._planned._replace(bound=bound)
+
+    def taken(self) -> dict[tuple[int, int], int]:
+        """Units of the best plan by line and location, by their places."""
+        found = {}
+        for part in self._planned.best.parts if self._planned.best is not None else ():
+            columns = part.parcels.columns.tolist()
+            for line, of_line in zip(part.parcels.lines, part.found.units.tolist(), strict=True):
+                found.update({(line, column): units for column, units in zip(columns, of_line, strict=True) if units})
+        return found
+
+    def comes_later(self, dating: Dating) -> bool:
+        """Whether lines of the best plan would be later than each alone, for want of capacity."""
+        parts = self._planned.best.parts if self._planned.best is not None else ()
+        ways = {line: way for way in self._ways for line in way.lines if way.counted is not None}
+        return any(
+            comes_later(self._basket, ways[part.parcels.lines[0]], part, dating)
+            for part in parts
+            if part.parcels.lines[0] in ways
+        )
 
     def told(self, offers: Offers, *, explain: bool) -> Sourced:
         """The answer."""
@@ -121,6 +155,34 @@ class _Sourcing:
         best = plan_of(basket, planned.best, planned)
         following = None if planned.next is None else plan_of(basket, planned.next, planned)
         return Sourced(best, following, ruled, planned.is_proved, planned.nodes)
+
+
+def _dated(basket: Basket, dating: Dating) -> _Sourcing:
+    """A basket planned with each line dated as if it were alone; where that is too early for lines that are prepared on
+    one limited day, with each dated as if all of them came from there. Then the first says what none costs less than.
+    """
+    found = _Sourcing(basket, dating)
+    if not found.comes_later(dating):
+        return found
+    together = _Sourcing(basket, dating, together=True)
+    together.lower_bound(found.bound)
+    return together
+
+
+def _waited(coming: Coming, dating: Dating) -> _Sourcing:
+    """A basket with lines that wait. What a split line takes somewhere may be there earlier than all that it could have
+    taken; then that day counts, and all is planned again.
+    """
+    found = _dated(coming.by_a_day(), dating)
+    for _ in range(ROUNDS_MAX):
+        earlier = coming.earlier(found.basket, found.taken())
+        if earlier is None:
+            break
+        found = _dated(earlier, dating)
+    at_best = coming.at_best()
+    if at_best is not None:
+        found.lower_bound(_Sourcing(at_best, dating).bound)
+    return found
 
 
 def _ways(basket: Basket) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from invengine.domain.orders import Fulfilment
 from invengine.domain.sourcing import SourcingRule
+from invengine.domain.stock import UNITS_MAX
 from invengine.services.promisable import units_by
 from invengine.services.sourcing_ground import NUMBERS
 
@@ -42,44 +44,97 @@ def short_lines(basket: Basket) -> list[int]:
     found = []
     for line, asked in enumerate(question.lines):
         units = np.where(basket.rules[line] == 0, basket.units[line], 0)
-        there = units.sum() if asked.allow_split and question.profile.may_split else units.max(initial=0)
+        there = units.sum() if _may_split(basket, line) else units.max(initial=0)
         if asked.may_wait and there < asked.quantity:
             found.append(line)
     return found
 
 
-def waiting(basket: Basket, lines: list[int], offers: Offers) -> Basket:
-    """The basket with what comes for these lines: all of it by a day.
+class Coming:
+    """What comes for lines that wait: at each location (its place) the days on which there is more of the line."""
 
-    A line that comes from one location has the first day on which there is enough of it; one that is split has, at
-    every location, what is there by the first day on which there is enough at all of them together.
-    """
-    units, rules, limits = basket.units.copy(), basket.rules.copy(), basket.limits.copy()
-    days = np.zeros_like(units)
-    names = basket.ground.names
-    for line in lines:
-        asked, demand = basket.question.lines[line], basket.demands[line]
-        columns = np.flatnonzero((rules[line] == 0) | (rules[line] == _NO_STOCK)).tolist()
-        latest = asked.needed_by if asked.fulfilment is Fulfilment.ANY else 0
-        coming = {}
-        for column in columns:
-            steps = [
-                (day, many) for day, many in steps_of(offers, demand, names[column]) if not latest or day <= latest
-            ]
-            coming[column] = steps
-        is_split = asked.allow_split and basket.question.profile.may_split
-        last = _enough(list(coming.values()), asked.quantity) if is_split else 0
-        for column, steps in coming.items():
-            now = int(units[line, column])
-            for day, many in steps:
-                if last and day > last:
-                    break
-                if many > max(now, int(units[line, column])) and units[line, column] < asked.quantity:
-                    units[line, column], days[line, column] = many, day
-            rules[line, column] = 0 if units[line, column] else _NO_STOCK
-            for place, each in basket.parts[line]:
-                limits[place, column] = max(limits[place, column], units[line, column] * each)
-    return replace(basket, units=units, rules=rules, limits=limits, days=days)
+    def __init__(self, basket: Basket, lines: Sequence[int], offers: Offers) -> None:
+        self._basket = basket
+        self._steps: dict[int, dict[int, list[Step]]] = {}
+        for line in lines:
+            asked = basket.question.lines[line]
+            rules = basket.rules[line]
+            latest = asked.needed_by if asked.fulfilment is Fulfilment.ANY else 0
+            self._steps[line] = {
+                column: [
+                    (day, many)
+                    for day, many in steps_of(offers, basket.demands[line], basket.ground.names[column])
+                    if many and (not latest or day <= latest)
+                ]
+                for column in np.flatnonzero((rules == 0) | (rules == _NO_STOCK)).tolist()
+            }
+
+    def by_a_day(self) -> Basket:
+        """The basket with what comes, all of it by a day.
+
+        A line that comes from one location has the first day on which there is enough of it; one that is split has, at
+        every location, what is there by the first day on which there is enough at all of them together.
+        """
+        wanted: dict[tuple[int, int], int] = {}
+        for line, steps in self._steps.items():
+            quantity = self._basket.question.lines[line].quantity
+            last = _enough(list(steps.values()), quantity) if _may_split(self._basket, line) else 0
+            for column, of_column in steps.items():
+                by_then = [many for day, many in of_column if not last or day <= last]
+                wanted[line, column] = min(quantity, max(by_then, default=0))
+        return self._with(wanted)
+
+    def earlier(self, basket: Basket, taken: Mapping[tuple[int, int], int]) -> Basket | None:
+        """The basket with no more at a location than is there when what was taken is: so it comes earlier. None where
+        nothing does. `taken`: units by line and location (their places).
+        """
+        assert basket.days is not None
+        wanted = {
+            (line, column): taken.get((line, column), int(basket.units[line, column]))
+            for line, steps in self._steps.items()
+            for column in steps
+        }
+        found = self._with(wanted)
+        assert found.days is not None
+        return found if (found.days < basket.days).any() else None
+
+    def at_best(self) -> Basket | None:
+        """The basket with all that ever comes, as if it came as early as the first of it; None where that is so anyway,
+        as of lines that come from one location.
+        """
+        if not any(_may_split(self._basket, line) for line in self._steps):
+            return None
+        found = self._with({(line, column): UNITS_MAX for line, steps in self._steps.items() for column in steps})
+        assert found.days is not None
+        for line, steps in self._steps.items():
+            for column, of_column in steps.items():
+                if _may_split(self._basket, line) and of_column:
+                    now = self._basket.units[line, column]
+                    found.days[line, column] = 0 if now else of_column[0][0]
+        return found
+
+    def _with(self, wanted: Mapping[tuple[int, int], int]) -> Basket:
+        """The basket with as much at each location as is there on the first day on which there are so many."""
+        basket = self._basket
+        units, rules, limits = basket.units.copy(), basket.rules.copy(), basket.limits.copy()
+        days = np.zeros_like(units)
+        for line, steps in self._steps.items():
+            for column, of_column in steps.items():
+                there = int(basket.units[line, column])
+                for day, many in of_column:
+                    if there >= wanted[line, column]:
+                        break
+                    if many > there:
+                        there, days[line, column] = many, day
+                units[line, column] = there
+                rules[line, column] = 0 if there else _NO_STOCK
+                for place, each in basket.parts[line]:
+                    limits[place, column] = max(limits[place, column], there * each)
+        return replace(basket, units=units, rules=rules, limits=limits, days=days)
+
+
+def _may_split(basket: Basket, line: int) -> bool:
+    return basket.question.lines[line].allow_split and basket.question.profile.may_split
 
 
 def _enough(every: list[list[Step]], wanted: int) -> int:

@@ -1,15 +1,16 @@
 """Plans of lines that take the same units where the kernel does not see it: kits and their components, lines that share
 no parcels, lines that wait.
 
-Each is planned as if it were alone. If the plans take no more than there is, none is better; else the lines are given
-shares of what lies where they took too much, in their order, and all is planned again. What was found at first then
-says how much better a plan could be.
+Each is planned as if it were alone. If the plans take no more than there is, none is better. Else of those that took
+too much one stays where it is, and the others are planned again with what it leaves, until nobody takes too much: once
+the first line before the others, once the last one, and the better plan counts. What was found at first then says how
+much better a plan could be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 Block = npt.NDArray[np.int64]
 
-ROUNDS_MAX: Final = 16
-"""Times that shares are given where plans took too much, before every location is shared out beforehand."""
+Row = tuple[int, ...]
+"""Lines that share units in the model."""
 
 
 class Planned(NamedTuple):
@@ -48,31 +49,61 @@ class Planned(NamedTuple):
 def plan(basket: Basket, groups: Sequence[Group]) -> Planned:
     """The best plan for all lines, whole or with best effort."""
     shortage = _shortage(basket, groups)
-    limit = basket.question.limit
-    chooser = Chooser(groups, shortage, {}, limit)
+    chooser = Chooser(groups, shortage, {}, basket.question.limit)
     best, bound = chooser.best(), chooser.bound()
-    nodes, is_too_large = chooser.nodes, chooser.is_too_large
+    choosers = [chooser]
     shared = _shared(basket, groups)
-    caps: dict[tuple[tuple[int, ...], int], int] = {}
-    rounds = 0
-    while best is not None and shared and (excess := _excess(basket, best.parts, shared)):
-        if rounds == ROUNDS_MAX:
-            caps = _all_shares(basket, groups, shared)
-        else:
-            _give_shares(basket, best.parts, excess, caps)
-        rounds += 1
-        chooser = Chooser(groups, shortage, caps, limit)
-        best = chooser.best()
-        if best is None and rounds <= ROUNDS_MAX:  # who comes first was given too much: share out all of it
-            caps = _all_shares(basket, groups, shared)
-            chooser = Chooser(groups, shortage, caps, limit)
-            best = chooser.best()
-            rounds = ROUNDS_MAX + 1
-        nodes += chooser.nodes
+    if best is not None and shared and _excess(basket, best.parts, shared):
+        found = []
+        fixed = _by_these_services(groups, best)
+        for is_last_first in (False, True):
+            choice, used = _in_turn(basket, fixed, best, shared, shortage, is_last_first=is_last_first)
+            choosers += used
+            if choice is not None:
+                found.append((choice.key, len(choosers) - 1, choice))
+        best = None
+        if found:
+            _, place, best = min(found, key=lambda one: one[:2])
+            chooser = choosers[place]
     following = chooser.next(best) if best is not None else None
     if following is not None and shared and _excess(basket, following.parts, shared):
         following = None
-    return Planned(best, following, bound, nodes, is_too_large, shortage)
+    nodes = sum(one.nodes for one in choosers)
+    return Planned(best, following, bound, nodes, choosers[0].is_too_large, shortage)
+
+
+def _by_these_services(groups: Sequence[Group], best: Choice) -> list[Group]:
+    """The groups, each with the services only by which its lines go in a plan."""
+    services = {(part.parcels.lines, part.parcels.service) for part in best.parts}
+    return [
+        [next(trial for trial in group if all((one.lines, one.service) in services for one in trial))]
+        for group in groups
+    ]
+
+
+def _in_turn(
+    basket: Basket,
+    groups: Sequence[Group],
+    first: Choice,
+    shared: frozenset[int],
+    shortage: int,
+    *,
+    is_last_first: bool,
+) -> tuple[Choice | None, list[Chooser]]:
+    """A plan that takes no more than there is: of the lines that took too much together the first (or the last) stays
+    where it is, the others are planned again with what is left, and so on. None where that comes to no plan.
+    """
+    best: Choice | None = first
+    kept: dict[Row, Block] = {}
+    used: list[Chooser] = []
+    while best is not None and (excess := _excess(basket, best.parts, shared)):
+        kept_next = _first_of(basket, best.parts, excess, kept, is_last_first=is_last_first)
+        kept.update([kept_next])
+        caps = _left_beside(basket, groups, kept, shared)
+        chooser = Chooser(groups, shortage, caps, basket.question.limit)
+        used.append(chooser)
+        best = chooser.best()
+    return best, used
 
 
 def _shortage(basket: Basket, groups: Sequence[Group]) -> int:
@@ -109,47 +140,43 @@ def _excess(basket: Basket, parts: Iterable[Part], shared: frozenset[int]) -> li
     return [(place, column) for place, column in pairs if place in shared]
 
 
-def _give_shares(
+def _first_of(
     basket: Basket,
     parts: Sequence[Part],
     excess: Sequence[tuple[int, int]],
-    caps: dict[tuple[tuple[int, ...], int], int],
-) -> None:
-    """Each of those who took too much keeps what it took as long as there is something, in the order of the lines."""
-    rows = sorted([(members, part) for part in parts for members in part.parcels.rows], key=lambda row: row[0])
-    for place, column in excess:
-        left = int(basket.limits[place, column])
-        for members, part in rows:
-            each = dict(basket.parts[members[0]]).get(place, 0)
-            at = np.flatnonzero(part.parcels.columns == column)
-            if not each or not at.size:
+    kept: Mapping[Row, Block],
+    *,
+    is_last_first: bool,
+) -> tuple[Row, Block]:
+    """Of the lines that took too much, the first that are not kept yet, with what they took from each location."""
+    takers: list[tuple[Row, Block]] = []
+    for part in parts:
+        for members in part.parcels.rows:
+            if members in kept:
                 continue
-            own = [part.parcels.lines.index(line) for line in members]
-            share = min(int(part.found.units[own, at[0]].sum()), left // each)
-            caps[members, column] = min(caps.get((members, column), share), share)
-            left -= share * each
+            taken = np.zeros(basket.limits.shape[1], np.int64)
+            rows = [part.parcels.lines.index(line) for line in members]
+            taken[part.parcels.columns] = part.found.units[rows].sum(axis=0)
+            skus = {place for place, _ in basket.parts[members[0]]}
+            if any(place in skus and taken[column] for place, column in excess):
+                takers.append((members, taken))
+    return (max if is_last_first else min)(takers, key=lambda taker: taker[0])
 
 
-def _all_shares(
-    basket: Basket, groups: Sequence[Group], shared: frozenset[int]
-) -> dict[tuple[tuple[int, ...], int], int]:
-    """Everywhere: each gets what it wants as long as there is something, in the order of the lines."""
-    caps: dict[tuple[tuple[int, ...], int], int] = {}
+def _left_beside(
+    basket: Basket, groups: Sequence[Group], kept: Mapping[Row, Block], shared: frozenset[int]
+) -> dict[tuple[Row, int], int]:
+    """What lines may have at most: those that are kept what they took, the others what these leave."""
     left = basket.limits.copy()
-    rows = {members for group in groups for trial in group for parcels in trial for members in parcels.rows}
-    done: set[int] = set()
-    for members in sorted(rows):
+    for members, taken in kept.items():
+        for place, each in basket.parts[members[0]]:
+            left[place] -= taken * each
+    caps: dict[tuple[Row, int], int] = {}
+    for members in {members for group in groups for trial in group for parcels in trial for members in parcels.rows}:
         parts = [(place, each) for place, each in basket.parts[members[0]] if place in shared]
-        if not parts:
-            continue
-        wanted = sum([basket.question.lines[line].quantity for line in members])
-        share = np.minimum(wanted, basket.units[members[0]])
-        for place, each in parts:
-            share = np.minimum(share, left[place] // each)
-        for column, units in enumerate(share.tolist()):
-            caps[members, column] = units
-        if done.isdisjoint(members):
-            for place, each in parts:
-                left[place] -= share * each
-        done.update(members)
+        if parts:
+            most = (
+                kept[members] if members in kept else np.minimum.reduce([left[place] // each for place, each in parts])
+            )
+            caps.update({(members, column): units for column, units in enumerate(most.tolist())})
     return caps

@@ -3,8 +3,11 @@
 import grpc
 import warnings
 
+from invengine.v1 import plan_pb2 as invengine_dot_v1_dot_plan__pb2
 from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
+from invengine.v1 import rebalance_pb2 as invengine_dot_v1_dot_rebalance__pb2
 from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
+from invengine.v1 import whatif_pb2 as invengine_dot_v1_dot_whatif__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -67,6 +70,21 @@ class AllocationServiceStub:
                 request_serializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.FromString,
                 _registered_method=True)
+        self.SuggestTransfers = channel.unary_unary(
+                '/invengine.v1.AllocationService/SuggestTransfers',
+                request_serializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersResponse.FromString,
+                _registered_method=True)
+        self.WhatIf = channel.unary_unary(
+                '/invengine.v1.AllocationService/WhatIf',
+                request_serializer=invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.FromString,
+                _registered_method=True)
+        self.PlanBasket = channel.unary_unary(
+                '/invengine.v1.AllocationService/PlanBasket',
+                request_serializer=invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.FromString,
+                _registered_method=True)
 
 
 class AllocationServiceServicer:
@@ -126,6 +144,40 @@ class AllocationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuggestTransfers(self, request, context):
+        """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+        be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+        by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+        Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+        NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WhatIf(self, request, context):
+        """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+        unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+        recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+        answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+        DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanBasket(self, request, context):
+        """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+        each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+        when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+        NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+        NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+        STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AllocationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -158,6 +210,21 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     servicer.ResourceShortfalls,
                     request_deserializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.SerializeToString,
+            ),
+            'SuggestTransfers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestTransfers,
+                    request_deserializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersResponse.SerializeToString,
+            ),
+            'WhatIf': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhatIf,
+                    request_deserializer=invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.SerializeToString,
+            ),
+            'PlanBasket': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanBasket,
+                    request_deserializer=invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -324,6 +391,87 @@ class AllocationService:
             '/invengine.v1.AllocationService/ResourceShortfalls',
             invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsRequest.SerializeToString,
             invengine_dot_v1_dot_shortfall__pb2.ResourceShortfallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestTransfers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/SuggestTransfers',
+            invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersRequest.SerializeToString,
+            invengine_dot_v1_dot_rebalance__pb2.SuggestTransfersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatIf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/WhatIf',
+            invengine_dot_v1_dot_whatif__pb2.WhatIfRequest.SerializeToString,
+            invengine_dot_v1_dot_whatif__pb2.WhatIfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanBasket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/PlanBasket',
+            invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.SerializeToString,
+            invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,8 +5,11 @@ Which locations serve which lines, which of many orders get which units, and whe
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from invengine.v1 import plan_pb2 as _plan_pb2
 from invengine.v1 import profile_pb2 as _profile_pb2
+from invengine.v1 import rebalance_pb2 as _rebalance_pb2
 from invengine.v1 import shortfall_pb2 as _shortfall_pb2
+from invengine.v1 import whatif_pb2 as _whatif_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -61,6 +64,28 @@ class AllocationServiceStub:
     the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
     UNKNOWN_CHANNEL, UNKNOWN_GROUP.
     """
+    SuggestTransfers: _grpc.UnaryUnaryMultiCallable[_rebalance_pb2.SuggestTransfersRequest, _rebalance_pb2.SuggestTransfersResponse]
+    """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+    be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+    by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+    Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+    NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    WhatIf: _grpc.UnaryUnaryMultiCallable[_whatif_pb2.WhatIfRequest, _whatif_pb2.WhatIfResponse]
+    """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+    unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+    recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+    answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+    DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    PlanBasket: _grpc.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]
+    """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+    each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+    when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+    NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+    NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+    STORE_UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class AllocationServiceAsyncStub(AllocationServiceStub):
@@ -93,6 +118,28 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
     the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
     UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+    """
+    SuggestTransfers: _aio.UnaryUnaryMultiCallable[_rebalance_pb2.SuggestTransfersRequest, _rebalance_pb2.SuggestTransfersResponse]  # type: ignore[assignment]
+    """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+    be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+    by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+    Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+    NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    WhatIf: _aio.UnaryUnaryMultiCallable[_whatif_pb2.WhatIfRequest, _whatif_pb2.WhatIfResponse]  # type: ignore[assignment]
+    """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+    unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+    recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+    answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+    DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+    """
+    PlanBasket: _aio.UnaryUnaryMultiCallable[_plan_pb2.PlanBasketRequest, _plan_pb2.PlanBasketResponse]  # type: ignore[assignment]
+    """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+    each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+    when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+    NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+    NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+    STORE_UNAVAILABLE.
     """
 
 class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -159,6 +206,46 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
         reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
         the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
         UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+        """
+
+    @_abc_1.abstractmethod
+    def SuggestTransfers(
+        self,
+        request: _rebalance_pb2.SuggestTransfersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rebalance_pb2.SuggestTransfersResponse, _abc.Awaitable[_rebalance_pb2.SuggestTransfersResponse]]:
+        """Which transfers would fill more of what waits: units that are reserved and not there, backorders, what is expected to
+        be sold, against what other locations can spare beyond reservations, safety stock, ring-fences and their own forecast,
+        by the transfer lanes of the network. Of each SKU as much as possible is filled, at the least cost there is for it.
+        Receipts and transfers that are planned already are counted. It only reads; CreateTransfer makes one. FAILED_PRECONDITION:
+        NETWORK_MISSING. NOT_FOUND: UNKNOWN_LOCATION. UNAVAILABLE: REPLICA_BEHIND.
+        """
+
+    @_abc_1.abstractmethod
+    def WhatIf(
+        self,
+        request: _whatif_pb2.WhatIfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_whatif_pb2.WhatIfResponse, _abc.Awaitable[_whatif_pb2.WhatIfResponse]]:
+        """What the same orders would get and cost under each of some profiles, side by side: parcels, costs by term, late lines,
+        unfilled units, stock left. They are sourced one after the other on a copy of the stock, as it is or as it was when a
+        recorded day began; each takes its units from the copy. Nothing is written, and nobody else's sale changes the
+        answer. It may take seconds for thousands of orders; others are served meanwhile. FAILED_PRECONDITION: NETWORK_MISSING,
+        DAY_NOT_RECORDED. NOT_FOUND: UNKNOWN_PROFILE, UNKNOWN_CHANNEL. UNAVAILABLE: REPLICA_BEHIND.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanBasket(
+        self,
+        request: _plan_pb2.PlanBasketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plan_pb2.PlanBasketResponse, _abc.Awaitable[_plan_pb2.PlanBasketResponse]]:
+        """Where the lines of a basket would come from by the objective of a sourcing profile: the best plan and the next one, what
+        each costs by term, and each location that was ruled out with its rule. Nothing is taken, so the stock may have moved
+        when a reservation is made. That there is no plan is an answer with a `refusal`, not an error. INVALID_ARGUMENT;
+        NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
+        NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
+        STORE_UNAVAILABLE.
         """
 
 def add_AllocationServiceServicer_to_server(servicer: AllocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

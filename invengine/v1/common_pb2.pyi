@@ -175,6 +175,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Each line of a basket could be had, and no plan was found that has them all: `cause` is TOGETHER (they take the same
     units), UNDECIDED (the search ended before) or TOO_LARGE (numbers that cannot be counted). FAILED_PRECONDITION.
     """
+    ERROR_REASON_DAY_NOT_RECORDED: _ErrorReason.ValueType  # 79
+    """A recorded day is asked about, and the log of changes does not reach back so far; `first_date` is the first day of
+    which it tells all. FAILED_PRECONDITION.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -296,6 +300,10 @@ ERROR_REASON_TOO_MANY_PROFILES: ErrorReason.ValueType  # 75
 ERROR_REASON_NO_PLAN: ErrorReason.ValueType  # 78
 """Each line of a basket could be had, and no plan was found that has them all: `cause` is TOGETHER (they take the same
 units), UNDECIDED (the search ended before) or TOO_LARGE (numbers that cannot be counted). FAILED_PRECONDITION.
+"""
+ERROR_REASON_DAY_NOT_RECORDED: ErrorReason.ValueType  # 79
+"""A recorded day is asked about, and the log of changes does not reach back so far; `first_date` is the first day of
+which it tells all. FAILED_PRECONDITION.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

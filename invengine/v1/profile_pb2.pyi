@@ -144,7 +144,7 @@ class ProfileActivation(_message.Message):
     channel: _builtins.str
     """The channel."""
     profile: _builtins.str
-    """The profile with its version, such as `web@3`; empty: none, and sourcing goes by the priority of locations alone."""
+    """The profile with its version, such as `web@3`; empty: none, and sourcing goes by the priority of locations."""
     actor: _builtins.str
     """Who made it so, as told then."""
     revision: _builtins.int

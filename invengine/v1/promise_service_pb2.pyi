@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from invengine.v1 import common_pb2 as _common_pb2
 from invengine.v1 import incoming_service_pb2 as _incoming_service_pb2
+from invengine.v1 import plan_pb2 as _plan_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -81,6 +82,7 @@ class GetPromiseRequest(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     NEAR_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     """Required. Who asks: its locations may serve the lines, its rules say what they offer."""
@@ -91,6 +93,12 @@ class GetPromiseRequest(_message.Message):
     """
     explain: _builtins.bool
     """Also tell each step from the stock to the customer."""
+    profile: _builtins.str
+    """The sourcing profile by which the locations of each option are chosen: `web`, its newest version, or `web@3`. Empty: the
+    active one of the channel; where there is none, the earliest day counts. A line comes from what is on hand where that
+    is enough, even if later stock would cost less; what only the profile rules out makes an option not promisable.
+    Locations to collect at that are answered because none is named are chosen without it.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromiseLineRequest]:
         """Required. 1 to 50 lines; the components of kits count."""
@@ -133,11 +141,12 @@ class GetPromiseRequest(_message.Message):
         confidence: _builtins.float | None = ...,
         explain: _builtins.bool = ...,
         consistency: _common_pb2.Consistency | None = ...,
+        profile: _builtins.str = ...,
         near: Global___Near | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination", "near", b"near"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "channel", b"channel", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination", "explain", b"explain", "fulfilments", b"fulfilments", "lines", b"lines", "near", b"near", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "channel", b"channel", "confidence", b"confidence", "consistency", b"consistency", "destination", b"destination", "explain", b"explain", "fulfilments", b"fulfilments", "lines", b"lines", "near", b"near", "profile", b"profile", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -231,10 +240,13 @@ class GetPromiseResponse(_message.Message):
     PROMISE_TIME_FIELD_NUMBER: _builtins.int
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     zone: _builtins.str
     """The destination's zone; empty where it is in none."""
     consistency_token: _builtins.str
     """Names the state that was read."""
+    profile: _builtins.str
+    """The profile by which locations were chosen, such as `web@3`; empty: none."""
     @_builtins.property
     def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromiseOption]:
         """FULFILMENT_SHIP by service, in the order of the request or else by name; then FULFILMENT_PICKUP, the earliest first;
@@ -264,10 +276,11 @@ class GetPromiseResponse(_message.Message):
         promise_time: _timestamp_pb2.Timestamp | None = ...,
         consistency_token: _builtins.str = ...,
         staleness: _duration_pb2.Duration | None = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["promise_time", b"promise_time", "staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "gaps", b"gaps", "options", b"options", "promise_time", b"promise_time", "staleness", b"staleness", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "gaps", b"gaps", "options", b"options", "profile", b"profile", "promise_time", b"promise_time", "staleness", b"staleness", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,6 +327,7 @@ class PromiseOption(_message.Message):
     ORDER_BEFORE_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     BOUND_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
     fulfilment: _common_pb2.Fulfilment.ValueType
     """How."""
     service: _builtins.str
@@ -353,8 +367,13 @@ class PromiseOption(_message.Message):
     @_builtins.property
     def bound(self) -> Global___PromiseBound:
         """Set where there were too many combinations of locations to try them all: more than 12 lines, more than 6 that take
-        from each other (the same SKU, or units of a limited day), or a line that is split. No combination can do better.
+        from each other (the same SKU, or units of a limited day), or a line that is split. No combination can do better. By a
+        profile: set where it is not proved that none does; it has no `delivery_day`, and its `cost` is that of the objective.
         """
+
+    @_builtins.property
+    def costs(self) -> _plan_pb2.PlanCosts:
+        """By a profile: what its objective counts, by term. `cost` is what lanes cost, as ever."""
 
     def __init__(
         self,
@@ -371,10 +390,11 @@ class PromiseOption(_message.Message):
         order_before: _timestamp_pb2.Timestamp | None = ...,
         lines: _abc.Iterable[Global___PromisedLine] | None = ...,
         bound: Global___PromiseBound | None = ...,
+        costs: _plan_pb2.PlanCosts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "bound", b"bound", "cost", b"cost", "delivery_day", b"delivery_day", "distance_km", b"distance_km", "order_before", b"order_before", "ready_time", b"ready_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "bound", b"bound", "cost", b"cost", "costs", b"costs", "delivery_day", b"delivery_day", "distance_km", b"distance_km", "order_before", b"order_before", "ready_time", b"ready_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "bound", b"bound", "cost", b"cost", "delivery_day", b"delivery_day", "distance_km", b"distance_km", "fulfilment", b"fulfilment", "lines", b"lines", "location", b"location", "order_before", b"order_before", "parcels", b"parcels", "ready_time", b"ready_time", "service", b"service", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "bound", b"bound", "cost", b"cost", "costs", b"costs", "delivery_day", b"delivery_day", "distance_km", b"distance_km", "fulfilment", b"fulfilment", "lines", b"lines", "location", b"location", "order_before", b"order_before", "parcels", b"parcels", "ready_time", b"ready_time", "service", b"service", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance_km: _TypeAlias = _typing.Literal["distance_km"]  # noqa: Y015
     _WhichOneofArgType__distance_km: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km"]  # noqa: Y015

@@ -41,8 +41,9 @@ class PromiseServiceStub:
     sent to a store. All options are answered side by side, those too that cannot be promised, which say why; and every
     calendar, lane or zone that is missing is named as a gap. Of the locations that could serve the lines of an option
     those are chosen that give the earliest day for the whole basket; of these the cheapest, then the fewest parcels, then
-    the locations of the best priority. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL,
-    UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
+    the locations of the best priority. By a sourcing profile those are chosen that its objective says, of what is on hand
+    first. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP,
+    UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
     LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND, STORE_UNAVAILABLE.
     """
     BatchGetPromise: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.BatchGetPromiseRequest, _promise_service_pb2.BatchGetPromiseResponse]
@@ -75,8 +76,9 @@ class PromiseServiceAsyncStub(PromiseServiceStub):
     sent to a store. All options are answered side by side, those too that cannot be promised, which say why; and every
     calendar, lane or zone that is missing is named as a gap. Of the locations that could serve the lines of an option
     those are chosen that give the earliest day for the whole basket; of these the cheapest, then the fewest parcels, then
-    the locations of the best priority. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL,
-    UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
+    the locations of the best priority. By a sourcing profile those are chosen that its objective says, of what is on hand
+    first. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP,
+    UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
     LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND, STORE_UNAVAILABLE.
     """
     BatchGetPromise: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.BatchGetPromiseRequest, _promise_service_pb2.BatchGetPromiseResponse]  # type: ignore[assignment]
@@ -112,8 +114,9 @@ class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
         sent to a store. All options are answered side by side, those too that cannot be promised, which say why; and every
         calendar, lane or zone that is missing is named as a gap. Of the locations that could serve the lines of an option
         those are chosen that give the earliest day for the whole basket; of these the cheapest, then the fewest parcels, then
-        the locations of the best priority. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL,
-        UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
+        the locations of the best priority. By a sourcing profile those are chosen that its objective says, of what is on hand
+        first. INVALID_ARGUMENT, MALFORMED_MESSAGE; NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP,
+        UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION: NETWORK_MISSING, CHANNEL_DISABLED,
         LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND, STORE_UNAVAILABLE.
         """
 

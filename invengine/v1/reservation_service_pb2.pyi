@@ -510,6 +510,7 @@ class CreateReservationRequest(_message.Message):
     MAX_PARCELS_FIELD_NUMBER: _builtins.int
     PROMISE_DATES_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. 1 to 64 bytes, a UUID for example."""
     reservation_id: _builtins.str
@@ -542,6 +543,14 @@ class CreateReservationRequest(_message.Message):
     """Likelihood with which the dates are kept, above 0 and below 1, by the transit times learnt from past deliveries. 0:
     the transit days that the lanes state.
     """
+    profile: _builtins.str
+    """The sourcing profile by which the locations are chosen, a name for its newest version, or name@version; empty: the
+    one that is active for the channel. Then the basket gets the plan that costs least by the profile or, where another
+    request was faster, the next one, in one step; with both gone it is planned anew. Where `max_parcels`, `needed_by` or
+    the profile rule out every plan: TOO_MANY_PARCELS, PROMISE_TOO_LATE, INSUFFICIENT_STOCK. Backorders of which nobody
+    knows a day are in no plan: they are taken as without a profile, within its rules. Where no profile is named and none
+    is active, locations are taken by their priority. NOT_FOUND: UNKNOWN_PROFILE.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLineRequest]:
         """Required. 1 to 200 lines; demand of several lines on one position is summed."""
@@ -565,10 +574,11 @@ class CreateReservationRequest(_message.Message):
         max_parcels: _builtins.int = ...,
         promise_dates: _builtins.bool = ...,
         confidence: _builtins.float = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time_to_live", b"time_to_live"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "confidence", b"confidence", "customer_ref", b"customer_ref", "lines", b"lines", "max_parcels", b"max_parcels", "order_ref", b"order_ref", "policy", b"policy", "promise_dates", b"promise_dates", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_ref", b"cart_ref", "channel", b"channel", "confidence", b"confidence", "customer_ref", b"customer_ref", "lines", b"lines", "max_parcels", b"max_parcels", "order_ref", b"order_ref", "policy", b"policy", "profile", b"profile", "promise_dates", b"promise_dates", "request_id", b"request_id", "reservation_id", b"reservation_id", "time_to_live", b"time_to_live"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1218,6 +1228,7 @@ class AmendReservationRequest(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     ADDED_LINES_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. 1 to 64 bytes."""
     reservation_id: _builtins.str
@@ -1226,6 +1237,10 @@ class AmendReservationRequest(_message.Message):
     """Required. The channel that amends: additional units come from its locations, above its safety stock."""
     expected_revision: _builtins.int
     """Only if the reservation still has this revision, else ABORTED: REVISION_MISMATCH."""
+    profile: _builtins.str
+    """The sourcing profile that chooses where additional units and added lines come from, as in a new reservation; what the
+    lines have already stays where it is.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineAmendment]:
         """Lines that change, each once; the others stay as they are. At most 200; with no added line at least 1."""
@@ -1246,10 +1261,11 @@ class AmendReservationRequest(_message.Message):
         lines: _abc.Iterable[Global___LineAmendment] | None = ...,
         added_lines: _abc.Iterable[Global___ReservationLineRequest] | None = ...,
         expected_revision: _builtins.int | None = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "added_lines", b"added_lines", "channel", b"channel", "expected_revision", b"expected_revision", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "added_lines", b"added_lines", "channel", b"channel", "expected_revision", b"expected_revision", "lines", b"lines", "profile", b"profile", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
@@ -1350,6 +1366,7 @@ class RebindReservationRequest(_message.Message):
     CHANNEL_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. 1 to 64 bytes."""
     reservation_id: _builtins.str
@@ -1358,6 +1375,10 @@ class RebindReservationRequest(_message.Message):
     """Required. The channel that rebinds: units go to its locations, above its safety stock."""
     expected_revision: _builtins.int
     """Only if the reservation still has this revision, else ABORTED: REVISION_MISMATCH."""
+    profile: _builtins.str
+    """The sourcing profile that chooses where the units go, as in a new reservation. Units that these lines have are there
+    to be chosen again, so they stay where they are if that is the best plan.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineRebinding]:
         """Required. 1 to 200 lines, each once; the units of the others stay where they are."""
@@ -1370,10 +1391,11 @@ class RebindReservationRequest(_message.Message):
         channel: _builtins.str = ...,
         lines: _abc.Iterable[Global___LineRebinding] | None = ...,
         expected_revision: _builtins.int | None = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "expected_revision", b"expected_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "expected_revision", b"expected_revision", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision", "channel", b"channel", "expected_revision", b"expected_revision", "lines", b"lines", "profile", b"profile", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
     _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015

@@ -65,7 +65,7 @@ def test_the_defaults_of_numbers_and_addresses_are_told() -> None:
         if isinstance(default, tuple):
             default = ",".join(default)
         if isinstance(default, int | float):
-            default = f"{default:,.0f}"
+            default = f"{default:,.0f}" if default == int(default) else f"{default}"
         if isinstance(default, str) and default:
             assert told[name] == default, name
 

@@ -58,6 +58,10 @@ def test_the_story_comes_out_as_it_is_told(tmp_path: Path) -> None:
     assert promised["before"].endswith(" on hand are reserved, 2 are promised out of the receipt")
     assert promised["after"].endswith(" on hand are reserved")
     assert promised["free"] == 4
+    sourced = told["sourced"]
+    assert list(sourced) == ["none", "soon@1"]
+    assert all(day for days in sourced.values() for day in days)
+    assert told["activations"] == ["soon@1 by planner", "none by planner"]
     assert all(rate > 0 for rate in told["rates"].values())
     assert set(told["rates"]) == {"unary", "stream", "batch", "reservations"}
     assert told["check"]["positionsChecked"] == told["positions"]
@@ -74,6 +78,7 @@ def test_people_read_a_story_with_the_commands_that_do_the_same(tmp_path: Path) 
         "$ invengine availability ",
         "$ invengine reserve ",
         "$ invengine incoming receive po-1 ",
+        "$ invengine profile activate app soon",
         "The till is refused: ",
         "0 violations",
     ):

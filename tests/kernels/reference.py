@@ -9,11 +9,14 @@ from itertools import product
 from invengine.domain.stock import UNITS_MAX, ConfidenceRule, safety_units, uncertain_units
 from invengine.kernels.layout import COUNTED_MAX
 from invengine.v1 import availability_service_pb2 as pb
+from tests.kernels.allocation_reference import allocate_wave  # noqa: F401
+from tests.kernels.demand_reference import demand_lines  # noqa: F401
 from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page of their own
     date_baskets,
     date_sources,
     latest_orders,
 )
+from tests.kernels.scarcity_reference import scarcity_prices  # noqa: F401
 from tests.kernels.sourcing_reference import source_basket  # noqa: F401
 from tests.kernels.standing_reference import date_standing  # noqa: F401
 

@@ -48,6 +48,8 @@ class Place:
     fulfilments: tuple[str, ...] = ("ship", "pickup")
     enabled: bool = True
     cut_off: str = "23:00"
+    capacity: int = 0
+    """Units that it ships in a day; 0: any."""
 
 
 @dataclass
@@ -76,6 +78,8 @@ class Shop:
                 "costs": {"parcel": money(place.parcel), "unit": money(place.unit)},
                 "ship": {"cut_off": place.cut_off},
             }
+            if place.capacity:
+                found["ship"]["capacity"] = {"units": place.capacity}
             if place.has_calendar:
                 found |= {"calendar": "daily", "opening": "daily"}
             if place.position:
@@ -140,7 +144,27 @@ class Counter:
         assert now_ms == NOW_MS
         return np.array([[self.shop.prices.get((sku, name), 0) for name in locations] for sku in skus], np.int64)
 
+    def reserve(self, sku: str, location: str, units: int) -> None:
+        """Units of a position are set aside."""
+        row = position_row(sku, location, self.shop.on_hand[sku, location], units)
+        self.replica.apply([Entry(0, 2, START_MS, row.encode())])
+
+    def place(self, location: str) -> tuple[int, str]:
+        """What orders locations."""
+        return self.shop.places[location].priority, location
+
     # The definition
+
+    def steps(self, sku: str, location: str) -> list[tuple[int, int]]:
+        """(day, units) by the end of which day so many are there; day 0: now."""
+        there = self.shop.on_hand.get((sku, location), 0)
+        found = [(0, there)]
+        for _, _, day, units in sorted(
+            [one for one in self.shop.receipts if one[:2] == (sku, location)], key=lambda one: one[2]
+        ):
+            there += units
+            found.append((day, there))
+        return found
 
     def day(self, line: BasketLine, location: str, service: str, since: int = 0) -> int:
         """The day of delivery, 0 where there is none."""

@@ -222,7 +222,7 @@ class StoreMachine(RuleBasedStateMachine):
         after = []
         for wanted in change.placements:
             line, units_at = lines.get(wanted.line_id), wanted.units_at[: len(wanted.candidates)]
-            if line is None or not units_at or wanted.future:
+            if line is None or not units_at:
                 after.append(replace(wanted, units_at=()))
                 continue
             if verb == "rebind":

@@ -125,35 +125,6 @@ local function take_line_units(line, partition, sku, wanted, may_split, list, be
   return wanted - best, best
 end
 
--- Takes as many units on hand at each candidate as its list says, or none at all. Of slots, the units that must stay are
--- minus the capacity of the day.
---   list     as above, and fifth: units at each candidate; those below 0 are given back elsewhere
---   returns  how many are missing, how many there were, whether units on hand did not suffice
-local function take_exactly(line, partition, sku, list)
-  local first, missing, there = take_count, 0, 0
-  for k = 1, #list[1] do
-    local wanted = list[5][k]
-    if wanted > 0 then
-      local p, free
-      if slots.is_one(sku) then
-        p = slots.position(sku, list[1][k], partition)
-        free = slots.free_at(p, -list[2][k])
-      else
-        p = find_position(sku, list[1][k], partition)
-        free = p and math.max(0, free_at(p, list[2][k], list[3][k], list[4] and list[4][k])) or 0
-      end
-      if free >= wanted then
-        take(p, wanted, line)
-      end
-      missing, there = missing + math.max(0, wanted - free), there + math.min(wanted, free)
-    end
-  end
-  if missing > 0 then
-    taking.undo(first)
-  end
-  return missing, there, missing > 0
-end
-
 -- Receipts of the candidates that have units for a line, in the order of taking: { place of the candidate, receipt,
 -- units, day promised }.
 --   stops  place of the candidate -> 1 when receipts whose day is over stop counting there; nil: nowhere
@@ -238,6 +209,57 @@ local function best_place(offers, count, wanted)
   return nil, 0
 end
 
+-- Takes what there is at one candidate, on hand and then of the future, as far as so many units. Returns how many it was.
+local function take_at(line, partition, sku, list, k, wanted, future)
+  local rules, stops = list[4] and { list[4][k] }, list[6] and { list[6][k] }
+  local only = { { list[1][k] }, { list[2][k] }, { list[3][k] }, rules, false, stops }
+  local offers, left = offers_for(partition, sku, only, given(future[2], 0), given(future[3], 0)), wanted
+  for i = 1, #offers do
+    local offer = offers[i]
+    local units = math.min(offer[3], left)
+    if units > 0 and offer[4] then
+      take_from_receipt(offer[2], offer[4], units, line)
+    elseif units > 0 then
+      take(offer[2], units, line)
+    end
+    left = left - units
+  end
+  return wanted - left
+end
+
+-- Takes as many units at each candidate as its list says, or none at all: on hand or, where the line may wait, what comes
+-- there too. Of slots, the units that must stay are minus the capacity of the day.
+--   list     as above, and fifth: units at each candidate; those below 0 are given back elsewhere
+--   future   as for take_line_future, or nil
+--   returns  how many are missing, how many there were, whether units on hand did not suffice
+local function take_exactly(line, partition, sku, list, future)
+  local first, missing, there, is_short = take_count, 0, 0, false
+  for k = 1, #list[1] do
+    local wanted = list[5][k]
+    if wanted > 0 then
+      local p, free
+      if slots.is_one(sku) then
+        p = slots.position(sku, list[1][k], partition)
+        free = slots.free_at(p, -list[2][k])
+      else
+        p = find_position(sku, list[1][k], partition)
+        free = p and math.max(0, free_at(p, list[2][k], list[3][k], list[4] and list[4][k])) or 0
+      end
+      is_short = is_short or free < wanted
+      if free >= wanted then
+        take(p, wanted, line)
+      elseif future then
+        free = take_at(line, partition, sku, list, k, wanted, future)
+      end
+      missing, there = missing + math.max(0, wanted - free), there + math.min(wanted, free)
+    end
+  end
+  if missing > 0 then
+    taking.undo(first)
+  end
+  return missing, there, is_short
+end
+
 -- The same as take_line_units for a line that may take what is not on hand, when units on hand alone did not do.
 --   future  { ..., last day whose receipts count or 0 for any, units that may be backordered at a position }
 local function take_line_future(line, partition, sku, wanted, may_split, list, best_effort, future)
@@ -272,7 +294,7 @@ function taking.take_line(line, partition, sku, wanted, split, list, best_effort
   if wanted == 0 then -- a line that others were asked for, and that got nothing
     return 0
   elseif list[5] then
-    return take_exactly(line, partition, sku, list)
+    return take_exactly(line, partition, sku, list, type(split) == 'table' and split or nil)
   end
   if split == 1 or split == 0 then
     local missing, available = take_line_units(line, partition, sku, wanted, split == 1, list, best_effort)

@@ -67,7 +67,7 @@ def takes_of_line(stock: Stock, line: LineRequest, buyer: Buyer, now_ms: int) ->
             if is_capacity(line.sku):
                 found += _up_to(units, _slots(stock, line, candidate))
                 continue
-            found += _up_to(units, _on_hand(stock, line, (candidate,), buyer, now_ms))
+            found += _up_to(units, _everything(stock, line, (candidate,), buyer, now_ms))
         return found
     if line.allow_split:
         return _up_to(line.quantity, _everything(stock, line, line.candidates, buyer, now_ms))

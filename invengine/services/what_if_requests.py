@@ -1,0 +1,139 @@
+"""What a planner wants to try, checked: which profiles, on which stock, with which orders."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from invengine.domain.orders import Fulfilment
+from invengine.domain.sourcing import BasketLine
+from invengine.domain.what_if import WhatIfOrder
+from invengine.errors import InvalidArgument
+from invengine.services import validation
+from invengine.services.days import optional_day
+from invengine.services.reservation_lines import check_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invengine.domain.network import Network
+    from invengine.services.reservation_lines import CheckedLine
+    from invengine.v1 import whatif_pb2 as pb
+
+PROFILES_MAX: Final = 4
+ORDERS_DEFAULT: Final = 1000
+ORDERS_MAX: Final = 10_000
+LINES_MAX: Final = 50_000
+RECENT_DAYS_DEFAULT: Final = 7
+RECENT_DAYS_MAX: Final = 365
+
+
+class OrdersFrom(IntEnum):
+    """Where orders come from; by their numbers in the proto."""
+
+    GIVEN = 1
+    RECORDED = 2
+    RECENT = 3
+
+
+class CheckedWhatIf(NamedTuple):
+    """A request that obeys the contract. `day` 0: the stock as it is. `given` has lines that nobody looked up yet."""
+
+    profiles: tuple[str, ...]
+    day: int
+    orders_from: OrdersFrom
+    given: tuple[GivenOrder, ...]
+    orders_max: int
+    recent_days: int
+    seed: int
+
+
+class GivenOrder(NamedTuple):
+    """An order of a request."""
+
+    order_id: str
+    channel: str
+    lines: Sequence[CheckedLine]
+    best_effort: bool
+
+
+def check_what_if(message: pb.WhatIfRequest, today: int) -> CheckedWhatIf:
+    """The request, if it obeys the contract; InvalidArgument names the field that does not."""
+    validation.count_of("profiles", len(message.profiles), PROFILES_MAX)
+    for place, text in enumerate(message.profiles):
+        if text in message.profiles[:place]:
+            raise InvalidArgument(f"profiles[{place}]", f"{text!r} is named twice")
+    day = optional_day(message, "day")
+    if day > today:
+        raise InvalidArgument("day", "has not begun")
+    if not 0 <= message.orders_from <= max(OrdersFrom):
+        raise InvalidArgument("orders_from", f"{message.orders_from} is not where orders come from")
+    usual = OrdersFrom.GIVEN if message.orders else OrdersFrom.RECORDED if day else OrdersFrom.RECENT
+    orders_from = OrdersFrom(message.orders_from) if message.orders_from else usual
+    if orders_from is not OrdersFrom.GIVEN and message.orders:
+        raise InvalidArgument("orders", "go with ORDERS_FROM_GIVEN only")
+    if orders_from is OrdersFrom.RECORDED and not day:
+        raise InvalidArgument("day", "is required with ORDERS_FROM_RECORDED")
+    least = 1 if orders_from is OrdersFrom.GIVEN else 0
+    validation.count_of("orders", len(message.orders), ORDERS_MAX, least=least)
+    if sum(len(order.lines) for order in message.orders) > LINES_MAX:
+        raise InvalidArgument("orders", f"have more than {LINES_MAX} lines together")
+    return CheckedWhatIf(
+        tuple(message.profiles),
+        day,
+        orders_from,
+        tuple([_given(order, place) for place, order in enumerate(message.orders)]),
+        _within("orders_max", message.orders_max, ORDERS_MAX, ORDERS_DEFAULT),
+        _within("recent_days", message.recent_days, RECENT_DAYS_MAX, RECENT_DAYS_DEFAULT),
+        message.seed,
+    )
+
+
+def orders_given(given: Sequence[GivenOrder], network: Network, at_ms: int) -> list[WhatIfOrder]:
+    """Orders of a request as they are sourced. UnknownChannel; InvalidArgument for a kit that may wait."""
+    found = []
+    for place, order in enumerate(given):
+        network.channel(order.channel)
+        for at, line in enumerate(order.lines):
+            if line.allow_backorder and line.sku in network.kits:
+                field = f"orders[{place}].lines[{at}].allow_backorder"
+                raise InvalidArgument(field, f"not for a kit, and {line.sku!r} is one")
+        lines = tuple([_basket_line(line) for line in order.lines])
+        found.append(WhatIfOrder(order.order_id, order.channel, lines, at_ms, order.best_effort))
+    return found
+
+
+def _given(message: pb.WhatIfOrder, place: int) -> GivenOrder:
+    path = f"orders[{place}]"
+    try:
+        lines = check_lines(message.lines, dated=True)
+    except InvalidArgument as refusal:
+        raise InvalidArgument(f"{path}.{refusal.field}", refusal.problem) from None
+    return GivenOrder(
+        validation.optional_text(f"{path}.order_id", message.order_id) or str(place + 1),
+        validation.required_id(f"{path}.channel", message.channel),
+        lines,
+        message.best_effort,
+    )
+
+
+def _basket_line(line: CheckedLine) -> BasketLine:
+    return BasketLine(
+        line.line_id,
+        line.sku,
+        line.quantity,
+        line.location,
+        line.group,
+        line.allow_split,
+        line.fulfilment,
+        line.destination,
+        line.service if line.fulfilment is Fulfilment.SHIP else "",
+        line.needed_by,
+        line.allow_backorder,
+    )
+
+
+def _within(name: str, number: int, most: int, usual: int) -> int:
+    if not 0 <= number <= most:
+        raise InvalidArgument(name, f"is {number}; 0 to {most} are allowed")
+    return number or usual
