@@ -220,7 +220,9 @@ def search(basket, closed, wants_first, work_max, plan):
         copy_row(prices_of[height], prices)
         if is_hopeless(basket, decided, gives) or (visits == 1 and is_any_coupled and not can_flow(basket, closed)):
             continue
-        rounds = _ROUNDS_FIRST if visits == 1 else _ROUNDS
+        is_short = basket.work[0] + _ROUNDS_FIRST * n_lines * n_locations > work_max
+        rounds = _ROUNDS if visits > 1 or is_short else _ROUNDS_FIRST
+        improving = 1 if is_short else _IMPROVING_NODES
         bound = max(bounds[height], raise_bound(basket, decided, prices, below, rounds, losses, chosen))
         if bound >= below:
             continue
@@ -230,7 +232,7 @@ def search(basket, closed, wants_first, work_max, plan):
                     clear(used)
                 if _fill(basket, decided, chosen if favours else used, trial):
                     uses(trial, used)
-                    key, _ = _assign_to(basket, used, best, basket.work[0] + _IMPROVING_NODES * WORK_OF_NODE, trial)
+                    key, _ = _assign_to(basket, used, best, basket.work[0] + improving * WORK_OF_NODE, trial)
                     if key < best:
                         best, is_first = key, False
                         copy_plan(trial, plan)
