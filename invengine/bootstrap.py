@@ -166,8 +166,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
     """Starts the parts in order; `stack` stops them in the opposite order."""
     kernels.warm_up()
-    loop = asyncio.get_running_loop()
-    broken: asyncio.Future[str] = loop.create_future()
+    broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     background = Background(broken)
     metrics = _metrics()
     server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])
@@ -205,13 +204,25 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
         ("loop lag", figures.watch_loop(metrics)),
     ):
         background.run(name, work)
-    queue_max = settings.queued_calls_max
-    dates = CurrentDating(replica, clock, lambda: transit.times)
+    queue_max, dates = settings.queued_calls_max, CurrentDating(replica, clock, lambda: transit.times)
     plans = SourcingPlans(replica, dates.of, scarcity)
     reservations = Reservations(
         store, replica, clock, networks, metrics, profiles=profiles, plans=plans, dates=dates, queue_max=queue_max
     )
     stack.push_async_callback(reservations.close)
+    planning = Planning(
+        store,
+        replica,
+        clock,
+        networks,
+        transit=transit,
+        reservations=reservations,
+        profiles=profiles,
+        scarcity=scarcity,
+        plans=plans,
+        dates=dates,
+    )
+    stack.push_async_callback(planning.close)
     stock = Stock(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(stock.close)
     snapshots = Snapshots(store, replica, clock, networks, metrics)
@@ -249,9 +260,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Running:
             "invengine.v1.AllocationService": AllocationServicer(
                 profiles=profiles,
                 baskets=BasketPlans(store, replica, clock, networks, profiles, plans=plans, metrics=metrics),
-                planning=Planning(
-                    store, replica, clock, networks, transit=transit, reservations=reservations, profiles=profiles
-                ),
+                planning=planning,
                 replica=replica,
             ),
             "invengine.v1.AvailabilityService": AvailabilityServicer(

@@ -6,14 +6,14 @@
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
     |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
-    |                           ReturnNotFound, UnknownService, UnknownProfile
+    |                           ReturnNotFound, UnknownService, UnknownProfile, PlanNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
     |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown, NoPlan,
     |                           DayNotRecorded,
-    |                           TooManyProfiles
+    |                           TooManyProfiles, PlanStale
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
@@ -481,6 +481,17 @@ class ReturnNotFound(NotFound):
 
 
 @dataclass(eq=False)
+class PlanNotFound(NotFound):
+    """No such plan of a wave, or it was over so long ago that it is forgotten."""
+
+    reason = "PLAN_NOT_FOUND"
+    plan_id: str
+
+    def __str__(self) -> str:
+        return f"plan {self.plan_id!r} is not known"
+
+
+@dataclass(eq=False)
 class ReturnExists(InventoryError):
     """The return_id belongs to another return."""
 
@@ -543,7 +554,7 @@ class NoPlan(Refused):
             "UNDECIDED": f"no plan was found within {self.nodes} nodes, which does not prove that there is none",
             "TOO_LARGE": "quantities and costs are too large to be counted",
         }
-        return texts[self.cause]
+        return texts.get(self.cause, self.cause)
 
 
 @dataclass(eq=False)
@@ -606,6 +617,18 @@ class TooManyProfiles(Refused):
 
     def __str__(self) -> str:
         return f"{self.most} {self.what} are kept already, which is the most"
+
+
+@dataclass(eq=False)
+class PlanStale(Refused):
+    """The plan of a wave was not committed in time; nothing of it was done."""
+
+    reason = "PLAN_STALE"
+    plan_id: str
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"plan {self.plan_id!r} was to be committed {self.seconds} s ago at the latest"
 
 
 @dataclass(eq=False)

@@ -32,6 +32,7 @@ from invengine.cli import (
     stock,
     transfers,
     watch,
+    wave,
     whatif,
 )
 
@@ -86,6 +87,7 @@ app.add_typer(reservations.app, name="reservation")
 broken.register(app)
 app.add_typer(shortfall.app, name="shortfall")
 rebalance.register(app)
+app.add_typer(wave.app, name="wave")
 whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)

@@ -35,8 +35,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong arguments, or input that cannot be read."""
     NOT_FOUND = 3
-    """A SKU, location, channel, group, state, service, lane, profile, reservation, receipt, transfer or return that
-    nobody knows.
+    """A SKU, location, channel, group, state, service, lane, profile, reservation, receipt, transfer, return or plan
+    that nobody knows.
     """
     REFUSED = 4
     """The state of the stock, of a reservation or of the network does not allow it."""
@@ -76,6 +76,8 @@ _ADVICE: Final = {
     "TRANSFER_EXISTS": "Choose another --transfer-id, or leave it out.",
     "OF_TRANSFER": "See what can be done: invengine transfer --help.",
     "RETURN_NOT_FOUND": "Find it: invengine return list --order REFERENCE, and its lines: invengine return show ID.",
+    "PLAN_NOT_FOUND": "Plan it: invengine wave plan FILE.",
+    "PLAN_STALE": "Plan it anew: invengine wave plan FILE.",
     "RETURN_EXISTS": "Choose another --return-id, or leave it out.",
     "QUANTITY_EXCEEDS_FULFILLED": "See what left and came back: invengine reservation show ID.",
     "TOO_MANY_PARCELS": "Allow more with --max-parcels, or take what so few have with --best-effort.",

@@ -52,8 +52,11 @@ async def rebalance(
     ] = None,
     days_max: Annotated[int, typer.Option("--days", min=0, help="Only transfers of at most so many days.")] = 0,
     forecast_days: Annotated[
-        int, typer.Option("--forecast-days", min=0, help="How long a location keeps what it will sell. Default: 14.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--forecast-days", min=0, help="How long a location keeps what it will sell. Default: 14; 0: not."
+        ),
+    ] = None,
     most: Annotated[int, typer.Option("--most", min=1, max=10_000, help="At most so many suggestions.")] = 1000,
     apply: Annotated[bool, typer.Option("--apply", help="Make the transfers that are shown.")] = False,
     source: Annotated[str, typer.Option(help="Who says so, for the transfers.")] = "rebalance",

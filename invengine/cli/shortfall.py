@@ -74,6 +74,9 @@ async def resource(
     accept_later: Annotated[
         bool, typer.Option("--accept-later", help="Where no location keeps a promised day, promise a later one.")
     ] = False,
+    profile: Annotated[
+        str, typer.Option(help="Choose locations by this sourcing profile: web, or web@3. Default: the active one.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, and say what would be done.")] = False,
     most: Annotated[int, typer.Option("--most", min=1, max=1000, help="Lines to deal with, at most.")] = 1000,
     request_id: RequestId = "",
@@ -95,6 +98,7 @@ async def resource(
         accept_later=accept_later,
         dry_run=dry_run,
         lines_max=most,
+        profile=profile,
         request_id=request_id,
     )
     if session.json:

@@ -33,6 +33,7 @@ class AllocationCalls(Connection):
         accept_later: bool = False,
         dry_run: bool = False,
         lines_max: int = 0,
+        profile: str = "",
         request_id: str = "",
     ) -> shortfall_pb2.ResourceShortfallsResponse:
         """Moves units that are reserved and not there to locations that have them, one outcome per line.
@@ -53,6 +54,7 @@ class AllocationCalls(Connection):
             accept_later=accept_later,
             dry_run=dry_run,
             lines_max=lines_max,
+            profile=profile,
         )
         return await self._call(self._allocation.ResourceShortfalls, request)
 
@@ -64,7 +66,7 @@ class AllocationCalls(Connection):
         from_location: str = "",
         fills: Iterable[rebalance_pb2.TransferFill.ValueType] = (),
         days_max: int = 0,
-        forecast_days: int = 0,
+        forecast_days: int | None = None,
         suggestions_max: int = 0,
     ) -> rebalance_pb2.SuggestTransfersResponse:
         """Which transfers would fill more of what waits, at least cost; it changes nothing."""

@@ -19,6 +19,7 @@ from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
 from invengine.client.transfer_calls import TransferCalls
 from invengine.client.watching import WatchCalls
+from invengine.client.wave_calls import WaveCalls
 from invengine.v1 import (
     admin_service_pb2,
     availability_service_pb2,
@@ -84,7 +85,15 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
 
 
 class Client(
-    WatchCalls, TransferCalls, ReturnCalls, NetworkCalls, PromiseCalls, ProfileCalls, AllocationCalls, PlanCalls
+    WatchCalls,
+    TransferCalls,
+    ReturnCalls,
+    NetworkCalls,
+    PromiseCalls,
+    ProfileCalls,
+    AllocationCalls,
+    PlanCalls,
+    WaveCalls,
 ):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 

@@ -202,6 +202,10 @@ class SyncClient:
     activate_profile = _waiting(Client.activate_profile)
     list_profile_activations = _waiting(Client.list_profile_activations)
     plan_basket = _waiting(Client.plan_basket)
+    list_shortfalls = _waiting(Client.list_shortfalls)
+    resource_shortfalls = _waiting(Client.resource_shortfalls)
+    suggest_transfers = _waiting(Client.suggest_transfers)
+    what_if = _waiting(Client.what_if)
     check_integrity = _waiting(Client.check_integrity)
 
 

@@ -150,6 +150,7 @@ class ReserveRequest:
     CONFIRMED at once and without expiry, and takes as nobody's channel; `channel` is who says so, `cart_ref` why.
     `alternatives`: what is taken instead of `lines` where these find too little, the first of them that fits: the lines
     of a next-best plan. They are of the same SKUs, slots aside.
+    `is_confirmed`: CONFIRMED at once, with 0 seconds to live.
     """
 
     request_id: str
@@ -165,6 +166,7 @@ class ReserveRequest:
     borrows: bool = True
     is_transfer: bool = False
     alternatives: tuple[tuple[LineRequest, ...], ...] = ()
+    is_confirmed: bool = False
 
     @property
     def all_lines(self) -> tuple[LineRequest, ...]:

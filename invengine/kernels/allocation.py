@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from invengine.kernels.allocation_contest import GIVE_WAY_MAX, by_position, contest_orders
 from invengine.kernels.allocation_improve import place_orders
 from invengine.kernels.allocation_prices import begin_prices, choose_by_prices, price_round
 from invengine.kernels.allocation_share import keep_units, share
@@ -26,6 +27,7 @@ from invengine.kernels.allocation_wave import (
     is_too_large,
     lay_out,
     make_room,
+    with_wanted,
 )
 from invengine.kernels.layout import NO_LIMIT
 from invengine.kernels.layout_wave import (
@@ -50,6 +52,7 @@ from invengine.kernels.layout_wave import (
     WAVE_MISSING_WORTH,
     WAVE_OBJECTIVE,
     WAVE_ORDER_CLASS,
+    WAVE_ORDER_PLACES,
     WAVE_PARCELS,
     WAVE_PHASE,
     WAVE_PLANNED,
@@ -69,17 +72,31 @@ _ALL = -1  # in place of a class
 PASSES_MAX = 12  # times that the orders of a class are placed anew
 
 
-def _whole_price(places: np.ndarray, options: np.ndarray) -> int:
-    """In place of the worth of a unit, for fair shares: more than what it can save elsewhere that a unit is placed."""
-    dearest = int((options[:, OPTION_UNIT_COST] + options[:, OPTION_LINE_COST]).max(initial=0))
-    return 4 * (dearest + int(places[:, PLACE_PARCEL_COST].max(initial=0)) + 1)
+def _whole_price(wave: Wave) -> float:
+    """In place of the worth of a unit, for fair shares: more than all orders together cost that one step places anew.
+
+    So nothing that a step can save makes up for a unit that is not placed. A float: whoever uses it checks its size.
+    """
+    order, option_cost = wave.now[wave.at[:, AT_LINE], NOW_ORDER], wave.options.astype(float)
+    units = wave.now[wave.at[:, AT_LINE], NOW_WANTED]
+    most = np.bincount(order, option_cost[:, OPTION_UNIT_COST] * units + option_cost[:, OPTION_LINE_COST])
+    of_place = np.repeat(np.arange(len(wave.orders)), wave.orders[:, WAVE_ORDER_PLACES])
+    parcels = np.bincount(of_place, wave.places[:, PLACE_PARCEL_COST].astype(float))
+    return float((1 + GIVE_WAY_MAX) * (most.max(initial=0.0) + parcels.max(initial=0.0)) + 1)
+
+
+def _dearest(wave: Wave) -> int:
+    """The most that the first unit of a line can cost."""
+    dearest = (wave.options[:, OPTION_UNIT_COST] + wave.options[:, OPTION_LINE_COST]).max(initial=0)
+    return int(dearest + wave.places[:, PLACE_PARCEL_COST].max(initial=0))
 
 
 class _Run:
     """One call: the arrays of the caller, and what is looked up in them."""
 
-    def __init__(self, wave: Wave, rounds: int, state: np.ndarray, pools: np.ndarray) -> None:
+    def __init__(self, wave: Wave, rounds: int, state: np.ndarray, pools: np.ndarray, scale: np.ndarray) -> None:
         self.wave, self.rounds, self.state, self.pools = wave, rounds, state, pools
+        self.scale = scale
         self.room: Room = make_room(wave.orders)
         self.no_prices = np.zeros_like(pools[WAVE_LEFT])
 
@@ -94,7 +111,7 @@ class _Run:
         state, pools = self.state, self.pools
         if state[WAVE_ROUND] == 1:
             state[WAVE_BEST] = -FAR_COST
-            begin_prices(self.wave, self.turns(), pools)
+            begin_prices(self.wave, self.turns(), pools, self.scale)
         prices = pools[WAVE_PRICES].copy()
         bound = price_round(self.wave, self.turns(), pools, self.room)
         if bound > state[WAVE_BEST]:
@@ -104,10 +121,25 @@ class _Run:
     def improve(self, units: np.ndarray) -> bool:
         """Place the orders of the class at hand anew; whether that saved anything."""
         left, beyond = self.pools[WAVE_LEFT], self.pools[WAVE_BEYOND]
+        self.contest(units, left, beyond)
         cost = place_orders(*self.wave, left, beyond, self.no_prices, units, self.turns(), *self.room)
         saves = bool(cost < self.state[WAVE_PLANNED])
         self.state[WAVE_PLANNED] = cost
         return saves
+
+    def contest(self, units: np.ndarray, left: np.ndarray, beyond: np.ndarray) -> int:
+        """Let the orders of the class at hand take units from each other where that saves; what it saved."""
+        pools, turns = self.pools, self.turns()
+        n_lines, n_places = len(self.room.line), len(self.room.parcel)
+        orders, costs = (np.empty(1 + GIVE_WAY_MAX, np.int64) for _ in range(2))
+        saved = np.empty((1 + GIVE_WAY_MAX, n_lines * n_places), np.int64)
+        targets, spare = np.empty(n_lines, np.int64), np.empty(n_places, np.int64)
+        return int(
+            contest_orders(
+                *self.wave, pools[WAVE_GIVEN], left, beyond, pools[WAVE_BEST_PRICES], self.no_prices, units, turns,
+                *by_position(self.wave, turns, left.shape), orders, saved, costs, targets, spare, *self.room,
+            )
+        )  # fmt: skip
 
     def place(self, units: np.ndarray) -> None:
         """A plan of the class at hand from its prices; kept unless there is one that costs less.
@@ -127,6 +159,10 @@ class _Run:
         fresh, left, beyond = np.where(mine, 0, units), pools[WAVE_GIVEN].copy(), pools[WAVE_LENT].copy()
         for prices in (best_prices, self.no_prices):
             cost = place_orders(*self.wave, left, beyond, prices, fresh, by_gain, *self.room)
+        if self.state[WAVE_CLASS] == _ALL:
+            for _ in range(4):
+                self.contest(fresh, left, beyond)
+                cost = place_orders(*self.wave, left, beyond, self.no_prices, fresh, by_gain, *self.room)
         keeps_quotas = self.state[WAVE_CLASS] != _ALL or fresh.sum() == units.sum()
         if cost < self.state[WAVE_PLANNED] and keeps_quotas:
             units[:], pools[WAVE_LEFT], pools[WAVE_BEYOND], self.state[WAVE_PLANNED] = fresh, left, beyond, cost
@@ -203,17 +239,19 @@ def allocate_wave(
     Between calls nothing but the last five arrays is kept; the others must be the same. A wave that is not ready has no
     plan. The same arguments give the same plan, however many steps a call does.
     """
-    n_classes = len(out) - 1
-    begins = state[WAVE_STATUS] == 0
+    n_classes, is_fair, begins = len(out) - 1, mode == WAVE_FAIR, state[WAVE_STATUS] == 0
     if begins:
         state[:], units[:], pools[:], out[:], quotas[:] = 0, 0, 0, 0, lines[:, WAVE_LINE_WANTED]
-        if is_too_large(lines, places, options):
-            state[WAVE_STATUS], quotas[:] = WAVE_TOO_LARGE, 0
-            return
-    is_fair = mode == WAVE_FAIR
-    worth = np.full(len(lines), _whole_price(places, options)) if is_fair else lines[:, WAVE_LINE_WORTH]
-    wave = lay_out(orders, lines, places, options, np.zeros_like(shares) if is_fair else shares, quotas, worth)
-    run = _Run(wave, rounds, state, pools)
+    no_shares = np.zeros_like(shares)
+    wave = lay_out(orders, lines, places, options, no_shares if is_fair else shares, quotas, lines[:, WAVE_LINE_WORTH])
+    whole_price = _whole_price(with_wanted(wave, lines[:, WAVE_LINE_WANTED])) if is_fair else 0.0
+    if begins and is_too_large(wave, whole_price):
+        state[WAVE_STATUS], quotas[:] = WAVE_TOO_LARGE, 0
+        return
+    if is_fair:
+        wave.now[:, NOW_WORTH] = int(whole_price)
+    scale = np.full(len(lines), _dearest(wave) * 4) if is_fair else lines[:, WAVE_LINE_WORTH]
+    run = _Run(wave, rounds, state, pools, scale)
     if begins:
         pools[WAVE_LEFT, : len(available)] = available
         pools[WAVE_LEFT, -1] = np.where(capacity == NO_LIMIT, PLENTY, capacity)

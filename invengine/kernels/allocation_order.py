@@ -35,6 +35,8 @@ from invengine.kernels.layout_wave import (
 )
 from invengine.kernels.steps import part
 
+PLACE, BOUND, CONTEST = 0, 1, 2  # how an order is looked at: on what is left, at least, or against others
+
 
 @part
 def unit_price(at, prices, r):
@@ -54,10 +56,10 @@ def may_be_short(wave, line):
 
 
 @part
-def cost_at(wave, left, r, price, is_bound):
+def cost_at(wave, left, r, price, how):
     """What a line costs if it comes from the place of an option, parcel not counted; FAR_COST when it cannot.
 
-    is_bound: no plan in which the line has units from there costs less for the line, however it is split: of the units
+    how BOUND: no plan in which the line has units from there costs less for the line, however it is split: of the units
     that come from elsewhere, each costs as much at least, or the order is better off with all of them there.
     Otherwise it is what the units cost that the place has now, and the missing ones if these may be missing.
     """
@@ -70,7 +72,7 @@ def cost_at(wave, left, r, price, is_bound):
     if units == wanted:
         return wanted * per_unit + once
     splits = wave.lines[line, WAVE_LINE_MAY_SPLIT] == 1
-    if is_bound and splits:
+    if how == BOUND and splits:
         return wanted * per_unit + wanted * once // units
     if not splits and not may_be_short(wave, line):
         return FAR_COST
@@ -78,10 +80,11 @@ def cost_at(wave, left, r, price, is_bound):
 
 
 @part
-def lay_order(wave, left, prices, order, is_bound, room):
+def lay_order(wave, left, free, prices, order, how, room):
     """Fill `room` with an order's lines and costs; returns how many lines may have units.
 
     Lines that no place serves at less than it costs to leave them out are left out, if the order may be short.
+    free: as `left`; where that has all units that a line wants, they have no price. Only if `how` is CONTEST.
     """
     first, n_places = wave.orders[order, WAVE_ORDER_FIRST], wave.orders[order, WAVE_ORDER_PLACES]
     whole = wave.orders[order, WAVE_ORDER_WHOLE] == 1
@@ -98,7 +101,8 @@ def lay_order(wave, left, prices, order, is_bound, room):
             room.cost[j, count] = FAR_COST
         option = wave.lines[line, WAVE_LINE_FIRST]
         for r in range(option, option + wave.lines[line, WAVE_LINE_OPTIONS]):
-            cost = cost_at(wave, left, r, unit_price(wave.at, prices, r), is_bound)
+            is_free = how == CONTEST and units_left(wave.at, free, r) >= wave.now[line, NOW_WANTED]
+            cost = cost_at(wave, left, r, 0 if is_free else unit_price(wave.at, prices, r), how)
             room.cost[wave.at[r, AT_LOCAL], count] = cost
             least = min(least, cost)
         if least < skip or whole:

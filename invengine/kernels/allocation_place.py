@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from invengine.kernels.allocation_order import choose, lay_order, may_be_short, unit_price
+from invengine.kernels.allocation_order import PLACE, choose, lay_order, may_be_short, unit_price
 from invengine.kernels.allocation_wave import AT_LOCAL, NOW_ORDER, NOW_WANTED, NOW_WORTH, take, units_left
 from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
@@ -170,7 +170,7 @@ def serve(wave, left, beyond, prices, units, order, room):
     """
     whole = wave.orders[order, WAVE_ORDER_WHOLE] == 1
     n_places = wave.orders[order, WAVE_ORDER_PLACES]
-    count = lay_order(wave, left, prices, order, False, room)
+    count = lay_order(wave, left, left, prices, order, PLACE, room)
     choose(room, count, n_places, whole, False)
     room.open[:n_places] = 0
     for i in range(count):

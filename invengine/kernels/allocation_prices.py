@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from invengine.kernels.allocation_order import choose, lay_order
+from invengine.kernels.allocation_order import BOUND, choose, lay_order
 from invengine.kernels.allocation_place import worth_left_out
 from invengine.kernels.allocation_wave import (
     AT_KEPT,
@@ -84,17 +84,17 @@ def choose_by_prices(
     total = 0
     for order in turns:
         whole = wave.orders[order, WAVE_ORDER_WHOLE] == 1
-        count = lay_order(wave, left, prices, order, True, room)
+        count = lay_order(wave, left, left, prices, order, BOUND, room)
         gains[order] = choose(room, count, wave.orders[order, WAVE_ORDER_PLACES], whole, True)
         total += worth_left_out(wave, order) + gains[order]
         demand(wave, left, room, count, used)
     return total
 
 
-def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray) -> None:
+def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray, scale: np.ndarray) -> None:
     """Prices to begin with: of each SKU, what its last unit is worth when those get units to whom they are worth most.
 
-    Where there is plenty for all, units have no price and never get one.
+    Where there is plenty for all, units have no price and never get one. scale [L]: steps are parts of it.
     """
     left, moves, prices = pools[WAVE_GIVEN], pools[WAVE_MOVES], pools[WAVE_PRICES]
     pools[[WAVE_MOVES, WAVE_PRICES, WAVE_SIDES, WAVE_BEST_PRICES]] = 0
@@ -108,7 +108,7 @@ def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray) -> None:
         return
     line, n = wave.at[mine, AT_LINE], wave.at[mine, AT_LOCATION]
     wanted = np.zeros_like(left)
-    length = wave.now[line, NOW_WORTH] * STEPS // 32
+    length = scale[line] * STEPS // 32
     for row, step in ((wave.at[mine, AT_SKU], length), (wave.at[mine, AT_KEPT], length), (len(left) - 1, length // 4)):
         has = row >= 0 if isinstance(row, np.ndarray) else np.ones(len(mine), bool)
         rows = np.broadcast_to(row, len(mine))[has]

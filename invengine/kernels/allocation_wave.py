@@ -18,8 +18,6 @@ from invengine.kernels.layout_wave import (
     PLACE_PARCEL_COST,
     WAVE_LINE_OPTIONS,
     WAVE_LINE_SKU,
-    WAVE_LINE_WANTED,
-    WAVE_LINE_WORTH,
     WAVE_ORDER_CHANNEL,
     WAVE_ORDER_FIRST_PLACE,
     WAVE_ORDER_LINES,
@@ -95,17 +93,22 @@ def make_room(orders: np.ndarray) -> Room:
     return Room(*(np.empty(shape, np.int64) for shape in [*shapes, (places * lines,)]))
 
 
-def is_too_large(lines: np.ndarray, places: np.ndarray, options: np.ndarray) -> bool:
-    """Whether costs, or units times units of one SKU, could leave int64."""
-    if len(lines) == 0:
-        return False
-    wanted = lines[:, WAVE_LINE_WANTED].astype(float)
-    once = options[:, OPTION_LINE_COST].astype(float)
-    parcels = places[:, PLACE_PARCEL_COST].astype(float)
-    dearest = (options[:, OPTION_UNIT_COST] + once).max(initial=0.0) + parcels.max(initial=0.0)
-    worst = (wanted * (lines[:, WAVE_LINE_WORTH] + 8 * dearest)).sum() + once.sum() + parcels.sum()
-    of_sku = np.bincount(lines[:, WAVE_LINE_SKU], weights=wanted)
-    return bool(worst >= COSTS_MAX or of_sku.max() >= UNITS_OF_SKU_MAX)
+def with_wanted(wave: Wave, wanted: np.ndarray) -> Wave:
+    """The same wave whose lines want other units."""
+    now = wave.now.copy()
+    now[:, NOW_WANTED] = wanted
+    return Wave(wave.orders, wave.lines, wave.places, wave.options, wave.at, now)
+
+
+def is_too_large(wave: Wave, whole_price: float) -> bool:
+    """Whether costs, or units times units of one SKU, could leave int64; a unit may count as the whole price too."""
+    wanted, worth = (wave.now[:, column].astype(float) for column in (NOW_WANTED, NOW_WORTH))
+    once = wave.options[:, OPTION_LINE_COST].astype(float)
+    parcels = wave.places[:, PLACE_PARCEL_COST].astype(float)
+    dearest = (wave.options[:, OPTION_UNIT_COST] + once).max(initial=0.0) + parcels.max(initial=0.0)
+    worst = (wanted * (np.maximum(worth, whole_price) + 8 * dearest)).sum() + once.sum() + parcels.sum()
+    of_sku = np.bincount(wave.lines[:, WAVE_LINE_SKU], weights=wanted)
+    return bool(worst >= COSTS_MAX or of_sku.max(initial=0.0) >= UNITS_OF_SKU_MAX)
 
 
 @part

@@ -42,7 +42,7 @@ def _wanted(units, mean, spread):
     if x < a + 1.0:
         term = total = 1.0 / a
         step = a
-        while term > total * 1e-15:
+        while term > total * 1e-11:
             step += 1.0
             term *= x / step
             total += term
@@ -56,67 +56,109 @@ def _wanted(units, mean, spread):
         d = 1.0 / (factor * d + b)
         c = b + factor / c
         fraction *= d * c
-        if abs(d * c - 1.0) < 1e-15:
+        if abs(d * c - 1.0) < 1e-11:
             break
     return max(min(1.0 - scale * fraction, mean / units), 0.0)
 
 
 @njit(nogil=True)
-def _worth_at(n, units, minutes, spread, rate, cost, best, second, first, savings, regions):
-    """The price of a location, rounded: likely uses of its last unit, the dearest to serve from elsewhere first.
+def _sort_savings(rate, cost, best, second, is_first, order, savings):
+    """Sort what regions save at a location, the most first; how many save anything.
 
-    Regions that save something here are sorted by what they save; between two of these savings, the unit is wanted at
-    that price if all that save more want `units` or more.
+    `order` [R] has the regions as the round before had them, so that most are in their places already, and gets those
+    that save first. `savings` [R] is filled in that order.
     """
     count = 0
-    for r in range(rate.shape[0]):
-        if rate[r] > 0 and cost[r, n] != NO_WAY:
-            saved = (second[r] if first[r] == n else best[r]) - cost[r, n]
-            if saved > 0:
-                at = count
-                while at > 0 and savings[at - 1] < saved:
-                    savings[at], regions[at] = savings[at - 1], regions[at - 1]
-                    at -= 1
-                savings[at], regions[at] = saved, r
-                count += 1
+    for i in range(order.shape[0]):
+        r = order[i]
+        saved = 0
+        if rate[r] > 0.0 and cost[r] != NO_WAY:
+            saved = (second[r] if is_first[r] else best[r]) - cost[r]
+        if saved > 0:
+            at = count
+            if at < i:
+                order[i] = order[at]
+            while at > 0 and savings[at - 1] < saved:
+                savings[at], order[at] = savings[at - 1], order[at - 1]
+                at -= 1
+            savings[at], order[at] = saved, r
+            count += 1
+    return count
+
+
+@njit(nogil=True)
+def _worth_of(units, days, spread, rate, order, savings, known):
+    """The price of a location that has units, rounded: likely uses of its last unit, the dearest from elsewhere first.
+
+    Between two of the savings, the unit is wanted at that price if all regions that save more want `units` or more.
+    `known` [R, 2] keeps what was found out in the round before, how likely units are wanted where so many are expected:
+    regions seldom change their order.
+    """
+    total = 0.0
+    for at in range(savings.shape[0]):
+        total += rate[order[at]] * days
+    if savings.shape[0] == 0 or savings[0] * total < 0.25 * units:
+        return 0  # as dear as all of it could be, it rounds to 0
+    if savings[0] * _wanted(units, total, spread) < 0.25:
+        return 0
     mean = worth = 0.0
-    for at in range(count):
-        mean += rate[regions[at]] / MILLIONTHS * (minutes / MINUTES_A_DAY)
-        lower = savings[at + 1] if at + 1 < count else 0
+    for at in range(savings.shape[0]):
+        mean += rate[order[at]] * days
+        lower = savings[at + 1] if at + 1 < savings.shape[0] else 0
         if savings[at] > lower:
-            worth += (savings[at] - lower) * _wanted(units, mean, spread)
+            if known[at, 0] != mean:
+                known[at, 0], known[at, 1] = mean, _wanted(units, mean, spread)
+            likely = known[at, 1]
+            if likely > 1.0 - 1e-9:
+                worth += savings[at]  # for certain, and so at every lower price
+                break
+            worth += (savings[at] - lower) * likely
     return int(worth + 0.5)
 
 
 @njit(nogil=True)
+def _elsewhere(places, cost, worth, prices, best, second, first):
+    """Fill what a unit costs each region from its best location with units, and from the next; which one is best."""
+    best[:], second[:], first[:] = worth, worth, -1
+    for n in places:
+        for r in range(worth.shape[0]):
+            asked = cost[n, r] + prices[n]
+            if asked < second[r] and cost[n, r] != NO_WAY:
+                if asked < best[r]:
+                    best[r], second[r], first[r] = asked, best[r], n
+                else:
+                    second[r] = asked
+
+
+@njit(nogil=True)
 def _prices(stock, minutes, rate, spread, cost, worth, out):
-    """Fill `out` [N] for one SKU; `cost` [R, N] of a unit, `worth` [R] what a unit costs that nobody has."""
-    n_regions, n_locations = cost.shape
+    """Fill `out` [N] for one SKU; `cost` [N, R] of a unit, `worth` [R] what a unit costs that nobody has."""
+    n_locations, n_regions = cost.shape
     best, second = np.empty(n_regions, np.int64), np.empty(n_regions, np.int64)
-    first, regions = np.empty(n_regions, np.int64), np.empty(n_regions, np.int64)
-    savings, fresh = np.empty(n_regions, np.int64), np.empty(n_locations, np.int64)
+    first, savings = np.empty(n_regions, np.int64), np.empty(n_regions, np.int64)
+    fresh, places = np.empty(n_locations, np.int64), np.flatnonzero(stock > 0)
+    known = np.full((places.size, n_regions, 2), -1.0)
+    orders = np.empty((places.size, n_regions), np.int64)
+    orders[:] = np.arange(n_regions)
     out[:] = 0
     for _ in range(SCARCITY_ROUNDS):
-        for r in range(n_regions):
-            if rate[r] > 0:
-                best[r] = second[r] = worth[r]
-                first[r] = -1
-                for n in range(n_locations):
-                    if stock[n] > 0 and cost[r, n] != NO_WAY:
-                        asked = cost[r, n] + out[n]
-                        if asked < best[r]:
-                            best[r], second[r], first[r] = asked, best[r], n
-                        elif asked < second[r]:
-                            second[r] = asked
+        _elsewhere(places, cost, worth, out, best, second, first)
         is_same = True
-        for n in range(n_locations):
-            fresh[n] = _worth_at(
-                n, stock[n], minutes[n], spread, rate, cost, best, second, first, savings, regions
-            )  # fmt: skip
+        for at in range(places.size):
+            n = places[at]
+            count = _sort_savings(rate, cost[n], best, second, first == n, orders[at], savings)
+            days = minutes[n] / MINUTES_A_DAY
+            fresh[n] = _worth_of(stock[n], days, spread, rate, orders[at], savings[:count], known[at])
             is_same = is_same and fresh[n] == out[n]
-        out[:] = fresh
         if is_same:
-            return
+            break
+        for n in places:
+            out[n] = fresh[n]
+    for n in range(n_locations):
+        if stock[n] <= 0 and minutes[n] > 0:  # a first unit there would be wanted for certain
+            for r in range(n_regions):
+                if rate[r] > 0.0 and cost[n, r] != NO_WAY:
+                    out[n] = max(out[n], best[r] - cost[n, r])
 
 
 @njit(
@@ -142,16 +184,20 @@ def scarcity_prices(stock, minutes, rate, spread, line_units, line_cost, unit_co
     the first: demand that is lost in any case makes no location's units scarcer than another's.
     """
     n_regions, n_locations = line_cost.shape
-    cost, worth = np.empty((n_regions, n_locations), np.int64), np.zeros(n_regions, np.int64)
+    cost, worth = np.empty((n_locations, n_regions), np.int64), np.zeros(n_regions, np.int64)
+    a_day = np.empty(n_regions, np.float64)
     for k in range(stock.shape[0]):
         for r in range(n_regions):
             total = ways = least = 0
             for n in range(n_locations):
-                cost[r, n] = NO_WAY
+                own = NO_WAY
                 if line_cost[r, n] != NO_WAY:
-                    cost[r, n] = unit_cost[r, n] + line_cost[r, n] * THOUSANDTHS // line_units[k]
-                    least = min(least, cost[r, n]) if ways > 0 else cost[r, n]
-                    total += cost[r, n]
+                    # below 2^50, so the quotient of two floats is cut where that of the whole numbers is
+                    own = unit_cost[r, n] + int(line_cost[r, n] * float(THOUSANDTHS) / line_units[k])
+                    least = min(least, own) if ways > 0 else own
+                    total += own
                     ways += 1
+                cost[n, r] = own
             worth[r] = (total - least) // (ways - 1) if ways > 1 else 0
-        _prices(stock[k], minutes[k], rate[k], spread[k] / THOUSANDTHS, cost, worth, out[k])
+            a_day[r] = rate[k, r] / MILLIONTHS
+        _prices(stock[k], minutes[k], a_day, spread[k] / THOUSANDTHS, cost, worth, out[k])

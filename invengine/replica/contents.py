@@ -76,6 +76,16 @@ class Contents:
         first = int(self.skus[sku, FIRST_ROW])
         return self.positions[first : first + int(self.skus[sku, ROWS])]
 
+    def rows_of(self, skus: Sequence[str]) -> tuple[Block, npt.NDArray[np.int64]]:
+        """The positions of many SKUs, int64 [n, 8], a copy; and of each the place of its SKU among these."""
+        numbers = np.array([self.find_sku(sku) for sku in skus], np.int64)
+        places = np.flatnonzero(numbers >= 0)
+        its = self.skus[numbers[places]]
+        first, count = its[:, FIRST_ROW], its[:, ROWS]
+        before = np.cumsum(count) - count
+        rows = np.repeat(first - before, count) + np.arange(int(count.sum()))
+        return self.positions[rows], np.repeat(places, count)
+
     def skus_at(self, location: int) -> Iterator[str]:
         """SKUs that have a position at a location now. Looks at every position: for work, not for questions."""
         rows = np.flatnonzero(self.positions[: int(self.counters[ROW_COUNT]), LOCATION] == location)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from invengine.rpc import convert_plans, convert_profiles, convert_rebalancing, convert_shortfalls, convert_what_if
+from invengine.domain.waves import Progress
+from invengine.rpc import (
+    convert_plans,
+    convert_profiles,
+    convert_rebalancing,
+    convert_shortfalls,
+    convert_waves,
+    convert_what_if,
+)
 from invengine.rpc.endpoints import Context
-from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, whatif_pb2
+from invengine.v1 import plan_pb2, profile_pb2, rebalance_pb2, shortfall_pb2, wave_pb2, whatif_pb2
 
 if TYPE_CHECKING:
     from invengine.replica.replica import Replica
@@ -97,3 +107,22 @@ class AllocationServicer:
     async def WhatIf(self, request: whatif_pb2.WhatIfRequest, _: Context) -> whatif_pb2.WhatIfResponse:
         """The same orders under several profiles."""
         return convert_what_if.what_if_to_proto(await self._planning.what_if.compare(request))
+
+    async def PlanWave(self, request: bytes, _: Context) -> AsyncGenerator[bytes, None]:
+        """Progress, then the plan."""
+        async with aclosing(self._planning.waves.plan(request)) as told:
+            async for said, replayed in told:
+                if isinstance(said, Progress):
+                    answer = wave_pb2.PlanWaveResponse(progress=convert_waves.progress_to_proto(said))
+                else:
+                    shown = await self._planning.waves.shown(said)
+                    answer = wave_pb2.PlanWaveResponse(plan=convert_waves.plan_to_proto(shown), replayed=replayed)
+                yield answer.SerializeToString()
+
+    async def GetPlan(self, request: wave_pb2.GetPlanRequest, _: Context) -> wave_pb2.GetPlanResponse:
+        """A plan with a page of its orders."""
+        return convert_waves.page_to_proto(await self._planning.waves.get(request))
+
+    async def CommitPlan(self, request: wave_pb2.CommitPlanRequest, _: Context) -> wave_pb2.CommitPlanResponse:
+        """A plan is carried out."""
+        return convert_waves.committed_to_proto(await self._planning.waves.commit(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -44,6 +45,17 @@ class SeenDemand:
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def skus(self) -> list[str]:
+        """Those of which demand was seen."""
+        return [name.decode() for name in self._numbers]
+
+    def copied(self) -> SeenDemand:
+        """What is known now, for somebody who goes on without what is learnt from now on."""
+        found = SeenDemand(0.0, self._memory_bytes)
+        found._numbers, found._free, found._columns = dict(self._numbers), list(self._free), dict(self._columns)
+        found.rates, found.lines = deepcopy(self.rates), self.lines
+        return found
 
     def columns_of(self, names: Sequence[str]) -> Columns:
         """The numbers that forecasts have of locations; new ones get theirs."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from invengine.domain.orders import Candidate, KitRequest, LinePlacement, LineRequest, LineStanding, ReservationChange
+from invengine.domain.sourcing import BasketLine
 from invengine.services.dated_changes import DatedChange
 from invengine.services.kit_changes import KitPlacement, of_components
 from invengine.services.placed_lines import WAYS, PlacedLine, PlacedPart, Wish, up_to, way_at
@@ -51,6 +52,22 @@ class Moving(NamedTuple):
         if self.stand is not None:
             return KitRequest(self.line_id, self.stand.sku, *fields, components=self.components)
         return LineRequest(self.line_id, first.sku, *fields)
+
+    def basket_line(self, group: str) -> BasketLine:
+        """The same to sourcing, from a group or anywhere."""
+        first, request = self.lines[0], self.request
+        return BasketLine(
+            self.line_id,
+            request.sku,
+            self.units,
+            "",
+            group,
+            self.allow_split,
+            first.fulfilment,
+            first.destination,
+            first.promise.service if first.promise else "",
+            self.needed_by,
+        )
 
     @property
     def placement(self) -> LinePlacement:

@@ -10,13 +10,16 @@ does the replica catch up first, so that what a refusal tells is true.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from invengine.domain.orders import PlacedRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import PlanTaken, ReservationAnswer
-from invengine.errors import InsufficientStock, InventoryError, UnknownSku
+from invengine.domain.sourcing import Sourced
+from invengine.errors import InsufficientStock, InventoryError, UnknownService, UnknownSku
 from invengine.services.basket_plans import basket_of
 from invengine.services.dated_requests import needs_dates, slot_partitions, told_without_slots
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
@@ -24,6 +27,7 @@ from invengine.services.kit_lines import components_of_lines, skus_of, told_in_k
 from invengine.services.planned_lines import may_be_backordered, planned_dated_lines, planned_lines
 from invengine.services.reservation_requests import CheckedRequest, impossible
 from invengine.services.shelf import Shelf
+from invengine.services.sourcing_offers import Lent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +35,13 @@ if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import LineRequest, ReserveRequest
     from invengine.domain.profiles import Profile
-    from invengine.domain.sourcing import BasketLine, Plan, Sourced
+    from invengine.domain.sourcing import BasketLine, Plan
     from invengine.metrics import Metrics
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.current_dating import CurrentDating
     from invengine.services.group_commit import Answered, GroupCommit
+    from invengine.services.sourcing_offers import Loans
     from invengine.services.sourcing_plans import SourcingPlans
     from invengine.store.redis_store import RedisStore
 
@@ -87,24 +92,52 @@ class PlannedReserving:
         self._dates = dates
         self._taken = metrics.plans_taken
 
+    def ahead(
+        self,
+        checked: CheckedRequest,
+        request: ReserveRequest,
+        network: Network,
+        profile: Profile,
+        taken: Counter[tuple[str, str]],
+    ) -> ReserveRequest | None:
+        """The request with its plans, to be taken together with others; None where it has to be made by `one`.
+
+        `taken` are units by SKU and location that the others are about to take; those of this one are added.
+        """
+        if needs_dates(checked, network):
+            return None
+        asked = self._asked(checked, request, network, profile)
+        sourced = self._source(asked, {place: Lent(-units) for place, units in taken.items()})
+        if sourced.best is None or may_be_backordered(request.lines, sourced):
+            return None
+        with ExitStack() as claims:
+            choices = self._choices(asked, (sourced.best, sourced.next), claims)
+        if isinstance(choices, InventoryError):
+            return None
+        for line in choices.request.lines:
+            units_at = (line.units_at if isinstance(line, PlacedRequest) else ()) or (line.quantity,)
+            for candidate, units in zip(line.candidates, units_at, strict=False):
+                taken[line.sku, candidate.location] += units
+        return choices.request
+
     async def one(
-        self, checked: CheckedRequest, request: ReserveRequest, network: Network, profile: Profile
+        self,
+        checked: CheckedRequest,
+        request: ReserveRequest,
+        network: Network,
+        profile: Profile,
+        *,
+        trips: int = 0,
     ) -> tuple[Outcome, dict[int, int]] | None:
         """What becomes of a request, and the revisions that it rests on; None where it needs units of which nobody
-        knows a day, which are in no plan.
+        knows a day, which are in no plan. `trips` it has had already.
         """
-        is_dated = needs_dates(checked, network)
-        partitions = {partition_of(sku, self._replica.partitions) for sku in skus_of(request.lines)}
-        if is_dated:
-            partitions |= slot_partitions(request.lines, network, self._replica.partitions)
-        asked = _Asked(
-            checked, request, basket_of(checked.lines, checked.channel, network), network, profile, partitions, is_dated
-        )
+        asked = self._asked(checked, request, network, profile)
         outcome: Outcome = InsufficientStock(())
         revisions: dict[int, int] = {}
-        trips = 0
-        while trips < TRIPS_MAX:
-            sourced = await self._sourced(asked, is_fresh=trips > 0)
+        for _ in range(TRIPS_MAX):
+            is_fresh = bool(revisions) and not self._replica.behind(list(revisions.items()))
+            sourced = await self._sourced(asked, is_fresh=is_fresh)
             if may_be_backordered(request.lines, sourced):
                 return None
             if sourced.best is None:
@@ -113,6 +146,7 @@ class PlannedReserving:
                 had_claims = self._replica.slots.has_claims
                 choices = self._choices(asked, (sourced.best, sourced.next), claims)
                 if isinstance(choices, InventoryError):
+                    outcome = choices
                     if had_claims and await self._dates.others_decided(self._replica.slots):
                         continue  # what others were about to take was counted as taken: look again
                     return await self._refused(asked, choices)
@@ -120,11 +154,19 @@ class PlannedReserving:
             outcome, revisions = answered.outcomes[0], answered.revisions
             trips += 1
             if not isinstance(outcome, InsufficientStock):
-                self._count(outcome, choices.first, trips)
+                self.count(outcome, trips, choices.first)
                 break
             components = components_of_lines(choices.request.lines)
             outcome = told_without_slots(told_in_kits(outcome, components), request.lines)
         return outcome, revisions
+
+    def _asked(self, checked: CheckedRequest, request: ReserveRequest, network: Network, profile: Profile) -> _Asked:
+        is_dated = needs_dates(checked, network)
+        partitions = {partition_of(sku, self._replica.partitions) for sku in skus_of(request.lines)}
+        if is_dated:
+            partitions |= slot_partitions(request.lines, network, self._replica.partitions)
+        basket = basket_of(checked.lines, checked.channel, network)
+        return _Asked(checked, request, basket, network, profile, partitions, is_dated)
 
     async def _sourced(self, asked: _Asked, *, is_fresh: bool) -> Sourced:
         found = self._source(asked)
@@ -133,19 +175,23 @@ class PlannedReserving:
             found = self._source(asked)
         return found
 
-    def _source(self, asked: _Asked) -> Sourced:
+    def _source(self, asked: _Asked, loans: Loans | None = None) -> Sourced:
         checked = asked.checked
-        return self._plans.source(
-            asked.basket,
-            channel=checked.channel,
-            profile=asked.profile,
-            network=asked.network,
-            now_ms=self._clock.now_ms(),
-            best_effort=checked.best_effort,
-            parcels_max=checked.parcels_max,
-            confidence_parts=checked.confidence_parts,
-            explain=False,
-        )
+        try:
+            return self._plans.source(
+                asked.basket,
+                channel=checked.channel,
+                profile=asked.profile,
+                network=asked.network,
+                now_ms=self._clock.now_ms(),
+                best_effort=checked.best_effort,
+                parcels_max=checked.parcels_max,
+                confidence_parts=checked.confidence_parts,
+                loans=loans,
+                explain=False,
+            )
+        except UnknownService as refusal:  # the request may have been answered before the network lost it
+            return Sourced(None, None, (), is_proved=True, nodes=0, problem=refusal)
 
     def _choices(self, asked: _Asked, plans: Sequence[Plan | None], claims: ExitStack) -> _Choices | InventoryError:
         """The plans as choices, the best first. Slots that it takes count as taken until `claims` is closed.
@@ -189,7 +235,8 @@ class PlannedReserving:
             outcome = refusal
         return outcome, answered.revisions
 
-    def _count(self, outcome: Outcome, first: int, trips: int) -> None:
+    def count(self, outcome: Outcome, trips: int, first: int = 0) -> None:
+        """Counts by which plan a request was taken; `first` is the place of the one that was tried first."""
         if not isinstance(outcome, ReservationAnswer) or outcome.replayed:
             return
         taken = PlanTaken.FIRST if first + outcome.choice == 0 else PlanTaken.NEXT

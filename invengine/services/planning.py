@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.services.current_dating import CurrentDating
 from invengine.services.rebalancing import Rebalancing
 from invengine.services.resourcing import Resourcing
 from invengine.services.shortfalls import Shortfalls
+from invengine.services.wave_allocation import allocate
+from invengine.services.waves import Waves
 from invengine.services.what_if import WhatIf
 
 if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
+    from invengine.services.current_dating import CurrentDating
     from invengine.services.networks import Networks
     from invengine.services.profiles import Profiles
     from invengine.services.reservations import Reservations
+    from invengine.services.scarcity import Scarcity
+    from invengine.services.sourcing_plans import SourcingPlans
     from invengine.services.transit_times import LearntTransit
     from invengine.store.redis_store import RedisStore
 
@@ -33,11 +37,35 @@ class Planning:
         transit: LearntTransit,
         reservations: Reservations,
         profiles: Profiles,
+        scarcity: Scarcity,
+        plans: SourcingPlans,
+        dates: CurrentDating,
     ) -> None:
         shortfalls = Shortfalls(store, replica, clock, networks)
-        dates = CurrentDating(replica, clock, lambda: transit.times)
         self.resourcing = Resourcing(
-            store, replica, clock, networks, shortfalls=shortfalls, reservations=reservations, dates=dates
+            store,
+            replica,
+            clock,
+            networks,
+            shortfalls=shortfalls,
+            reservations=reservations,
+            dates=dates,
+            profiles=profiles,
+            plans=plans,
         )
-        self.rebalancing = Rebalancing(store, replica, clock, networks)
-        self.what_if = WhatIf(store, replica, clock, networks, transit=transit, profiles=profiles)
+        self.rebalancing = Rebalancing(store, replica, clock, networks, rates=scarcity)
+        self.what_if = WhatIf(store, replica, clock, networks, transit=transit, profiles=profiles, scarcity=scarcity)
+        self.waves = Waves(
+            store,
+            replica,
+            clock,
+            networks,
+            reservations,
+            dates=dates,
+            profile_of=profiles.get,
+            allocate=allocate,
+        )
+
+    async def close(self) -> None:
+        """Ends what was begun, as far as it must be ended."""
+        await self.waves.close()

@@ -183,7 +183,9 @@ def _checked(message: pb.SuggestTransfersRequest, network: Network) -> _Checked:
         places["from_location"],
         frozenset(fills or {Fill.SHORTFALL, Fill.BACKORDER, Fill.FORECAST}),
         _within("days_max", message.days_max, DAYS_MAX, DAYS_MAX),
-        _within("forecast_days", message.forecast_days, FORECAST_DAYS_MAX, FORECAST_DAYS_DEFAULT),
+        _within("forecast_days", message.forecast_days, FORECAST_DAYS_MAX, 0)
+        if message.HasField("forecast_days")
+        else FORECAST_DAYS_DEFAULT,
         _within("suggestions_max", message.suggestions_max, SUGGESTIONS_MAX, SUGGESTIONS_DEFAULT),
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from invengine.domain.network import Network
     from invengine.domain.orders import Candidate
     from invengine.services.sourcing import Sourcing
+    from invengine.v1 import common_pb2
     from invengine.v1 import reservation_service_pb2 as pb
 
 COUNTRY_LETTERS: Final = 2
@@ -167,7 +168,7 @@ def _check_line(message: pb.ReservationLineRequest, line_id_without: str, dated:
     fulfilment = FULFILMENTS[number]
     if fulfilment is _PICKUP and not location:
         raise InvalidArgument("location", "is required for FULFILMENT_PICKUP")
-    destination = _check_destination(message) if message.HasField("destination") else _NOWHERE
+    destination = check_destination(message.destination) if message.HasField("destination") else _NOWHERE
     if fulfilment is _SHIP_TO_STORE and not destination.location:
         raise InvalidArgument("destination.location", "is required for FULFILMENT_SHIP_TO_STORE")
     line_id = line_id or line_id_without
@@ -182,8 +183,8 @@ def _check_line(message: pb.ReservationLineRequest, line_id_without: str, dated:
     return _new(CheckedLine, (*line, False, 0, ""))
 
 
-def _check_destination(message: pb.ReservationLineRequest) -> Destination:
-    given = message.destination
+def check_destination(given: common_pb2.Destination) -> Destination:
+    """Where a line goes; InvalidArgument names the field that is wrong, below `destination`."""
     country = given.country
     if country and not (
         len(country) == COUNTRY_LETTERS and country.isascii() and country.isalpha() and country.isupper()

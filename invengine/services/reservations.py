@@ -30,7 +30,7 @@ from invengine.errors import (
     RevisionMismatch,
 )
 from invengine.services import own_writes, validation
-from invengine.services.group_commit import GroupCommit
+from invengine.services.group_commit import Answered, GroupCommit
 from invengine.services.kit_changes import components_in, with_units_of_components
 from invengine.services.kit_lines import told_in_kits
 from invengine.services.planned_reserving import PlannedReserving
@@ -46,6 +46,7 @@ from invengine.services.reservation_amendments import (
 from invengine.services.reservation_placing import ATTEMPTS_MAX, ReservationPlacing, changed_before, judged
 from invengine.services.reservation_requests import check_change, check_create, time_to_live
 from invengine.services.reserving import Outcome, Reserving
+from invengine.services.reserving_many import ReservingMany
 from invengine.services.slot_changes import with_slots_of_units
 from invengine.services.sourcing import Sourcing
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
@@ -146,7 +147,7 @@ class Reservations:
         validation.count_of("requests", len(messages), REQUESTS_MAX)
         if sum([len(message.lines) for message in messages]) > LINES_OF_BATCH_MAX:
             raise InvalidArgument("requests", f"have more than {LINES_OF_BATCH_MAX} lines together")
-        done, revisions = await self._making.many(messages, self._networks.required())
+        done, revisions = await ReservingMany(self._making, self._networks.required()).make(messages)
         self._count(done)
         return done, encode_token(self._store.store_id, sorted(revisions.items()))
 
@@ -204,6 +205,14 @@ class Reservations:
         """Has a change written that was worked out already, for the revision that it expects."""
         answered = await self._changes[verb].submit((change,))
         return self._one(answered.outcomes[0], answered.revisions)
+
+    async def change_decided(self, verb: str, changes: Sequence[ReservationChange]) -> Answered[Outcome]:
+        """Has changes written that were worked out already, one outcome each; each for the revision that it expects."""
+        return await self._changes[verb].submit(changes)
+
+    async def reserve_decided(self, requests: Sequence[ReserveRequest]) -> Answered[Outcome]:
+        """Has reservations made of which it is decided already what comes from where, one outcome each."""
+        return await self._reserve.submit(requests)
 
     async def hand_over(self, message: pb.HandOverReservationRequest) -> tuple[ReservationAnswer, str]:
         """The reservation gets another channel or customer, and perhaps more time by the new channel's rules."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -10,15 +11,11 @@ from invengine.domain.orders import ReserveRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import (
-    Exhausted,
     InsufficientStock,
-    InvalidArgument,
     InventoryError,
-    OutcomeUnknown,
     Refused,
     RequestMismatch,
     TooManyParcels,
-    Unavailable,
     UnknownSku,
 )
 from invengine.services.dated_requests import dated_lines, needs_dates, slot_partitions, told_without_slots
@@ -28,7 +25,7 @@ from invengine.services.next_dates import NextDates
 from invengine.services.parcels import choose
 from invengine.services.planned_lines import confined
 from invengine.services.reservation_ids import ReservationIds
-from invengine.services.reservation_requests import CheckedRequest, check_create, impossible, resolve
+from invengine.services.reservation_requests import CheckedRequest, impossible, resolve
 from invengine.services.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -41,7 +38,6 @@ if TYPE_CHECKING:
     from invengine.services.profiles import Profiles
     from invengine.services.sourcing import Sourcing
     from invengine.store.redis_store import RedisStore
-    from invengine.v1 import reservation_service_pb2 as pb
 
 Outcome = ReservationAnswer | InventoryError
 
@@ -81,74 +77,53 @@ class Reserving:
         self._profiles = profiles
         self._planned = planned
 
-    async def one(self, checked: CheckedRequest, network: Network) -> tuple[Outcome, dict[int, int]]:
-        """Makes one reservation, or answers what the same request was answered before."""
+    async def one(self, checked: CheckedRequest, network: Network, *, trips: int = 0) -> tuple[Outcome, dict[int, int]]:
+        """Makes one reservation, or answers what the same request was answered before. By a profile, it may have had
+        `trips` to the stock already.
+        """
         try:
             request = resolve(checked, network, self._sourcing)
             profile = self._profiles.of_request(checked.profile, checked.channel)
         except InventoryError as refusal:
             return await self._answered_before(checked, refusal)
         if profile is not None:
-            made = await self._planned.one(checked, request, network, profile)
+            made = await self._planned.one(checked, request, network, profile, trips=trips)
             if made is not None:
-                return self._dated(request, made[0]), made[1]
+                return self.dated(request, made[0]), made[1]
             checked, request = confined(checked, request, profile, network)
         if checked.parcels_max or has_kits(request.lines, network) or needs_dates(checked, network):
             return await self._chosen(checked, request, network)
         answered = await self._queue.submit((request,))
-        return self._dated(request, answered.outcomes[0]), answered.revisions
+        return self.dated(request, answered.outcomes[0]), answered.revisions
 
-    async def many(
-        self, messages: Sequence[pb.CreateReservationRequest], network: Network
-    ) -> tuple[list[Outcome], dict[int, int]]:
-        """Makes many reservations, one outcome each, in their order.
+    def ahead(
+        self, checked: CheckedRequest, network: Network, taken: Counter[tuple[str, str]]
+    ) -> tuple[ReserveRequest, ReserveRequest] | None:
+        """A request of many by a profile, as it was asked and with its plans; None where it must be made alone."""
+        try:
+            request = resolve(checked, network, self._sourcing)
+            profile = self._profiles.of_request(checked.profile, checked.channel)
+            if profile is None:
+                return None
+            planned = self._planned.ahead(checked, request, network, profile, taken)
+        except InventoryError:
+            return None  # said when it is made alone
+        return None if planned is None else (request, planned)
 
-        Those for few parcels, with kits, with dates or by a profile are made one by one.
-        """
-        outcomes: list[Outcome | None] = [None] * len(messages)
-        revisions: dict[int, int] = {}
-        said: list[Outcome] = []  # by the store
-        part: list[tuple[int, ReserveRequest, InventoryError | None]] = []  # place, request, why it is impossible
+    def resolved(self, checked: CheckedRequest, network: Network) -> ReserveRequest:
+        """A request as the store takes it without a profile. What the network refuses."""
+        return resolve(checked, network, self._sourcing)
 
-        async def write() -> None:
-            if not part:
-                return
-            answers, more = await self._submit([request for _, request, _ in part])
-            _newest(revisions, more)
-            said.extend(answers)
-            for (place, request, why), outcome in zip(part, answers, strict=True):
-                outcomes[place] = self._dated(request, outcome) if why is None else first_answer_or(why, outcome)
-            part.clear()
+    def is_by_profile(self, checked: CheckedRequest) -> bool:
+        """Whether a profile is named, or active for its channel."""
+        return bool(checked.profile) or self._profiles.active(checked.channel) is not None
 
-        for place, message in enumerate(messages):
-            try:
-                checked = check_create(message, self.ids)
-            except InvalidArgument as refusal:
-                outcomes[place] = InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
-                continue
-            is_planned = checked.profile or self._profiles.active(checked.channel) is not None
-            has_kit = network.kits and any(line.sku in network.kits for line in checked.lines)
-            if is_planned or checked.parcels_max or has_kit or needs_dates(checked, network):
-                await write()
-                try:
-                    outcome, more = await self.one(checked, network)
-                except InventoryError as failure:  # what was written before it stays written and is answered
-                    outcome, more = failure, {}
-                _newest(revisions, more)
-                if isinstance(outcome, InvalidArgument):
-                    outcome = InvalidArgument(f"requests[{place}].{outcome.field}", outcome.problem)
-                said.append(outcome)
-                outcomes[place] = outcome
-                continue
-            try:
-                part.append((place, resolve(checked, network, self._sourcing), None))
-            except InventoryError as refusal:
-                part.append((place, impossible(checked), refusal))
-        await write()
-        _raise_if_all_failed(said)
-        return [outcome for outcome in outcomes if outcome is not None], revisions
+    def count_planned(self, outcome: Outcome) -> None:
+        """Counts the plan of one that was planned ahead."""
+        self._planned.count(outcome, 1)
 
-    async def _submit(self, requests: list[ReserveRequest]) -> tuple[Sequence[Outcome], dict[int, int]]:
+    async def submit(self, requests: list[ReserveRequest]) -> tuple[Sequence[Outcome], dict[int, int]]:
+        """What the store says to requests, also where none of them came to it."""
         try:
             answered = await self._queue.submit(requests)
         except InventoryError as failure:  # none of them was taken into the queue
@@ -183,7 +158,7 @@ class Reserving:
             if not isinstance(outcome, InsufficientStock):
                 break
             outcome = told_in_kits(outcome, components_of_lines(chosen.lines))
-        return self._dated(request, outcome), revisions
+        return self.dated(request, outcome), revisions
 
     async def _placed_with_dates(
         self, checked: CheckedRequest, request: ReserveRequest, network: Network, partitions: set[int]
@@ -217,7 +192,7 @@ class Reserving:
             if not isinstance(outcome, InsufficientStock):
                 break
             outcome = told_without_slots(told_in_kits(outcome, components_of_lines(chosen.lines)), request.lines)
-        return self._dated(request, outcome), revisions
+        return self.dated(request, outcome), revisions
 
     async def _answered_before(
         self, checked: CheckedRequest, refusal: InventoryError
@@ -226,25 +201,13 @@ class Reserving:
         answered = await self._queue.submit((impossible(checked),))
         return first_answer_or(refusal, answered.outcomes[0]), answered.revisions
 
-    def _dated(self, request: ReserveRequest, outcome: Outcome) -> Outcome:
+    def dated(self, request: ReserveRequest, outcome: Outcome) -> Outcome:
         """The outcome with the next dates of what is short."""
         if isinstance(outcome, InsufficientStock):
             return self._next_dates.of_refused(request, outcome)
         if request.best_effort and isinstance(outcome, ReservationAnswer):
             return self._next_dates.of_answer(request, outcome)
         return outcome
-
-
-def _newest(revisions: dict[int, int], more: dict[int, int]) -> None:
-    for partition, revision in more.items():
-        revisions[partition] = max(revision, revisions.get(partition, 0))
-
-
-def _raise_if_all_failed(outcomes: Sequence[Outcome]) -> None:
-    """Raises what kept the store from all of them: a caller that repeats unavailable calls then repeats this one."""
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Unavailable | Exhausted | OutcomeUnknown)]
-    if outcomes and len(failed) == len(outcomes):
-        raise next((failure for failure in failed if isinstance(failure, OutcomeUnknown)), failed[0])
 
 
 def first_answer_or(refusal: InventoryError, outcome: Outcome) -> Outcome:

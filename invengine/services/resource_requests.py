@@ -48,6 +48,7 @@ class CheckedResource(NamedTuple):
     accept_later: bool
     dry_run: bool
     lines_max: int
+    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def check_resource(message: pb.ResourceShortfallsRequest) -> CheckedResource:
         message.accept_later,
         message.dry_run,
         message.lines_max or LINES_MAX,
+        message.profile,
     )
 
 

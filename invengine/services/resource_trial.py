@@ -32,7 +32,8 @@ class StockMoved(Exception):
 class Trial:
     """Of `units` (of a kit: kits) of a line, for its reservation as it was seen and the stock as it is.
 
-    `write` has an amendment written. RevisionMismatch, StockMoved.
+    `choose` puts the candidates into the order in which they are tried. `write` has an amendment written:
+    RevisionMismatch, StockMoved.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Trial:
         shelf: Shelf,
         tried: TriedTakes,
         dates: CurrentDating,
+        choose: Callable[[Moving], Moving],
         write: Callable[[ReservationChange], Awaitable[None]],
     ) -> None:
         self._asked = asked
@@ -56,11 +58,12 @@ class Trial:
         self._shelf = shelf
         self._tried = tried
         self._dates = dates
+        self._choose = choose
         self._write = write
 
     async def outcome(self) -> Outcome:
         """What became of the line. What refuses an amendment, StockMoved, ChannelDisabled, GroupNotUsable."""
-        moving = self._moving()
+        moving = self._choose(self._moving())
         if is_plain(moving, self._network):
             parts, available = self._plain(moving)
             if parts:

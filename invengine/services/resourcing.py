@@ -9,27 +9,31 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from invengine.domain.orders import Fulfilment, ReservationState
 from invengine.domain.partitions import encode_token
 from invengine.errors import InsufficientStock, InventoryError, OfTransfer, RevisionMismatch
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
-from invengine.services.moved_units import lines_named
+from invengine.services.moved_units import Moving, lines_named
 from invengine.services.resource_requests import Outcome, Result, ShortLine, check_resource, lines_of
 from invengine.services.resource_trial import StockMoved, Trial
 from invengine.services.shelf import Shelf
 from invengine.services.tried_takes import TriedTakes
 
 if TYPE_CHECKING:
+    from invengine.domain.network import Network
     from invengine.domain.orders import Reservation, ReservationChange
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.current_dating import CurrentDating
     from invengine.services.networks import Networks
+    from invengine.services.profiles import Profiles
     from invengine.services.reservations import Reservations
     from invengine.services.resource_requests import CheckedResource
     from invengine.services.shortfalls import Shortfalls
+    from invengine.services.sourcing_plans import SourcingPlans
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import shortfall_pb2 as pb
 
@@ -58,6 +62,8 @@ class Resourcing:
         shortfalls: Shortfalls,
         reservations: Reservations,
         dates: CurrentDating,
+        profiles: Profiles,
+        plans: SourcingPlans,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -66,6 +72,8 @@ class Resourcing:
         self._shortfalls = shortfalls
         self._reservations = reservations
         self._dates = dates
+        self._profiles = profiles
+        self._plans = plans
 
     async def resource(
         self, message: pb.ResourceShortfallsRequest, encode: Callable[[Answer], bytes]
@@ -76,6 +84,8 @@ class Resourcing:
         """
         asked = check_resource(message)
         network = self._networks.required()
+        if asked.profile:
+            self._profiles.get(asked.profile)
         if asked.channel:
             network.channel(asked.channel)
         if asked.to_group and asked.to_group not in network.groups:
@@ -146,8 +156,43 @@ class Resourcing:
         shelf = Shelf(self._replica, self._clock.now_ms(), seen.channel, borrows=borrows)
         tried.take_from(shelf)
         return Trial(
-            asked, line, seen, units, network=network, shelf=shelf, tried=tried, dates=self._dates, write=self._write
+            asked,
+            line,
+            seen,
+            units,
+            network=network,
+            shelf=shelf,
+            tried=tried,
+            dates=self._dates,
+            choose=self._choosing(asked, seen.channel, network),
+            write=self._write,
         )
+
+    def _choosing(self, asked: CheckedResource, channel: str, network: Network) -> Callable[[Moving], Moving]:
+        """What puts the candidates of a line into the order in which they are tried: by a profile, where one counts."""
+        profile = self._profiles.of_request(asked.profile, channel)
+        if profile is None:
+            return lambda moving: moving
+
+        def chosen(moving: Moving) -> Moving:
+            without = replace(profile, excluded=(*profile.excluded, moving.location))
+            found = self._plans.source(
+                [moving.basket_line(asked.to_group)],
+                channel=channel,
+                network=network,
+                now_ms=self._clock.now_ms(),
+                profile=without,
+                best_effort=True,
+                explain=False,
+            )
+            best = [one.location for one in found.best.units] if found.best else []
+            left_out = profile.excluded_locations(network)
+            candidates = [one for one in moving.candidates if one.location not in left_out]
+            candidates.sort(key=lambda one: best.index(one.location) if one.location in best else len(best))
+            may_split = moving.allow_split and profile.may_split
+            return moving._replace(candidates=tuple(candidates), allow_split=may_split)
+
+        return chosen
 
     async def _write(self, change: ReservationChange) -> None:
         """Has an amendment written. RevisionMismatch; StockMoved where units or slots went to others meanwhile."""

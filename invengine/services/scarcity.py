@@ -14,8 +14,10 @@ from invengine.errors import InventoryError
 from invengine.kernels.layout import (
     EXPIRED,
     LOCATION,
+    MILLIONTHS,
     ON_HAND,
     PARTS_BITS,
+    POSITION_COLUMNS,
     RESERVED,
     SAFETY_PARTS,
     SAFETY_UNITS,
@@ -42,18 +44,27 @@ ENTRIES_A_READ: Final = 500
 PRICE_SECONDS: Final = 60
 """How long a SKU's prices are kept while its stock stays: demand and the way to a receipt change that slowly."""
 PRICES_KEPT: Final = 100_000
+ASKED_KEPT: Final = 1_000
+"""Lists of locations that prices are asked for."""
 STOCK_MAX: Final = 2**40
 MINUTE_MS: Final = 60_000
 MINUTES_A_DAY: Final = 1_440
 PARTS: Final = 10_000
+NO_ROWS: Final = np.empty((0, POSITION_COLUMNS), np.int64)
 
 
 class Kept(NamedTuple):
-    """Prices of a SKU at all locations, for the stock that they were computed from."""
+    """Prices of a SKU at all locations, for the stock that they were computed from; `rows` is how it was seen last."""
 
-    stock: bytes
+    rows: bytes
+    stock: Columns
     until_ms: int
     prices: Columns
+
+
+def _has_changed(before: Columns, stock: Columns) -> bool:
+    """Whether stock is anywhere by more than a sixteenth of what it was: so, where it is scarce, by a unit."""
+    return bool((np.abs(stock - before) > before >> 4).any())
 
 
 class Scarcity:
@@ -70,6 +81,7 @@ class Scarcity:
         horizon_days: float = 14,
         kilometre_cost: int = 40,
         memory_bytes: int = MEMORY_BYTES,
+        demand: SeenDemand | None = None,
     ) -> None:
         """`horizon_days`: until more units come where no receipt is known; `kilometre_cost`: ten-thousandths of the
         currency, of a parcel, where no lanes say what it costs.
@@ -80,13 +92,14 @@ class Scarcity:
         self._metrics = metrics
         self._horizon_minutes = round(horizon_days * MINUTES_A_DAY)
         self._kilometre_cost = kilometre_cost
-        self.demand: Final = SeenDemand(half_life_days, memory_bytes)
+        self.demand: Final = SeenDemand(half_life_days, memory_bytes) if demand is None else demand
         self._after = [0] * store.partitions
         self._regions: NetworkRegions | None = None
         self._columns: Columns = np.empty(0, np.int64)
         self._safety: Columns = np.empty((0, 2), np.int64)
         self._closed: Columns = np.empty(0, np.int64)
         self._places: Columns = np.empty(0, np.int64)
+        self._asked_places: dict[tuple[str, ...], tuple[Columns, Columns]] = {}
         self._kept: dict[str, Kept] = {}
 
     @classmethod
@@ -113,19 +126,40 @@ class Scarcity:
         out = np.zeros((len(skus), len(locations)), np.int64)
         if regions is None or not len(self.demand) or not skus:
             return out
-        stock = np.stack([self._stock(sku) for sku in skus])
         fresh = []
-        for row, sku in enumerate(skus):
-            kept = self._kept.get(sku)
-            if kept is None or now_ms >= kept.until_ms or kept.stock != stock[row].tobytes():
-                fresh.append(row)
+        for sku in skus:
+            kept, rows = self._kept.get(sku), self._rows(sku)
+            if kept is None or now_ms >= kept.until_ms or not self._is_like(kept, rows):
+                fresh.append((sku, rows))
         if fresh:
-            self._price([skus[row] for row in fresh], stock[fresh], now_ms, regions)
-        places = np.array([regions.number.get(name, -1) for name in locations], np.int64)
-        known = np.flatnonzero(places >= 0)
+            self._price(fresh, now_ms, regions)
+        places, known = self._asked(tuple(locations), regions)
         for row, sku in enumerate(skus):
-            out[row, known] = self._kept[sku].prices[places[known]]
+            out[row, known] = self._kept[sku].prices[places]
         return out
+
+    def on(self, replica: Replica) -> Scarcity:
+        """Prices of another stock, by demand as it is known now; it learns nothing more."""
+        return Scarcity(
+            self._store,
+            replica,
+            self._networks,
+            horizon_days=self._horizon_minutes / MINUTES_A_DAY,
+            kilometre_cost=self._kilometre_cost,
+            demand=self.demand.copied(),
+        )
+
+    def skus(self) -> list[str]:
+        """SKUs of which demand was seen."""
+        return self.demand.skus()
+
+    def per_day(self, sku: str, now_ms: int) -> dict[str, float]:
+        """Units of a SKU that are expected to be wanted a day near each location of the network."""
+        regions = self._network_regions()
+        if regions is None or not len(self.demand):
+            return {}
+        (rates,) = self.demand.rates.forecast(self.demand.numbers_of([sku]), now_ms).rate[:, self._columns].tolist()
+        return {name: rate / MILLIONTHS for name, rate in zip(regions.names, rates, strict=True)}
 
     async def run(self) -> None:
         """Follows the change log until cancelled."""
@@ -175,20 +209,39 @@ class Scarcity:
             self._safety = np.array(rules, np.int64).reshape(-1, 2)
             self._closed = np.array([not network.locations[name].enabled for name in regions.names], np.bool_)
             self._places = np.empty(0, np.int64)
+            self._asked_places.clear()
             self._kept.clear()
         return self._regions
 
-    def _price(self, skus: Sequence[str], stock: Columns, now_ms: int, regions: NetworkRegions) -> None:
-        """Keeps the prices of these SKUs for this stock [K, N]."""
+    def _asked(self, locations: tuple[str, ...], regions: NetworkRegions) -> tuple[Columns, Columns]:
+        """The network's numbers of those locations that it has, and which of them these are."""
+        found = self._asked_places.get(locations)
+        if found is None:
+            if len(self._asked_places) >= ASKED_KEPT:
+                self._asked_places.clear()
+            places = np.array([regions.number.get(name, -1) for name in locations], np.int64)
+            known = np.flatnonzero(places >= 0)
+            found = self._asked_places[locations] = (places[known], known)
+        return found
+
+    def _is_like(self, kept: Kept, rows: Columns) -> bool:
+        """Whether stock is about what the prices were computed from."""
+        seen = rows.tobytes()
+        return seen == kept.rows or not _has_changed(kept.stock, self._stock(rows))
+
+    def _price(self, skus: Sequence[tuple[str, Columns]], now_ms: int, regions: NetworkRegions) -> None:
+        """Keeps the prices of these SKUs, each with its rows of the replica."""
         if len(self._kept) + len(skus) > PRICES_KEPT:
             self._kept.clear()
+        stock = np.stack([self._stock(rows) for _, rows in skus])
         minutes = np.full(stock.shape, self._horizon_minutes, np.int64)
-        for row, sku in enumerate(skus):
+        for row, (sku, _) in enumerate(skus):
             self._set_receipts(minutes[row], sku, now_ms, regions)
         pricing = Pricing(self.demand.rates, regions.regions(self._columns))
-        found = pricing.prices(self.demand.numbers_of(skus), stock, minutes, now_ms)
-        for row, sku in enumerate(skus):
-            self._kept[sku] = Kept(stock[row].tobytes(), now_ms + PRICE_SECONDS * 1000, found[row].copy())
+        found = pricing.prices(self.demand.numbers_of([sku for sku, _ in skus]), stock, minutes, now_ms)
+        until_ms = now_ms + PRICE_SECONDS * 1000
+        for row, (sku, rows) in enumerate(skus):
+            self._kept[sku] = Kept(rows.tobytes(), stock[row], until_ms, found[row].copy())
 
     def _set_receipts(self, minutes: Columns, sku: str, now_ms: int, regions: NetworkRegions) -> None:
         """Where a receipt with units for all is known, the end of its day counts."""
@@ -202,14 +255,15 @@ class Scarcity:
         for place, day in first.items():
             minutes[place] = (day + 1) * MINUTES_A_DAY - now_ms // MINUTE_MS
 
-    def _stock(self, sku: str) -> Columns:
-        """[N] units that can be taken at the network's locations."""
+    def _rows(self, sku: str) -> Columns:
+        """The SKU's rows of the replica."""
         columns = self._replica.columns
-        found = np.zeros(len(self._safety), np.int64)
         number = columns.find_sku(sku)
-        if number < 0:
-            return found
-        rows = columns.rows(number)
+        return NO_ROWS if number < 0 else columns.rows(number)
+
+    def _stock(self, rows: Columns) -> Columns:
+        """[N] units that can be taken at the network's locations."""
+        found = np.zeros(len(self._safety), np.int64)
         places = self._places_of(rows[:, LOCATION])
         rows, places = rows[places >= 0], places[places >= 0]
         on_hand = np.minimum(rows[:, ON_HAND], STOCK_MAX)

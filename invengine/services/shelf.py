@@ -106,6 +106,15 @@ class Shelf:
             within += max(0, unreserved - position.fenced)
         return max(0, min(unreserved - kept, within))
 
+    def terms(self, sku: str, candidate: Candidate) -> tuple[int, int, int]:
+        """What `on_hand` is made of: that, units of the channel's own ring-fence, units that need not stay there."""
+        position = self._sku(sku).positions.get(candidate.location)
+        if position is None:
+            return 0, 0, 0
+        kept = safety_units(position.on_hand, candidate.safety_units, candidate.safety_parts)
+        kept += uncertain_units(position.on_hand, position.counted_at_ms, self._now_ms, candidate.confidence)
+        return self.on_hand(sku, candidate), position.own_fence, position.unreserved - kept
+
     def offer(self, line: LineRequest, candidate: Candidate) -> int:
         """What the line could have of what is on hand at the candidate, as if alone: units, or kits."""
         if isinstance(line, KitRequest):

@@ -1,9 +1,9 @@
 """Which locations the lines of a basket may come from, and in which order they are tried.
 
-This is the one place that decides it: reservations, amendments and rebindings ask here, and hand what they get to the
-store, which takes from the candidates in their order. A basket, the network, the replica and the clock go in; a tuple
-of candidates per line comes out. Today a line names a location, or a group, or nothing, and what is left open is
-ordered by the priority of the locations; neither replica nor clock is looked at for that.
+Reservations, amendments and rebindings ask here what may serve a line at all. Where no profile is in force they hand
+what they get to the store, which takes from the candidates in their order: a line names a location, or a group, or
+nothing, and what is left open is ordered by the priority of the locations. Where one is, plans (sourcing_plans.py)
+decide among the candidates: planned_reserving.py, planned_changes.py.
 """
 
 from __future__ import annotations

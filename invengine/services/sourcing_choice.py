@@ -62,10 +62,9 @@ class Chooser:
         """The plan that costs least; of equal ones that with the fewest parcels, the best locations, the first day."""
         return self._share(self._groups, self._limit, self._of_group)
 
-    def bound(self) -> int | None:
-        """No plan costs less; None: there is none."""
+    def bound(self, best: Choice | None) -> int | None:
+        """No plan costs less; None: there is none. `best`: what `best` found."""
         found = self._share(self._groups, 0, self._bound_of_group)
-        best = self.best()
         if found is None or not self._limit or (best is not None and best.cost <= found.cost):
             return None if found is None else found.cost
         found = self._share(self._groups, self._limit, self._bound_of_group)

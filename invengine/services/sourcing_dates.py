@@ -79,12 +79,7 @@ def journeys(basket: Basket, lines: Sequence[int], dating: Dating, *, together: 
     columns = usable.nonzero()[0]
     rules = basket.rules[list(lines)][:, columns]
     services = _services(basket, lines, fulfilment)
-    goes = {
-        Fulfilment.SHIP: bool(destination.country and services),
-        Fulfilment.PICKUP: True,
-        Fulfilment.SHIP_TO_STORE: bool(destination.location),
-    }.get(fulfilment, False)
-    if not goes or not columns.size:
+    if not may_be_dated(basket, lines[0]) or not columns.size:
         return _undated(lines, columns, rules)
     counted = basket.ground.counted(fulfilment, destination.location)[columns]
     is_counted = bool(counted.any())
@@ -102,6 +97,14 @@ def journeys(basket: Basket, lines: Sequence[int], dating: Dating, *, together: 
         whole[(whole == 0) & (needed > 0) & (days > needed)] = NUMBERS[SourcingRule.TOO_LATE]
     is_alone = is_counted and len(lines) > 1 and not together
     return Journeys(lines, tuple(services) or ("",), columns, whole, days, counted if is_alone else None, True)
+
+
+def may_be_dated(basket: Basket, line: int) -> bool:
+    """Whether a line says how and where it goes, so that the network could know when it is there."""
+    fulfilment, destination = basket.destination_of(line)
+    if fulfilment is Fulfilment.SHIP:
+        return bool(destination.country and basket.ground.network.delivery.services)
+    return fulfilment is Fulfilment.PICKUP or (fulfilment is Fulfilment.SHIP_TO_STORE and bool(destination.location))
 
 
 def comes_later(basket: Basket, way: Journeys, part: Part, dating: Dating) -> bool:

@@ -81,13 +81,16 @@ class Ground:
             key = destination.location, "", ""
         return _kept(self._lanes, key, lambda: self._lane_costs(*key))
 
-    def distances(self, destination: Destination) -> Block:
-        """int64 [locations]: kilometres to the destination, 0 where they are not known."""
-        key = destination.country, destination.postal_code, destination.location
+    def distances(self, fulfilment: Fulfilment, destination: Destination) -> Block:
+        """int64 [locations]: kilometres to the destination, 0 where they are not known. What is shipped goes to the
+        postal code, also where the destination names a location to collect at besides.
+        """
+        end = Destination(destination.country, destination.postal_code)
+        if fulfilment is not Fulfilment.SHIP:
+            end = Destination(location=destination.location)
+        key = end.country, end.postal_code, end.location
         return _kept(
-            self._distances,
-            key,
-            lambda: self._of([self.network.distance_km(name, destination) or 0 for name in self.names]),
+            self._distances, key, lambda: self._of([self.network.distance_km(name, end) or 0 for name in self.names])
         )
 
     def counted(self, fulfilment: Fulfilment, to: str) -> Block:

@@ -60,7 +60,6 @@ class Solved(NamedTuple):
     bound: int | None
     nodes: int
     is_too_large: bool
-    ruled: Block  # [lines, C]
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ class Parcels:
         if not self.columns.size:
             nothing = self.nothing(shortage)
             bound = None if nothing is None else nothing.key[0]
-            return Solved(nothing, None, bound, 0, False, np.zeros(self.rules.shape, np.int64))
+            return Solved(nothing, None, bound, 0, False)
         basket, profile = self.basket, self.basket.question.profile
         asked = [basket.question.lines[line] for line in self.lines]
         row_of = {line: row for row, members in enumerate(self.rows) for line in members}
@@ -107,12 +106,14 @@ class Parcels:
                     if cap is not None:
                         available[row, place] = min(available[row, place], cap)
         count, width = len(asked), len(self.columns)
+        wanted = [line.quantity for line in asked] if shortage == WHOLE else self._within_reach()
+        beyond = (sum([line.quantity for line in asked]) - sum(wanted)) * max(shortage, 0)
         units = np.empty((2, count, width), np.int64)
         ruled = np.empty((count, width), np.int64)
         out = np.empty((2, SOURCED_COLUMNS), np.int64)
         may_split = [int(line.allow_split and profile.may_split) for line in asked]
         kernels.source_basket(
-            np.array([line.quantity for line in asked], np.int64),
+            np.array(wanted, np.int64),
             np.array([row_of[line] for line in self.lines], np.int64),
             np.array(may_split, np.int64),
             np.full(count, shortage, np.int64),
@@ -132,12 +133,11 @@ class Parcels:
         )
         status = int(out[0, SOURCED_STATUS])
         return Solved(
-            self._found(out[0], units[0]),
-            self._found(out[1], units[1]),
-            None if status == NO_PLAN else int(out[0, SOURCED_BOUND]),
+            self._found(out[0], units[0], beyond),
+            self._found(out[1], units[1], beyond),
+            None if status == NO_PLAN else int(out[0, SOURCED_BOUND]) + beyond,
             int(out[0, SOURCED_NODES] + out[1, SOURCED_NODES]),
             status == TOO_LARGE,
-            ruled,
         )
 
     def nothing(self, shortage: int) -> Found | None:
@@ -147,20 +147,32 @@ class Parcels:
         wanted = sum([self.basket.question.lines[line].quantity for line in self.lines])
         return Found((wanted * shortage, 0, 0, 0), np.zeros(self.rules.shape, np.int64))
 
-    def _found(self, out: Block, units: Block) -> Found | None:
+    def _within_reach(self) -> list[int]:
+        """Of each line as many as there could be at most, and one at least: what is beyond is missing in every plan."""
+        profile, found = self.basket.question.profile, []
+        for row, line in enumerate(self.lines):
+            asked = self.basket.question.lines[line]
+            there = np.where(self.rules[row] == 0, self.basket.units[line][self.columns], 0)
+            may_split = asked.allow_split and profile.may_split
+            found.append(min(asked.quantity, max(1, int(there.sum() if may_split else there.max(initial=0)))))
+        return found
+
+    def _found(self, out: Block, units: Block, beyond: int) -> Found | None:
         if out[SOURCED_STATUS] not in (SOURCED, SOURCED_WITHIN):
             return None
         used = units.any(axis=0)
         last = int(self.days[units > 0].max(initial=0))
-        return Found((int(out[SOURCED_COST]), int(out[SOURCED_PARCELS]), int(self.columns[used].sum()), last), units)
+        cost = int(out[SOURCED_COST]) + beyond
+        return Found((cost, int(out[SOURCED_PARCELS]), int(self.columns[used].sum()), last), units)
 
     def dearest(self) -> int:
         """No plan for these lines costs more, missing units aside."""
-        quantities = np.array([self.basket.question.lines[line].quantity for line in self.lines], np.int64)
+        quantities = self._within_reach()
         allowed = self.rules == 0
         units = np.where(allowed, self.unit_cost, 0).max(axis=1, initial=0)
         lines = np.where(allowed, self.line_cost, 0).sum(axis=1)
-        return int((units * quantities).sum() + lines.sum() + self.parcel_terms.sum())
+        of_units: int = sum([one * quantity for one, quantity in zip(units.tolist(), quantities, strict=True)])
+        return int(of_units + sum(lines.tolist()) + sum(self.parcel_cost.tolist()))
 
     def costs(self, units: Block) -> CostTerms:
         """What so many units of the lines from the locations cost, by term; missing ones are not among it."""
@@ -195,7 +207,7 @@ def parcels(basket: Basket, way: Journeys, lines: Sequence[int], service: int) -
     if is_sent:
         parcel[_PARCEL] = profile.parcel_cost
         if profile.kilometre_cost and fulfilment is not Fulfilment.ANY:
-            parcel[_DISTANCE] = profile.kilometre_cost * ground.distances(destination)[columns]
+            parcel[_DISTANCE] = profile.kilometre_cost * ground.distances(fulfilment, destination)[columns]
     if is_sent and way.is_dated and profile.lane_percent:
         lanes = ground.lane_costs(fulfilment, destination, name)
         parcel[_LANE] = _weighted(lanes.parcel[columns], profile.lane_percent)

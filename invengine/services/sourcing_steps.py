@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from invengine.domain.orders import Fulfilment
 from invengine.domain.sourcing import SourcingRule
 from invengine.domain.stock import UNITS_MAX
 from invengine.services.promisable import units_by
+from invengine.services.sourcing_dates import may_be_dated
 from invengine.services.sourcing_ground import NUMBERS
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Coming:
         for line in lines:
             asked = basket.question.lines[line]
             rules = basket.rules[line]
-            latest = asked.needed_by if asked.fulfilment is Fulfilment.ANY else 0
+            latest = 0 if may_be_dated(basket, line) else asked.needed_by
             self._steps[line] = {
                 column: [
                     (day, many)

@@ -10,7 +10,7 @@ much better a plan could be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from invengine.services.sourcing_choice import Choice, Part
 
 Block = npt.NDArray[np.int64]
+
+SHORTAGE_MAX: Final = 2**60
+"""What a missing unit costs at most: more than the kernel counts, so that it says so."""
 
 Row = tuple[int, ...]
 """Lines that share units in the model."""
@@ -50,7 +53,8 @@ def plan(basket: Basket, groups: Sequence[Group]) -> Planned:
     """The best plan for all lines, whole or with best effort."""
     shortage = _shortage(basket, groups)
     chooser = Chooser(groups, shortage, {}, basket.question.limit)
-    best, bound = chooser.best(), chooser.bound()
+    best = chooser.best()
+    bound = chooser.bound(best)
     choosers = [chooser]
     shared = _shared(basket, groups)
     if best is not None and shared and _excess(basket, best.parts, shared):
@@ -113,7 +117,8 @@ def _shortage(basket: Basket, groups: Sequence[Group]) -> int:
     price = basket.question.profile.shortage_cost
     if price is not None:
         return price
-    return 1 + sum(max(sum(parcels.dearest() for parcels in trial) for trial in group) for group in groups)
+    dearest = sum(max(sum(parcels.dearest() for parcels in trial) for trial in group) for group in groups)
+    return min(1 + dearest, SHORTAGE_MAX)
 
 
 def _shared(basket: Basket, groups: Sequence[Group]) -> frozenset[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
 
 from invengine.domain.capacity import capacity_sku, is_capacity
 from invengine.domain.incoming import Receipt, effective_day
@@ -14,7 +16,6 @@ from invengine.services.turns import Turns
 from invengine.store.records import LogEntry
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from invengine.domain.network import Network
@@ -50,13 +51,10 @@ class StockCopy:
     async def of(cls, replica: Replica, skus: Iterable[str], network: Network, now_ms: int) -> StockCopy:
         """What the replica has now, of these SKUs and of the capacity of the network: all of it of this moment."""
         replica.advance(now_ms)
-        found, columns = cls(), replica.columns
-        rows: list[tuple[str, Block]] = []
-        for sku in skus:
-            number = columns.find_sku(sku)
-            if number >= 0:
-                rows.append((sku, columns.rows(number).copy()))
-                found._copy_fences(replica, sku, rows[-1][1])
+        found, wanted = cls(), list(skus)
+        rows, places = replica.columns.rows_of(wanted)
+        found._copy_fences(replica, wanted, rows, places)
+        for sku in wanted:
             if sku in replica.incoming:
                 found._copy_incoming(replica, sku, network)
         for location, way in network.capacities:
@@ -64,19 +62,21 @@ class StockCopy:
             for day, (used, held, _) in replica.slots.rows(slots).items():
                 found.positions[slots, day] = Numbers(used, held)
         turns, names = Turns(), replica.locations.names  # from here on nothing of the replica is read that changes
-        for sku, its_rows in rows:
-            for row in its_rows.tolist():
-                found.positions[sku, names[row[LOCATION]]] = Numbers(
+        for first in range(0, len(rows), ROWS_A_TURN):
+            part = slice(first, first + ROWS_A_TURN)
+            for row, place in zip(rows[part].tolist(), places[part].tolist(), strict=True):
+                found.positions[wanted[place], names[row[LOCATION]]] = Numbers(
                     row[ON_HAND], row[RESERVED] - row[EXPIRED], row[SAFETY_PARTS] >> PARTS_BITS
                 )
             await turns.pause()
         return found
 
-    def _copy_fences(self, replica: Replica, sku: str, rows: Block) -> None:
-        for row in rows[rows[:, FENCES] != 0].tolist():
+    def _copy_fences(self, replica: Replica, skus: Sequence[str], rows: Block, places: Block) -> None:
+        for at in np.flatnonzero(rows[:, FENCES]).tolist():
+            row = rows[at].tolist()
             fences = {name: units + over for name, units, over in replica.columns.ring_fences(row)}
             if fences:
-                self.fences[sku, replica.locations.names[row[LOCATION]]] = fences
+                self.fences[skus[int(places[at])], replica.locations.names[row[LOCATION]]] = fences
 
     def _copy_incoming(self, replica: Replica, sku: str, network: Network) -> None:
         for receipt in replica.incoming.receipts(sku):
@@ -93,12 +93,14 @@ class StockCopy:
             {key: its for key, its in self.receipts.items() if key[0] in skus},
         )
 
-    def free_at(self) -> dict[str, int]:
+    async def free_at(self) -> dict[str, int]:
         """Units by location that no reservation has."""
         found: dict[str, int] = {}
+        turns = Turns()
         for (sku, location), its in self.positions.items():
             if not is_capacity(sku):
                 found[location] = found.get(location, 0) + max(0, its.on_hand - its.reserved)
+            await turns.pause()
         return found
 
 
@@ -166,9 +168,9 @@ class Scratch:
             rows.append(self._pegged(key, self._receipts.get(key, Receipt(*key, 0, 0, 0, 0)), units))
         self._apply(rows)
 
-    def free_at(self) -> Mapping[str, int]:
+    async def free_at(self) -> Mapping[str, int]:
         """Units by location that no reservation has, as it is now."""
-        return StockCopy(self._positions).free_at()
+        return await StockCopy(self._positions).free_at()
 
     def _pegged(self, key: tuple[str, str, str], receipt: Receipt, units: int) -> str:
         its = Receipt(*key, receipt.expected_day, receipt.quantity, receipt.pegged + units, receipt.revision)

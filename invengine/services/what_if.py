@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from invengine.services.networks import Networks
     from invengine.services.profiles import Profiles
     from invengine.services.recorded_days import Recorded
-    from invengine.services.sourcing_basket import Prices
+    from invengine.services.scarcity import Scarcity
     from invengine.services.transit_times import LearntTransit
     from invengine.services.what_if_requests import CheckedWhatIf
     from invengine.store.redis_store import RedisStore
@@ -59,7 +59,7 @@ class WhatIfAnswer:
 
 
 class WhatIf:
-    """The use case of WhatIf. `prices`: what scarce units are worth now, None: nothing is known."""
+    """The use case of WhatIf. `scarcity`: what scarce units are worth, None: nothing is known."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class WhatIf:
         *,
         transit: LearntTransit,
         profiles: Profiles,
-        prices: Prices | None = None,
+        scarcity: Scarcity | None = None,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -78,7 +78,7 @@ class WhatIf:
         self._networks = networks
         self._transit = transit
         self._profiles = profiles
-        self._prices = prices
+        self._scarcity = scarcity
         self._days = RecordedDays(store)
 
     async def compare(self, message: pb.WhatIfRequest) -> WhatIfAnswer:
@@ -93,21 +93,22 @@ class WhatIf:
         recorded = None
         if asked.day:
             recorded = await self._days.since(stock_ms, stock_ms + DAY_MS)
-        orders = await self._orders(asked, network, recorded, stock_ms)
+        orders = await self._orders(asked, message, network, recorded, stock_ms)
         left_out = max(0, len(orders) - asked.orders_max)
         orders = orders[: asked.orders_max] if asked.orders_from is not OrdersFrom.GIVEN else orders
         left_out = left_out if asked.orders_from is OrdersFrom.RECORDED else 0
         stock, token = await self._copy(orders, network, recorded, stock_ms)
-        prices = self._prices if not asked.day else None
         results = []
         for text, of_channel in zip(asked.profiles, chosen, strict=True):
             scratch = await Scratch.of(stock, network, stock_ms)
+            is_priced = any(profile.opportunity_percent for profile in map(of_channel, network.channels) if profile)
+            prices = self._scarcity.on(scratch.replica) if self._scarcity and is_priced else None
             run = Run(scratch, network, stock_ms, of_channel=of_channel, transit=self._transit.times, prices=prices)
             await _sourced(run, orders)
             named = of_channel("") if text else None
-            results.append(ProfileResult(str(named) if named else "", run.tally, run.left()))
+            results.append(ProfileResult(str(named) if named else "", run.tally, await run.left()))
         currency = network.delivery.currency
-        return WhatIfAnswer(tuple(results), len(orders), left_out, stock.free_at(), stock_ms, currency, token)
+        return WhatIfAnswer(tuple(results), len(orders), left_out, await stock.free_at(), stock_ms, currency, token)
 
     def _chosen(self, text: str) -> Callable[[str], Profile | None]:
         """By channel the profile that counts: always the one that is named, or the active ones as they are now."""
@@ -118,10 +119,15 @@ class WhatIf:
         return active.get
 
     async def _orders(
-        self, asked: CheckedWhatIf, network: Network, recorded: Recorded | None, stock_ms: int
+        self,
+        asked: CheckedWhatIf,
+        message: pb.WhatIfRequest,
+        network: Network,
+        recorded: Recorded | None,
+        stock_ms: int,
     ) -> list[WhatIfOrder]:
         if asked.orders_from is OrdersFrom.GIVEN:
-            return orders_given(asked.given, network, stock_ms)
+            return await orders_given(message, network, stock_ms)
         if asked.orders_from is OrdersFrom.RECORDED:
             assert recorded is not None
             return [order for order in orders_of(recorded) if order.channel in network.channels]

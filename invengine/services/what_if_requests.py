@@ -12,10 +12,9 @@ from invengine.errors import InvalidArgument
 from invengine.services import validation
 from invengine.services.days import optional_day
 from invengine.services.reservation_lines import check_lines
+from invengine.services.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from invengine.domain.network import Network
     from invengine.services.reservation_lines import CheckedLine
     from invengine.v1 import whatif_pb2 as pb
@@ -37,28 +36,18 @@ class OrdersFrom(IntEnum):
 
 
 class CheckedWhatIf(NamedTuple):
-    """A request that obeys the contract. `day` 0: the stock as it is. `given` has lines that nobody looked up yet."""
+    """A request that obeys the contract, but for its orders. `day` 0: the stock as it is."""
 
     profiles: tuple[str, ...]
     day: int
     orders_from: OrdersFrom
-    given: tuple[GivenOrder, ...]
     orders_max: int
     recent_days: int
     seed: int
 
 
-class GivenOrder(NamedTuple):
-    """An order of a request."""
-
-    order_id: str
-    channel: str
-    lines: Sequence[CheckedLine]
-    best_effort: bool
-
-
 def check_what_if(message: pb.WhatIfRequest, today: int) -> CheckedWhatIf:
-    """The request, if it obeys the contract; InvalidArgument names the field that does not."""
+    """The request without its orders, if it obeys the contract; InvalidArgument names the field that does not."""
     validation.count_of("profiles", len(message.profiles), PROFILES_MAX)
     for place, text in enumerate(message.profiles):
         if text in message.profiles[:place]:
@@ -82,39 +71,32 @@ def check_what_if(message: pb.WhatIfRequest, today: int) -> CheckedWhatIf:
         tuple(message.profiles),
         day,
         orders_from,
-        tuple([_given(order, place) for place, order in enumerate(message.orders)]),
         _within("orders_max", message.orders_max, ORDERS_MAX, ORDERS_DEFAULT),
         _within("recent_days", message.recent_days, RECENT_DAYS_MAX, RECENT_DAYS_DEFAULT),
         message.seed,
     )
 
 
-def orders_given(given: Sequence[GivenOrder], network: Network, at_ms: int) -> list[WhatIfOrder]:
-    """Orders of a request as they are sourced. UnknownChannel; InvalidArgument for a kit that may wait."""
-    found = []
-    for place, order in enumerate(given):
-        network.channel(order.channel)
-        for at, line in enumerate(order.lines):
+async def orders_given(message: pb.WhatIfRequest, network: Network, at_ms: int) -> list[WhatIfOrder]:
+    """The orders of a request as they are sourced. InvalidArgument, UnknownChannel."""
+    found, turns = [], Turns()
+    for place, order in enumerate(message.orders):
+        path = f"orders[{place}]"
+        channel = validation.required_id(f"{path}.channel", order.channel)
+        network.channel(channel)
+        try:
+            lines = check_lines(order.lines, dated=True)
+        except InvalidArgument as refusal:
+            raise InvalidArgument(f"{path}.{refusal.field}", refusal.problem) from None
+        for at, line in enumerate(lines):
             if line.allow_backorder and line.sku in network.kits:
-                field = f"orders[{place}].lines[{at}].allow_backorder"
-                raise InvalidArgument(field, f"not for a kit, and {line.sku!r} is one")
-        lines = tuple([_basket_line(line) for line in order.lines])
-        found.append(WhatIfOrder(order.order_id, order.channel, lines, at_ms, order.best_effort))
+                problem = f"not for a kit, and {line.sku!r} is one"
+                raise InvalidArgument(f"{path}.lines[{at}].allow_backorder", problem)
+        name = validation.optional_text(f"{path}.order_id", order.order_id) or str(place + 1)
+        basket = tuple([_basket_line(line) for line in lines])
+        found.append(WhatIfOrder(name, channel, basket, at_ms, order.best_effort))
+        await turns.pause()
     return found
-
-
-def _given(message: pb.WhatIfOrder, place: int) -> GivenOrder:
-    path = f"orders[{place}]"
-    try:
-        lines = check_lines(message.lines, dated=True)
-    except InvalidArgument as refusal:
-        raise InvalidArgument(f"{path}.{refusal.field}", refusal.problem) from None
-    return GivenOrder(
-        validation.optional_text(f"{path}.order_id", message.order_id) or str(place + 1),
-        validation.required_id(f"{path}.channel", message.channel),
-        lines,
-        message.best_effort,
-    )
 
 
 def _basket_line(line: CheckedLine) -> BasketLine:

@@ -86,9 +86,9 @@ class Run:
         self._take(order, found.best)
         self.tally.planned(order, found.best, is_proved=found.is_proved)
 
-    def left(self) -> Mapping[str, int]:
+    async def left(self) -> Mapping[str, int]:
         """Units by location that nobody has."""
-        return self._scratch.free_at()
+        return await self._scratch.free_at()
 
     def _take(self, order: WhatIfOrder, plan: Plan) -> None:
         """Units on hand first, as far as the channel may take them; what has to come is promised out of receipts."""

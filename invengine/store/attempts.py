@@ -192,7 +192,7 @@ class Attempts:
             [request.channel, first[2], first[3], request.customer_ref, request.order_ref, request.cart_ref],
             [text for line_id, partition in lines for text in (line_id, str(partition))],
             merged(lines, attempt.pieces),
-            int(request.is_transfer),
+            1 if request.is_transfer else 2 if request.is_confirmed else 0,
         )
         if isinstance(answer, list):
             await self._free(batch, attempt)
@@ -248,7 +248,7 @@ class Attempts:
                 expires_at,
                 request.time_to_live_seconds,
                 how,
-                f"{'CONFIRMED' if request.is_transfer else 'HELD'}\t{request.channel}\t",
+                f"{'CONFIRMED' if request.is_transfer or request.is_confirmed else 'HELD'}\t{request.channel}\t",
                 f"\t{request.customer_ref}\t{request.order_ref}\t{request.cart_ref}",
                 len(there),
                 self._items([request.lines[place] for place in there], partition, lists),

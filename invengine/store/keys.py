@@ -165,6 +165,16 @@ def profile_activations(channel: str) -> str:
     return f"{{{PROFILES.decode()}}}:activations:{channel}"
 
 
+def wave_plan(partition: int, plan_id: str) -> str:
+    """A plan of a wave: its summary and its orders, in chunks."""
+    return f"{{p{partition}}}:wave:{plan_id}"
+
+
+def wave_commit(partition: int, plan_id: str) -> str:
+    """How far the commit of a plan is."""
+    return f"{{p{partition}}}:wave_commit:{plan_id}"
+
+
 def _tag(key: str | bytes) -> str:
     """What Redis Cluster hashes of a key: its tag, else all of it."""
     name = key if isinstance(key, str) else key.decode()

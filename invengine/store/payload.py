@@ -58,7 +58,7 @@ class Packer:
             if customer or order or cart:
                 refs = ("customer", customer), ("order", order), ("cart", cart)
                 sets = [f"{kind}:{ref}" for kind, ref in refs if ref]
-            state, reason = "HELD", ""
+            state, reason = "CONFIRMED" if request.is_confirmed else "HELD", ""
             if request.is_transfer:  # the place of the cart says why it is made
                 sets = ["transfers", *(name for name in sets if not name.startswith("cart:"))]
                 state, reason = "CONFIRMED", cart

@@ -26,16 +26,17 @@ from invengine.v1 import plan_pb2 as invengine_dot_v1_dot_plan__pb2
 from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
 from invengine.v1 import rebalance_pb2 as invengine_dot_v1_dot_rebalance__pb2
 from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
+from invengine.v1 import wave_pb2 as invengine_dot_v1_dot_wave__pb2
 from invengine.v1 import whatif_pb2 as invengine_dot_v1_dot_whatif__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%invengine/v1/allocation_service.proto\x12\x0cinvengine.v1\x1a\x17invengine/v1/plan.proto\x1a\x1ainvengine/v1/profile.proto\x1a\x1cinvengine/v1/rebalance.proto\x1a\x1cinvengine/v1/shortfall.proto\x1a\x19invengine/v1/whatif.proto2\xc3\x06\n\x11\x41llocationService\x12O\n\nPutProfile\x12\x1f.invengine.v1.PutProfileRequest\x1a .invengine.v1.PutProfileResponse\x12O\n\nGetProfile\x12\x1f.invengine.v1.GetProfileRequest\x1a .invengine.v1.GetProfileResponse\x12U\n\x0cListProfiles\x12!.invengine.v1.ListProfilesRequest\x1a\".invengine.v1.ListProfilesResponse\x12^\n\x0f\x41\x63tivateProfile\x12$.invengine.v1.ActivateProfileRequest\x1a%.invengine.v1.ActivateProfileResponse\x12s\n\x16ListProfileActivations\x12+.invengine.v1.ListProfileActivationsRequest\x1a,.invengine.v1.ListProfileActivationsResponse\x12g\n\x12ResourceShortfalls\x12\'.invengine.v1.ResourceShortfallsRequest\x1a(.invengine.v1.ResourceShortfallsResponse\x12\x61\n\x10SuggestTransfers\x12%.invengine.v1.SuggestTransfersRequest\x1a&.invengine.v1.SuggestTransfersResponse\x12\x43\n\x06WhatIf\x12\x1b.invengine.v1.WhatIfRequest\x1a\x1c.invengine.v1.WhatIfResponse\x12O\n\nPlanBasket\x12\x1f.invengine.v1.PlanBasketRequest\x1a .invengine.v1.PlanBasketResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%invengine/v1/allocation_service.proto\x12\x0cinvengine.v1\x1a\x17invengine/v1/plan.proto\x1a\x1ainvengine/v1/profile.proto\x1a\x1cinvengine/v1/rebalance.proto\x1a\x1cinvengine/v1/shortfall.proto\x1a\x17invengine/v1/wave.proto\x1a\x19invengine/v1/whatif.proto2\xa9\x08\n\x11\x41llocationService\x12O\n\nPutProfile\x12\x1f.invengine.v1.PutProfileRequest\x1a .invengine.v1.PutProfileResponse\x12O\n\nGetProfile\x12\x1f.invengine.v1.GetProfileRequest\x1a .invengine.v1.GetProfileResponse\x12U\n\x0cListProfiles\x12!.invengine.v1.ListProfilesRequest\x1a\".invengine.v1.ListProfilesResponse\x12^\n\x0f\x41\x63tivateProfile\x12$.invengine.v1.ActivateProfileRequest\x1a%.invengine.v1.ActivateProfileResponse\x12s\n\x16ListProfileActivations\x12+.invengine.v1.ListProfileActivationsRequest\x1a,.invengine.v1.ListProfileActivationsResponse\x12g\n\x12ResourceShortfalls\x12\'.invengine.v1.ResourceShortfallsRequest\x1a(.invengine.v1.ResourceShortfallsResponse\x12\x61\n\x10SuggestTransfers\x12%.invengine.v1.SuggestTransfersRequest\x1a&.invengine.v1.SuggestTransfersResponse\x12\x43\n\x06WhatIf\x12\x1b.invengine.v1.WhatIfRequest\x1a\x1c.invengine.v1.WhatIfResponse\x12O\n\nPlanBasket\x12\x1f.invengine.v1.PlanBasketRequest\x1a .invengine.v1.PlanBasketResponse\x12K\n\x08PlanWave\x12\x1d.invengine.v1.PlanWaveRequest\x1a\x1e.invengine.v1.PlanWaveResponse0\x01\x12\x46\n\x07GetPlan\x12\x1c.invengine.v1.GetPlanRequest\x1a\x1d.invengine.v1.GetPlanResponse\x12O\n\nCommitPlan\x12\x1f.invengine.v1.CommitPlanRequest\x1a .invengine.v1.CommitPlanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.allocation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALLOCATIONSERVICE']._serialized_start=196
-  _globals['_ALLOCATIONSERVICE']._serialized_end=1031
+  _globals['_ALLOCATIONSERVICE']._serialized_start=221
+  _globals['_ALLOCATIONSERVICE']._serialized_end=1286
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from invengine.v1 import plan_pb2 as invengine_dot_v1_dot_plan__pb2
 from invengine.v1 import profile_pb2 as invengine_dot_v1_dot_profile__pb2
 from invengine.v1 import rebalance_pb2 as invengine_dot_v1_dot_rebalance__pb2
 from invengine.v1 import shortfall_pb2 as invengine_dot_v1_dot_shortfall__pb2
+from invengine.v1 import wave_pb2 as invengine_dot_v1_dot_wave__pb2
 from invengine.v1 import whatif_pb2 as invengine_dot_v1_dot_whatif__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -85,6 +86,21 @@ class AllocationServiceStub:
                 request_serializer=invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.FromString,
                 _registered_method=True)
+        self.PlanWave = channel.unary_stream(
+                '/invengine.v1.AllocationService/PlanWave',
+                request_serializer=invengine_dot_v1_dot_wave__pb2.PlanWaveRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_wave__pb2.PlanWaveResponse.FromString,
+                _registered_method=True)
+        self.GetPlan = channel.unary_unary(
+                '/invengine.v1.AllocationService/GetPlan',
+                request_serializer=invengine_dot_v1_dot_wave__pb2.GetPlanRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_wave__pb2.GetPlanResponse.FromString,
+                _registered_method=True)
+        self.CommitPlan = channel.unary_unary(
+                '/invengine.v1.AllocationService/CommitPlan',
+                request_serializer=invengine_dot_v1_dot_wave__pb2.CommitPlanRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_wave__pb2.CommitPlanResponse.FromString,
+                _registered_method=True)
 
 
 class AllocationServiceServicer:
@@ -134,7 +150,7 @@ class AllocationServiceServicer:
     def ResourceShortfalls(self, request, context):
         """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
         those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
-        priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+        priority, or as a sourcing profile says; none gives more than it could sell, so nothing else becomes short.
         A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
         reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
         the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
@@ -173,6 +189,35 @@ class AllocationServiceServicer:
         NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
         NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
         STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanWave(self, request, context):
+        """Plans which orders get which units, of up to 10,000 orders and of lines that wait, over the stock that is free now.
+        Nothing is taken: the plan is kept for a while, shown by GetPlan and carried out by CommitPlan. Answers with a stream:
+        progress, then as its last message the plan without its lines. A caller that goes away ends the work. Sent again with
+        the same request_id, the plan that it made; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING,
+        CHANNEL_DISABLED. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPlan(self, request, context):
+        """A plan as it is, with a page of its orders: what each line gets from where, what is missing and why, what was refused.
+        NOT_FOUND: PLAN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitPlan(self, request, context):
+        """Carries a plan out in one call: orders become reservations, lines that wait get their units. A plan is committed once:
+        asked again, by whomever and at whichever server, it goes on where it stopped, or answers what it did. Where stock moved
+        since it was planned, exactly the lines that cannot be had any more as planned are refused and named, all others are
+        committed. NOT_FOUND: PLAN_NOT_FOUND. FAILED_PRECONDITION: PLAN_STALE where it was kept for long enough and is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,6 +270,21 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     servicer.PlanBasket,
                     request_deserializer=invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.SerializeToString,
+            ),
+            'PlanWave': grpc.unary_stream_rpc_method_handler(
+                    servicer.PlanWave,
+                    request_deserializer=invengine_dot_v1_dot_wave__pb2.PlanWaveRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_wave__pb2.PlanWaveResponse.SerializeToString,
+            ),
+            'GetPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlan,
+                    request_deserializer=invengine_dot_v1_dot_wave__pb2.GetPlanRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_wave__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'CommitPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitPlan,
+                    request_deserializer=invengine_dot_v1_dot_wave__pb2.CommitPlanRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_wave__pb2.CommitPlanResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -472,6 +532,87 @@ class AllocationService:
             '/invengine.v1.AllocationService/PlanBasket',
             invengine_dot_v1_dot_plan__pb2.PlanBasketRequest.SerializeToString,
             invengine_dot_v1_dot_plan__pb2.PlanBasketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanWave(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/invengine.v1.AllocationService/PlanWave',
+            invengine_dot_v1_dot_wave__pb2.PlanWaveRequest.SerializeToString,
+            invengine_dot_v1_dot_wave__pb2.PlanWaveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/GetPlan',
+            invengine_dot_v1_dot_wave__pb2.GetPlanRequest.SerializeToString,
+            invengine_dot_v1_dot_wave__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AllocationService/CommitPlan',
+            invengine_dot_v1_dot_wave__pb2.CommitPlanRequest.SerializeToString,
+            invengine_dot_v1_dot_wave__pb2.CommitPlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

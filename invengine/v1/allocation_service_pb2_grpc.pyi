@@ -9,6 +9,7 @@ from invengine.v1 import plan_pb2 as _plan_pb2
 from invengine.v1 import profile_pb2 as _profile_pb2
 from invengine.v1 import rebalance_pb2 as _rebalance_pb2
 from invengine.v1 import shortfall_pb2 as _shortfall_pb2
+from invengine.v1 import wave_pb2 as _wave_pb2
 from invengine.v1 import whatif_pb2 as _whatif_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -58,7 +59,7 @@ class AllocationServiceStub:
     ResourceShortfalls: _grpc.UnaryUnaryMultiCallable[_shortfall_pb2.ResourceShortfallsRequest, _shortfall_pb2.ResourceShortfallsResponse]
     """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
     those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
-    priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+    priority, or as a sourcing profile says; none gives more than it could sell, so nothing else becomes short.
     A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
     reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
     the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
@@ -85,6 +86,23 @@ class AllocationServiceStub:
     NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
     NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
     STORE_UNAVAILABLE.
+    """
+    PlanWave: _grpc.UnaryStreamMultiCallable[_wave_pb2.PlanWaveRequest, _wave_pb2.PlanWaveResponse]
+    """Plans which orders get which units, of up to 10,000 orders and of lines that wait, over the stock that is free now.
+    Nothing is taken: the plan is kept for a while, shown by GetPlan and carried out by CommitPlan. Answers with a stream:
+    progress, then as its last message the plan without its lines. A caller that goes away ends the work. Sent again with
+    the same request_id, the plan that it made; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING,
+    CHANNEL_DISABLED. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+    """
+    GetPlan: _grpc.UnaryUnaryMultiCallable[_wave_pb2.GetPlanRequest, _wave_pb2.GetPlanResponse]
+    """A plan as it is, with a page of its orders: what each line gets from where, what is missing and why, what was refused.
+    NOT_FOUND: PLAN_NOT_FOUND.
+    """
+    CommitPlan: _grpc.UnaryUnaryMultiCallable[_wave_pb2.CommitPlanRequest, _wave_pb2.CommitPlanResponse]
+    """Carries a plan out in one call: orders become reservations, lines that wait get their units. A plan is committed once:
+    asked again, by whomever and at whichever server, it goes on where it stopped, or answers what it did. Where stock moved
+    since it was planned, exactly the lines that cannot be had any more as planned are refused and named, all others are
+    committed. NOT_FOUND: PLAN_NOT_FOUND. FAILED_PRECONDITION: PLAN_STALE where it was kept for long enough and is over.
     """
 
 @_typing.type_check_only
@@ -113,7 +131,7 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     ResourceShortfalls: _aio.UnaryUnaryMultiCallable[_shortfall_pb2.ResourceShortfallsRequest, _shortfall_pb2.ResourceShortfallsResponse]  # type: ignore[assignment]
     """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
     those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
-    priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+    priority, or as a sourcing profile says; none gives more than it could sell, so nothing else becomes short.
     A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
     reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
     the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
@@ -140,6 +158,23 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
     NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
     STORE_UNAVAILABLE.
+    """
+    PlanWave: _aio.UnaryStreamMultiCallable[_wave_pb2.PlanWaveRequest, _wave_pb2.PlanWaveResponse]  # type: ignore[assignment]
+    """Plans which orders get which units, of up to 10,000 orders and of lines that wait, over the stock that is free now.
+    Nothing is taken: the plan is kept for a while, shown by GetPlan and carried out by CommitPlan. Answers with a stream:
+    progress, then as its last message the plan without its lines. A caller that goes away ends the work. Sent again with
+    the same request_id, the plan that it made; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING,
+    CHANNEL_DISABLED. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+    """
+    GetPlan: _aio.UnaryUnaryMultiCallable[_wave_pb2.GetPlanRequest, _wave_pb2.GetPlanResponse]  # type: ignore[assignment]
+    """A plan as it is, with a page of its orders: what each line gets from where, what is missing and why, what was refused.
+    NOT_FOUND: PLAN_NOT_FOUND.
+    """
+    CommitPlan: _aio.UnaryUnaryMultiCallable[_wave_pb2.CommitPlanRequest, _wave_pb2.CommitPlanResponse]  # type: ignore[assignment]
+    """Carries a plan out in one call: orders become reservations, lines that wait get their units. A plan is committed once:
+    asked again, by whomever and at whichever server, it goes on where it stopped, or answers what it did. Where stock moved
+    since it was planned, exactly the lines that cannot be had any more as planned are refused and named, all others are
+    committed. NOT_FOUND: PLAN_NOT_FOUND. FAILED_PRECONDITION: PLAN_STALE where it was kept for long enough and is over.
     """
 
 class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -201,7 +236,7 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_shortfall_pb2.ResourceShortfallsResponse, _abc.Awaitable[_shortfall_pb2.ResourceShortfallsResponse]]:
         """Moves units that are reserved and not there (ListShortfalls) to other locations that have them: of each line exactly
         those that are not covered, in one step for each line, bound to the reservation as it was seen. Locations are tried by
-        priority, as for a new reservation of its channel; none gives more than it could sell, so nothing else becomes short.
+        priority, or as a sourcing profile says; none gives more than it could sell, so nothing else becomes short.
         A line that was promised a day goes where the day is kept, and its capacity goes along; kits move whole. The older
         reservation chooses first. Each line says what became of it, with true numbers. Sent again with the same request_id,
         the first answer again; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING. NOT_FOUND:
@@ -246,6 +281,41 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_LOCATION, UNKNOWN_GROUP, UNKNOWN_SERVICE, UNKNOWN_PROFILE; FAILED_PRECONDITION:
         NETWORK_MISSING, CHANNEL_DISABLED, LOCATION_NOT_USABLE, GROUP_NOT_USABLE; UNAVAILABLE: REPLICA_BEHIND,
         STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanWave(
+        self,
+        request: _wave_pb2.PlanWaveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_wave_pb2.PlanWaveResponse], _abc.AsyncIterator[_wave_pb2.PlanWaveResponse]]:
+        """Plans which orders get which units, of up to 10,000 orders and of lines that wait, over the stock that is free now.
+        Nothing is taken: the plan is kept for a while, shown by GetPlan and carried out by CommitPlan. Answers with a stream:
+        progress, then as its last message the plan without its lines. A caller that goes away ends the work. Sent again with
+        the same request_id, the plan that it made; REQUEST_MISMATCH with other content. FAILED_PRECONDITION: NETWORK_MISSING,
+        CHANNEL_DISABLED. NOT_FOUND: UNKNOWN_CHANNEL, UNKNOWN_GROUP.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPlan(
+        self,
+        request: _wave_pb2.GetPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wave_pb2.GetPlanResponse, _abc.Awaitable[_wave_pb2.GetPlanResponse]]:
+        """A plan as it is, with a page of its orders: what each line gets from where, what is missing and why, what was refused.
+        NOT_FOUND: PLAN_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def CommitPlan(
+        self,
+        request: _wave_pb2.CommitPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wave_pb2.CommitPlanResponse, _abc.Awaitable[_wave_pb2.CommitPlanResponse]]:
+        """Carries a plan out in one call: orders become reservations, lines that wait get their units. A plan is committed once:
+        asked again, by whomever and at whichever server, it goes on where it stopped, or answers what it did. Where stock moved
+        since it was planned, exactly the lines that cannot be had any more as planned are refused and named, all others are
+        committed. NOT_FOUND: PLAN_NOT_FOUND. FAILED_PRECONDITION: PLAN_STALE where it was kept for long enough and is over.
         """
 
 def add_AllocationServiceServicer_to_server(servicer: AllocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

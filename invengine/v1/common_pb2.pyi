@@ -171,6 +171,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The document of a sourcing profile has faults; each is named with its line. INVALID_ARGUMENT."""
     ERROR_REASON_TOO_MANY_PROFILES: _ErrorReason.ValueType  # 75
     """As many sourcing profiles, or versions of them, are kept as can be: none is ever removed. FAILED_PRECONDITION."""
+    ERROR_REASON_PLAN_NOT_FOUND: _ErrorReason.ValueType  # 76
+    """No such plan of a wave, or it was over so long ago that it is forgotten. NOT_FOUND."""
+    ERROR_REASON_PLAN_STALE: _ErrorReason.ValueType  # 77
+    """The plan of a wave was not committed in time; nothing of it was done. FAILED_PRECONDITION."""
     ERROR_REASON_NO_PLAN: _ErrorReason.ValueType  # 78
     """Each line of a basket could be had, and no plan was found that has them all: `cause` is TOGETHER (they take the same
     units), UNDECIDED (the search ended before) or TOO_LARGE (numbers that cannot be counted). FAILED_PRECONDITION.
@@ -297,6 +301,10 @@ ERROR_REASON_PROFILE_INVALID: ErrorReason.ValueType  # 74
 """The document of a sourcing profile has faults; each is named with its line. INVALID_ARGUMENT."""
 ERROR_REASON_TOO_MANY_PROFILES: ErrorReason.ValueType  # 75
 """As many sourcing profiles, or versions of them, are kept as can be: none is ever removed. FAILED_PRECONDITION."""
+ERROR_REASON_PLAN_NOT_FOUND: ErrorReason.ValueType  # 76
+"""No such plan of a wave, or it was over so long ago that it is forgotten. NOT_FOUND."""
+ERROR_REASON_PLAN_STALE: ErrorReason.ValueType  # 77
+"""The plan of a wave was not committed in time; nothing of it was done. FAILED_PRECONDITION."""
 ERROR_REASON_NO_PLAN: ErrorReason.ValueType  # 78
 """Each line of a basket could be had, and no plan was found that has them all: `cause` is TOGETHER (they take the same
 units), UNDECIDED (the search ended before) or TOO_LARGE (numbers that cannot be counted). FAILED_PRECONDITION.

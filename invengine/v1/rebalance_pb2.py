@@ -25,25 +25,25 @@ _sym_db = _symbol_database.Default()
 from invengine.v1 import common_pb2 as invengine_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinvengine/v1/rebalance.proto\x12\x0cinvengine.v1\x1a\x19invengine/v1/common.proto\"\xc0\x01\n\x17SuggestTransfersRequest\x12\x0c\n\x04skus\x18\x01 \x03(\t\x12\x13\n\x0bto_location\x18\x02 \x01(\t\x12\x15\n\rfrom_location\x18\x03 \x01(\t\x12)\n\x05\x66ills\x18\x04 \x03(\x0e\x32\x1a.invengine.v1.TransferFill\x12\x10\n\x08\x64\x61ys_max\x18\x05 \x01(\x05\x12\x15\n\rforecast_days\x18\x06 \x01(\x05\x12\x17\n\x0fsuggestions_max\x18\x07 \x01(\x05\"\xb3\x02\n\x12TransferSuggestion\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x15\n\rfrom_location\x18\x02 \x01(\t\x12\x13\n\x0bto_location\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12!\n\x04\x63ost\x18\x05 \x01(\x0b\x32\x13.invengine.v1.Money\x12)\n\rexpected_date\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x0c\n\x04\x64\x61ys\x18\x07 \x01(\x05\x12\x36\n\x05\x66ills\x18\x08 \x03(\x0b\x32\'.invengine.v1.TransferSuggestion.Filled\x1a\x41\n\x06\x46illed\x12(\n\x04\x66ill\x18\x01 \x01(\x0e\x32\x1a.invengine.v1.TransferFill\x12\r\n\x05units\x18\x02 \x01(\x03\"\xab\x02\n\x0eUnfilledDemand\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12(\n\x04\x66ill\x18\x03 \x01(\x0e\x32\x1a.invengine.v1.TransferFill\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x33\n\x06reason\x18\x05 \x01(\x0e\x32#.invengine.v1.UnfilledDemand.Reason\x12&\n\ncover_date\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\"d\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_NO_SURPLUS\x10\x01\x12\x12\n\x0eREASON_NO_LANE\x10\x02\x12\x17\n\x13REASON_COMES_SOONER\x10\x03\"\xc6\x01\n\x18SuggestTransfersResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .invengine.v1.TransferSuggestion\x12.\n\x08unfilled\x18\x02 \x03(\x0b\x32\x1c.invengine.v1.UnfilledDemand\x12\x10\n\x08has_more\x18\x03 \x01(\x08\x12\x16\n\x0e\x63ut_short_skus\x18\x04 \x03(\t\x12\x19\n\x11\x63onsistency_token\x18\x05 \x01(\t*\xa3\x01\n\x0cTransferFill\x12\x1d\n\x19TRANSFER_FILL_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRANSFER_FILL_SHORTFALL\x10\x01\x12\x1b\n\x17TRANSFER_FILL_BACKORDER\x10\x02\x12\x1e\n\x1aTRANSFER_FILL_SAFETY_STOCK\x10\x03\x12\x1a\n\x16TRANSFER_FILL_FORECAST\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinvengine/v1/rebalance.proto\x12\x0cinvengine.v1\x1a\x19invengine/v1/common.proto\"\xd7\x01\n\x17SuggestTransfersRequest\x12\x0c\n\x04skus\x18\x01 \x03(\t\x12\x13\n\x0bto_location\x18\x02 \x01(\t\x12\x15\n\rfrom_location\x18\x03 \x01(\t\x12)\n\x05\x66ills\x18\x04 \x03(\x0e\x32\x1a.invengine.v1.TransferFill\x12\x10\n\x08\x64\x61ys_max\x18\x05 \x01(\x05\x12\x1a\n\rforecast_days\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\x0fsuggestions_max\x18\x07 \x01(\x05\x42\x10\n\x0e_forecast_days\"\xb3\x02\n\x12TransferSuggestion\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x15\n\rfrom_location\x18\x02 \x01(\t\x12\x13\n\x0bto_location\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12!\n\x04\x63ost\x18\x05 \x01(\x0b\x32\x13.invengine.v1.Money\x12)\n\rexpected_date\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\x12\x0c\n\x04\x64\x61ys\x18\x07 \x01(\x05\x12\x36\n\x05\x66ills\x18\x08 \x03(\x0b\x32\'.invengine.v1.TransferSuggestion.Filled\x1a\x41\n\x06\x46illed\x12(\n\x04\x66ill\x18\x01 \x01(\x0e\x32\x1a.invengine.v1.TransferFill\x12\r\n\x05units\x18\x02 \x01(\x03\"\xab\x02\n\x0eUnfilledDemand\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12(\n\x04\x66ill\x18\x03 \x01(\x0e\x32\x1a.invengine.v1.TransferFill\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x33\n\x06reason\x18\x05 \x01(\x0e\x32#.invengine.v1.UnfilledDemand.Reason\x12&\n\ncover_date\x18\x06 \x01(\x0b\x32\x12.invengine.v1.Date\"d\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_NO_SURPLUS\x10\x01\x12\x12\n\x0eREASON_NO_LANE\x10\x02\x12\x17\n\x13REASON_COMES_SOONER\x10\x03\"\xc6\x01\n\x18SuggestTransfersResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .invengine.v1.TransferSuggestion\x12.\n\x08unfilled\x18\x02 \x03(\x0b\x32\x1c.invengine.v1.UnfilledDemand\x12\x10\n\x08has_more\x18\x03 \x01(\x08\x12\x16\n\x0e\x63ut_short_skus\x18\x04 \x03(\t\x12\x19\n\x11\x63onsistency_token\x18\x05 \x01(\t*\xa3\x01\n\x0cTransferFill\x12\x1d\n\x19TRANSFER_FILL_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRANSFER_FILL_SHORTFALL\x10\x01\x12\x1b\n\x17TRANSFER_FILL_BACKORDER\x10\x02\x12\x1e\n\x1aTRANSFER_FILL_SAFETY_STOCK\x10\x03\x12\x1a\n\x16TRANSFER_FILL_FORECAST\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.rebalance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSFERFILL']._serialized_start=1082
-  _globals['_TRANSFERFILL']._serialized_end=1245
+  _globals['_TRANSFERFILL']._serialized_start=1105
+  _globals['_TRANSFERFILL']._serialized_end=1268
   _globals['_SUGGESTTRANSFERSREQUEST']._serialized_start=74
-  _globals['_SUGGESTTRANSFERSREQUEST']._serialized_end=266
-  _globals['_TRANSFERSUGGESTION']._serialized_start=269
-  _globals['_TRANSFERSUGGESTION']._serialized_end=576
-  _globals['_TRANSFERSUGGESTION_FILLED']._serialized_start=511
-  _globals['_TRANSFERSUGGESTION_FILLED']._serialized_end=576
-  _globals['_UNFILLEDDEMAND']._serialized_start=579
-  _globals['_UNFILLEDDEMAND']._serialized_end=878
-  _globals['_UNFILLEDDEMAND_REASON']._serialized_start=778
-  _globals['_UNFILLEDDEMAND_REASON']._serialized_end=878
-  _globals['_SUGGESTTRANSFERSRESPONSE']._serialized_start=881
-  _globals['_SUGGESTTRANSFERSRESPONSE']._serialized_end=1079
+  _globals['_SUGGESTTRANSFERSREQUEST']._serialized_end=289
+  _globals['_TRANSFERSUGGESTION']._serialized_start=292
+  _globals['_TRANSFERSUGGESTION']._serialized_end=599
+  _globals['_TRANSFERSUGGESTION_FILLED']._serialized_start=534
+  _globals['_TRANSFERSUGGESTION_FILLED']._serialized_end=599
+  _globals['_UNFILLEDDEMAND']._serialized_start=602
+  _globals['_UNFILLEDDEMAND']._serialized_end=901
+  _globals['_UNFILLEDDEMAND_REASON']._serialized_start=801
+  _globals['_UNFILLEDDEMAND_REASON']._serialized_end=901
+  _globals['_SUGGESTTRANSFERSRESPONSE']._serialized_start=904
+  _globals['_SUGGESTTRANSFERSRESPONSE']._serialized_end=1102
 # @@protoc_insertion_point(module_scope)

@@ -73,7 +73,7 @@ class SuggestTransfersRequest(_message.Message):
     """Only transfers that take at most so many days: 0 means any."""
     forecast_days: _builtins.int
     """For how many days a location keeps what it is expected to sell, and FORECAST is filled, where no receipt comes before:
-    0 means 14, at most 365.
+    not set means 14, at most 365; 0: what may be sold counts for nothing.
     """
     suggestions_max: _builtins.int
     """At most so many suggestions: 0 means 1,000, at most 10,000. All those of a SKU, or none."""
@@ -95,14 +95,16 @@ class SuggestTransfersRequest(_message.Message):
         from_location: _builtins.str = ...,
         fills: _abc.Iterable[Global___TransferFill.ValueType] | None = ...,
         days_max: _builtins.int = ...,
-        forecast_days: _builtins.int = ...,
+        forecast_days: _builtins.int | None = ...,
         suggestions_max: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_forecast_days", b"_forecast_days", "forecast_days", b"forecast_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days_max", b"days_max", "fills", b"fills", "forecast_days", b"forecast_days", "from_location", b"from_location", "skus", b"skus", "suggestions_max", b"suggestions_max", "to_location", b"to_location"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_forecast_days", b"_forecast_days", "days_max", b"days_max", "fills", b"fills", "forecast_days", b"forecast_days", "from_location", b"from_location", "skus", b"skus", "suggestions_max", b"suggestions_max", "to_location", b"to_location"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__forecast_days: _TypeAlias = _typing.Literal["forecast_days"]  # noqa: Y015
+    _WhichOneofArgType__forecast_days: _TypeAlias = _typing.Literal["_forecast_days", b"_forecast_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__forecast_days) -> _WhichOneofReturnType__forecast_days | None: ...
 
 Global___SuggestTransfersRequest: _TypeAlias = SuggestTransfersRequest  # noqa: Y015
 

@@ -233,6 +233,7 @@ class ResourceShortfallsRequest(_message.Message):
     ACCEPT_LATER_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     LINES_MAX_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. 1 to 64 bytes."""
     sku: _builtins.str
@@ -255,6 +256,11 @@ class ResourceShortfallsRequest(_message.Message):
     """Change nothing, and say what would be done; what one line would take, the others do not have."""
     lines_max: _builtins.int
     """At most so many lines: 0 means 1,000, which is the most."""
+    profile: _builtins.str
+    """The sourcing profile by which locations are chosen: `web`, its newest version, or `web@3`. What it excludes gives
+    nothing, and where it forbids that lines are split none is. Empty: the profile that is active for the channel of the
+    reservation; where none is, locations go by priority.
+    """
     @_builtins.property
     def reservation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only these reservations, up to 1,000."""
@@ -274,10 +280,11 @@ class ResourceShortfallsRequest(_message.Message):
         accept_later: _builtins.bool = ...,
         dry_run: _builtins.bool = ...,
         lines_max: _builtins.int = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_later", b"accept_later", "all", b"all", "allow_split", b"allow_split", "best_effort", b"best_effort", "channel", b"channel", "dry_run", b"dry_run", "lines_max", b"lines_max", "location", b"location", "request_id", b"request_id", "reservation_ids", b"reservation_ids", "sku", b"sku", "to_group", b"to_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_later", b"accept_later", "all", b"all", "allow_split", b"allow_split", "best_effort", b"best_effort", "channel", b"channel", "dry_run", b"dry_run", "lines_max", b"lines_max", "location", b"location", "profile", b"profile", "request_id", b"request_id", "reservation_ids", b"reservation_ids", "sku", b"sku", "to_group", b"to_group"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,7 +66,7 @@ class WhatIfRequest(_message.Message):
     orders_from: Global___WhatIfRequest.OrdersFrom.ValueType
     """Where the orders come from."""
     orders_max: _builtins.int
-    """At most so many orders: 0 means 1,000, at most 10,000."""
+    """With ORDERS_FROM_RECORDED at most so many, with ORDERS_FROM_RECENT just so many: 0 means 1,000, at most 10,000."""
     recent_days: _builtins.int
     """With ORDERS_FROM_RECENT: 0 means 7, at most 365. What the log does not have any more is left out."""
     seed: _builtins.int

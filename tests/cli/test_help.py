@@ -58,6 +58,7 @@ def test_the_commands_are_these() -> None:
         *(f"lanes {name}" for name in ("learn", "report", "list", "show", "forget")),
         *(f"profile {name}" for name in ("list", "show", "put", "activate", "deactivate", "history", "diff")),
         *(f"shortfall {name}" for name in ("list", "resource")),
+        *(f"wave {name}" for name in ("plan", "show", "commit")),
         "snapshot apply",
         *(f"stock {name}" for name in ("import", "post", "show", "history", "feeds")),
         *(f"reservation {name}" for name in ("show", "list", "confirm", "release", "fulfil", "extend")),

@@ -29,6 +29,8 @@ transfer_lanes:
   - {from: DC, to: LON1, transit: 3, cost: 2, cost_per_unit: 0.5}
 """
 
+NO_FORECAST = ("--forecast-days", "0")
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[CommandLine]:
@@ -53,7 +55,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_what_is_shown_is_made_once(shop: CommandLine) -> None:
-    report = shop.run("rebalance")
+    report = shop.run("rebalance", *NO_FORECAST)
     header, *rows = cells(report.stdout)
     assert header == ["sku", "from", "to", "units", "cost", "days", "expected", "fills"]
     assert [[*row[:7], *row[8:]] for row in rows] == [
@@ -61,18 +63,18 @@ def test_what_is_shown_is_made_once(shop: CommandLine) -> None:
         ["SOFA", "DC", "LON1", "2", "3.00", "EUR", "4", "2", "BACKORDER"],
     ]
     assert report.stderr == "2 suggestions fill 5 units, 0 stay unfilled; 0 transfers made.\n"
-    narrow = shop.json("rebalance", "LAMP", "--from", "DC", "--fill", "backorder")
+    narrow = shop.json("rebalance", "LAMP", *NO_FORECAST, "--from", "DC", "--fill", "backorder")
     assert [(one["units"], one["cost"]["units"]) for one in narrow["suggestions"]] == [(2, 3)]
     assert [(one["sku"], one["units"], one["reason"]) for one in narrow["unfilled"]] == [
         ("LAMP", 1, "REASON_NO_SURPLUS")
     ]
 
-    applied = shop.json("rebalance", "--apply", "--request-id", "monday")
+    applied = shop.json("rebalance", "--apply", "--request-id", "monday", *NO_FORECAST)
     assert [
         (one["transfer"]["fromLocation"], one["transfer"]["reason"], one["replayed"]) for one in applied["transfers"]
     ] == [("PAR1", "rebalancing", False), ("DC", "rebalancing", False)]
     assert shop.json("stock", "show", "SOFA", "DC")["position"]["reserved"] == 2
-    again = shop.run("rebalance", "--apply", "--request-id", "monday")
+    again = shop.run("rebalance", "--apply", "--request-id", "monday", *NO_FORECAST)
     assert again.stderr == "0 suggestions fill 0 units, 5 stay unfilled; 0 transfers made.\n"
     assert [(row[0], row[2], row[4], row[5]) for row in cells(again.stdout)[2:]] == [
         ("LAMP", "3", "COMES_SOONER", rows[0][7]),

@@ -233,6 +233,26 @@ def test_a_reservation_in_few_parcels(invengine: CommandLine) -> None:
     invengine.run(*reserve, "--max-parcels", "0", exit_code=2)
 
 
+def test_a_reservation_by_a_profile(invengine: CommandLine, tmp_path: Path) -> None:
+    """It decides where units come from, also when more are taken and when they move; an unknown one is told."""
+    stock(invengine, "re-plan", WH1=4, ST1=4)
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text("name: elsewhere\nrules: {exclude: [WH1]}\n")
+    invengine.run("profile", "put", str(file))
+    plain = invengine.json("reserve", "re-plan", "1", "--channel", "web")["reservation"]
+    assert [a["location"] for a in plain["lines"][0]["allocations"]] == ["WH1"]
+    planned = ("--channel", "web", "--profile", "elsewhere@1")
+    made = invengine.json("reserve", "re-plan", "1", *planned)["reservation"]
+    assert [a["location"] for a in made["lines"][0]["allocations"]] == ["ST1"]
+    name = plain["reservationId"]
+    more = invengine.json("reservation", "amend", name, "--line", "1=2", "--allow-split", *planned)["reservation"]
+    assert [a["location"] for a in more["lines"][0]["allocations"]] == ["WH1", "ST1"]
+    moved = invengine.json("reservation", "rebind", name, *planned)["reservation"]
+    assert [a["location"] for a in moved["lines"][0]["allocations"]] == ["ST1"]
+    unknown = invengine.run("reserve", "re-plan", "1", "--channel", "web", "--profile", "none", exit_code=3)
+    assert "There is no sourcing profile 'none'" in unknown.stderr
+
+
 def test_units_out_of_a_ring_fence_are_shown(invengine: CommandLine) -> None:
     stock(invengine, "re-fence", ST1=4)
     invengine.run("stock", "post", "RING_FENCE", "re-fence", "ST1", "3", "--channel", "till")

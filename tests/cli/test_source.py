@@ -91,6 +91,18 @@ def test_json_is_the_answer(delivering: CommandLine) -> None:
     assert answer["profile"] == "cheap@1"
 
 
+def test_a_promise_by_a_profile_comes_from_where_the_plan_does(delivering: CommandLine) -> None:
+    words = ("promise", "LAMP=2", "CHAIR", "--to", "DE:81671", "--service", "standard", "--channel", "web")
+    answer = delivering.json(*words, "--profile", "cheap@1")
+    assert answer["profile"] == "cheap@1"
+    (option,) = answer["options"]
+    planned = delivering.json(*SOURCE, "--profile", "cheap", "--service", "standard")
+    assert option["costs"] == planned["plan"]["costs"]
+    assert [one["location"] for one in option["lines"]] == ["MUC", "MUC"]
+    shown = delivering.run(*words, "--profile", "cheap").stdout.splitlines()
+    assert "4.50 EUR" in shown[1]
+
+
 def test_what_has_no_plan_ends_with_its_refusal(delivering: CommandLine) -> None:
     refused = delivering.run("source", "LAMP", "9", "--channel", "web", "--explain", exit_code=4)
     assert "9 LAMP wanted at all its locations, 5 available to sell" in refused.stderr

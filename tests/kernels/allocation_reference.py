@@ -25,6 +25,11 @@ def allocate_wave(wave: Wave) -> int:
     return best
 
 
+def subsets(items: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """All of them, the empty one first."""
+    return chain.from_iterable(combinations(items, count) for count in range(len(items) + 1))
+
+
 class Pool:
     """The stock of one SKU, the lines that claim it and where they may come from."""
 
@@ -36,12 +41,8 @@ class Pool:
         return min(
             sum(self.stock[n] for n in chosen)
             + sum(self.lines[line][0] for line in lines if not self.lines[line][1] <= set(chosen))
-            for chosen in _subsets(range(len(self.stock)))
+            for chosen in subsets(range(len(self.stock)))
         )
-
-
-def _subsets(items: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    return chain.from_iterable(combinations(items, count) for count in range(len(items) + 1))
 
 
 def divide(claims: Sequence[int], most: Callable[[tuple[int, ...]], int]) -> list[int]:
@@ -55,7 +56,7 @@ def divide(claims: Sequence[int], most: Callable[[tuple[int, ...]], int]) -> lis
     while open_ones := [i for i, claim in enumerate(claims) if i not in settled and claim > 0]:
         part, lean = min(
             (Fraction(most((*settled, *some)) - most(settled), sum(claims[i] for i in some)), some)
-            for some in _subsets(open_ones)
+            for some in subsets(open_ones)
             if some
         )
         if part >= 1:
@@ -67,7 +68,7 @@ def divide(claims: Sequence[int], most: Callable[[tuple[int, ...]], int]) -> lis
     for i in sorted(range(len(claims)), key=lambda i: (given[i] - shares[i], i)):
         if shares[i] > given[i]:
             given[i] += 1
-            if any(sum(given[j] for j in some) > most(some) for some in _subsets(range(len(claims)))):
+            if any(sum(given[j] for j in some) > most(some) for some in subsets(range(len(claims)))):
                 given[i] -= 1
     return given
 
@@ -81,7 +82,7 @@ def _after(most: Callable[[tuple[int, ...]], int], base: Sequence[int], mine: Se
         chosen = [mine[i] for i in some]
         return min(
             most((*chosen, *more)) - sum(base[i] for i in (*chosen, *more))
-            for more in _subsets([*others, *_rest(mine, chosen)])
+            for more in subsets([*others, *_rest(mine, chosen)])
         )
 
     return beyond

@@ -23,9 +23,7 @@ from invengine.kernels.layout_wave import (
     WAVE_LINE_WORTH,
     WAVE_ORDER_CHANNEL,
     WAVE_ORDER_CLASS,
-    WAVE_ORDER_FIRST,
     WAVE_ORDER_LINES,
-    WAVE_ORDER_PLACES,
     WAVE_ORDER_WHOLE,
     WAVE_OUT_COLUMNS,
     WAVE_POOL_LAYERS,
@@ -203,10 +201,10 @@ def allocated(wave: Wave, mode: int, *, rounds: int = 60, steps: int = 1_000_000
     return Answer(units, quotas, out, int(state[WAVE_STATUS]), calls)
 
 
-def random_wave(seed: int, orders: int = 40, *, plain: bool = False) -> Wave:
+def random_wave(seed: int, orders: int = 40, *, plain: bool = False, locations: int = 0) -> Wave:
     """A wave by its number: costs as shops have them, scarce stock, each rule in some of them, in plain ones none."""
     draw = np.random.default_rng(seed)
-    skus, locations = int(draw.integers(1, max(orders // 3, 2))), int(draw.integers(1, 9))
+    skus, locations = int(draw.integers(1, max(orders // 3, 2))), locations or int(draw.integers(1, 9))
     on = {
         name: not plain and bool(draw.random() < 0.5) for name in ("classes", "whole", "part", "split", "line", "cap")
     }
@@ -270,13 +268,3 @@ def channel_of(wave: Wave, line: int) -> int:
 def class_of(wave: Wave, line: int) -> int:
     """The class of a line's order."""
     return int(wave.orders[wave.order_of[line], WAVE_ORDER_CLASS])
-
-
-def first_line(wave: Wave, order: int) -> int:
-    """The first line of an order."""
-    return int(wave.orders[order, WAVE_ORDER_FIRST])
-
-
-def places_of(wave: Wave, order: int) -> int:
-    """How many places an order has."""
-    return int(wave.orders[order, WAVE_ORDER_PLACES])

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import date, timedelta
+from random import Random
 from typing import Any
 
 import grpc
 import pytest
 
-from invengine.v1 import common_pb2, plan_pb2, profile_pb2, promise_service_pb2, reservation_service_pb2
+from invengine.domain.profiles import profile_elements
+from invengine.domain.sourcing import BasketLine, PlannedUnits
+from invengine.v1 import (
+    common_pb2,
+    plan_pb2,
+    profile_pb2,
+    promise_service_pb2,
+    reservation_service_pb2,
+    stock_service_pb2,
+)
 from tests.rpc import promised
 from tests.rpc.engines import Stubs, refused
-from tests.rpc.promised import MUNICH, NETWORK, SHIP, STORE, day_of, receipt
+from tests.rpc.promised import MUNICH, NETWORK, PICKUP, SHIP, STORE, day_of, receipt
+from tests.services.sourcing_counter import Counter
+from tests.services.sourcing_shops import SKUS, random_basket, random_profile, random_shop
+from tests.services.sourcing_shops import STORE as STORE_PLACE
 
 pytestmark = pytest.mark.asyncio
 
@@ -282,6 +297,65 @@ async def test_what_a_profile_rules_out_is_no_promise(stubs: Stubs) -> None:
     (option,) = (await stubs.promises.GetPromise(split)).options
     assert [one.location for one in option.lines[0].allocations] == ["DC"]
     assert day_of(option.lines[0].allocations[0].available_day) == date.today() + timedelta(days=3)
+
+
+async def test_random_baskets_cost_what_the_best_of_all_plans_costs(stubs: Stubs) -> None:
+    """In shops of random stock, lanes and profiles: the costs by term are those of the plan that is told, counted anew,
+    and no plan costs less. Days cost nothing here, as it is another day for whoever counts anew.
+    """
+    proved = 0
+    for seed in range(24):
+        random = Random(seed)
+        shop = random_shop(random)
+        shop.prices = {}
+        profile = replace(random_profile(random), waiting_day_cost=0, late_day_cost=0, early_day_cost=0)
+        profile = replace(profile, excluded=tuple(one for one in profile.excluded if one in shop.places))
+        lines = [one._replace(needed_by=0) for one in random_basket(random)]
+        await stubs.apply_network(shop.document(), f"network {seed}")
+        for name in shop.places:
+            for item in SKUS:
+                counted = stock_service_pb2.Movement(
+                    source="tests",
+                    event_id=f"{seed} {item} {name}",
+                    kind=stock_service_pb2.Movement.KIND_COUNT,
+                    sku=item,
+                    location=name,
+                    quantity=shop.on_hand.get((item, name), 0),
+                )
+                await stubs.stock.PostMovements(stock_service_pb2.PostMovementsRequest(movements=[counted]))
+        document = json.dumps({"name": f"tried-{seed}", **profile_elements(profile)})
+        await stubs.allocation.PutProfile(profile_pb2.PutProfileRequest(request_id=f"p{seed}", document=document))
+        answer = await stubs.allocation.PlanBasket(basket(*map(_to_wire, lines), profile=f"tried-{seed}"))
+        counter = Counter(shop)
+        every = list(counter.plans_by_hand(lines, profile, profile.parcels_max, whole=True))
+        if not answer.HasField("plan"):
+            assert not every or not answer.proved, seed
+            continue
+        placed = [
+            PlannedUnits(number, one.location, one.quantity, 0, one.service, int(one.HasField("delivery_day")))
+            for number, planned in enumerate(answer.plan.lines)
+            for one in planned.units
+        ]
+        told = counter.costs(lines, profile, placed, priced=False)
+        assert {term: round(amount(getattr(answer.plan.costs, term)) * 10_000) for term in TERMS} == {
+            "total": told.total,
+            **told._asdict(),
+        }
+        least = min(counter.costs(lines, profile, units, priced=False).total for units in every)
+        assert told.total == least if answer.proved else told.total >= least
+        proved += answer.proved
+    assert proved > 5
+
+
+def _to_wire(one: BasketLine) -> reservation_service_pb2.ReservationLineRequest:
+    to = common_pb2.Destination(
+        country=one.destination.country, postal_code=one.destination.postal_code, location=one.destination.location
+    )
+    way = {"SHIP": SHIP, "PICKUP": PICKUP, "SHIP_TO_STORE": STORE}.get(one.fulfilment.value, 0)
+    more = {"location": STORE_PLACE} if way == PICKUP else {}
+    return line(
+        one.sku, one.quantity, allow_split=one.allow_split, fulfilment=way, destination=to, service=one.service, **more
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from invengine.bootstrap import Running
 from invengine.domain.reservation_answers import PlanTaken
 from invengine.services.group_commit import GroupCommit
 from invengine.services.planned_reserving import PlannedReserving
-from invengine.v1 import common_pb2
+from invengine.v1 import common_pb2, plan_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.by_profile import CHEAP, NETWORK, activate, basket, open_shop, places, places_of, put, reserved
 from tests.rpc.engines import Stubs, engine, refused
@@ -34,6 +34,22 @@ async def test_the_profile_that_is_named_decides_where_units_come_from(stubs_of_
     assert await places(stubs, basket("near", ("LAMP", 1), profile="near@1")) == [[("A", 1)]]
     assert await places(stubs, basket("one parcel", ("LAMP", 1), ("CHAIR", 4))) == [[("C", 1)], [("C", 4)]]
     assert (await reserved(stubs), await reserved(stubs, "CHAIR")) == ((2, 1, 2), (0, 1, 4))
+
+
+async def test_what_is_planned_is_what_is_taken(stubs: Stubs) -> None:
+    """PlanBasket answers the plan that the reservation gets, as long as nobody is faster."""
+    await open_shop(stubs, {"LAMP": (9, 5, 3), "CHAIR": (2, 7, 4)})
+    for n, profile in enumerate(("cheap", "near", "", "cheap", "near")):
+        lines: list[Any] = [
+            {"sku": "LAMP", "quantity": 2 + n % 2, "allow_split": True},
+            {"sku": "CHAIR", "quantity": 1 + n % 3, "allow_split": True},
+        ]
+        if not profile:
+            await activate(stubs, "far")
+        asked = plan_pb2.PlanBasketRequest(channel="web", lines=lines, profile=profile)
+        plan = (await stubs.allocation.PlanBasket(asked)).plan
+        units = [[(one.location, one.quantity) for one in line.units] for line in plan.lines]
+        assert await places(stubs, basket(f"{n}", *lines, profile=profile)) == units
 
 
 async def test_a_basket_of_several_parcels_is_taken_as_planned(stubs_of_both: Stubs) -> None:
@@ -68,6 +84,35 @@ async def test_the_active_profile_counts_where_none_is_named(stubs: Stubs) -> No
     ]
     await activate(stubs, "", request_id="no more")
     assert await places(stubs, basket("after", ("CHAIR", 1), profile="")) == [[("A", 1)]]
+
+
+async def test_a_batch_is_planned_in_its_order_and_taken_in_few_calls(stubs_of_both: Stubs) -> None:
+    """Each sees what those before it are about to take: the first get the best place, who gets nothing is told."""
+    stubs = stubs_of_both
+    await open_shop(stubs, {"LAMP": (40, 30, 20), "CHAIR": (4, 4, 4)})
+    asked = [basket(f"{n}", ("LAMP", 2)) for n in range(50)]
+    answer = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=asked))
+    made = [places_of(outcome.reservation) for outcome in answer.outcomes if outcome.HasField("reservation")]
+    assert made == [[[("B", 2)]]] * 15 + [[[("C", 2)]]] * 10 + [[[("A", 2)]]] * 20
+    short = [outcome.refusal.reason for outcome in answer.outcomes[45:]]
+    assert short == [common_pb2.ERROR_REASON_INSUFFICIENT_STOCK] * 5
+    again = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=asked))
+    assert [outcome.reservation for outcome in again.outcomes] == [outcome.reservation for outcome in answer.outcomes]
+    assert [outcome.replayed for outcome in again.outcomes] == [True] * 45 + [False] * 5
+    mixed = [
+        basket("m0", ("CHAIR", 3)),
+        basket("m1", ("CHAIR", 2), profile=""),
+        basket("m2", {"sku": "CHAIR", "quantity": 9, "allow_split": True}, policy=BEST_EFFORT),
+        basket("m0", ("CHAIR", 3)),
+        basket("m3", ("SOFA", 1)),
+    ]
+    answer = await stubs.reservations.BatchCreateReservations(pb.BatchCreateReservationsRequest(requests=mixed))
+    assert places_of(answer.outcomes[0].reservation) == [[("B", 3)]]
+    assert places_of(answer.outcomes[1].reservation) == [[("A", 2)]]
+    (best_effort,) = answer.outcomes[2].reservation.lines
+    assert sum(a.quantity for a in best_effort.allocations) == 7
+    assert (answer.outcomes[3].reservation, answer.outcomes[3].replayed) == (answer.outcomes[0].reservation, True)
+    assert answer.outcomes[4].refusal.reason == common_pb2.ERROR_REASON_UNKNOWN_SKU
 
 
 async def test_refusals_say_what_is_true(stubs_of_both: Stubs) -> None:

@@ -16,7 +16,7 @@ import pytest_asyncio
 from invengine.bootstrap import Running
 from invengine.domain.reservation_answers import PlanTaken
 from invengine.services.planned_reserving import PlannedReserving
-from invengine.v1 import admin_service_pb2
+from invengine.v1 import admin_service_pb2, plan_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.by_profile import activate, put
 from tests.rpc.engines import Stubs, client, engine, taken_apart
@@ -25,6 +25,8 @@ from tests.rpc.test_by_profile import counted
 pytestmark = pytest.mark.asyncio
 
 CLIENTS, LINES_MAX = 64, 5
+ASKED_BEFORE = 0.3
+"""Of baskets, those whose plan is asked for before they are reserved."""
 PLACES = tuple("ABCDEFG")
 SKUS = tuple(f"S{n}" for n in range(12))
 CHANNELS = ("web", "app", "till")
@@ -61,6 +63,8 @@ class Shopper:
         self.left = list(SKUS)
         self.made: list[pb.Reservation] = []
         self.refusals: Counter[str] = Counter()
+        self.as_answered: Counter[bool] = Counter()
+        """Reservations that were asked about before: whether they got one of the two plans that were answered."""
 
     async def run(self) -> None:
         number = 0
@@ -77,19 +81,31 @@ class Shopper:
     async def takes(self, name: str, wanted: list[tuple[str, int]]) -> bool:
         split = self.draw.random() < 0.5
         lines: list[Any] = [{"sku": sku, "quantity": units, "allow_split": split} for sku, units in wanted]
+        profile = self.draw.choice(["", "", "cheap", "few@1", "near"])
         message = pb.CreateReservationRequest(
-            request_id=name,
-            reservation_id=name,
-            channel=self.channel,
-            lines=lines,
-            profile=self.draw.choice(["", "", "cheap", "few@1", "near"]),
+            request_id=name, reservation_id=name, channel=self.channel, lines=lines, profile=profile
         )
+        asked = self.draw.random() < ASKED_BEFORE
         try:
+            if asked:
+                question = plan_pb2.PlanBasketRequest(channel=self.channel, lines=lines, profile=profile)
+                answer = await self.stubs.allocation.PlanBasket(question)
             self.made.append((await self.stubs.reservations.CreateReservation(message)).reservation)
+            if asked:
+                units = units_of(self.made[-1])
+                self.as_answered[units in {plan_of(answer.plan), plan_of(answer.runner_up)}] += 1
         except grpc.aio.AioRpcError as error:
             self.refusals[taken_apart(error).reason] += 1
             return False
         return True
+
+
+def units_of(reservation: pb.Reservation) -> Units:
+    return frozenset([(line.line_id, a.location, a.quantity) for line in reservation.lines for a in line.allocations])
+
+
+def plan_of(plan: plan_pb2.BasketPlan) -> Units:
+    return frozenset([(line.line_id, one.location, one.quantity) for line in plan.lines for one in line.units])
 
 
 @pytest_asyncio.fixture
@@ -110,8 +126,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[Units]]:
     found: dict[str, set[Units]] = defaultdict(set)
     source = PlannedReserving._source
 
-    def noted(self: PlannedReserving, asked: Any) -> Any:
-        sourced = source(self, asked)
+    def noted(self: PlannedReserving, asked: Any, *more: Any) -> Any:
+        sourced = source(self, asked, *more)
         for plan in (sourced.best, sourced.next):
             if plan is not None:
                 units = [(asked.basket[one.line].line_id, one.location, one.quantity) for one in plan.units]
@@ -146,8 +162,7 @@ async def test_scarce_stock_is_sold_out_by_plan_and_never_twice(
 
     reserved: Counter[tuple[str, str]] = Counter()
     for reservation in made:
-        taken = [(line.line_id, a.location, a.quantity) for line in reservation.lines for a in line.allocations]
-        assert frozenset(taken) in planned[reservation.reservation_id]
+        assert units_of(reservation) in planned[reservation.reservation_id]
         assert all(sum(a.quantity for a in line.allocations) == line.quantity for line in reservation.lines)
         for line in reservation.lines:
             for a in line.allocations:
@@ -161,7 +176,9 @@ async def test_scarce_stock_is_sold_out_by_plan_and_never_twice(
 
     by_plan = sum((Counter(counted(running)) for running, _ in servers), Counter())
     assert sum(by_plan.values()) == len(made)
-    print(f"{len(made)} reservations: {dict(by_plan)}; refused: {dict(refusals)}")
+    as_answered = sum((shopper.as_answered for shopper in shoppers), Counter())
+    print(f"{len(made)} reservations: {dict(by_plan)}; as answered: {dict(as_answered)}; refused: {dict(refusals)}")
+    assert as_answered[True] > as_answered[False]
     assert by_plan[PlanTaken.FIRST] > len(made) / 2
     assert by_plan[PlanTaken.NEXT] > 0
     assert by_plan[PlanTaken.ANOTHER_TRIP] <= len(made) * SECOND_TRIPS_MAX

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -45,6 +46,8 @@ transfer_lanes:
   - {from: DC, to: PAR1, transit: 1, cost: 1}
 """
 
+_ADJUSTMENT = int(stock_service_pb2.Movement.KIND_ADJUSTMENT)
+
 
 class Shop:
     """An engine with this network, and short ways to say what happens."""
@@ -66,20 +69,23 @@ class Shop:
             pb.CreateReservationRequest(request_id=f"wait {self._number}", channel="web", lines=[line])
         )
 
-    async def lose(self, quantity: int, sku: str, location: str) -> None:
+    async def lose(self, quantity: int, sku: str, location: str, *, kind: int = _ADJUSTMENT) -> None:
         self._number += 1
+        is_sale = kind != _ADJUSTMENT
         movement = stock_service_pb2.Movement(
             source="tests",
             event_id=f"lose {self._number}",
-            kind=stock_service_pb2.Movement.KIND_ADJUSTMENT,
+            kind=kind,  # type: ignore[arg-type]
             sku=sku,
             location=location,
-            quantity=-quantity,
-            reason="lost",
+            quantity=quantity if is_sale else -quantity,
+            reason="" if is_sale else "lost",
+            channel="web" if is_sale else "",
         )
         await self.stubs.stock.PostMovements(stock_service_pb2.PostMovementsRequest(movements=[movement]))
 
     async def report(self, **more: Any) -> rebalance_pb2.SuggestTransfersResponse:
+        more.setdefault("forecast_days", 0)  # what these few reservations let expect is no matter here
         return await self.stubs.allocation.SuggestTransfers(rebalance_pb2.SuggestTransfersRequest(**more))
 
     async def suggested(self, **more: Any) -> list[tuple[Any, ...]]:
@@ -245,3 +251,19 @@ async def test_bad_questions_are_refused(shop: Shop, fields: dict[str, Any], fie
 
 async def test_unknown_locations_are_refused(shop: Shop) -> None:
     assert (await refused(shop.report(to_location="NOWHERE"))).reason == "UNKNOWN_LOCATION"
+
+
+async def test_demand_of_late_is_filled_and_kept(shop: Shop) -> None:
+    """What was sold at LON1 is expected to be sold there again; PAR1 has more than it will sell."""
+    await shop.stock(LAMP_LON1=9, LAMP_PAR1=500)
+    await shop.lose(5, "LAMP", "LON1", kind=stock_service_pb2.Movement.KIND_SALE)
+    until = asyncio.get_running_loop().time() + 30
+    while not (found := (await shop.report(forecast_days=14)).suggestions):
+        assert asyncio.get_running_loop().time() < until, "the log is read once a second"
+        await asyncio.sleep(0.1)
+    (one,) = found
+    assert (one.sku, one.from_location, one.to_location) == ("LAMP", "PAR1", "LON1")
+    assert [Fill.Name(its.fill) for its in one.fills] == ["TRANSFER_FILL_FORECAST"]
+    assert await shop.suggested(forecast_days=0) == []
+    backorders = [Fill.TRANSFER_FILL_BACKORDER]
+    assert await shop.suggested(fills=backorders, forecast_days=14) == []

@@ -12,7 +12,14 @@ import pytest_asyncio
 
 from invengine.bootstrap import Running
 from invengine.store.redis_store import Atomicity, RedisStore
-from invengine.v1 import admin_service_pb2, common_pb2, shortfall_pb2, stock_service_pb2, transfer_service_pb2
+from invengine.v1 import (
+    admin_service_pb2,
+    common_pb2,
+    profile_pb2,
+    shortfall_pb2,
+    stock_service_pb2,
+    transfer_service_pb2,
+)
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, engine, refused
 from tests.rpc.expected import in_days
@@ -23,10 +30,11 @@ pytestmark = pytest.mark.asyncio
 Result = shortfall_pb2.ResourceOutcome.Result
 
 NETWORK = """\
+currency: EUR
 locations:
   LON1: {kind: store, priority: 10, fulfilments: [ship, pickup]}
-  PAR1: {kind: warehouse, priority: 20}
-  DC: {kind: warehouse, priority: 30}
+  PAR1: {kind: warehouse, priority: 20, costs: {parcel: 9}}
+  DC: {kind: warehouse, priority: 30, costs: {parcel: 1}}
   FAR: {kind: warehouse, priority: 40}
 groups:
   all: [LON1, PAR1, DC]
@@ -296,6 +304,28 @@ async def test_who_is_asked_for(shop: Shop) -> None:
     assert await shop.resource("app", channel="app") == []
     answer = await shop.resourced("one", lines_max=1)
     assert ([one.reservation_id for one in answer.outcomes], answer.has_more) == (["B"], True)
+
+
+async def test_a_profile_chooses_the_locations(shop: Shop) -> None:
+    """The one that is named, else the active one; what it excludes gives nothing, what it forbids to split is not."""
+    for text in ("name: cheap\n", "name: narrow\nrules: {exclude: [DC], split: never}\n"):
+        put = profile_pb2.PutProfileRequest(request_id=text[6:11], document=text)
+        await shop.stubs.allocation.PutProfile(put)
+    await three(shop)
+    assert await shop.resource("1", dry_run=True, profile="cheap@1") == [
+        ("B", "MOVED", ("DC", 1)),
+        ("C", "MOVED", ("PAR1", 2)),
+    ]
+    assert await shop.resource("2", dry_run=True, profile="narrow", allow_split=True) == [
+        ("B", "MOVED", ("PAR1", 1)),
+        ("C", "NOT_ENOUGH", 1),
+    ]
+    activate = profile_pb2.ActivateProfileRequest(request_id="a", channel="web", profile="cheap")
+    await shop.stubs.allocation.ActivateProfile(activate)
+    assert await shop.resource("3") == [("B", "MOVED", ("DC", 1)), ("C", "MOVED", ("PAR1", 2))]
+    request = shortfall_pb2.ResourceShortfallsRequest(request_id="4", all=True, profile="nothing")
+    assert (await refused(shop.stubs.allocation.ResourceShortfalls(request))).reason == "UNKNOWN_PROFILE"
+    await shop.check()
 
 
 async def test_a_channel_goes_only_where_it_may(shop: Shop) -> None:

@@ -303,3 +303,25 @@ async def test_a_day_that_the_log_has_forgotten(shop: Shop, redis_url: str) -> N
         "DAY_NOT_RECORDED",
         "{:04}-{:02}-{:02}".format(*_date(today + 1)),
     )
+
+
+async def test_scarce_units_are_worth_something_in_a_copy_too(shop: Shop) -> None:
+    """By the demand of late and the stock of the copy, as orders take from it: the last unit costs most."""
+    spare = "name: spare\nweights: {lane: 0, handling: 0, opportunity: 100}\nrules: {exclude: [DC]}\n"
+    await shop.stubs.allocation.PutProfile(profile_pb2.PutProfileRequest(request_id="spare", document=spare))
+    await shop.stock(LAMP_DC=900, LAMP_FAR=40)
+    for number in range(30):
+        await shop.reserve(f"s{number}", 1)
+        confirm = pb.ConfirmReservationRequest(request_id=f"c{number}", reservation_id=f"s{number}", channel="web")
+        await shop.stubs.reservations.ConfirmReservation(confirm)
+
+    async def worth(orders: int) -> float:
+        (result,) = (await shop.what_if("spare", orders=[order(1) for _ in range(orders)])).results
+        assert stock_of(result)["FAR"] == (40, orders, 40 - orders)
+        return euros(result.costs.opportunity)
+
+    until = asyncio.get_running_loop().time() + 30
+    while not (one := await worth(1)):
+        assert asyncio.get_running_loop().time() < until, "the log is read once a second"
+        await asyncio.sleep(0.1)
+    assert await worth(40) >= 40 * one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from invengine.bootstrap import Running
 from invengine.domain.days import calendar_day
 from invengine.domain.network import Network
 from invengine.services.scarcity import PRICE_SECONDS, Scarcity
-from invengine.v1 import common_pb2, incoming_service_pb2, stock_service_pb2
+from invengine.v1 import common_pb2, incoming_service_pb2, plan_pb2, profile_pb2, stock_service_pb2
 from invengine.v1 import reservation_service_pb2 as pb
 from tests.rpc.engines import Stubs, create, engine
 
@@ -197,3 +198,73 @@ async def test_when_memory_is_full_the_skus_that_are_wanted_least_go(redis_url: 
         assert numbers[3] == -1
         assert -1 not in numbers[:3]
         assert numbers[4] >= 0
+
+
+async def test_a_sixteenth_of_the_stock_moves_no_price(redis_url: str) -> None:
+    """Of 41 units two: the price stays; with twelve fewer it has risen."""
+    async with engine(redis_url) as (running, stubs):
+        await opened(stubs, AMS=81, DUS=100_000)
+        await sell(stubs, 40)
+        scarcity = scarcity_of(running, horizon_days=1)
+        await scarcity.look()
+        at = await now(running)
+        (before,) = scarcity.prices(["LAMP"], ["AMS"], at)[0].tolist()
+        await stubs.reservations.CreateReservation(create("two", quantity=2, line={"location": "AMS"}))
+        assert scarcity.prices(["LAMP"], ["AMS"], at)[0].tolist() == [before]
+        await stubs.reservations.CreateReservation(create("ten", quantity=10, line={"location": "AMS"}))
+        (after,) = scarcity.prices(["LAMP"], ["AMS"], at)[0].tolist()
+        assert after > before > 0
+
+
+async def test_a_location_that_is_switched_off_serves_nobody(redis_url: str) -> None:
+    """Düsseldorf has plenty, but is closed: what Amsterdam has is worth more."""
+    async with engine(redis_url) as (running, stubs):
+        await opened(stubs, AMS=60, DUS=100_000, VIE=100_000)
+        await sell(stubs, 30)
+        await sell(stubs, 10, location="DUS")
+        scarcity = scarcity_of(running)
+        closed = scarcity_of(running, NETWORK.replace("DUS: {", "DUS: {enabled: false, "))
+        await scarcity.look()
+        await closed.look()
+        at = await now(running)
+        (before,), (after,) = (one.prices(["LAMP"], ["AMS"], at)[0].tolist() for one in (scarcity, closed))
+        assert after > before
+
+
+async def test_a_server_reads_demand_by_itself(redis_url: str) -> None:
+    async with engine(redis_url) as (running, stubs):
+        await opened(stubs, AMS=10)
+        await sell(stubs, 4)
+        registry = running.metrics.registry
+        async with asyncio.timeout(20):
+            while registry.get_sample_value("invengine_demand_lines_total") != 4:
+                await asyncio.sleep(0.05)
+        assert registry.get_sample_value("invengine_demand_skus") == 1
+
+
+async def test_a_profile_that_minds_scarce_stock_spares_the_store_that_will_need_it(redis_url: str) -> None:
+    """It goes to Amsterdam, where two units are left for some forty orders to come; Düsseldorf is 180 km off."""
+    document = NETWORK + "postal_positions: [{country: NL, latitude: 52.37, longitude: 4.9}]\n"
+    profile = "name: {}\ncosts: {{kilometre: 0.001}}\nweights: {{opportunity: {}}}\n"
+    async with engine(redis_url) as (running, stubs):
+        await stubs.apply_network(document)
+        await stubs.receive("LAMP", 42, "AMS")
+        await stubs.receive("LAMP", 100_000, "DUS")
+        await sell(stubs, 40)
+        for name, percent in (("myopic", 0), ("sparing", 100)):
+            asked = profile_pb2.PutProfileRequest(request_id=name, document=profile.format(name, percent))
+            await stubs.allocation.PutProfile(asked)
+        async with asyncio.timeout(20):
+            while running.metrics.registry.get_sample_value("invengine_demand_lines_total") != 40:
+                await asyncio.sleep(0.05)
+        destination = common_pb2.Destination(country="NL", postal_code="1011")
+        line = pb.ReservationLineRequest(
+            sku="LAMP", quantity=1, fulfilment=common_pb2.FULFILMENT_SHIP, destination=destination
+        )
+        fully = common_pb2.Consistency(fully_consistent=True)
+        served = {}
+        for name in ("myopic", "sparing"):
+            request = plan_pb2.PlanBasketRequest(lines=[line], channel="web", profile=name, consistency=fully)
+            answer = await stubs.allocation.PlanBasket(request)
+            served[name] = answer.plan.lines[0].units[0].location
+        assert served == {"myopic": "AMS", "sparing": "DUS"}

@@ -7,26 +7,23 @@ from random import Random
 
 import pytest
 
-from invengine.domain.orders import Destination, Fulfilment
+from invengine.domain.orders import Fulfilment
 from invengine.domain.profiles import Profile
-from invengine.domain.sourcing import FEWEST_PARCELS, BasketLine, PlannedUnits, SourcingRule
-from invengine.errors import InsufficientStock, NoPlan, PromiseTooLate, TooManyParcels, UnknownService, UnknownSku
-from invengine.services.sourcing_offers import Lent
+from invengine.domain.sourcing import BasketLine, PlannedUnits
+from tests.services.sourcing_counter import Counter
 from tests.services.sourcing_shops import (
     HERE,
     NOW_DAY,
-    STORE,
-    THERE,
-    Counter,
     Place,
     Shop,
     random_basket,
     random_profile,
     random_shop,
+    shop,
+    sku,
 )
 
 SHOPS = 200
-ANYWHERE = Destination()
 
 
 def key_of(counter: Counter, lines: list[BasketLine], profile: Profile, units: list[PlannedUnits], effort: bool):
@@ -107,128 +104,6 @@ def test_shops_are_not_all_alike() -> None:
     assert seen["proved"] > 0.9 * SHOPS
 
 
-def shop(**places: dict[str, int]) -> Shop:
-    """Places in the order of their priority, with stock by SKU; lanes to HERE with both services from all of them."""
-    return Shop(
-        {name: Place(number, 0, 0, None) for number, name in enumerate(places, 1)},
-        {(sku, name): units for name, stock in places.items() for sku, units in stock.items()},
-        {
-            (name, zone, service): (days, cost, 0)
-            for name in places
-            for zone in ("north", "south")
-            for service, days, cost in (("slow", 3, 10_000), ("swift", 1, 40_000))
-        },
-    )
-
-
-def sku(name: str, quantity: int = 1, **more: object) -> BasketLine:
-    return BasketLine(name.lower(), name, quantity, **more)  # type: ignore[arg-type]
-
-
-def from_(sourced) -> list[tuple[int, str, int]]:
-    return [(one.line, one.location, one.quantity) for one in sourced.best.units]
-
-
-def test_every_location_that_is_ruled_out_is_told_with_its_first_rule() -> None:
-    made = shop(L0={"A": 5}, L1={"A": 5}, L2={"A": 1}, L3={"A": 5}, L4={"A": 5}, L5={"A": 5}, L6={})
-    made.places["L1"].enabled = False
-    made.places["L3"].fulfilments = ("pickup",)
-    made.seen = tuple(name for name in made.places if name != "L4")
-    lanes = {key: lane for key, lane in made.lanes.items() if key[0] != "L5"}
-    made.lanes = lanes
-    counter = Counter(made)
-    line = sku("A", 2, fulfilment=Fulfilment.SHIP, destination=HERE)
-    sourced = counter.source([line], Profile("p", excluded=("L0",)))
-    assert {one.location: one.rule for one in sourced.ruled} == {
-        "L0": SourcingRule.EXCLUDED,
-        "L1": SourcingRule.LOCATION_DISABLED,
-        "L2": SourcingRule.NO_STOCK,
-        "L3": SourcingRule.CANNOT_FULFIL,
-        "L4": SourcingRule.NOT_IN_CHANNEL,
-        "L5": SourcingRule.NO_LANE,
-        "L6": SourcingRule.NO_STOCK,
-    }
-    assert sourced.best is None
-    assert isinstance(sourced.problem, InsufficientStock | NoPlan) or "NO_LANE" in str(sourced.problem)
-    one = counter.source([line._replace(location="L0")], Profile("p"))
-    assert one.ruled == ()
-    assert from_(one) == [(0, "L0", 2)]
-    assert counter.source([line], Profile("p"), explain=False).ruled == ()
-
-
-def test_the_cheapest_service_that_is_in_time_is_one_for_all_lines_of_a_destination() -> None:
-    counter = Counter(shop(L0={"A": 5, "B": 5}, L1={"A": 5, "B": 5}))
-    to = {"fulfilment": Fulfilment.SHIP, "destination": HERE}
-    plain = counter.source([sku("A", **to), sku("B", **to)], Profile("p"))
-    assert {one.service for one in plain.best.units} == {"slow"}
-    soon = counter.source([sku("A", **to), sku("B", needed_by=NOW_DAY + 1, **to)], Profile("p"))
-    assert {one.service for one in soon.best.units} == {"swift"}
-    assert soon.best.costs.lane == 40_000
-    named = counter.source([sku("A", service="slow", **to), sku("B", needed_by=NOW_DAY + 1, **to)], Profile("p"))
-    assert [one.service for one in named.best.units] == ["slow", "swift"]
-    assert (named.best.costs.lane, named.best.parcels) == (50_000, 2)
-    late = Profile("p", may_be_late=True, late_day_cost=1_000)
-    paid = counter.source([sku("A", **to), sku("B", needed_by=NOW_DAY + 1, **to)], late)
-    assert {one.service for one in paid.best.units} == {"slow"}
-    assert paid.best.costs.late == 2_000
-    with pytest.raises(UnknownService):
-        counter.source([sku("A", service="bird", **to)], Profile("p"))
-
-
-def test_kits_and_their_components_never_count_on_one_unit() -> None:
-    """Alone each would come from L0; together L0 has three of B for a SET of two and two loose ones."""
-    counter = Counter(shop(L0={"A": 1, "B": 3}, L1={"A": 1, "B": 3}))
-    alone = counter.source([sku("SET")], FEWEST_PARCELS)
-    assert (from_(alone), alone.is_proved) == ([(0, "L0", 1)], True)
-    both = counter.source([sku("SET"), sku("B", 2)], FEWEST_PARCELS)
-    assert from_(both) in ([(0, "L0", 1), (1, "L1", 2)], [(0, "L1", 1), (1, "L0", 2)])
-    assert (both.is_proved, both.best.bound, both.best.costs.total) == (False, 10_000, 20_000)
-    split = counter.source([sku("SET", 2, allow_split=True), sku("B", 2, allow_split=True)], FEWEST_PARCELS)
-    assert sorted(from_(split)) == [(0, "L0", 1), (0, "L1", 1), (1, "L0", 1), (1, "L1", 1)]
-    never = counter.source([sku("SET", 2, allow_split=True), sku("B", 3, allow_split=True)], FEWEST_PARCELS)
-    assert never.best is None
-    assert isinstance(never.problem, NoPlan)
-
-
-def test_a_limit_of_parcels_is_shared_by_all_destinations_and_leaves_out_what_is_collected() -> None:
-    counter = Counter(shop(L0={"A": 1, "B": 1, "C": 1}, L1={"A": 9, "B": 9}, L2={"A": 9, "C": 9}))
-    lines = [
-        sku("A", 2, allow_split=True, fulfilment=Fulfilment.SHIP, destination=HERE),
-        sku("B", fulfilment=Fulfilment.SHIP, destination=THERE),
-        sku("C", fulfilment=Fulfilment.PICKUP, destination=Destination(location=STORE)),
-    ]
-    found = counter.source(lines, FEWEST_PARCELS, parcels_max=2)
-    assert (found.best.parcels, found.best.costs.parcel, found.is_proved) == (2, 20_000, True)
-    less = counter.source(lines, FEWEST_PARCELS, parcels_max=1)
-    assert isinstance(less.problem, TooManyParcels)
-    assert (less.problem.parcels, less.problem.parcels_max) == (2, 1)
-    some = counter.source(lines, FEWEST_PARCELS, parcels_max=1, best_effort=True)
-    assert (some.best.parcels, sum(some.best.missing)) == (1, 1)
-    by_profile = counter.source(lines, Profile("p", parcels_max=1), parcels_max=3)
-    assert isinstance(by_profile.problem, TooManyParcels)
-
-
-def test_units_that_are_lent_count_as_free() -> None:
-    counter = Counter(shop(L0={"A": 1}, L1={"A": 1}))
-    short = counter.source([sku("A", 3)], FEWEST_PARCELS)
-    assert isinstance(short.problem, InsufficientStock)
-    assert (short.problem.short_lines[0].available, short.problem.short_lines[0].next_day) == (1, 0)
-    assert isinstance(counter.source([sku("C")], FEWEST_PARCELS).problem, UnknownSku)
-    with_loan = Counter(shop(L0={"A": 1}, L1={"A": 1}))
-    with_loan.reserve("A", "L1", 1)
-    assert isinstance(with_loan.source([sku("A", location="L1")], FEWEST_PARCELS).problem, InsufficientStock)
-    lent = with_loan.source([sku("A", location="L1")], FEWEST_PARCELS, loans={("A", "L1"): Lent(1)})
-    assert from_(lent) == [(0, "L1", 1)]
-
-
-def test_late_lines_say_the_first_day_that_would_do() -> None:
-    counter = Counter(shop(L0={"A": 1}, L1={"A": 1}))
-    line = sku("A", fulfilment=Fulfilment.SHIP, destination=HERE, service="slow", needed_by=NOW_DAY + 1)
-    problem = counter.source([line], FEWEST_PARCELS).problem
-    assert isinstance(problem, PromiseTooLate)
-    assert (problem.needed_by_day, problem.earliest_day) == (NOW_DAY + 1, NOW_DAY + 3)
-
-
 @pytest.mark.parametrize("seed", range(80))
 def test_a_line_that_waits_is_there_when_its_units_are(seed: int) -> None:
     """On hand where that is enough. Else no way to have all of it, each part as early as it can be there, costs less
@@ -285,23 +160,32 @@ def test_a_line_that_waits_is_there_when_its_units_are(seed: int) -> None:
     assert waits.is_proved or line.allow_split
 
 
-def test_lines_that_share_a_limited_day_are_not_promised_the_same_room() -> None:
-    """L0 ships two units a day: one of the lines can leave today. Alone each would; so what is chosen is not proved."""
-    made = shop(L0={"A": 9, "B": 9}, L1={"A": 9, "B": 9})
-    made.places["L0"].capacity = 2
-    made.places["L1"].parcel = 70_000
+@pytest.mark.parametrize("seed", range(6))
+def test_baskets_of_many_lines_have_a_plan_and_a_bound(seed: int) -> None:
+    """More than 12 lines over 25 locations, some of which may split: the search says how sure it is."""
+    random = Random(seed)
+    names = [f"L{number}" for number in range(25)]
+    made = Shop(
+        {name: Place(random.randint(1, 9), random.choice((0, 9_000)), random.randint(0, 99), None) for name in names},
+        {(f"S{item}", name): random.randint(1, 6) for item in range(16) for name in names if random.random() < 0.5},
+        {
+            (name, zone, service): (random.randint(1, 4), random.randint(20_000, 60_000), random.randint(0, 500))
+            for name in names
+            for zone in ("north", "south")
+            for service in ("slow", "swift")
+        },
+    )
     counter = Counter(made)
-    to = {"fulfilment": Fulfilment.SHIP, "destination": HERE, "service": "slow"}
-    first = NOW_DAY + 3
-    alone = counter.source([sku("A", 2, **to)], Profile("p"))
-    assert ([one.delivery_day for one in alone.best.units], alone.is_proved) == ([first], True)
-    cheap = counter.source([sku("A", 2, **to), sku("B", 2, **to)], Profile("p"))
-    assert [(one.location, one.delivery_day) for one in cheap.best.units] == [("L0", first + 1)] * 2
-    assert cheap.is_proved  # nothing counts that the day changes
-    soon = {**to, "needed_by": first}
-    rushed = counter.source([sku("A", 2, **soon), sku("B", 2, **soon)], Profile("p"))
-    assert [(one.location, one.delivery_day) for one in rushed.best.units] == [("L1", first)] * 2
-    assert (rushed.is_proved, rushed.best.bound, rushed.best.costs.total) == (False, 10_000, 80_000)
-    one_each = counter.source([sku("A", 1, **soon), sku("B", 1, **soon)], Profile("p"))
-    assert [(one.location, one.delivery_day) for one in one_each.best.units] == [("L0", first)] * 2
-    assert one_each.is_proved
+    lines = [
+        sku(f"S{item}", random.randint(1, 5), allow_split=seed % 2 > 0, fulfilment=Fulfilment.SHIP, destination=HERE)
+        for item in range(16)
+    ]
+    profile = Profile("p", parcel_cost=30_000, waiting_day_cost=400, nodes_max=400)
+    found = counter.source(lines, profile, explain=False)
+    assert found.best.missing == (0,) * 16
+    assert found.best.costs == counter.costs(lines, profile, list(found.best.units), False)
+    assert 0 <= found.best.bound <= found.best.costs.total
+    assert (found.best.bound == found.best.costs.total) == found.is_proved
+    for (item, name), there in made.on_hand.items():
+        taken = sum(one.quantity for one in found.best.units if (lines[one.line].sku, one.location) == (item, name))
+        assert taken <= there

@@ -124,7 +124,7 @@ local function commit_item(item, home, stored, aborted)
   end
   local fields, lines = item[5], item[6]
   local is_transfer = item[8] == 1
-  head = { is_transfer and 'CONFIRMED' or 'HELD', fields[1], fields[2], fields[3], '', fields[4], fields[5], fields[6], '', item[2],
+  head = { item[8] > 0 and 'CONFIRMED' or 'HELD', fields[1], fields[2], fields[3], '', fields[4], fields[5], fields[6], '', item[2],
     text_of(#lines / 2), id = id, home = home, was_state = '' }
   for i = 1, #lines do
     head[#head + 1] = lines[i]
@@ -148,7 +148,7 @@ end
 --   keys   {pN}:log of the home
 --   args   1 message: { ..., { home }, home, items }; an item is { id, attempt, request, fingerprint, { channel,
 --          created_at_ms, expires_at, customer_ref, order_ref, cart_ref }, { line_id, partition, line_id, ... },
---          line count and lines of the record, 1 for a transfer else 0 }, or only the first four to see what stands in the way; all are texts
+--          line count and lines of the record, 1 for a transfer, 2 for what is confirmed at once, else 0 }, or only the first four to see what stands in the way; all are texts
 --   reply  per item: the record as text | REPEATED, reservation_id TAB record | REQUEST_MISMATCH | RESERVATION_EXISTS |
 --          UNDONE: the attempt was given up by `judge`, its pieces are freed | RESERVATION_NOT_FOUND: nothing is in
 --          the way (only looked)
