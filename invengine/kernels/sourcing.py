@@ -36,6 +36,7 @@ from invengine.kernels.sourcing_basket import (
     PER_UNIT,
     PLACE,
     SHORT,
+    WORK_OF_NODE,
     clear,
     clear_plan,
     comes_before,
@@ -98,7 +99,7 @@ def _by_sets(basket, closed, plan):
 def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
     """Fill keys, bounds, nodes [2] and plans [2, L, N]; the next plan does without a location of the best.
 
-    It is found by closing each of these in turn.
+    It is found by closing each of these in turn; they share the nodes.
     """
     n_locations = basket.places.shape[1]
     by_sets = basket.lines.shape[1] <= SET_LINES_MAX and can_go_by_sets(basket)
@@ -106,6 +107,7 @@ def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
     found = np.empty(plans[0].shape, np.int64)
     for place in range(2):
         keys[place], bounds[place], nodes[place] = KEY_MAX, KEY_MAX, 0
+    searches = 1
     for k in range(-1, n_locations):
         place = 0 if k < 0 else 1
         if k >= 0:
@@ -113,11 +115,14 @@ def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
                 continue
             closed[k] = 1
         if by_sets:
-            key, more = _by_sets(basket, closed, found), 0
+            key = _by_sets(basket, closed, found)
             bound = key
         else:
-            key, bound, more = search(basket, closed, k < 0, max(nodes_max - nodes[place], 1), found)
-        nodes[place] += more
+            before = basket.work[0]
+            share = max((nodes_max - nodes[place]) // max(searches, 1), 1)
+            searches -= 1
+            key, bound = search(basket, closed, k < 0, before + share * WORK_OF_NODE, found)
+            nodes[place] += (basket.work[0] - before + WORK_OF_NODE - 1) // WORK_OF_NODE
         bounds[place] = min(bounds[place], bound)
         if key < keys[place] or (key == keys[place] and key < KEY_MAX and comes_before(found, plans[place])):
             keys[place] = key
@@ -126,6 +131,8 @@ def _plan(basket, wants_next, nodes_max, plans, keys, bounds, nodes):
             closed[k] = 0
         elif key < KEY_MAX:
             uses(found, used)
+            for other in range(n_locations):
+                searches += used[other]
 
 
 @njit(
@@ -152,7 +159,8 @@ def source_basket(
       capacity    [N]        units that may leave the location for this basket, NO_LIMIT for any
       forbidden   [L, N]     0, or the number of the rule by which the line cannot come from there, 1 to RULE_STOCK - 1
       parcels_max            locations that a plan may use, 0 for any number
-      nodes_max              how long a search may be     wants_next   1: with the next plan, 0: without
+      nodes_max              how long a search may be, in nodes of 4,096 steps: some 5 to 15 us each
+      wants_next             1: with the next plan, which has as many nodes for itself; 0: without
       units       [2, L, N]  filled: of the best plan and the next one
       ruled       [L, N]     filled: as `forbidden`, RULE_STOCK or RULE_CAPACITY
       out         [2, SOURCED_COLUMNS]  filled, see layout; without a next plan its status is NO_PLAN

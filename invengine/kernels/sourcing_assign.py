@@ -79,11 +79,12 @@ def decide(basket, yes, line, place):
 
 
 @routine
-def assign(basket, at, decided, below, enough, nodes_max, plan):
-    """(key of the best plan from locations `at` [J] below a key, or `below` when there is none; nodes; whether proved).
+def assign(basket, at, decided, below, enough, work_max, plan):
+    """(key of the best plan from locations `at` [J] below a key, or `below` when there is none; whether proved).
 
     decided [L, J] has the pairs that are decided already. A plan found is put into plan [L, J]; one of `enough` ends
-    the search. Plans that leave one of the locations out need not be found, but are taken when they are.
+    the search, and so does the basket's work when it is `work_max`. Plans that leave one of the locations out need not
+    be found, but are taken when they are.
     """
     n_lines, n_places = basket.lines.shape[1], len(at)
     size = (n_lines, n_places)
@@ -93,12 +94,12 @@ def assign(basket, at, decided, below, enough, nodes_max, plan):
     of_sku = np.empty((basket.available.shape[0], n_places), np.int64)
     yes = np.empty(size, np.int8)
     copy_plan(decided, stack[0])
-    height, nodes = 1, 0
+    height = 1
     while height > 0 and below > enough:
-        if nodes >= nodes_max:
-            return below, nodes, False
+        if basket.work[0] >= work_max:
+            return below, False
         height -= 1
-        nodes += 1
+        basket.work[0] += 5 * n_lines * n_places
         copy_plan(stack[height], yes)
         bound = _limits(basket, at, yes, least, most, cost)
         if bound >= below or not cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
@@ -119,12 +120,12 @@ def assign(basket, at, decided, below, enough, nodes_max, plan):
             copy_plan(yes, stack[height + 1])
             decide(basket, stack[height + 1], line, place)
             height += 2
-    return below, nodes, True
+    return below, True
 
 
 @stretch
-def first_of_equal(basket, at, key, nodes_max, plan):
-    """Change a best plan to the first of those with its key and locations; (nodes, whether it is surely the first).
+def first_of_equal(basket, at, key, work_max, plan):
+    """Change a best plan to the first of those with its key and locations; whether it surely is the first.
 
     Location by location and line by line: does the line take from there in one of them? Then it does. At last as many
     units as can be where they come first.
@@ -132,7 +133,6 @@ def first_of_equal(basket, at, key, nodes_max, plan):
     n_lines, n_places = plan.shape
     yes, trial = np.zeros(plan.shape, np.int8), np.empty(plan.shape, np.int8)
     found = np.empty(plan.shape, np.int64)
-    nodes = 0
     for j in range(n_places):
         for line in range(n_lines):
             if yes[line, j] != 0 or basket.pairs[MOST, line, at[j]] == 0:
@@ -140,10 +140,9 @@ def first_of_equal(basket, at, key, nodes_max, plan):
             if plan[line, j] == 0:
                 copy_plan(yes, trial)
                 decide(basket, trial, line, j)
-                best, more, is_proved = assign(basket, at, trial, key + 1, key, nodes_max - nodes, found)
-                nodes += more
+                best, is_proved = assign(basket, at, trial, key + 1, key, work_max, found)
                 if not is_proved:
-                    return nodes, False
+                    return False
                 if best > key:
                     yes[line, j] = -1
                     continue
@@ -154,4 +153,4 @@ def first_of_equal(basket, at, key, nodes_max, plan):
     _limits(basket, at, yes, least, most, cost)
     cheapest_flow(basket, at, least, most, cost, plan, of_sku, short)
     earliest_flow(basket, at, least, most, cost, plan, of_sku, short)
-    return nodes, True
+    return True

@@ -15,6 +15,7 @@ from invengine.kernels.layout import NO_LIMIT, RULE_CAPACITY, RULE_STOCK
 from invengine.kernels.steps import part, stretch
 
 KEY_MAX = 2**61  # no key comes near it: stands for "no plan"
+WORK_OF_NODE = 4096  # steps of a search that are counted as a node: 5 to 10 us
 _ROOM = 2.0**59  # what keys, and the sums on the way to them, must stay below
 
 # L lines, N locations that can serve some line, K SKUs; int64. Few arrays: each is seven numbers to every function.
@@ -24,8 +25,9 @@ _ROOM = 2.0**59  # what keys, and the sums on the way to them, must stay below
 #   places [4, N]    CAPACITY units, as many as the basket has where there is no limit     OPENING key of a parcel
 #                    COUPLED 1: lines there are in each other's way     PLACE the caller's number
 #   available [K, N] units
+#   work [1]         steps that the search has done: what ends it, see WORK_OF_NODE
 #   parcels_max how many parcels, N when there is no limit     radix, step see above
-Basket = namedtuple("Basket", "lines pairs places available parcels_max radix step")
+Basket = namedtuple("Basket", "lines pairs places available work parcels_max radix step")
 NEED, SKU, WHOLE_LINE, SHORT = 0, 1, 2, 3
 MOST, PER_UNIT, ONCE = 0, 1, 2
 CAPACITY, OPENING, COUPLED, PLACE = 0, 1, 2, 3
@@ -130,7 +132,7 @@ def lay_out(
             places[OPENING, k] = parcel_cost[n] * radix + step + rank[n]
             places[COUPLED, k] = is_coupled(lines, shares, held, places[CAPACITY, k], pairs, k)
             k += 1
-    return Basket(lines, pairs, places, held, parcels_max, radix, step)
+    return Basket(lines, pairs, places, held, np.zeros(1, np.int64), parcels_max, radix, step)
 
 
 @part

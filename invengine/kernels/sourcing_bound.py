@@ -30,6 +30,8 @@ from invengine.kernels.sourcing_basket import (
 from invengine.kernels.steps import part, routine
 
 CLOSED, UNDECIDED, OPEN = -1, 0, 1
+_PATIENCE, _SHORTER, _SHORTEST = 8, 0.7, 0.005  # steps that raise nothing before they are made shorter, and how far
+_ONWARD = 0.5
 _PRICES = 2**60  # what the prices of all units, over all locations, stay below
 
 
@@ -80,6 +82,7 @@ def _earn(basket, prices, k, rates, taken):
         return earned
     room = basket.places[CAPACITY, k]
     while True:
+        basket.work[0] += 2 * len(prices)
         best = -1
         for line in range(len(prices)):
             if rates[line] > 0 and (best < 0 or rates[line] > rates[best]):
@@ -106,6 +109,7 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
     least open, as long as they earn, and no more of them than parcels are left.
     """
     key, n_open, n_earning = 0, 0, 0
+    basket.work[0] += len(prices) * (len(decided) + 1)
     for line in range(len(prices)):
         given[line] = 0
         key += prices[line] * priced(basket, line)
@@ -125,6 +129,7 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
         return KEY_MAX
     while n_open + n_earning > basket.parcels_max:
         least = -1
+        basket.work[0] += len(decided)
         for k in range(len(decided)):
             if decided[k] == UNDECIDED and chosen[k] == 1 and (least < 0 or losses[k] >= losses[least]):
                 least = k
@@ -135,6 +140,28 @@ def bound(basket, decided, prices, losses, chosen, rates, taken, given):
         for line in range(len(prices)):
             given[line] -= min(taken[line], priced(basket, line))
     return key
+
+
+@part
+def above_all(basket):
+    """A key that every plan is below."""
+    key, largest = 1, 0
+    for k in range(basket.places.shape[1]):
+        key += basket.places[OPENING, k]
+        largest = max(largest, basket.places[OPENING, k])
+    if largest < KEY_MAX // max(basket.parcels_max, 1):
+        key = min(key, 1 + largest * basket.parcels_max)
+    for line in range(basket.lines.shape[1]):
+        unit, once = max(basket.lines[SHORT, line], 0), 0
+        for k in range(basket.places.shape[1]):
+            if basket.pairs[MOST, line, k] > 0:
+                unit = max(unit, basket.pairs[PER_UNIT, line, k])
+                if basket.lines[WHOLE_LINE, line] == 1:
+                    once = max(once, basket.pairs[ONCE, line, k])
+                else:
+                    once += basket.pairs[ONCE, line, k]
+        key += once + basket.lines[NEED, line] * unit
+    return min(key, KEY_MAX)
 
 
 @part
@@ -156,7 +183,10 @@ def first_prices(basket, prices):
 def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
     """The best bound in some rounds, at most; `prices`, `losses` and `chosen` are left as they were at it.
 
-    target: a key to reach, of the best plan known (KEY_MAX: none). Ends when the bound is as much.
+    target: a key to reach, of the best plan known, or one that every plan is below. Ends when the bound is as much.
+    A step goes where the last one went, by half, and where lines have too few units or too many (P. M. Camerini,
+    L. Fratta, F. Maffioli, *On improving relaxation methods by modified gradient techniques*, Mathematical Programming
+    Study 3, 1975): prices of lines that are in each other's way would else go up and down by turns.
     """
     n_lines = len(prices)
     rates, taken, given = np.empty(n_lines, np.int64), np.empty(n_lines, np.int64), np.empty(n_lines, np.int64)
@@ -165,6 +195,7 @@ def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
     largest = 0
     for k in range(len(decided)):
         largest = max(largest, basket.places[OPENING, k])
+    way = np.zeros(n_lines, np.float64)
     best = -KEY_MAX
     step, idle = 1.0, 0
     for _ in range(rounds + 1):
@@ -179,22 +210,26 @@ def raise_bound(basket, decided, prices, target, rounds, losses, chosen):
                 return best
         else:
             idle += 1
-            if idle == 4:
-                step, idle = step / 2, 0
+            if idle == _PATIENCE:
+                step, idle = step * _SHORTER, 0
                 copy_row(prices, at)
+                for line in range(n_lines):
+                    way[line] = 0.0
                 key = bound(basket, decided, at, lost, opens, rates, taken, given)
-        square = 0.0
+        square, is_even = 0.0, True
         for line in range(n_lines):
-            square += float(priced(basket, line) - given[line]) ** 2
-        if square == 0.0 or step < 0.01:
+            is_even = is_even and priced(basket, line) == given[line]
+            way[line] = way[line] * _ONWARD + float(priced(basket, line) - given[line])
+            square += way[line] ** 2
+        if is_even or step < _SHORTEST:
             return best
-        goal = float(target) if target < KEY_MAX else 1.5 * best + float(largest)
-        length = step * (goal - float(key)) / square
+        goal = min(float(target), 1.5 * max(float(best), 0.0) + float(largest))
+        length = step * (goal - float(key)) / max(square, 1e-9)
         for line in range(n_lines):
             most = _PRICES // (priced(basket, line) * (n_lines + 1) * (len(decided) + 1))
             if basket.lines[SHORT, line] >= 0:
                 most = min(most, dearest(basket, line))
-            moved = float(at[line]) + length * float(priced(basket, line) - given[line])
+            moved = float(at[line]) + length * way[line]
             at[line] = np.int64(min(max(moved, 0.0), float(most)))
             at[line] = min(at[line], most)
     return best

@@ -34,6 +34,7 @@ def _paths(basket, flow, least, most, cost, of_sku, at, short, start, distance, 
     changed = True
     while changed:
         changed = False
+        basket.work[0] += (n_lines + 3 * n_skus) * n_places
         for line in range(n_lines):
             for j in range(n_places):
                 pair = pairs + basket.lines[SKU, line] * n_places + j
@@ -123,6 +124,35 @@ def _send(basket, flow, least, most, of_sku, at, short, start, end_node, before,
     return units
 
 
+@part
+def _send_directly(basket, at, line, most, cost, flow, of_sku, short, left):
+    """Send up to `left` units of a line the cheapest way of its own, if no way round can be cheaper; returns how many.
+
+    What comes after the first arrow costs nothing or more, as long as the flow is a cheapest one: else there were a
+    way round that saves something. So where the line's cheapest arrow, if it has room, goes on to the end, that is it.
+    """
+    n_places = flow.shape[1]
+    least, best, best_room = _FAR, -1, 0
+    basket.work[0] += n_places + of_sku.shape[0]
+    for j in range(n_places):
+        if flow[line, j] < most[line, j] and cost[line, j] <= least:
+            in_all = 0
+            for s in range(of_sku.shape[0]):
+                in_all += of_sku[s, j]
+            sku = basket.lines[SKU, line]
+            room = min(basket.available[sku, at[j]] - of_sku[sku, j], basket.places[CAPACITY, at[j]] - in_all)
+            if cost[line, j] < least or best_room == 0:
+                least, best, best_room = cost[line, j], j, min(room, most[line, j] - flow[line, j])
+    if basket.lines[SHORT, line] >= 0 and basket.lines[SHORT, line] <= least:
+        short[line] += left
+        return left
+    units = min(left, best_room)
+    if units > 0:
+        flow[line, best] += units
+        of_sku[basket.lines[SKU, line], best] += units
+    return units
+
+
 @routine
 def cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
     """Fill `flow` [L, J] with the cheapest units from the locations `at` [J]; False when a line cannot have its units.
@@ -155,6 +185,10 @@ def cheapest_flow(basket, at, least, most, cost, flow, of_sku, short):
         if left < 0:
             return False
         while left > 0:
+            units = _send_directly(basket, at, line, most, cost, flow, of_sku, short, left)
+            left -= units
+            if units > 0:
+                continue
             _paths(basket, flow, least, most, cost, of_sku, at, short, line, distance, before)
             if distance[nodes - 1] >= _FAR:
                 return False

@@ -22,7 +22,11 @@ def _most_units(gives, decided, left):
             others += gives[k] > 0
         else:
             gives[k] = 0
-    for _ in range(min(left, others)):
+    if left >= others:
+        for k in range(len(decided)):
+            units += gives[k]
+        return units
+    for _ in range(left):
         best = 0
         for k in range(len(decided)):
             if gives[k] > gives[best]:

@@ -24,6 +24,7 @@ from invengine.kernels.sourcing_basket import (
     SHORT,
     SKU,
     WHOLE_LINE,
+    WORK_OF_NODE,
     clear,
     clear_plan,
     comes_before,
@@ -31,7 +32,7 @@ from invengine.kernels.sourcing_basket import (
     copy_row,
     uses,
 )
-from invengine.kernels.sourcing_bound import CLOSED, OPEN, UNDECIDED, first_prices, raise_bound
+from invengine.kernels.sourcing_bound import CLOSED, OPEN, UNDECIDED, above_all, first_prices, raise_bound
 from invengine.kernels.sourcing_hopeless import can_flow, is_hopeless
 from invengine.kernels.steps import part, routine, stretch
 
@@ -113,22 +114,22 @@ def _spread(found, at, plan):
 
 
 @routine
-def _assign_to(basket, wanted, below, nodes_max, plan):
+def _assign_to(basket, wanted, below, work_max, plan):
     """`assign` from the locations that `wanted` says, with the plan over all locations."""
     at = np.empty(len(wanted), np.int64)
     count = _open_places(basket, wanted, at)
     shape = (basket.lines.shape[1], count)
     found = np.empty(shape, np.int64)
-    key, nodes, is_proved = assign(basket, at[:count], np.zeros(shape, np.int8), below, -1, nodes_max, found)
+    key, is_proved = assign(basket, at[:count], np.zeros(shape, np.int8), below, -1, work_max, found)
     if key < below:
         clear_plan(plan)
         _spread(found, at, plan)
-    return key, nodes, is_proved
+    return key, is_proved
 
 
 @routine
-def _first_in(basket, plan, key, nodes_max):
-    """Make a best plan the first of its locations; (nodes, whether it surely is)."""
+def _first_in(basket, plan, key, work_max):
+    """Make a best plan the first of its locations; whether it surely is."""
     used, at = np.empty(plan.shape[1], np.int64), np.empty(plan.shape[1], np.int64)
     uses(plan, used)
     count = _open_places(basket, used, at)
@@ -136,9 +137,9 @@ def _first_in(basket, plan, key, nodes_max):
     for j in range(count):
         for line in range(plan.shape[0]):
             part[line, j] = plan[line, at[j]]
-    nodes, is_first = first_of_equal(basket, at[:count], key, nodes_max, part)
+    is_first = first_of_equal(basket, at[:count], key, work_max, part)
     _spread(part, at, plan)
-    return nodes, is_first
+    return is_first
 
 
 @part
@@ -174,11 +175,11 @@ def _close_useless(basket, decided, losses, chosen, bound, below):
 
 
 @stretch
-def search(basket, closed, wants_first, nodes_max, plan):
-    """(key of the best plan without the locations that are `closed` [N], or KEY_MAX; bound; nodes); plan [L, N].
+def search(basket, closed, wants_first, work_max, plan):
+    """(key of the best plan without the locations that are `closed` [N], or KEY_MAX; bound); plan [L, N] is filled.
 
     Of plans with the same key the first one, when `wants_first`. The bound is the key when it is proved that there is
-    none better, and less than that when `nodes_max` was not enough.
+    none better, and less than that when the basket's work came to `work_max` before.
     """
     n_lines, n_locations = basket.pairs.shape[1], basket.pairs.shape[2]
     size = n_locations + 2
@@ -201,25 +202,27 @@ def search(basket, closed, wants_first, nodes_max, plan):
         is_any_coupled = is_any_coupled or basket.places[COUPLED, k] == 1
         stack[0, k] = CLOSED if closed[k] == 1 else UNDECIDED
     first_prices(basket, prices_of[0])
+    every = above_all(basket)
     bounds[0] = -KEY_MAX
-    height, nodes, visits = 1, 0, 0
+    height, visits = 1, 0
     unproved = KEY_MAX
     while height > 0:
-        if nodes >= nodes_max:
+        if visits > 0 and basket.work[0] >= work_max:
             for i in range(height):
                 unproved = min(unproved, bounds[i])
             break
         height -= 1
-        nodes += 1
         visits += 1
-        below = best + 1 if wants_first and best < KEY_MAX else best  # plans that tie are wanted too
+        below = min(best + 1 if wants_first else best, every)  # plans that tie are wanted too
         if bounds[height] >= below:
             continue
         copy_row(stack[height], decided)
         copy_row(prices_of[height], prices)
         if is_hopeless(basket, decided, gives) or (visits == 1 and is_any_coupled and not can_flow(basket, closed)):
             continue
-        rounds = _ROUNDS_FIRST if visits == 1 else _ROUNDS
+        is_short = basket.work[0] + _ROUNDS_FIRST * n_lines * n_locations > work_max
+        rounds = _ROUNDS if visits > 1 or is_short else _ROUNDS_FIRST
+        improving = 1 if is_short else _IMPROVING_NODES
         bound = max(bounds[height], raise_bound(basket, decided, prices, below, rounds, losses, chosen))
         if bound >= below:
             continue
@@ -229,12 +232,11 @@ def search(basket, closed, wants_first, nodes_max, plan):
                     clear(used)
                 if _fill(basket, decided, chosen if favours else used, trial):
                     uses(trial, used)
-                    key, more, _ = _assign_to(basket, used, best, _IMPROVING_NODES, trial)
-                    nodes += more
+                    key, _ = _assign_to(basket, used, best, basket.work[0] + improving * WORK_OF_NODE, trial)
                     if key < best:
                         best, is_first = key, False
                         copy_plan(trial, plan)
-            below = best + 1 if wants_first and best < KEY_MAX else best
+            below = min(best + 1 if wants_first else best, every)
             if bound >= below:
                 continue
         _close_useless(basket, decided, losses, chosen, bound, below)
@@ -242,19 +244,16 @@ def search(basket, closed, wants_first, nodes_max, plan):
         if k < 0:
             for i in range(n_locations):
                 used[i] = decided[i] == OPEN
-            key, more, is_proved = _assign_to(basket, used, below, nodes_max - nodes, trial)
-            nodes += more
+            key, is_proved = _assign_to(basket, used, below, work_max, trial)
             if not is_proved:
                 unproved = min(unproved, bound)
-            if key < best:
+            if key < min(best, below):
                 best, is_first = key, False
                 copy_plan(trial, plan)
             elif key == best and key < below:
                 if not is_first:
-                    more, is_first = _first_in(basket, plan, best, nodes_max - nodes)
-                    nodes += more
-                more, _ = _first_in(basket, trial, best, nodes_max - nodes)
-                nodes += more
+                    is_first = _first_in(basket, plan, best, work_max)
+                _first_in(basket, trial, best, work_max)
                 if comes_before(trial, plan):
                     copy_plan(trial, plan)
             continue
@@ -265,6 +264,5 @@ def search(basket, closed, wants_first, nodes_max, plan):
             stack[height, k] = OPEN if (turn == 1) == (chosen[k] == 1) else CLOSED
             height += 1
     if best < KEY_MAX and wants_first and not is_first:
-        more, _ = _first_in(basket, plan, best, max(nodes_max - nodes, 0))
-        nodes += more
-    return best, min(best, unproved), nodes
+        _first_in(basket, plan, best, work_max)
+    return best, min(best, unproved)

@@ -191,6 +191,20 @@ def test_a_search_that_may_not_go_on_says_how_far_off_it_can_be() -> None:
     assert {SOURCED, SOURCED_WITHIN, NO_PLAN} <= seen
 
 
+@pytest.mark.parametrize("seed", [862, 1865, 3555, 12186, 18748])
+def test_a_search_ends_by_its_work_however_large_its_nodes_are(seed: int) -> None:
+    """Dozens of parcels, lines that share what is scarce: baskets that need thousands of nodes to be proved."""
+    world = random_world(seed)
+    answer = sourced(world, nodes_max=300)
+    assert answer.out[:, SOURCED_STATUS].tolist() == [SOURCED_WITHIN] * 2
+    for place in range(2):
+        check_terms(world, answer, place)
+        assert 300 <= answer.out[place, SOURCED_NODES] <= 1_000  # each search makes a plan or two, whatever is left
+    best = sourced(world, nodes_max=100_000, wants_next=False).out[0]
+    assert best[SOURCED_STATUS] == SOURCED
+    assert answer.out[0, SOURCED_BOUND] < best[SOURCED_COST] <= answer.out[0, SOURCED_COST]
+
+
 @pytest.mark.parametrize("lines", [13, 40])
 def test_beyond_twelve_lines_a_plan_comes_with_its_bound(lines: int) -> None:
     draw = np.random.default_rng(lines)

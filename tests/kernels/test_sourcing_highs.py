@@ -45,23 +45,23 @@ def disagreement(seed: int, nodes_max: int) -> tuple[str, int]:
 @pytest.mark.timeout(600)
 def test_some_hundred_baskets_cost_what_highs_says() -> None:
     """Whole ten-thousandths on both sides: what HiGHS found is rounded to units and costed from the definition."""
-    found = [disagreement(seed, nodes_max=20_000) for seed in range(300)]
+    found = [disagreement(seed, nodes_max=2_000) for seed in range(300)]
     assert [text for text, _ in found if text] == []
     proved = sum(status in {SOURCED, NO_PLAN} for _, status in found)
-    assert proved >= 294  # the search has its nodes, whatever the machine: a number that no load changes
+    assert proved >= 299  # nodes are counted, not timed: a number that no load changes
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_twenty_thousand_baskets_cost_what_highs_says() -> None:
-    """SOURCING_BASKETS of them, from SOURCING_FIRST on; those whose search ran out of nodes are counted."""
+    """SOURCING_BASKETS of them, from SOURCING_FIRST on; with this many nodes each is proved."""
     found, unproved = [], 0
     for seed in range(FIRST, FIRST + BASKETS):
-        text, status = disagreement(seed, nodes_max=50_000)
+        text, status = disagreement(seed, nodes_max=200_000)
         if text:
             found.append(text)
         unproved += status not in {SOURCED, NO_PLAN}
         if (seed + 1 - FIRST) % 500 == 0:
             print(f"{seed + 1 - FIRST} baskets, {len(found)} disagree, {unproved} not proved", flush=True)
     assert found == []
-    assert unproved <= BASKETS * 0.02
+    assert unproved == 0
