@@ -116,6 +116,7 @@ class Repromising:
         self, asked: CheckedRepromise, line: BrokenAsked, shortages: Shortages, shelves: dict[str, Shelf]
     ) -> Outcome:
         """Deals with one line, anew when its reservation changed in between."""
+        changed: RevisionMismatch | None = None
         for _ in range(ATTEMPTS_MAX):
             seen = await self._store.reservation(line.reservation_id)
             again = _by_line(await self._scan.of_reservations([line.reservation_id], shortages))
@@ -124,14 +125,15 @@ class Repromising:
                 return _outcome(line, Result.NOT_BROKEN)
             try:
                 outcome = await self._tried(asked, now, seen, shelves)
-            except RevisionMismatch:
+            except RevisionMismatch as mismatch:
+                changed = mismatch
                 continue
             except InventoryError as refusal:
                 return _outcome(now, Result.REFUSED, seen=seen, refusal=refusal)
             if outcome.result is Result.MOVED:
                 shortages.leave(one.leg for one in now.broken)
             return outcome
-        return _outcome(line, Result.REFUSED, refusal=RevisionMismatch(0, 0))
+        return _outcome(line, Result.REFUSED, refusal=changed)
 
     async def _tried(
         self, asked: CheckedRepromise, line: BrokenAsked, seen: Reservation, shelves: dict[str, Shelf]

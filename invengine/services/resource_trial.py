@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 class StockMoved(Exception):
     """Somebody else was there first: look again."""
 
+    def __init__(self, refusal: InsufficientStock) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
 
 class Trial:
     """Of `units` (of a kit: kits) of a line, for its reservation as it was seen and the stock as it is.

@@ -120,6 +120,7 @@ class Resourcing:
             return Outcome(line, Result.REFUSED, refusal=OfTransfer(line.reservation_id))
         if line.fulfilment is Fulfilment.PICKUP:
             return Outcome(line, Result.COLLECTED)
+        moved: InventoryError | None = None
         for _ in range(ATTEMPTS_MAX):
             seen = await self._store.reservation(line.reservation_id)
             await catch_up(self._store, self._replica, FRESHNESS_SECONDS_MAX)
@@ -128,11 +129,13 @@ class Resourcing:
                 return Outcome(line, Result.COVERED)
             try:
                 return await self._trial(asked, line, seen, units, tried).outcome()
-            except (RevisionMismatch, StockMoved):
-                continue
+            except RevisionMismatch as mismatch:
+                moved = mismatch
+            except StockMoved as elsewhere:
+                moved = elsewhere.refusal
             except InventoryError as refusal:
                 return Outcome(line, Result.REFUSED, refusal=refusal)
-        return Outcome(line, Result.REFUSED, refusal=RevisionMismatch(0, 0))
+        return Outcome(line, Result.REFUSED, refusal=moved)
 
     def _uncovered(self, line: ShortLine, seen: Reservation | None) -> int:
         """Units (kits) of the line that are not there now, 0 for none: at most what is short at the position still."""
@@ -198,5 +201,5 @@ class Resourcing:
         """Has an amendment written. RevisionMismatch; StockMoved where units or slots went to others meanwhile."""
         try:
             await self._reservations.decided("amend", change)
-        except InsufficientStock:
-            raise StockMoved from None
+        except InsufficientStock as refusal:
+            raise StockMoved(refusal) from None
