@@ -16,6 +16,7 @@ from invengine.kernels.allocation_improve import place_orders
 from invengine.kernels.allocation_keep import begin_keeping, give_back, keeping_of
 from invengine.kernels.allocation_prices import begin_prices, choose_by_prices, price_round
 from invengine.kernels.allocation_share import share
+from invengine.kernels.allocation_shift import shift_units
 from invengine.kernels.allocation_wave import (
     AT_LINE,
     FAR_COST,
@@ -137,13 +138,25 @@ class _Run:
         n_lines, n_places = len(self.room.line), len(self.room.parcel)
         orders, costs = (np.empty(1 + GIVE_WAY_MAX, np.int64) for _ in range(2))
         saved = np.empty((1 + GIVE_WAY_MAX, n_lines * n_places), np.int64)
+        prices = pools[WAVE_BEST_PRICES] - pools[WAVE_BEST_PRICES] // 32
         targets, spare = np.empty(n_lines, np.int64), np.empty(n_places, np.int64)
         return int(
             contest_orders(
-                *self.wave, pools[WAVE_GIVEN], left, beyond, pools[WAVE_BEST_PRICES], self.no_prices, units, turns,
+                *self.wave, pools[WAVE_GIVEN], left, beyond, prices, self.no_prices, units, turns,
                 *by_position(self.wave, turns, left.shape), orders, saved, costs, targets, spare, *self.room,
             )
         )  # fmt: skip
+
+    def shift(self, units: np.ndarray) -> bool:
+        """Let single units change hands where that saves; whether any did. Fair shares are left as they are."""
+        if self.state[WAVE_CLASS] == _ALL:
+            return False
+        turns, left = self.turns(), self.pools[WAVE_LEFT]
+        holders = by_position(self.wave, turns, left.shape)
+        is_even = np.zeros(len(left), np.int64)
+        is_even[self.keeping.own] = self.keeping.is_even
+        given, beyond = self.pools[WAVE_GIVEN], self.pools[WAVE_BEYOND]
+        return bool(shift_units(*self.wave, given, left, beyond, is_even, units, turns, *holders) > 0)
 
     def place(self, units: np.ndarray) -> None:
         """A plan of the class at hand from its prices; kept unless there is one that costs less.
@@ -193,7 +206,7 @@ class _Run:
         state[WAVE_ROUND] += 1
         if state[WAVE_PHASE] == _IMPROVE:
             saves = self.improve(units)
-            saves = give_back(self.keeping, self.pools) or saves
+            saves = give_back(self.keeping, self.pools) or saves or self.shift(units)
             return not saves or state[WAVE_ROUND] >= PASSES_MAX
         self.price()
         if state[WAVE_ROUND] >= self.rounds:
