@@ -166,9 +166,7 @@ class _Run:
         """
         pools, turns, now = self.pools, self.turns(), self.wave.now
         if len(self.keeping.own):
-            begin_keeping(
-                self.wave, self.shares, int(self.state[WAVE_CLASS]), pools, None, pools[WAVE_BEST_PRICES]
-            )
+            begin_keeping(self.wave, self.shares, int(self.state[WAVE_CLASS]), pools, None, pools[WAVE_BEST_PRICES])
             pools[WAVE_GIVEN], pools[WAVE_LENT] = pools[WAVE_LEFT], pools[WAVE_BEYOND]
         gains, used = np.zeros(len(self.wave.orders), np.int64), np.zeros_like(pools[WAVE_LEFT])
         best_prices = pools[WAVE_BEST_PRICES]

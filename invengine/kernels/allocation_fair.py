@@ -211,7 +211,7 @@ def share_sku(claims, wants, may, stock, minimum, rank, quotas, flow):
       stock    [N]  units, not more than are claimed in all     minimum [C]  units that are for the channel first
       rank     [0], or [N] locations: then `minimum` is all that is divided, and comes from the first of these first
       quotas   [m]  filled: units of each line; not with a rank
-      flow     [T, N]  filled: what lines of each type could take from where; with a rank [C, N], what each channel could
+      flow     [T, N]  filled: what lines of each type could take from where; with a rank [C, N], of channels
     """
     n_channels, n_classes, n_types = wants.shape
     elements = 2 * n_types + n_channels * (n_classes + 1) + 1

@@ -20,7 +20,6 @@ from invengine.kernels.layout_wave import (
     WAVE_GIVEN,
     WAVE_LEFT,
     WAVE_LINE_SKU,
-    WAVE_ORDER_CHANNEL,
     WAVE_ORDER_CLASS,
 )
 
@@ -102,7 +101,9 @@ def lay_kept(
     minimum[shares > 0] = units
     wanted = wave.now[:, NOW_WANTED] * (wave.orders[wave.now[:, NOW_ORDER], WAVE_ORDER_CLASS] >= klass)
     wants = np.zeros_like(left)
-    np.add.at(wants, (wave.lines[wave.at[:, AT_LINE], WAVE_LINE_SKU], wave.at[:, AT_LOCATION]), wanted[wave.at[:, AT_LINE]])
+    np.add.at(
+        wants, (wave.lines[wave.at[:, AT_LINE], WAVE_LINE_SKU], wave.at[:, AT_LOCATION]), wanted[wave.at[:, AT_LINE]]
+    )
     n_classes = int(wave.orders[:, WAVE_ORDER_CLASS].max(initial=0)) + 1
     for sku, mine in by_sku(wave):
         has = minimum[:, sku] > 0

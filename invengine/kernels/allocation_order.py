@@ -50,7 +50,7 @@ def unit_price(at, prices, r):
 
 @part
 def price_of(at, left, prices, r, units):
-    """What so many units of an option are to be paid: those kept for the channel at their price, more at everybody's."""
+    """What so many units of an option are to be paid: those kept for the channel at their price, then others."""
     price, own = unit_price(at, prices, r), at[r, AT_KEPT]
     if own < 0:
         return units * price

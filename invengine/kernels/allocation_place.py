@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from invengine.kernels.allocation_order import PLACE, choose, lay_order, may_be_short, price_of, unit_price
-from invengine.kernels.allocation_wave import AT_KEPT, AT_LOCAL, AT_LOCATION, NOW_ORDER, NOW_WANTED, NOW_WORTH, take, units_left
+from invengine.kernels.allocation_wave import (
+    AT_KEPT,
+    AT_LOCAL,
+    AT_LOCATION,
+    NOW_ORDER,
+    NOW_WANTED,
+    NOW_WORTH,
+    take,
+    units_left,
+)
 from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_UNIT_COST,

@@ -39,7 +39,6 @@ from invengine.kernels.layout_wave import (
     WAVE_LINE_FIRST,
     WAVE_LINE_MAY_SPLIT,
     WAVE_LINE_OPTIONS,
-    WAVE_LINE_SKU,
     WAVE_MOVES,
     WAVE_ORDER_LINES,
     WAVE_ORDER_PLACES,
@@ -120,27 +119,34 @@ def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray, scale: np.nda
     np.add.at(wanted, where, wave.now[wave.at[late, AT_LINE], NOW_WANTED])
     np.maximum.at(moves, where, scale[wave.at[late, AT_LINE]] * STEPS // 32)
     moves[wanted <= left] = 0
-    prices[: len(left) - 1] = _last_worth(wave, mine, left)[:, None]
+    prices[: len(left) - 1] = _last_worth(wave, mine, left, AT_SKU)[:, None]
+    kept = mine[wave.at[mine, AT_KEPT] >= 0]
+    if len(kept):
+        prices[keeping.own] = _last_worth(wave, kept, pools[WAVE_GIVEN], AT_KEPT)[keeping.own, None]
     prices[moves == 0] = 0
+    _level(wave, prices)
 
 
-def _last_worth(wave: Wave, mine: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """By pool: what the last unit of the SKU gains, over all locations; `mine` are the options that take part."""
+def _last_worth(wave: Wave, mine: np.ndarray, left: np.ndarray, which: int) -> np.ndarray:
+    """By pool: what its last unit gains, over all locations.
+
+    mine: the options that take part     which: AT_SKU, or AT_KEPT of options that have one
+    """
     line, option = wave.at[mine, AT_LINE], wave.options[mine]
     in_order = wave.orders[wave.now[line, NOW_ORDER], WAVE_ORDER_LINES]
     once = option[:, OPTION_LINE_COST] + wave.places[option[:, OPTION_PLACE], PLACE_PARCEL_COST] // in_order
     cost = option[:, OPTION_UNIT_COST] + once // wave.now[line, NOW_WANTED]
     first = np.flatnonzero(np.diff(line, prepend=-1))  # options of a line are adjacent
+    pool = wave.at[mine[first], which]
     line, gain = line[first], wave.now[line[first], NOW_WORTH] - np.minimum.reduceat(cost, first)
-    by_gain = np.lexsort((line, -gain, wave.lines[line, WAVE_LINE_SKU]))
-    line, gain = line[by_gain], gain[by_gain]
-    sku = wave.lines[line, WAVE_LINE_SKU]
+    by_gain = np.lexsort((line, -gain, pool))
+    line, gain, pool = line[by_gain], gain[by_gain], pool[by_gain]
     total = np.cumsum(wave.now[line, NOW_WANTED])
-    starts = np.flatnonzero(np.diff(sku, prepend=-1))
-    before = np.repeat(np.concatenate([[0], total[starts[1:] - 1]]), np.diff(starts, append=len(sku)))
-    is_short = total - before > left[sku].sum(axis=1)
+    starts = np.flatnonzero(np.diff(pool, prepend=-1))
+    before = np.repeat(np.concatenate([[0], total[starts[1:] - 1]]), np.diff(starts, append=len(pool)))
+    is_short = total - before > left[pool].sum(axis=1)
     worth = np.zeros(len(left) - 1, np.int64)
-    np.maximum.at(worth, sku[is_short], np.maximum(gain[is_short], 0))
+    np.maximum.at(worth, pool[is_short], np.maximum(gain[is_short], 0))
     return worth
 
 

@@ -74,12 +74,10 @@ def may_lie_elsewhere(left, is_even, own):
 
     So it is if all lines of the channel may use the same locations, or if they have all that is kept.
     """
-    if is_even[own] == 1:
-        return True
+    idle = 0
     for n in range(left.shape[1]):
-        if left[own, n] > 0:
-            return False
-    return True
+        idle += left[own, n]
+    return is_even[own] == 1 or idle == 0
 
 
 @part

@@ -117,7 +117,14 @@ def model_of(wave: Wave, *, whole: bool, kept: np.ndarray | None = None) -> high
     lp.col_cost_ = np.concatenate(cost) / 10_000.0
     lp.col_lower_ = np.zeros(lp.num_col_)
     lp.col_upper_ = np.concatenate(
-        [most, np.ones(options + places), wanted, np.ones(lines + orders), np.minimum(wave.available[sku, n], wanted[line]) * has, stock[held[:, 1]]]
+        [
+            most,
+            np.ones(options + places),
+            wanted,
+            np.ones(lines + orders),
+            np.minimum(wave.available[sku, n], wanted[line]) * has,
+            stock[held[:, 1]],
+        ]
     ).astype(float)
     lp.row_lower_, lp.row_upper_ = np.concatenate(rows.lower), np.concatenate(rows.upper)
     by_row = np.argsort(np.concatenate(rows.row), kind="stable")

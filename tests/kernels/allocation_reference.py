@@ -38,7 +38,9 @@ def kept_places(wave: Wave) -> dict[tuple[int, int], set[tuple[int, ...]]]:
         for some in product(*(range(int(units) + 1) for units in most)):
             by_line = np.bincount(line[mine], some, len(wave.lines))
             if sum(some) == kept[c, sku] and (by_line <= wave.lines[:, WAVE_LINE_WANTED]).all():
-                places.add(tuple(np.bincount(wave.location_of[mine], some, wave.available.shape[1]).astype(int).tolist()))
+                places.add(
+                    tuple(np.bincount(wave.location_of[mine], some, wave.available.shape[1]).astype(int).tolist())
+                )
     return found
 
 
@@ -128,7 +130,7 @@ def _rest(mine: Sequence[int], chosen: Sequence[int]) -> list[int]:
 
 
 def fair_shares(wave: Wave, sku: int, claims: Sequence[int]) -> dict[int, int]:
-    """Units of each line of a SKU: by class, over channels, then over the lines of each. Minimum shares: of one class."""
+    """Units of each line of a SKU: by class, over channels, over the lines of each. Minimum shares: of one class."""
     minimum = kept_units(wave)[:, sku].tolist()
     lines = lines_of(wave, sku)
     pool = Pool(wave.available[sku].tolist(), [(int(claims[line]), locations_of(wave, line)) for line in lines])
@@ -160,7 +162,7 @@ def fair_shares(wave: Wave, sku: int, claims: Sequence[int]) -> dict[int, int]:
 def _divide_groups(
     pool: Pool, groups: list[list[int]], base: list[int], least: list[int], claims: Sequence[int], lines: np.ndarray
 ) -> list[int]:
-    """Units of the groups behind those that have their base: what is kept, and more in proportion to what they claim."""
+    """Units of the groups behind those that have their base: what is kept, and more by what they claim."""
     begin = len(base)
     have = [*base, *least]
     beyond = _after(lambda some: pool.most([i for g in some for i in groups[g]]), have, range(begin, len(groups)))
@@ -180,13 +182,15 @@ def kept_units(wave: Wave) -> np.ndarray:
     for sku in range(len(wave.available)):
         lines = lines_of(wave, sku)
         wants = wave.lines[lines, WAVE_LINE_WANTED].tolist()
-        pool = Pool(wave.available[sku].tolist(), [(w, locations_of(wave, i)) for w, i in zip(wants, lines, strict=True)])
+        pool = Pool(
+            wave.available[sku].tolist(), [(w, locations_of(wave, i)) for w, i in zip(wants, lines, strict=True)]
+        )
         groups = [[i for i, line in enumerate(lines) if channel_of(wave, line) == c] for c in range(len(wave.shares))]
-        claims = [
+        most = [
             min(int(share), sum(wants[i] for i in group))
             for share, group in zip(wave.shares[:, sku], groups, strict=True)
         ]
-        kept[:, sku] = divide(claims, _most_of_groups(pool, groups, claims))
+        kept[:, sku] = divide(most, _most_of_groups(pool, groups, most))
     return kept
 
 
