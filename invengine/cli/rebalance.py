@@ -11,7 +11,7 @@ import typer
 
 from invengine.cli.days import shown
 from invengine.cli.promise import money
-from invengine.cli.render import as_json, say, show_json, table, word
+from invengine.cli.render import as_json, counted, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ async def rebalance(
         )
     units = sum(one.units for one in answer.suggestions)
     left = sum(one.units for one in answer.unfilled)
-    say(f"{len(answer.suggestions)} suggestions fill {units} units, {left} stay unfilled; {len(made)} transfers made.")
+    found = counted(len(answer.suggestions), "suggestion")
+    say(f"{found} for {units} units, {left} stay unfilled; {counted(len(made), 'transfer')} made.")
     if answer.cut_short_skus:
         say(f"Perhaps not the cheapest, for there were too many lanes to try: {', '.join(answer.cut_short_skus)}.")
     if answer.has_more:

@@ -103,3 +103,8 @@ def instant(moment: Any) -> str:
 def word(name: str, prefix: str) -> str:
     """An enum name without its prefix."""
     return name.removeprefix(prefix)
+
+
+def counted(number: int, noun: str) -> str:
+    """How many of something, as people say it: `1 parcel`, `2 parcels`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

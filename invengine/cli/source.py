@@ -13,7 +13,7 @@ from invengine.cli.confidence import share_of
 from invengine.cli.days import shown
 from invengine.cli.deliveries import network_of
 from invengine.cli.promise import money
-from invengine.cli.render import Cell, as_json, say, show_json, table, word
+from invengine.cli.render import Cell, as_json, counted, say, show_json, table, word
 from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group
 from invengine.cli.reservation_text import Delivery, Taking, lines_of
 from invengine.cli.session import Session, command, fail, fail_usage
@@ -109,7 +109,7 @@ def _show_plan(answer: pb.PlanBasketResponse) -> None:
     table(("cost", "plan", *(("runner-up", "more") if has_next else ())), _costs(answer, has_next))
     if has_next:
         places = dict.fromkeys(one.location for line in answer.runner_up.lines for one in line.units)
-        say(f"Runner-up: from {', '.join(places) or 'nowhere'}, in {answer.runner_up.parcels} parcels.")
+        say(f"Runner-up: from {', '.join(places) or 'nowhere'}, {counted(answer.runner_up.parcels, 'parcel')}.")
     else:
         say("No plan does without one of these locations.")
     if not answer.proved:

@@ -206,6 +206,9 @@ class SyncClient:
     resource_shortfalls = _waiting(Client.resource_shortfalls)
     suggest_transfers = _waiting(Client.suggest_transfers)
     what_if = _waiting(Client.what_if)
+    plan_wave = _iterating(Client.plan_wave)
+    get_plan = _waiting(Client.get_plan)
+    commit_plan = _waiting(Client.commit_plan)
     check_integrity = _waiting(Client.check_integrity)
 
 

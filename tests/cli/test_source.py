@@ -66,7 +66,7 @@ def test_the_plan_its_costs_and_the_runner_up(delivering: CommandLine) -> None:
     ruled = [row for row in rows if len(row) == 3 and row[0] in ("1", "2")]
     assert ["1", "EXCLUDED", "BER"] in ruled
     assert ["2", "NO_STOCK", "BARE"] in ruled
-    assert "Runner-up: from DC, in 1 parcels." in done.stderr
+    assert "Runner-up: from DC, 1 parcel." in done.stderr
     assert "Profile: cheap@1. Parcels: 1." in done.stderr
 
 
@@ -75,7 +75,7 @@ def test_without_a_profile_or_another_place(delivering: CommandLine) -> None:
         "source", "LAMP", "4@DC", "--channel", "web", "--allow-split", "--best-effort", "--max-parcels", "3"
     )
     assert [row.split()[:4] for row in done.stdout.splitlines()[1:2]] == [["1", "LAMP", "4", "DC"]]
-    assert "Runner-up: from nowhere, in 0 parcels." in done.stderr
+    assert "Runner-up: from nowhere, 0 parcels." in done.stderr
     whole = delivering.run("source", "LAMP", "7", "--channel", "web", "--allow-split")
     assert "No plan does without one of these locations." in whole.stderr
     assert "Profile: none, the fewest parcels count." in done.stderr

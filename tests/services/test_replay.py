@@ -656,6 +656,39 @@ async def test_nothing_is_found_while_everything_moves(
     assert (found.replayed.reservations_covered, found.replayed.reservations_not_covered) == (await live_in(store), 0)
 
 
+async def test_a_receipt_that_comes_and_goes_during_a_look_is_no_violation(
+    stores: tuple[RedisStore, Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not stored before the log is read, nor after it; in between the log has it."""
+    store, _ = stores
+    now = int(time.time() * 1000)
+    await store.post_movements([movement("RECEIPT", 1, now, sku="LAMP")])
+    read, looks = store.snapshot_incoming_texts, 0
+
+    async def expect(units: int) -> None:
+        kind = "SET" if units else "CANCEL"
+        await store.change_incoming([incoming(kind, units, sku="LAMP", day=now // 86_400_000 + 3)])
+
+    async def looked_at() -> AsyncIterator[Any]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await expect(5)
+        elif looks == 3:
+            await expect(0)
+        async for chunk in read():
+            yield chunk
+        if looks == 1:
+            await expect(0)
+        elif looks == 2:
+            await expect(5)
+
+    monkeypatch.setattr(store, "snapshot_incoming_texts", looked_at)
+    found = await replayed(store)
+    assert looks >= 3
+    assert found.violations == []
+
+
 async def test_damage_is_found_while_everything_else_moves(stores: tuple[RedisStore, Redis]) -> None:
     store, redis = stores
     await store.post_movements([movement("RECEIPT", 10, await store.now_ms())])
