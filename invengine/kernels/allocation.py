@@ -13,8 +13,10 @@ import numpy as np
 
 from invengine.kernels.allocation_contest import GIVE_WAY_MAX, by_position, contest_orders
 from invengine.kernels.allocation_improve import place_orders
+from invengine.kernels.allocation_keep import begin_keeping, give_back, keeping_of
 from invengine.kernels.allocation_prices import begin_prices, choose_by_prices, price_round
-from invengine.kernels.allocation_share import keep_units, share
+from invengine.kernels.allocation_share import share
+from invengine.kernels.allocation_shift import shift_units
 from invengine.kernels.allocation_wave import (
     AT_LINE,
     FAR_COST,
@@ -94,11 +96,14 @@ def _dearest(wave: Wave) -> int:
 class _Run:
     """One call: the arrays of the caller, and what is looked up in them."""
 
-    def __init__(self, wave: Wave, rounds: int, state: np.ndarray, pools: np.ndarray, scale: np.ndarray) -> None:
-        self.wave, self.rounds, self.state, self.pools = wave, rounds, state, pools
+    def __init__(
+        self, wave: Wave, shares: np.ndarray, rounds: int, state: np.ndarray, pools: np.ndarray, scale: np.ndarray
+    ) -> None:
+        self.wave, self.shares, self.rounds, self.state, self.pools = wave, shares, rounds, state, pools
         self.scale = scale
         self.room: Room = make_room(wave.orders)
         self.no_prices = np.zeros_like(pools[WAVE_LEFT])
+        self.keeping = keeping_of(wave, shares, int(state[WAVE_CLASS]), self.no_prices.shape)
 
     def turns(self) -> np.ndarray:
         """The orders of the class at hand."""
@@ -111,9 +116,9 @@ class _Run:
         state, pools = self.state, self.pools
         if state[WAVE_ROUND] == 1:
             state[WAVE_BEST] = -FAR_COST
-            begin_prices(self.wave, self.turns(), pools, self.scale)
+            begin_prices(self.wave, self.turns(), pools, self.scale, self.keeping)
         prices = pools[WAVE_PRICES].copy()
-        bound = price_round(self.wave, self.turns(), pools, self.room)
+        bound = price_round(self.wave, self.turns(), pools, self.room, self.keeping)
         if bound > state[WAVE_BEST]:
             state[WAVE_BEST] = bound
             pools[WAVE_BEST_PRICES] = prices
@@ -133,13 +138,25 @@ class _Run:
         n_lines, n_places = len(self.room.line), len(self.room.parcel)
         orders, costs = (np.empty(1 + GIVE_WAY_MAX, np.int64) for _ in range(2))
         saved = np.empty((1 + GIVE_WAY_MAX, n_lines * n_places), np.int64)
+        prices = pools[WAVE_BEST_PRICES] - pools[WAVE_BEST_PRICES] // 32
         targets, spare = np.empty(n_lines, np.int64), np.empty(n_places, np.int64)
         return int(
             contest_orders(
-                *self.wave, pools[WAVE_GIVEN], left, beyond, pools[WAVE_BEST_PRICES], self.no_prices, units, turns,
+                *self.wave, pools[WAVE_GIVEN], left, beyond, prices, self.no_prices, units, turns,
                 *by_position(self.wave, turns, left.shape), orders, saved, costs, targets, spare, *self.room,
             )
         )  # fmt: skip
+
+    def shift(self, units: np.ndarray) -> bool:
+        """Let single units change hands where that saves; whether any did. Fair shares are left as they are."""
+        if self.state[WAVE_CLASS] == _ALL:
+            return False
+        turns, left = self.turns(), self.pools[WAVE_LEFT]
+        holders = by_position(self.wave, turns, left.shape)
+        is_even = np.zeros(len(left), np.int64)
+        is_even[self.keeping.own] = self.keeping.is_even
+        given, beyond = self.pools[WAVE_GIVEN], self.pools[WAVE_BEYOND]
+        return bool(shift_units(*self.wave, given, left, beyond, is_even, units, turns, *holders) > 0)
 
     def place(self, units: np.ndarray) -> None:
         """A plan of the class at hand from its prices; kept unless there is one that costs less.
@@ -148,6 +165,9 @@ class _Run:
         worth; then what is left without them.
         """
         pools, turns, now = self.pools, self.turns(), self.wave.now
+        if len(self.keeping.own):
+            begin_keeping(self.wave, self.shares, int(self.state[WAVE_CLASS]), pools, None, pools[WAVE_BEST_PRICES])
+            pools[WAVE_GIVEN], pools[WAVE_LENT] = pools[WAVE_LEFT], pools[WAVE_BEYOND]
         gains, used = np.zeros(len(self.wave.orders), np.int64), np.zeros_like(pools[WAVE_LEFT])
         best_prices = pools[WAVE_BEST_PRICES]
         choose_by_prices(*self.wave, pools[WAVE_GIVEN], best_prices, turns, used, gains, *self.room)
@@ -166,10 +186,13 @@ class _Run:
         keeps_quotas = self.state[WAVE_CLASS] != _ALL or fresh.sum() == units.sum()
         if cost < self.state[WAVE_PLANNED] and keeps_quotas:
             units[:], pools[WAVE_LEFT], pools[WAVE_BEYOND], self.state[WAVE_PLANNED] = fresh, left, beyond, cost
+        give_back(self.keeping, pools)
 
-    def begin_class(self, klass: int) -> None:
-        """What is left now is what this class has."""
+    def begin_class(self, klass: int, kept: np.ndarray | None = None) -> None:
+        """What is left now is what this class has; kept [S]: for channels, None for what they did not take yet."""
         self.state[WAVE_CLASS], self.state[WAVE_PHASE], self.state[WAVE_ROUND] = klass, _PRICE, 0
+        self.keeping = keeping_of(self.wave, self.shares, klass, self.no_prices.shape)
+        begin_keeping(self.wave, self.shares, klass, self.pools, kept, self.no_prices)
         self.pools[WAVE_GIVEN] = self.pools[WAVE_LEFT]
         self.pools[WAVE_LENT] = self.pools[WAVE_BEYOND]
 
@@ -180,7 +203,9 @@ class _Run:
         state[WAVE_STEPS_MORE] -= 1
         state[WAVE_ROUND] += 1
         if state[WAVE_PHASE] == _IMPROVE:
-            return not self.improve(units) or state[WAVE_ROUND] >= PASSES_MAX
+            saves = self.improve(units)
+            saves = give_back(self.keeping, self.pools) or saves or self.shift(units)
+            return not saves or state[WAVE_ROUND] >= PASSES_MAX
         self.price()
         if state[WAVE_ROUND] >= self.rounds:
             self.place(units)
@@ -242,8 +267,8 @@ def allocate_wave(
     n_classes, is_fair, begins = len(out) - 1, mode == WAVE_FAIR, state[WAVE_STATUS] == 0
     if begins:
         state[:], units[:], pools[:], out[:], quotas[:] = 0, 0, 0, 0, lines[:, WAVE_LINE_WANTED]
-    no_shares = np.zeros_like(shares)
-    wave = lay_out(orders, lines, places, options, no_shares if is_fair else shares, quotas, lines[:, WAVE_LINE_WORTH])
+    kept = np.zeros_like(shares) if is_fair else shares
+    wave = lay_out(orders, lines, places, options, kept, quotas, lines[:, WAVE_LINE_WORTH])
     whole_price = _whole_price(with_wanted(wave, lines[:, WAVE_LINE_WANTED])) if is_fair else 0.0
     if begins and is_too_large(wave, whole_price):
         state[WAVE_STATUS], quotas[:] = WAVE_TOO_LARGE, 0
@@ -251,13 +276,11 @@ def allocate_wave(
     if is_fair:
         wave.now[:, NOW_WORTH] = int(whole_price)
     scale = np.full(len(lines), _dearest(wave) * 4) if is_fair else lines[:, WAVE_LINE_WORTH]
-    run = _Run(wave, rounds, state, pools, scale)
+    run = _Run(wave, kept, rounds, state, pools, scale)
     if begins:
         pools[WAVE_LEFT, : len(available)] = available
         pools[WAVE_LEFT, -1] = np.where(capacity == NO_LIMIT, PLENTY, capacity)
-        if not is_fair:
-            keep_units(wave, shares, n_classes, pools[WAVE_LEFT])
-        run.begin_class(_ALL if is_fair else 0)
+        run.begin_class(_ALL if is_fair else 0, kept[kept > 0])
         if is_fair:
             share(wave, available, shares, pools, quotas, units, run.room)
         state[WAVE_STATUS] = WAVE_RUNNING

@@ -21,6 +21,7 @@ from invengine.kernels.allocation_place import (
     worth_left_out,
 )
 from invengine.kernels.allocation_wave import (
+    AT_KEPT,
     AT_LINE,
     AT_LOCAL,
     AT_LOCATION,
@@ -75,12 +76,19 @@ def loss_of(wave, left, units, r, wanted):
 
 
 @part
-def who_gives_way(wave, left, units, holders, first, r, wanted, orders, n_orders):
+def can_have(at, beyond, r, holder):
+    """Whether units that another option of the position has given back are for an option, not for a channel only."""
+    own = at[holder, AT_KEPT]
+    return own < 0 or own == at[r, AT_KEPT] or beyond[own, at[holder, AT_LOCATION]] > 0
+
+
+@part
+def who_gives_way(wave, left, beyond, units, holders, first, r, wanted, orders, n_orders):
     """The order, not yet among `orders`, that loses least by giving units of an option's position back; -1."""
     position = wave.at[r, AT_SKU] * left.shape[1] + wave.at[r, AT_LOCATION]
     chosen, least = -1, 0
     for i in range(first[position], first[position + 1]):
-        if units[holders[i]] > 0:
+        if units[holders[i]] > 0 and can_have(wave.at, beyond, r, holders[i]):
             order = wave.now[wave.at[holders[i], AT_LINE], NOW_ORDER]
             is_in = False
             for j in range(n_orders):
@@ -149,7 +157,7 @@ def contest_orders(
                 lacking = wanted - units_left(at, left, r)
                 other = -1
                 if n_orders <= GIVE_WAY_MAX:
-                    other = who_gives_way(wave, left, units, holders, first, r, lacking, orders, n_orders)
+                    other = who_gives_way(wave, left, beyond, units, holders, first, r, lacking, orders, n_orders)
                 is_done = other >= 0
                 if is_done:
                     orders[n_orders] = other

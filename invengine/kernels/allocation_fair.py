@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.allocation_divide import ENDLESS, add_arc, add_element, add_member, build, divide, new_shares
-from invengine.kernels.allocation_flow import fill
+from invengine.kernels.allocation_flow import SINK, fill
 from invengine.kernels.steps import part
 
 _BLOCK = "int64[:, ::1]"
@@ -158,11 +158,29 @@ def read_types(shares, flow):
 
 
 @part
-def read_elements(shares, n_elements, flow):
-    """Add to flow [E, N] what the first elements could take from where, all together."""
+def _open_location(net, n, units):
+    """Let so many units flow from a location that has let none through yet."""
+    arc = net.first[2 + n]
+    while arc >= 0:
+        if net.to[arc] == SINK:
+            net.room[arc] = units
+        arc = net.after[arc]
+
+
+@part
+def read_elements(shares, n_elements, rank, flow):
+    """Add to flow [E, N] what the first elements could take from where, all together.
+
+    As much as can be from the first location of the rank, then from the next: what flows from one is never taken back
+    when another is opened, and so it costs least, whatever costs the rank goes by.
+    """
     build(shares, 0, 1)
-    fill(shares.net, ENDLESS)
     net, kinds = shares.net, 2 + len(shares.stock)
+    for n in range(len(shares.stock)):
+        _open_location(net, n, 0)
+    for n in rank:
+        _open_location(net, n, shares.stock[n])
+        fill(net, ENDLESS)
     for e in range(n_elements):
         arc = net.first[kinds + len(shares.may) + e]
         while arc >= 0:
@@ -180,20 +198,20 @@ def read_elements(shares, n_elements, flow):
 
 
 @njit(
-    f"void({_BLOCK}, {_CUBE}, {_BLOCK}, {_ROW}, {_ROW}, boolean, {_ROW}, {_BLOCK})",
+    f"void({_BLOCK}, {_CUBE}, {_BLOCK}, {_ROW}, {_ROW}, {_ROW}, {_ROW}, {_BLOCK})",
     nogil=True,
     cache=True,
 )
-def share_sku(claims, wants, may, stock, minimum, keeps, quotas, flow):
+def share_sku(claims, wants, may, stock, minimum, rank, quotas, flow):
     """Fair shares of one SKU, or what of it is kept for channels.
 
     m lines of T types (those of one type may use the same locations), C channels, G classes, N locations; int64.
       claims   [m, CLAIM_COLUMNS]  units 0 or more, type, class and channel of each line, earlier ones first
       wants    [C, G, T]  the same in all     may [T, N]  1: that type may use that location
       stock    [N]  units, not more than are claimed in all     minimum [C]  units that are for the channel first
-      keeps    whether `minimum` is all that is divided
-      quotas   [m]  filled: units of each line; not if `keeps`
-      flow     [T, N]  filled: what lines of each type could take from where; if `keeps` [C, N], what each channel could
+      rank     [0], or [N] locations: then `minimum` is all that is divided, and comes from the first of these first
+      quotas   [m]  filled: units of each line; not with a rank
+      flow     [T, N]  filled: what lines of each type could take from where; with a rank [C, N], of channels
     """
     n_channels, n_classes, n_types = wants.shape
     elements = 2 * n_types + n_channels * (n_classes + 1) + 1
@@ -204,8 +222,8 @@ def share_sku(claims, wants, may, stock, minimum, keeps, quotas, flow):
     least = np.zeros((n_channels, n_classes), np.int64)
     flow[:] = 0
     keep_shares(shares, wants, minimum, kept)
-    if keeps:
-        read_elements(shares, n_channels, flow)
+    if len(rank) > 0:
+        read_elements(shares, n_channels, rank, flow)
         return
     spread_shares(shares, wants, kept, least)
     for klass in range(n_classes):

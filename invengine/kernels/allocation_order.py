@@ -49,6 +49,16 @@ def unit_price(at, prices, r):
 
 
 @part
+def price_of(at, left, prices, r, units):
+    """What so many units of an option are to be paid: those kept for the channel at their price, then others."""
+    price, own = unit_price(at, prices, r), at[r, AT_KEPT]
+    if own < 0:
+        return units * price
+    more = max(units - left[own, at[r, AT_LOCATION]], 0)
+    return units * price + more * max(prices[at[r, AT_SKU], at[r, AT_LOCATION]] - prices[own, at[r, AT_LOCATION]], 0)
+
+
+@part
 def may_be_short(wave, line):
     """Whether a line may have some of its units and not the others."""
     order = wave.now[line, NOW_ORDER]
@@ -56,7 +66,7 @@ def may_be_short(wave, line):
 
 
 @part
-def cost_at(wave, left, r, price, how):
+def cost_at(wave, left, prices, r, is_free, how):
     """What a line costs if it comes from the place of an option, parcel not counted; FAR_COST when it cannot.
 
     how BOUND: no plan in which the line has units from there costs less for the line, however it is split: of the units
@@ -68,15 +78,20 @@ def cost_at(wave, left, r, price, how):
     units = min(units_left(wave.at, left, r), wanted)
     if units <= 0:
         return FAR_COST
-    per_unit, once = wave.options[r, OPTION_UNIT_COST] + price, wave.options[r, OPTION_LINE_COST]
+    once = wave.options[r, OPTION_LINE_COST]
+    paid = units * wave.options[r, OPTION_UNIT_COST]
+    if how == BOUND:
+        paid += units * unit_price(wave.at, prices, r)
+    elif not is_free:
+        paid += price_of(wave.at, left, prices, r, units)
     if units == wanted:
-        return wanted * per_unit + once
+        return paid + once
     splits = wave.lines[line, WAVE_LINE_MAY_SPLIT] == 1
     if how == BOUND and splits:
-        return wanted * per_unit + wanted * once // units
+        return paid // units * wanted + wanted * once // units
     if not splits and not may_be_short(wave, line):
         return FAR_COST
-    return units * per_unit + once + (wanted - units) * worth
+    return paid + once + (wanted - units) * worth
 
 
 @part
@@ -102,7 +117,7 @@ def lay_order(wave, left, free, prices, order, how, room):
         option = wave.lines[line, WAVE_LINE_FIRST]
         for r in range(option, option + wave.lines[line, WAVE_LINE_OPTIONS]):
             is_free = how == CONTEST and units_left(wave.at, free, r) >= wave.now[line, NOW_WANTED]
-            cost = cost_at(wave, left, r, 0 if is_free else unit_price(wave.at, prices, r), how)
+            cost = cost_at(wave, left, prices, r, is_free, how)
             room.cost[wave.at[r, AT_LOCAL], count] = cost
             least = min(least, cost)
         if least < skip or whole:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from invengine.kernels.allocation_order import PLACE, choose, lay_order, may_be_short, unit_price
-from invengine.kernels.allocation_wave import AT_LOCAL, NOW_ORDER, NOW_WANTED, NOW_WORTH, take, units_left
+from invengine.kernels.allocation_order import PLACE, choose, lay_order, may_be_short, price_of, unit_price
+from invengine.kernels.allocation_wave import (
+    AT_KEPT,
+    AT_LOCAL,
+    AT_LOCATION,
+    NOW_ORDER,
+    NOW_WANTED,
+    NOW_WORTH,
+    take,
+    units_left,
+)
 from invengine.kernels.layout_wave import (
     OPTION_LINE_COST,
     OPTION_UNIT_COST,
@@ -121,13 +130,16 @@ def best_more(wave, left, prices, units, line, missing, opened, parcel):
         most = min(units_left(wave.at, left, r), missing)
         if most <= 0 or (one_place and not short and most < missing):
             continue
-        cost = most * (wave.options[r, OPTION_UNIT_COST] + unit_price(wave.at, prices, r))
-        cost += 0 if units[r] > 0 else wave.options[r, OPTION_LINE_COST]
-        cost += 0 if opened[wave.at[r, AT_LOCAL]] == 1 else parcel[wave.at[r, AT_LOCAL]]
-        if short and cost >= most * wave.now[line, NOW_WORTH]:
-            continue
-        if chosen < 0 or float(cost) * units_there < float(paid) * most:
-            chosen, units_there, paid = r, most, cost
+        once = 0 if units[r] > 0 else wave.options[r, OPTION_LINE_COST]
+        once += 0 if opened[wave.at[r, AT_LOCAL]] == 1 else parcel[wave.at[r, AT_LOCAL]]
+        while most > 0:
+            cost = once + most * wave.options[r, OPTION_UNIT_COST] + price_of(wave.at, left, prices, r, most)
+            if (not short or cost < most * wave.now[line, NOW_WORTH]) and (
+                chosen < 0 or float(cost) * units_there < float(paid) * most
+            ):
+                chosen, units_there, paid = r, most, cost
+            kept = left[wave.at[r, AT_KEPT], wave.at[r, AT_LOCATION]] if wave.at[r, AT_KEPT] >= 0 else 0
+            most = kept if short and kept < most else 0  # those kept alone may be cheaper
     return chosen, units_there, paid
 
 

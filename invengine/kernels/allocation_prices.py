@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from invengine.kernels.allocation_keep import Keeping, cheapest, merged
 from invengine.kernels.allocation_order import BOUND, choose, lay_order
 from invengine.kernels.allocation_place import worth_left_out
 from invengine.kernels.allocation_wave import (
@@ -38,7 +39,6 @@ from invengine.kernels.layout_wave import (
     WAVE_LINE_FIRST,
     WAVE_LINE_MAY_SPLIT,
     WAVE_LINE_OPTIONS,
-    WAVE_LINE_SKU,
     WAVE_MOVES,
     WAVE_ORDER_LINES,
     WAVE_ORDER_PLACES,
@@ -91,12 +91,12 @@ def choose_by_prices(
     return total
 
 
-def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray, scale: np.ndarray) -> None:
+def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray, scale: np.ndarray, keeping: Keeping) -> None:
     """Prices to begin with: of each SKU, what its last unit is worth when those get units to whom they are worth most.
 
     Where there is plenty for all, units have no price and never get one. scale [L]: steps are parts of it.
     """
-    left, moves, prices = pools[WAVE_GIVEN], pools[WAVE_MOVES], pools[WAVE_PRICES]
+    left, moves, prices = merged(pools[WAVE_GIVEN], keeping), pools[WAVE_MOVES], pools[WAVE_PRICES]
     pools[[WAVE_MOVES, WAVE_PRICES, WAVE_SIDES, WAVE_BEST_PRICES]] = 0
     takes_part = np.zeros(len(wave.orders), bool)
     takes_part[turns] = True
@@ -114,28 +114,39 @@ def begin_prices(wave: Wave, turns: np.ndarray, pools: np.ndarray, scale: np.nda
         rows = np.broadcast_to(row, len(mine))[has]
         np.add.at(wanted, (rows, n[has]), wave.now[line[has], NOW_WANTED])
         np.maximum.at(moves, (rows, n[has]), step[has])
+    late = keeping.late
+    where = (wave.at[late, AT_SKU], wave.at[late, AT_LOCATION])
+    np.add.at(wanted, where, wave.now[wave.at[late, AT_LINE], NOW_WANTED])
+    np.maximum.at(moves, where, scale[wave.at[late, AT_LINE]] * STEPS // 32)
     moves[wanted <= left] = 0
-    prices[: len(left) - 1] = _last_worth(wave, mine, left)[:, None]
+    prices[: len(left) - 1] = _last_worth(wave, mine, left, AT_SKU)[:, None]
+    kept = mine[wave.at[mine, AT_KEPT] >= 0]
+    if len(kept):
+        prices[keeping.own] = _last_worth(wave, kept, pools[WAVE_GIVEN], AT_KEPT)[keeping.own, None]
     prices[moves == 0] = 0
+    _level(wave, prices)
 
 
-def _last_worth(wave: Wave, mine: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """By pool: what the last unit of the SKU gains, over all locations; `mine` are the options that take part."""
+def _last_worth(wave: Wave, mine: np.ndarray, left: np.ndarray, which: int) -> np.ndarray:
+    """By pool: what its last unit gains, over all locations.
+
+    mine: the options that take part     which: AT_SKU, or AT_KEPT of options that have one
+    """
     line, option = wave.at[mine, AT_LINE], wave.options[mine]
     in_order = wave.orders[wave.now[line, NOW_ORDER], WAVE_ORDER_LINES]
     once = option[:, OPTION_LINE_COST] + wave.places[option[:, OPTION_PLACE], PLACE_PARCEL_COST] // in_order
     cost = option[:, OPTION_UNIT_COST] + once // wave.now[line, NOW_WANTED]
     first = np.flatnonzero(np.diff(line, prepend=-1))  # options of a line are adjacent
+    pool = wave.at[mine[first], which]
     line, gain = line[first], wave.now[line[first], NOW_WORTH] - np.minimum.reduceat(cost, first)
-    by_gain = np.lexsort((line, -gain, wave.lines[line, WAVE_LINE_SKU]))
-    line, gain = line[by_gain], gain[by_gain]
-    sku = wave.lines[line, WAVE_LINE_SKU]
+    by_gain = np.lexsort((line, -gain, pool))
+    line, gain, pool = line[by_gain], gain[by_gain], pool[by_gain]
     total = np.cumsum(wave.now[line, NOW_WANTED])
-    starts = np.flatnonzero(np.diff(sku, prepend=-1))
-    before = np.repeat(np.concatenate([[0], total[starts[1:] - 1]]), np.diff(starts, append=len(sku)))
-    is_short = total - before > left[sku].sum(axis=1)
+    starts = np.flatnonzero(np.diff(pool, prepend=-1))
+    before = np.repeat(np.concatenate([[0], total[starts[1:] - 1]]), np.diff(starts, append=len(pool)))
+    is_short = total - before > left[pool].sum(axis=1)
     worth = np.zeros(len(left) - 1, np.int64)
-    np.maximum.at(worth, sku[is_short], np.maximum(gain[is_short], 0))
+    np.maximum.at(worth, pool[is_short], np.maximum(gain[is_short], 0))
     return worth
 
 
@@ -156,18 +167,31 @@ def _level(wave: Wave, prices: np.ndarray) -> None:
     prices[own, n] = np.minimum(prices[own, n], prices[row, n])
 
 
-def price_round(wave: Wave, turns: np.ndarray, pools: np.ndarray, room: Room) -> int:
+def _together(side: np.ndarray, used: np.ndarray, left: np.ndarray, keeping: Keeping) -> None:
+    """A channel that wants more than it keeps pays no less anywhere, and no more where it wants less.
+
+    It takes a kept unit from wherever that is cheapest: prices that only changed places would go nowhere.
+    """
+    own = keeping.own
+    excess = np.sign(used[own].sum(axis=1) - left[own].sum(axis=1))[:, None]
+    side[own] = np.where(side[own] == -excess, 0, side[own])
+
+
+def price_round(wave: Wave, turns: np.ndarray, pools: np.ndarray, room: Room, keeping: Keeping) -> int:
     """The bound by the prices as they are; then each is moved by its step.
 
     Steps get longer as long as a price goes one way, and half as long when it turns.
     """
     left, prices, moves, sides = (pools[layer] for layer in (WAVE_GIVEN, WAVE_PRICES, WAVE_MOVES, WAVE_SIDES))
     used, gains = np.zeros_like(left), np.empty(len(wave.orders), np.int64)
-    bound = choose_by_prices(*wave, left, prices, turns, used, gains, *room)
+    total = merged(left, keeping)
+    bound = choose_by_prices(*wave, total, prices, turns, used, gains, *room)
+    left = cheapest(left, total, prices, keeping)
     priced = prices > 0
     bound -= int((prices[priced] * left[priced]).sum())
     _spill(wave, left, prices, used)
     side = np.sign(used - left)
+    _together(side, used, left, keeping)
     side[(side < 0) & (prices == 0) | (moves == 0)] = 0
     turned = side * sides < 0
     moves[turned] = np.maximum(moves[turned] // 2, STEPS // 2)

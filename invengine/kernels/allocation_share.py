@@ -75,33 +75,25 @@ class Sharing:
         self.wants = np.zeros((n_channels, n_classes, len(kinds)), np.int64)
         self.quotas = np.zeros(len(mine), np.int64)
 
-    def divide(self, units: np.ndarray, stock: np.ndarray, minimum: np.ndarray, *, keeps: bool) -> np.ndarray:
-        """Fill `quotas` with fair shares of `stock`, each line claiming its `units`; returns where from, by type.
+    def divide(self, units: np.ndarray, stock: np.ndarray, minimum: np.ndarray) -> np.ndarray:
+        """Fill `quotas` with fair shares of `stock`, each line claiming its `units`; returns where from, by type."""
+        return self._share(units, stock, minimum, np.zeros(0, np.int64))
 
-        Where `keeps`, only what is kept of `stock` for channels is divided: returns from where, by channel.
-        """
+    def keep(self, units: np.ndarray, stock: np.ndarray, minimum: np.ndarray, rank: np.ndarray) -> np.ndarray:
+        """From where units of the minimum of each channel could come: from locations that come first in the rank."""
+        return self._share(units, stock, minimum, rank)
+
+    def _share(self, units: np.ndarray, stock: np.ndarray, minimum: np.ndarray, rank: np.ndarray) -> np.ndarray:
         claims = self.claims
         claims[:, CLAIM_UNITS] = units * self.may[claims[:, CLAIM_TYPE]].any(axis=1)
         self.wants[:] = 0
         where = (claims[:, CLAIM_CHANNEL], claims[:, CLAIM_CLASS], claims[:, CLAIM_TYPE])
         np.add.at(self.wants, where, claims[:, CLAIM_UNITS])
         self.quotas[:] = 0
-        flow = np.empty((len(minimum) if keeps else len(self.may), len(stock)), np.int64)
+        flow = np.empty((len(minimum) if len(rank) else len(self.may), len(stock)), np.int64)
         at_most = np.minimum(stock, claims[:, CLAIM_UNITS].sum())
-        share_sku(claims, self.wants, self.may, at_most, np.ascontiguousarray(minimum), keeps, self.quotas, flow)
+        share_sku(claims, self.wants, self.may, at_most, np.ascontiguousarray(minimum), rank, self.quotas, flow)
         return flow
-
-
-def keep_units(wave: Wave, shares: np.ndarray, n_classes: int, left: np.ndarray) -> None:
-    """Move the units that are kept for channels out of everybody's pools into theirs."""
-    rows = np.cumsum(shares > 0).reshape(shares.shape) - 1 + shares.shape[1]
-    for sku, mine in by_sku(wave) if shares.any() else ():
-        has = shares[:, sku] > 0
-        if has.any():
-            sharing = Sharing(wave, mine, len(shares), n_classes, left.shape[1])
-            kept = sharing.divide(wave.now[mine, NOW_WANTED], left[sku], shares[:, sku], keeps=True)
-            left[sku] -= kept.sum(axis=0)
-            left[rows[has, sku]] = kept[has]
 
 
 def _stand_back(wave: Wave, quotas: np.ndarray, claims: np.ndarray) -> np.ndarray:
@@ -134,7 +126,7 @@ def divide_all(
     while changed:
         for sku in changed:
             mine = sharings[sku].mine
-            flows[sku] = sharings[sku].divide(claims[mine], available[sku], shares[:, sku], keeps=False)
+            flows[sku] = sharings[sku].divide(claims[mine], available[sku], shares[:, sku])
             quotas[mine] = sharings[sku].quotas
         changed = np.unique(wave.lines[_stand_back(wave, quotas, claims), WAVE_LINE_SKU]).tolist()
     units[:] = 0

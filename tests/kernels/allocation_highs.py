@@ -1,7 +1,8 @@
 """The model of a wave for HiGHS, a solver of mixed-integer programs: what the kernel's bound and plan have to fit.
 
-It is written from the definition (docs/waves.md), for one class without minimum shares, and shares nothing with the
-kernel. Columns: units x and use y of each option, parcels z, missing units s, lines filled f, orders filled g.
+It is written from the definition (docs/waves.md), for one class, and shares nothing with the kernel.
+Columns: units x and use y of each option, parcels z, missing units s, lines filled f, orders filled g; with minimum
+shares kept units q of each option, and t, what a channel holds of a SKU at a location: what it takes or what is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from invengine.kernels.layout_wave import (
     WAVE_LINE_SKU,
     WAVE_LINE_WANTED,
     WAVE_LINE_WORTH,
+    WAVE_ORDER_CHANNEL,
     WAVE_ORDER_WHOLE,
 )
 from tests.kernels.allocation_worlds import Wave
@@ -61,8 +63,8 @@ class Solved:
     is_proved: bool
 
 
-def model_of(wave: Wave, *, whole: bool) -> highspy.HighsLp:
-    """The model; where not `whole`, its relaxation: everything may be a fraction."""
+def model_of(wave: Wave, *, whole: bool, kept: np.ndarray | None = None) -> highspy.HighsLp:
+    """The model; where not `whole`, its relaxation: everything may be a fraction. kept [C, K]: units kept."""
     orders, lines, places, options = (len(rows) for rows in (wave.orders, wave.lines, wave.places, wave.options))
     line, order, n = wave.line_of, wave.order_of, wave.location_of
     sku, wanted = wave.lines[line, WAVE_LINE_SKU], wave.lines[:, WAVE_LINE_WANTED]
@@ -91,17 +93,39 @@ def model_of(wave: Wave, *, whole: bool) -> highspy.HighsLp:
         -np.inf, 0, options, (np.arange(options), y, 1), (np.arange(options), z[wave.options[:, OPTION_PLACE]], -1)
     )
     position, at = np.unique(sku * len(capacity) + n, return_inverse=True)
-    rows.add(-np.inf, wave.available.ravel()[position], len(position), (at, x, 1))
+    stock = wave.available.ravel()[position]
+    kept = np.zeros_like(wave.shares) if kept is None else kept
+    channel = wave.orders[order[line], WAVE_ORDER_CHANNEL]
+    has = kept[channel, sku] > 0
+    q = 2 * options + places + 2 * lines + orders + np.arange(options)
+    held, of = np.unique(np.stack([channel, at]).T[has], axis=0, return_inverse=True)
+    of, t = of.ravel(), q[0] + options + np.arange(len(held))
+    rows.add(-np.inf, stock, len(position), (at[~has], x[~has], 1), (held[:, 1], t, 1))
+    rows.add(-np.inf, 0, len(held), (of, x[has], 1), (np.arange(len(held)), t, -1))
+    rows.add(-np.inf, 0, len(held), (of, q[has], 1), (np.arange(len(held)), t, -1))
+    rows.add(-np.inf, wanted, lines, (line[has], q[has], 1))
+    owner, whose = np.unique(np.stack([channel, sku]).T[has], axis=0, return_inverse=True)
+    share = kept[owner[:, 0], owner[:, 1]]
+    rows.add(share, share, len(owner), (whose.ravel(), q[has], 1))
     rows.add(-np.inf, capacity, len(capacity), (n, x, 1))
     lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = 2 * options + places + 2 * lines + orders, rows.count
+    lp.num_col_, lp.num_row_ = int(q[0]) + options + len(held), rows.count
     cost = (
         wave.options[:, OPTION_UNIT_COST], wave.options[:, OPTION_LINE_COST], wave.places[:, PLACE_PARCEL_COST],
-        wave.lines[:, WAVE_LINE_WORTH], np.zeros(lines + orders),
+        wave.lines[:, WAVE_LINE_WORTH], np.zeros(lines + orders + options + len(held)),
     )  # fmt: skip
     lp.col_cost_ = np.concatenate(cost) / 10_000.0
     lp.col_lower_ = np.zeros(lp.num_col_)
-    lp.col_upper_ = np.concatenate([most, np.ones(options + places), wanted, np.ones(lines + orders)]).astype(float)
+    lp.col_upper_ = np.concatenate(
+        [
+            most,
+            np.ones(options + places),
+            wanted,
+            np.ones(lines + orders),
+            np.minimum(wave.available[sku, n], wanted[line]) * has,
+            stock[held[:, 1]],
+        ]
+    ).astype(float)
     lp.row_lower_, lp.row_upper_ = np.concatenate(rows.lower), np.concatenate(rows.upper)
     by_row = np.argsort(np.concatenate(rows.row), kind="stable")
     lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
@@ -113,7 +137,9 @@ def model_of(wave: Wave, *, whole: bool) -> highspy.HighsLp:
     return lp
 
 
-def solve(wave: Wave, *, whole: bool, gap: float = 0.0, seconds: float = float("inf")) -> Solved:
+def solve(
+    wave: Wave, *, whole: bool, gap: float = 0.0, seconds: float = float("inf"), kept: np.ndarray | None = None
+) -> Solved:
     """What HiGHS makes of it on one thread, stopped at a relative gap of its own bound, or after some seconds."""
     solver = highspy.Highs()
     for option, value in {
@@ -124,7 +150,7 @@ def solve(wave: Wave, *, whole: bool, gap: float = 0.0, seconds: float = float("
         "random_seed": 1,
     }.items():
         solver.setOptionValue(option, value)
-    solver.passModel(model_of(wave, whole=whole))
+    solver.passModel(model_of(wave, whole=whole, kept=kept))
     solver.run()
     info, status = solver.getInfo(), solver.getModelStatus()
     units = np.rint(np.array(solver.getSolution().col_value[: len(wave.options)])).astype(np.int64)
