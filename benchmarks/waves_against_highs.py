@@ -100,7 +100,7 @@ def everything(wave: Wave) -> int:
 def against_relaxation(orders: int) -> list[Figure]:
     """What the plan is worth, against the best with fractions of units, lines and parcels."""
     wave = scarce_wave(orders)
-    ours, relaxed = planned(wave), everything(wave) - solve(wave, whole=False).objective
+    ours, relaxed = planned(wave), everything(wave) - solve(wave, whole=False, interior=True).objective
     say(
         f"what is a plan of {orders:,} orders worth, against the optimum of the LP?",
         "prices find which orders are worth it; whole orders and parcels cost some tenths of a per cent: 0.99",
@@ -157,4 +157,6 @@ def run(*, quick: bool) -> list[Figure]:
         print("  HiGHS is not installed: not compared")
         return figures
     figures += [*against_relaxation(1_000), *against_highs(200, 4_000)]
-    return figures if quick else [*figures, *against_highs(1_000, 1_000)]
+    if quick:
+        return figures
+    return [*figures, *against_relaxation(10_000), *against_highs(1_000, 1_000), *against_highs(10_000, 60)]

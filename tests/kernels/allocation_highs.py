@@ -138,9 +138,18 @@ def model_of(wave: Wave, *, whole: bool, kept: np.ndarray | None = None) -> high
 
 
 def solve(
-    wave: Wave, *, whole: bool, gap: float = 0.0, seconds: float = float("inf"), kept: np.ndarray | None = None
+    wave: Wave,
+    *,
+    whole: bool,
+    gap: float = 0.0,
+    seconds: float = float("inf"),
+    kept: np.ndarray | None = None,
+    interior: bool = False,
 ) -> Solved:
-    """What HiGHS makes of it on one thread, stopped at a relative gap of its own bound, or after some seconds."""
+    """What HiGHS makes of it on one thread, stopped at a relative gap of its own bound, or after some seconds.
+
+    `interior`: by the method of interior points, for relaxations too large for the simplex method.
+    """
     solver = highspy.Highs()
     for option, value in {
         "output_flag": False,
@@ -148,6 +157,7 @@ def solve(
         "time_limit": seconds,
         "threads": 1,
         "random_seed": 1,
+        **({"solver": "ipm", "run_crossover": "off"} if interior else {}),
     }.items():
         solver.setOptionValue(option, value)
     solver.passModel(model_of(wave, whole=whole, kept=kept))
