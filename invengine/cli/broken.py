@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from invengine.cli.days import shown
+from invengine.cli.outcomes import say_results
 from invengine.cli.render import as_json, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail_usage
 
@@ -134,11 +134,8 @@ async def repromise(
         show_json(as_json(answer))
         return
     _show_outcomes(answer)
-    done = Counter(word(type(one).Result.Name(one.result), "RESULT_") for one in answer.outcomes)
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(done.items())) or "nothing is broken"
-    say(f"{'Would be: ' if dry_run else ''}{counts}.")
-    if answer.has_more:
-        say("There are more: do it again.")
+    results = (type(one).Result.Name(one.result) for one in answer.outcomes)
+    say_results(results, "nothing is broken", dry_run=dry_run, has_more=answer.has_more)
 
 
 def show_broken(promises: Iterable[BrokenPromise]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from invengine.cli.days import shown
+from invengine.cli.outcomes import say_results
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import RequestId, Session, command, fail_usage
 
@@ -105,11 +105,8 @@ async def resource(
         show_json(as_json(answer))
         return
     _show_outcomes(answer)
-    done = Counter(word(type(one).Result.Name(one.result), "RESULT_") for one in answer.outcomes)
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(done.items())) or "nothing is short"
-    say(f"{'Would be: ' if dry_run else ''}{counts}.")
-    if answer.has_more:
-        say("There are more: do it again.")
+    results = (type(one).Result.Name(one.result) for one in answer.outcomes)
+    say_results(results, "nothing is short", dry_run=dry_run, has_more=answer.has_more)
 
 
 def _show_shortfalls(answer: ListShortfallsResponse) -> None:

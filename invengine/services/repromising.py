@@ -6,7 +6,6 @@ it is looked at again. So a request that was cut off may be sent again: what it 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from invengine.domain.orders import Fulfilment
 from invengine.domain.partitions import encode_token
 from invengine.errors import InventoryError, OfTransfer, ReservationNotFound, RevisionMismatch
+from invengine.services.answered_once import answered_once
 from invengine.services.repromise_requests import BrokenAsked, Outcome, Result, check_repromise
 
 if TYPE_CHECKING:
@@ -62,16 +62,13 @@ class Repromising:
         """
         asked = check_repromise(message)
         self._networks.required()
-        if not asked.dry_run:
-            earlier = await self._store.remembered(asked.request_id, asked.fingerprint)
-            if earlier is not None:
-                return base64.b64decode(earlier), True
-        answer = encode(await self._done(asked))
-        if not asked.dry_run:
-            kept = await self._store.remember(asked.request_id, asked.fingerprint, base64.b64encode(answer).decode())
-            if kept is not None:  # the same request, sent twice at once
-                return base64.b64decode(kept), True
-        return answer, False
+
+        async def carried_out() -> bytes:
+            return encode(await self._done(asked))
+
+        if asked.dry_run:
+            return await carried_out(), False
+        return await answered_once(self._store, asked.request_id, asked.fingerprint, carried_out)
 
     async def _done(self, asked: CheckedRepromise) -> Answer:
         shortages = await self._scan.shortages()

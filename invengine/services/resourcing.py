@@ -7,7 +7,6 @@ moved is not short any more.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from invengine.domain.orders import Fulfilment, ReservationState
 from invengine.domain.partitions import encode_token
 from invengine.errors import InsufficientStock, InventoryError, OfTransfer, RevisionMismatch
+from invengine.services.answered_once import answered_once
 from invengine.services.freshness import FRESHNESS_SECONDS_MAX, catch_up
 from invengine.services.moved_units import Moving, lines_named
 from invengine.services.resource_requests import Outcome, Result, ShortLine, check_resource, lines_of
@@ -83,6 +83,17 @@ class Resourcing:
         `encode` makes the bytes that are kept of an answer, to be answered again.
         """
         asked = check_resource(message)
+        self._networks.required()
+
+        async def carried_out() -> bytes:
+            return encode(await self._done(asked))
+
+        if asked.dry_run:
+            return await carried_out(), False
+        return await answered_once(self._store, asked.request_id, asked.fingerprint, carried_out)
+
+    def _check_names(self, asked: CheckedResource) -> None:
+        """UnknownProfile, UnknownChannel, UnknownGroup; not of a request that was answered before they went."""
         network = self._networks.required()
         if asked.profile:
             self._profiles.get(asked.profile)
@@ -90,18 +101,9 @@ class Resourcing:
             network.channel(asked.channel)
         if asked.to_group and asked.to_group not in network.groups:
             network.asked(asked.channel or next(iter(network.channels)), group=asked.to_group)  # UnknownGroup
-        if not asked.dry_run:
-            earlier = await self._store.remembered(asked.request_id, asked.fingerprint)
-            if earlier is not None:
-                return base64.b64decode(earlier), True
-        answer = encode(await self._done(asked))
-        if not asked.dry_run:
-            kept = await self._store.remember(asked.request_id, asked.fingerprint, base64.b64encode(answer).decode())
-            if kept is not None:  # the same request, sent twice at once
-                return base64.b64decode(kept), True
-        return answer, False
 
     async def _done(self, asked: CheckedResource) -> Answer:
+        self._check_names(asked)
         found = await self._shortfalls.find(asked.sku, asked.location, channel=asked.channel)
         lines = [
             line

@@ -5,18 +5,16 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from invengine.domain.orders import Fulfilment
-from invengine.domain.sourcing import BasketLine
 from invengine.domain.what_if import WhatIfOrder
 from invengine.errors import InvalidArgument
 from invengine.services import validation
+from invengine.services.basket_plans import basket_of
 from invengine.services.days import optional_day
 from invengine.services.reservation_lines import check_lines
 from invengine.services.turns import Turns
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.services.reservation_lines import CheckedLine
     from invengine.v1 import whatif_pb2 as pb
 
 PROFILES_MAX: Final = 4
@@ -85,34 +83,13 @@ async def orders_given(message: pb.WhatIfRequest, network: Network, at_ms: int) 
         channel = validation.required_id(f"{path}.channel", order.channel)
         network.channel(channel)
         try:
-            lines = check_lines(order.lines, dated=True)
+            basket = tuple(basket_of(check_lines(order.lines, dated=True), channel, network))
         except InvalidArgument as refusal:
             raise InvalidArgument(f"{path}.{refusal.field}", refusal.problem) from None
-        for at, line in enumerate(lines):
-            if line.allow_backorder and line.sku in network.kits:
-                problem = f"not for a kit, and {line.sku!r} is one"
-                raise InvalidArgument(f"{path}.lines[{at}].allow_backorder", problem)
         name = validation.optional_text(f"{path}.order_id", order.order_id) or str(place + 1)
-        basket = tuple([_basket_line(line) for line in lines])
         found.append(WhatIfOrder(name, channel, basket, at_ms, order.best_effort))
         await turns.pause()
     return found
-
-
-def _basket_line(line: CheckedLine) -> BasketLine:
-    return BasketLine(
-        line.line_id,
-        line.sku,
-        line.quantity,
-        line.location,
-        line.group,
-        line.allow_split,
-        line.fulfilment,
-        line.destination,
-        line.service if line.fulfilment is Fulfilment.SHIP else "",
-        line.needed_by,
-        line.allow_backorder,
-    )
 
 
 def _within(name: str, number: int, most: int, usual: int) -> int:

@@ -288,6 +288,18 @@ async def test_the_same_request_moves_nothing_twice(shop: Shop) -> None:
     assert (await refused(shop.stubs.allocation.ResourceShortfalls(other))).reason == "REQUEST_MISMATCH"
 
 
+async def test_the_same_request_is_answered_as_before_when_what_it_names_is_gone(shop: Shop) -> None:
+    await three(shop)
+    first = await shop.resourced("once", to_group="dc", best_effort=True)
+    await shop.stubs.apply_network(
+        NETWORK.replace("  dc: [DC]\n", "").replace("[all, dc]", "[all]"), "the group is gone"
+    )
+    again = await shop.resourced("once", to_group="dc", best_effort=True)
+    assert (again.replayed, again.outcomes) == (True, first.outcomes)
+    other = shortfall_pb2.ResourceShortfallsRequest(request_id="new", all=True, to_group="dc")
+    assert (await refused(shop.stubs.allocation.ResourceShortfalls(other))).reason == "UNKNOWN_GROUP"
+
+
 async def test_the_same_request_twice_at_once(shop: Shop) -> None:
     await three(shop)
     answers = await asyncio.gather(*(shop.resourced("twice", allow_split=True) for _ in range(4)))
