@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from invengine import bootstrap
-from invengine.bootstrap import Broken, Running
+from invengine.bootstrap import Broken, Running, starting
 from invengine.errors import InsufficientStock, NetworkFault, NetworkInvalid, ShortLine, all_refusals
 from invengine.rpc import servicers
 from invengine.rpc.errors import STATUS_CODES, refusal_to_status
@@ -74,9 +74,9 @@ async def test_until_the_data_are_loaded_it_is_not_serving_and_refuses(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called, go_on = asyncio.Event(), asyncio.Event()
-    real = bootstrap.Follower.load
+    real = starting.Follower.load
     addresses: list[str] = []
-    start = bootstrap.Server.start
+    start = starting.Server.start
 
     async def noted(self: Any) -> None:
         await start(self)
@@ -87,8 +87,8 @@ async def test_until_the_data_are_loaded_it_is_not_serving_and_refuses(
         await go_on.wait()
         await real(self)
 
-    monkeypatch.setattr(bootstrap.Follower, "load", slow)
-    monkeypatch.setattr(bootstrap.Server, "start", noted)
+    monkeypatch.setattr(starting.Follower, "load", slow)
+    monkeypatch.setattr(starting.Server, "start", noted)
 
     async def run() -> None:
         async with bootstrap.running(settings_for(redis_url)):

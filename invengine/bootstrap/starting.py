@@ -1,0 +1,109 @@
+"""Starts the parts of an engine in order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from invengine import kernels
+from invengine.bootstrap.opening import load_documents, new_metrics, open_topology, start_metrics, store_settings
+from invengine.bootstrap.wiring import Foundations, wire
+from invengine.metrics import Metrics
+from invengine.replica.clock import StoreClock
+from invengine.replica.follower import Follower
+from invengine.replica.replica import Replica
+from invengine.rpc import servicers
+from invengine.rpc.server import Server
+from invengine.services import figures
+from invengine.services.background import Background
+from invengine.services.broken import BrokenPromises
+from invengine.services.scarcity import Scarcity
+from invengine.services.sweeper import Sweeper
+from invengine.services.transfers import Transfers
+from invengine.store.records import LogTrimmed
+from invengine.store.redis_store import RedisStore
+
+if TYPE_CHECKING:
+    from invengine.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An engine that serves. `broken` gets the sentence when it cannot go on."""
+
+    addresses: tuple[str, ...]
+    metrics_address: str
+    metrics: Metrics
+    store: RedisStore
+    replica: Replica
+    sweeper: Sweeper
+    transfers: Transfers
+    broken_promises: BrokenPromises
+    broken: asyncio.Future[str]
+
+    @property
+    def address(self) -> str:
+        """The first address, as gRPC clients take it."""
+        return self.addresses[0]
+
+
+async def start(settings: Settings, stack: AsyncExitStack) -> Running:
+    """Starts the parts in order; `stack` stops them in the opposite order."""
+    kernels.warm_up()
+    broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    background = Background(broken)
+    metrics = new_metrics()
+    server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])
+    stack.push_async_callback(server.stop)
+    await server.start()
+    metrics_address = await start_metrics(settings, metrics, server, stack)
+    topology = await open_topology(settings, background, stack)
+    store = await RedisStore.open(topology, partitions=settings.partitions, settings=store_settings(settings))
+    clock = StoreClock(on_step=lambda _: metrics.clock_steps.inc())
+    metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
+    store.go_by(clock.for_call)
+    replica = Replica(store.partitions, store.store_id)
+    networks, transit, profiles = await load_documents(store, replica, clock)
+    follower = Follower(
+        replica,
+        store,
+        clock,
+        trimmed=LogTrimmed,
+        disruptions=lambda: topology.disruptions,
+        on_lag=metrics.replica_lag.set,
+    )
+    await follower.load()
+    sweeper = Sweeper(store, replica, metrics)
+    scarcity = Scarcity.by(settings, store, replica, networks, metrics)
+    stack.push_async_callback(background.stop)
+    for name, work in (
+        ("follower", follower.run()),
+        ("networks", networks.run()),
+        ("transit times", transit.run()),
+        ("profiles", profiles.run()),
+        ("scarcity", scarcity.run()),
+        ("sweeper", sweeper.run()),
+        ("forgetting", sweeper.run_forgetting()),
+        ("figures", figures.keep(store, metrics)),
+        ("loop lag", figures.watch_loop(metrics)),
+    ):
+        background.run(name, work)
+    base = Foundations(
+        settings, store, replica, clock, networks, transit, profiles, scarcity, metrics, background, stack
+    )
+    wired = wire(base)
+    stack.push_async_callback(server.drain)
+    server.open(servicers.handlers(wired.servicers, server.streams, metrics))
+    return Running(
+        server.addresses,
+        metrics_address,
+        metrics,
+        store,
+        replica,
+        sweeper,
+        wired.transfers,
+        wired.broken_promises,
+        broken,
+    )
