@@ -539,8 +539,8 @@ METRICS_HEAD: Final = """\
 # Metrics
 
 Every metric of `/metrics`, as a server's registry says it; `docs/monitoring/generate.py` writes this page. Seconds,
-bytes and whole units; values of labels come from fixed lists, never from callers, and every series is there at 0 from the
-start. [Monitoring](monitoring.md) says which of them to look at and which to be woken by.
+bytes and whole units; values of labels come from fixed lists, never from callers, and every series is there at 0 from
+the start. [Monitoring](monitoring.md) says which of them to look at and which to be woken by.
 
 | Metric | Type | Labels | Means |
 |---|---|---|---|
