@@ -19,10 +19,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown
+from invengine.rpc.calls import METADATA, REQUEST_ID, Call
 from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
 
 if TYPE_CHECKING:
     from invengine.metrics import MethodMetrics, Metrics
+    from invengine.rpc.calls import Observed
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +88,24 @@ def refusal_of(fault: Exception, method: str) -> InventoryError:
     return InternalError(incident)
 
 
-async def _abort(context: Context, refusal: InventoryError) -> NoReturn:
-    await context.abort_with_status(refusal_to_status(refusal))
+async def _abort(context: Context, refusal: InventoryError, call: Call | None = None) -> NoReturn:
+    await context.abort_with_status(refusal_to_status(refusal, () if call is None else call.trailing()))
     raise AssertionError("abort_with_status returned")
+
+
+def _end(call: Call, outcome: tuple[str, str], seconds: float, series: MethodMetrics) -> None:
+    """Counts a call that is over."""
+    code, reason = outcome
+    series.handled[code] += 1
+    series.seconds.observe(seconds)
+    call.method.end(call, code, reason, seconds)
+
+
+def _echo(call: Call, context: Context) -> None:
+    """Has the answer carry the id that the caller gave its call, where it gave one."""
+    for name, _ in call.metadata:
+        if name == REQUEST_ID and (sent := call.sent_id()):
+            context.set_trailing_metadata(((REQUEST_ID, sent),))
 
 
 def _ended_early(context: Context) -> str:
@@ -108,7 +125,7 @@ async def _check_ended_well(context: Context) -> None:
 
 
 def unary(
-    method: str, decode: Callable[[bytes], Any], handler: Unary, series: MethodMetrics, metrics: Metrics
+    method: Observed, decode: Callable[[bytes], Any], handler: Unary, series: MethodMetrics, metrics: Metrics
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A method of messages, wrapped."""
 
@@ -116,7 +133,7 @@ def unary(
         try:
             message = decode(request)
         except DecodeError:
-            raise MalformedMessage(method) from None
+            raise MalformedMessage(method.path) from None
         answer = await handler(message, context)
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
@@ -124,30 +141,40 @@ def unary(
 
 
 def raw_unary(
-    method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics
+    method: Observed, handler: RawUnary, series: MethodMetrics, metrics: Metrics
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A method of bytes, wrapped."""
+    begin, end_seconds = method.begin, method.end_seconds
 
     async def serve(request: bytes, context: Context) -> bytes:
-        begun = perf_counter()
+        call = Call(method, request)
+        begin(call)
+        code, reason, response, begun = "OK", "", b"", perf_counter()
         series.started += 1
         series.received += 1
         try:
             response = await handler(request, context)
         except asyncio.CancelledError:
-            series.handled[_ended_early(context)] += 1
+            code = _ended_early(context)
             raise
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-            refusal = refusal_of(fault, method)
+            refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]] += 1
-            await _abort(context, refusal)
+            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            await _abort(context, refusal, call)
         else:
-            series.handled["OK"] += 1
             series.sent += 1
+            if METADATA.get():
+                _echo(call, context)
             return response
-        finally:
-            series.seconds.observe(perf_counter() - begun)
+        finally:  # as _end, written out: most calls come by here
+            seconds = perf_counter() - begun
+            series.handled[code] += 1
+            series.seconds.observe(seconds)
+            if seconds >= end_seconds or code != "OK":
+                call.bytes_out = len(response)
+                method.end(call, code, reason, seconds)
+            call.ended = True
 
     return grpc.unary_unary_rpc_method_handler(serve)
 
@@ -162,7 +189,7 @@ class Streams:
 
     def wrap(
         self,
-        method: str,
+        method: Observed,
         open_stream: Callable[[Context], StreamStep],
         series: MethodMetrics,
         metrics: Metrics,
@@ -183,7 +210,7 @@ class Streams:
 
     def wrap_exchange(
         self,
-        method: str,
+        method: Observed,
         open_exchange: Callable[[Context], Exchange],
         series: MethodMetrics,
         metrics: Metrics,
@@ -191,7 +218,7 @@ class Streams:
         """A bidirectional method that reads and writes at its own pace."""
 
         async def serve(_: Any, context: Context) -> None:
-            begun = perf_counter()
+            call, code, reason, begun = method.begun(), "OK", "", perf_counter()
             series.started += 1
 
             async def read() -> bytes | None:
@@ -213,24 +240,22 @@ class Streams:
                     raise ShuttingDown
                 await exchange.serve(read, write)
             except asyncio.CancelledError:
-                series.handled[_ended_early(context)] += 1
+                code = _ended_early(context)
                 raise
             except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-                refusal = refusal_of(fault, method)
+                refusal = refusal_of(fault, method.path)
                 metrics.count_refusals((refusal.reason,))
-                series.handled[_CODE_NAMES[refusal.reason]] += 1
-                await _abort(context, refusal)
-            else:
-                series.handled["OK"] += 1
+                code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+                await _abort(context, refusal, call)
             finally:
                 self._exchanges.discard(exchange)
-                series.seconds.observe(perf_counter() - begun)
+                _end(call, (code, reason), perf_counter() - begun, series)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
     def wrap_inbound(
         self,
-        method: str,
+        method: Observed,
         decode: Callable[[bytes], Any],
         handler: Inbound,
         series: MethodMetrics,
@@ -247,7 +272,7 @@ class Streams:
                 try:
                     yield decode(request)
                 except DecodeError:
-                    raise MalformedMessage(method) from None
+                    raise MalformedMessage(method.path) from None
             await _check_ended_well(context)
 
         async def serve(_: Any, context: Context) -> bytes:
@@ -264,7 +289,7 @@ class Streams:
         return grpc.stream_unary_rpc_method_handler(serve)
 
     def wrap_answers(
-        self, method: str, handler: ServerStream, series: MethodMetrics, metrics: Metrics
+        self, method: Observed, handler: ServerStream, series: MethodMetrics, metrics: Metrics
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A method that answers one message with many, each when the connection has taken the one before."""
 
@@ -281,10 +306,14 @@ class Streams:
         return grpc.unary_stream_rpc_method_handler(serve)
 
     async def _serve(
-        self, method: str, talk: Coroutine[Any, Any, None], context: Context, counts: tuple[MethodMetrics, Metrics]
+        self,
+        method: Observed,
+        talk: Coroutine[Any, Any, None],
+        context: Context,
+        counts: tuple[MethodMetrics, Metrics],
     ) -> None:
         """One stream from its beginning to its end, counted; whatever ends it early is told."""
-        begun = perf_counter()
+        call, code, reason, begun = method.begun(), "OK", "", perf_counter()
         series, metrics = counts
         series.started += 1
         task = asyncio.current_task()
@@ -297,20 +326,18 @@ class Streams:
             await talk
         except asyncio.CancelledError:
             if not self._stopping:
-                series.handled[_ended_early(context)] += 1
+                code = _ended_early(context)
                 raise
-            series.handled["Unavailable"] += 1
-            await _abort(context, ShuttingDown())
+            code, reason = "Unavailable", ShuttingDown.reason
+            await _abort(context, ShuttingDown(), call)
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-            refusal = refusal_of(fault, method)
+            refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]] += 1
-            await _abort(context, refusal)
-        else:
-            series.handled["OK"] += 1
+            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            await _abort(context, refusal, call)
         finally:
             self._tasks.discard(task)
-            series.seconds.observe(perf_counter() - begun)
+            _end(call, (code, reason), perf_counter() - begun, series)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""
