@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from invengine import kernels
-from invengine.bootstrap.opening import load_documents, new_metrics, open_topology, start_metrics, store_settings
+from invengine.bootstrap.opening import (
+    load_documents,
+    new_metrics,
+    observing_of,
+    open_topology,
+    start_metrics,
+    store_settings,
+)
 from invengine.bootstrap.wiring import Foundations, wire
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
@@ -100,7 +107,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     wired = wire(base)
     stack.push_async_callback(server.drain)
-    server.open(servicers.handlers(wired.servicers, server.streams, metrics))
+    server.open(servicers.handlers(wired.servicers, server.streams, metrics, observing_of(settings)))
     return Running(
         server.addresses,
         metrics_address,

@@ -106,7 +106,7 @@ _ADVICE: Final = {
     "REPLICA_BEHIND": "Try again in a moment.",
     "SHUTTING_DOWN": "Try again in a moment.",
     "OVERLOADED": "Try again in a moment.",
-    "INTERNAL": "The server's log has the details.",
+    "INTERNAL": "The server's log has the details: look for that number.",
 }
 _MOVEMENT_ADVICE: Final = "See what holds the rest: invengine stock show SKU LOCATION."
 _UNREACHABLE_ADVICE: Final = "Start one with: invengine serve. Or say where it is: --server HOST:PORT."

@@ -28,8 +28,8 @@ _FAULTS: Final = frozenset({"Internal", "Unknown"})
 Metadata = Sequence[tuple[str, str | bytes]]
 
 METADATA: ContextVar[Metadata] = ContextVar("METADATA", default=())
-"""What the caller sent beside its message; empty where that is the name of its program only. Whoever finds the handler of
-a call sets it: there it costs nothing.
+"""What the caller sent beside its message; empty where that is the name of its program only. Whoever finds the handler
+of a call sets it: there it costs nothing.
 """
 
 _CURRENT: ContextVar[Call | None] = ContextVar("_CURRENT", default=None)

@@ -23,6 +23,8 @@ def facts_of(record: logging.LogRecord) -> dict[str, Any]:
     call = calls.current()
     if call is not None:
         facts["request_id"] = call.request_id
+        if (sent := call.sent_id()) and sent != call.request_id:
+            facts["x_request_id"] = sent
         if trace_id := call.trace_id:
             facts["trace_id"] = trace_id
     facts.update((name, value) for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD)
