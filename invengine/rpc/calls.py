@@ -85,8 +85,9 @@ class Call:
         return ""
 
     def trailing(self) -> tuple[tuple[str, str], ...]:
-        """What a refusal carries beside its details."""
-        return ((REQUEST_ID, self.sent_id() or self.request_id),)
+        """What a refusal carries beside its details; nothing where the id cannot travel there: its caller knows it."""
+        told = self.sent_id() or self.request_id
+        return ((REQUEST_ID, told),) if told.isascii() else ()
 
     def _id_of_message(self) -> str:
         """`request_id` of the message, where it has one that can be read."""

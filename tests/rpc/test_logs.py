@@ -142,6 +142,7 @@ async def test_the_id_that_a_caller_sends_comes_back(redis_url: str, lines: Line
         # a refusal has what the caller calls the call, which may be another name than that of the write
         assert (await refusal(stubs, sent))["x-request-id"] == "cart 7"
         assert (await refusal(stubs, request_id="order-9"))["x-request-id"] == "order-9"
+        assert "x-request-id" not in await refusal(stubs, request_id="bücher 1")  # metadata are ASCII
         missing = stock_service_pb2.GetPositionRequest(sku="GHOST", location="DC")
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
             await stubs.stock.GetPosition(missing)
