@@ -20,10 +20,12 @@ LOOP_SECONDS: Final = 0.5
 
 async def keep(store: RedisStore, metrics: Metrics) -> None:
     """Asks the store for its figures until cancelled."""
+    metrics.libraries["server"].set(store.own_library)
     while True:
         try:
             metrics.set_reservations(await store.states())
             metrics.log_entries.set(await store.log_length())
+            metrics.libraries["store"].set(await store.loaded_library())
         except InventoryError as refusal:
             logger.debug("no figures: %s", refusal)
         await asyncio.sleep(STORE_SECONDS)
