@@ -8,7 +8,7 @@ counts is counted in plain numbers and exposed when asked for: the library's own
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
@@ -201,6 +201,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.on_stored: Callable[[str, float], None] | None = None
+        """Told of each write of a call, once the replica has it: the verb, and how many seconds that took."""
         self._methods = MethodsCollector()
         registry.register(self._methods)
         self.watch = WatchMetrics()

@@ -68,6 +68,7 @@ LIBRARIES = {
     "pydantic": {"domain", "settings"},
     "pydantic_settings": {"settings"},
     "prometheus_client": {"metrics", "server_metrics", "rpc", "bootstrap"},
+    "opentelemetry": {"rpc"},
     "typer": {"cli"},
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},

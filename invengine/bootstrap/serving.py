@@ -17,6 +17,7 @@ from invengine.bootstrap.starting import Running, start
 from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
+from invengine.rpc.traces import NotInstalled
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
 
@@ -80,6 +81,6 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack)
-        except (AddressTaken, EmbeddedError, StoreUnsuitable, InventoryError) as fault:
+        except (AddressTaken, EmbeddedError, NotInstalled, StoreUnsuitable, InventoryError) as fault:
             raise Broken(str(fault)) from fault
         yield engine

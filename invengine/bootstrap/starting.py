@@ -62,6 +62,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     background = Background(broken)
     metrics = new_metrics()
+    observing = observing_of(settings, metrics, stack)
     server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])
     stack.push_async_callback(server.stop)
     await server.start()
@@ -107,7 +108,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     wired = wire(base)
     stack.push_async_callback(server.drain)
-    server.open(servicers.handlers(wired.servicers, server.streams, metrics, observing_of(settings)))
+    server.open(servicers.handlers(wired.servicers, server.streams, metrics, observing))
     return Running(
         server.addresses,
         metrics_address,
