@@ -34,6 +34,7 @@ FRAGMENTS: Final = (
     "returns",
     "keeping",
     "profiles",
+    "tokens",
 )
 _VERSION = re.compile(rb"^-- Version (\d+)\.", re.MULTILINE)
 
