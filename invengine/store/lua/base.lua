@@ -1,5 +1,5 @@
 #!lua name=invengine
--- Version 20. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 21. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
 -- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, changes, transfers, moving, amend, repromise,
@@ -344,7 +344,8 @@ function finish(outcomes, home)
     local n = #revisions
     revisions[n + 1], revisions[n + 2] = tag .. 'revision', revision_text
     if changed.by then
-      call('XADD', tag .. 'log', revision_text .. '-0', 'at', now_text, 'rows', rows, 'by', by_of_rows(changed.by, rows))
+      local by = by_of_rows(changed.by, rows)
+      call('XADD', tag .. 'log', revision_text .. '-0', 'at', now_text, 'rows', rows, 'by', by)
     else
       call('XADD', tag .. 'log', revision_text .. '-0', 'at', now_text, 'rows', rows)
     end
