@@ -21,6 +21,7 @@ from invengine.services.networks import Networks
 from invengine.services.profiles import Profiles
 from invengine.services.transit_times import LearntTransit
 from invengine.settings import split_address
+from invengine.store.acting import BY
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.opening import open_topology as topology_at
 from invengine.store.records import Replication, StoreSettings
@@ -99,7 +100,7 @@ def observing_of(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         made.watch(metrics)
         trace = made.begin
     every = settings.access_log or calls.logger.isEnabledFor(logging.DEBUG)
-    return Observing(every=every, slow_seconds=settings.slow_call_ms / 1000, trace=trace)
+    return Observing(every=every, slow_seconds=settings.slow_call_ms / 1000, who=BY.get, trace=trace)
 
 
 def store_settings(settings: Settings) -> StoreSettings:
