@@ -162,6 +162,10 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe message logged")
     log_json: bool = Field(False, description="One JSON object per log line")
+    access_log: bool = Field(False, description="A log line for every call, whatever the level")
+    slow_call_ms: int = Field(
+        1000, ge=1, le=3_600_000, description="From when on a call is slow, and logged; streams are not"
+    )
 
     @classmethod
     def load(cls, **given: object) -> Settings:

@@ -34,7 +34,7 @@ class Broken(Exception):
 
 def serve(settings: Settings) -> None:
     """Runs the engine until SIGTERM or SIGINT. Broken when it cannot start or go on."""
-    configure_logging(settings.log_level, as_json=settings.log_json)
+    configure_logging(settings.log_level, as_json=settings.log_json, every_call=settings.access_log)
     uvloop.run(_serve(settings))
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from invengine import kernels
 from invengine.bootstrap.first_token import ensure_admin
-from invengine.bootstrap.opening import load_documents, new_metrics, open_topology, start_metrics, store_settings
+from invengine.bootstrap.opening import (
+    load_documents,
+    new_metrics,
+    observing_of,
+    open_topology,
+    start_metrics,
+    store_settings,
+)
 from invengine.bootstrap.wiring import Foundations, wire
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
@@ -111,7 +118,10 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     )
     wired = wire(base)
     stack.push_async_callback(server.drain)
-    server.open(servicers.handlers(wired.servicers, server.streams, metrics, admission), admission)
+    handlers = servicers.handlers(
+        wired.servicers, server.streams, metrics, admission=admission, observing=observing_of(settings)
+    )
+    server.open(handlers, admission)
     return Running(
         server.addresses,
         metrics_address,

@@ -118,7 +118,7 @@ _ADVICE: Final = {
     "RATE_LIMITED": "Try again in a moment; a token may be issued with a higher --rate.",
     "TOKEN_NOT_FOUND": "See what there is: invengine token list.",
     "TOO_MANY_TOKENS": "Revoke what is not used: invengine token list. What ended is forgotten after 90 days.",
-    "INTERNAL": "The server's log has the details.",
+    "INTERNAL": "The server's log has the details: look for that number.",
 }
 _MOVEMENT_ADVICE: Final = "See what holds the rest: invengine stock show SKU LOCATION."
 _UNREACHABLE_ADVICE: Final = "Start one with: invengine serve. Or say where it is: --server HOST:PORT."

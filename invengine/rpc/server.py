@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from invengine.errors import InventoryError, ShuttingDown, StoreUnavailable
+from invengine.rpc.calls import METADATA
 from invengine.rpc.endpoints import Streams, refusing
 from invengine.rpc.health import Health
 from invengine.rpc.reflection import Reflection
@@ -55,6 +56,8 @@ class Router(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of one call, None for a method that does not exist."""
         self.found += 1
+        if len(handler_call_details.invocation_metadata) > 1:  # every gRPC client says which program it is
+            METADATA.set(handler_call_details.invocation_metadata)
         return self._handlers.get(handler_call_details.method)
 
 

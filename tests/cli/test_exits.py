@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from invengine.cli.exits import ExitCode, advice_for, exit_code_of
+from invengine.cli.exits import ExitCode, advice_for, exit_code_of, sentence
 from invengine.client import CallFailed, ServerUnreachable
-from invengine.errors import InventoryError, all_refusals
+from invengine.errors import InternalError, InventoryError, all_refusals
 from tests.cli.servers import CommandLine
 
 CODES = {
@@ -35,6 +35,12 @@ def test_every_refusal_has_its_code() -> None:
 @pytest.mark.parametrize(("word", "kind"), all_refusals().items())
 def test_a_refusal_ends_with_the_code_of_its_family(word: str, kind: type[InventoryError]) -> None:
     assert exit_code_of(kind.__new__(kind)) == CODE_OF[word]
+
+
+def test_a_fault_of_the_engine_tells_what_to_look_for_in_the_log() -> None:
+    fault = InternalError("5d0e9aa1c3f2")
+    assert sentence(fault) == "Internal error 5d0e9aa1c3f2"
+    assert advice_for(fault) == "The server's log has the details: look for that number."
 
 
 def test_what_is_no_refusal_is_a_failure_or_nobody_there() -> None:
