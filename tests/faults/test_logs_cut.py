@@ -1,4 +1,4 @@
-"""The append-only file cut anywhere, and at what fsync had made durable: a prefix of what happened, and never half a step."""
+"""The append-only file cut anywhere, and where fsync had made it durable: a prefix of what happened, no half step."""
 
 from __future__ import annotations
 

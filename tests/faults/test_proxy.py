@@ -1,4 +1,4 @@
-"""Networks that break between a server and its Redis, and between callers and a server: typed answers, no double effect."""
+"""Networks that break between a server and Redis, and between callers and a server: typed answers, no double effect."""
 
 from __future__ import annotations
 
