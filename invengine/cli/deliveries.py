@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import say
-from invengine.cli.session import Session, fail, fail_usage
+from invengine.cli.output import fail_usage, say
+from invengine.cli.session import Session, fail
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network

@@ -6,19 +6,22 @@ import asyncio
 import functools
 import inspect
 import json
-from collections.abc import Callable, Coroutine
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSpec
 
 import typer
 
+from invengine.cli import completion
 from invengine.cli.exits import ExitCode, advice_for, exit_code_of, sentence
+from invengine.cli.near import near_names
+from invengine.cli.output import PANEL, AsCsv, AsJson, Form, NoColor, fail_usage, printing, say
 
 if TYPE_CHECKING:
     from invengine.client import Client
 
 P = ParamSpec("P")
-_PANEL: Final = "Connection and output"
 
 Server = Annotated[
     str,
@@ -26,20 +29,17 @@ Server = Annotated[
         "--server",
         envvar="INVENGINE_SERVER",
         help="Where the engine is: HOST:PORT or unix:PATH.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=PANEL,
     ),
 ]
 Channel = Annotated[
     str,
     typer.Option(
-        "--channel", envvar="INVENGINE_CHANNEL", help="Who asks: a channel of the network.", rich_help_panel=_PANEL
+        "--channel", envvar="INVENGINE_CHANNEL", help="Who asks: a channel of the network.", rich_help_panel=PANEL
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each answer.", rich_help_panel=_PANEL)
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON, with the field names of proto JSON.", rich_help_panel=_PANEL)
+    float, typer.Option("--timeout-seconds", min=0.1, help="Seconds to wait for each answer.", rich_help_panel=PANEL)
 ]
 RequestId = Annotated[
     str, typer.Option("--request-id", help="Name of this write: sent again, it does nothing twice. Default: a new one.")
@@ -69,24 +69,21 @@ class _Connection:
     retry_seconds: float
 
 
-def fail_usage(message: str) -> NoReturn:
-    """End the command because its arguments or its input cannot be used."""
-    typer.echo(message, err=True)
-    raise typer.Exit(ExitCode.USAGE)
+def fail(error: Exception, as_json: bool, *, near: Sequence[str] = (), request_id: str = "") -> NoReturn:
+    """End the command with the sentence of the error on stderr, what to do next, and the exit code of its kind.
 
-
-def fail(error: Exception, as_json: bool) -> NoReturn:
-    """End the command with the sentence of the error on stderr, what to do next, and the exit code of its kind."""
-    advice = advice_for(error)
+    `near` are names much like one that nobody knows; `request_id` is that of the write.
+    """
+    advice = advice_for(error, near=near, request_id=request_id)
     if as_json:
         facts = getattr(error, "metadata", {})
         reason = getattr(error, "reason", "") or getattr(error, "code", "") or "SERVER_UNREACHABLE"
         told = {"reason": reason, "message": str(error), "metadata": facts, "advice": advice}
-        typer.echo(json.dumps(told, ensure_ascii=False), err=True)
+        say(json.dumps(told, ensure_ascii=False))
     else:
-        typer.echo(sentence(error), err=True)
+        say(sentence(error))
         if advice:
-            typer.echo(advice, err=True)
+            say(advice)
     raise typer.Exit(exit_code_of(error))
 
 
@@ -96,31 +93,49 @@ def command(
     *,
     timeout_seconds: float = 10.0,
     retry_seconds: float = 2.0,
+    has_table: bool = True,
     arguments_may_start_with_dash: bool = False,
 ) -> Callable[[Callable[Concatenate[Session, P], Coroutine[Any, Any, None]]], Callable[..., None]]:
-    """Register a coroutine as a command: it gets a Session, the command line gets the common options after its own."""
+    """Register a coroutine as a command: it gets a Session, the command line gets the common options after its own.
+
+    A write that was not given a `request_id` gets a new one here, so that what was cut short can be named.
+    """
 
     def register(body: Callable[Concatenate[Session, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
         @functools.wraps(body)
-        def run(*, server: str, channel: str, timeout: float, json: bool, **own: Any) -> None:
-            where = _Connection(server, channel, timeout, min(timeout, retry_seconds))
-            try:
-                asyncio.run(_run(body, own, where, json))
-            except KeyboardInterrupt:
-                typer.echo("Interrupted.", err=True)
-                raise typer.Exit(ExitCode.INTERRUPTED) from None
+        def run(
+            *,
+            server: str,
+            channel: str,
+            timeout_seconds: float,
+            json: bool,
+            no_color: bool,
+            csv: bool = False,
+            **own: Any,
+        ) -> None:
+            where = _Connection(server, channel, timeout_seconds, min(timeout_seconds, retry_seconds))
+            if "request_id" in own and not own["request_id"]:
+                own["request_id"] = uuid.uuid4().hex
+            with printing(json=json, csv=csv, no_color=no_color) as form:
+                try:
+                    asyncio.run(_run(body, own, where, form))
+                except KeyboardInterrupt:
+                    _end_interrupted(own)
 
         shared = {
             "server": (Server, "127.0.0.1:50051"),
             "channel": (Channel, ""),
-            "timeout": (Timeout, timeout_seconds),
+            "timeout_seconds": (Timeout, timeout_seconds),
             "json": (AsJson, False),
+            **({"csv": (AsCsv, False)} if has_table else {}),
+            "no_color": (NoColor, False),
         }
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
             for key, (kind, default) in shared.items()
         ]
+        parameters = [completion.completed(parameter) for parameter in parameters]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__  # its annotations are not those of the command
@@ -131,11 +146,19 @@ def command(
     return register
 
 
+def _end_interrupted(own: dict[str, Any]) -> NoReturn:
+    """Say that the command was cut short, and how a write is finished that may have been done or not."""
+    say("Interrupted.")
+    if own.get("request_id"):
+        say(f"If it was done is not known: again with --request-id {own['request_id']}, nothing is done twice.")
+    raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
 async def _run(
     body: Callable[..., Coroutine[Any, Any, None]],
     own: dict[str, Any],
     where: _Connection,
-    as_json: bool,
+    form: Form,
 ) -> None:
     from invengine.client import CallFailed, Client
     from invengine.errors import InventoryError
@@ -147,6 +170,6 @@ async def _run(
         retry_seconds=where.retry_seconds,
     ) as client:
         try:
-            await body(Session(client, where.channel, as_json), **own)
+            await body(Session(client, where.channel, form is Form.JSON), **own)
         except (InventoryError, CallFailed) as error:
-            fail(error, as_json)
+            fail(error, form is Form.JSON, near=await near_names(client, error), request_id=own.get("request_id", ""))

@@ -44,9 +44,9 @@ def test_what_is_no_refusal_is_a_failure_or_nobody_there() -> None:
 
 
 def test_nobody_there_ends_with_5() -> None:
-    nobody = CommandLine("127.0.0.1:1").run("network", "show", "--timeout", "0.2", exit_code=5)
+    nobody = CommandLine("127.0.0.1:1").run("network", "show", "--timeout-seconds", "0.2", exit_code=5)
     assert nobody.stdout == ""
     assert nobody.stderr.startswith("No server answers at 127.0.0.1:1")
     assert "Start one with: invengine serve." in nobody.stderr
-    told = json.loads(CommandLine("127.0.0.1:1").run("check", "--json", "--timeout", "0.2", exit_code=5).stderr)
+    told = json.loads(CommandLine("127.0.0.1:1").run("check", "--json", "--timeout-seconds", "0.2", exit_code=5).stderr)
     assert told["reason"] == "SERVER_UNREACHABLE"

@@ -131,7 +131,7 @@ def test_an_explanation_says_what_is_not_shown(invengine: CommandLine) -> None:
     invengine.run("stock", "post", "RECEIPT", "ex-b", "WH1", "10", "--event-id", "ex-3")
     for n in range(3):
         invengine.run("reserve", "ex-b", "2", "--channel", "web", "--reservation-id", f"ex-b{n}")
-    words = ("explain", "ex-b", "--channel", "web", "--location", "WH1", "--location", "OLD", "--reservations", "1")
+    words = ("explain", "ex-b", "--channel", "web", "--location", "WH1", "--location", "OLD", "--limit", "1")
     sheet = invengine.run(*words).stdout
     assert "and 4 more units by 2 lines" in sheet
     assert "last change: none, the SKU never was here" in sheet

@@ -37,8 +37,8 @@ def test_receipts_are_listed(invengine: CommandLine) -> None:
     assert listed[1][3:5] == ["2020-01-01", "(overdue)"]
     overdue = invengine.json("incoming", "list", "--sku", "in-l", "--overdue")["receipts"]
     assert [(receipt["receiptId"], receipt["overdue"]) for receipt in overdue] == [("po-0", True)]
-    few = invengine.run("incoming", "list", "--sku", "in-l", "--most", "2")
-    assert (len(cells(few.stdout)), few.stderr) == (3, "There are more: raise --most.\n")
+    few = invengine.run("incoming", "list", "--sku", "in-l", "--limit", "2")
+    assert (len(cells(few.stdout)), few.stderr) == (3, "There are more: raise --limit.\n")
     assert invengine.json("incoming", "list", "--sku", "in-l", "--receipt", "po-9")["receipts"] == []
     assert invengine.json("incoming", "list", "--sku", "in-l", "--location", "ST1")["receipts"] == []
 
@@ -55,8 +55,8 @@ def test_promises_that_a_receipt_broke(invengine: CommandLine) -> None:
         ["in-b-1", "1", "in-b", "WH1", "3", "SLIPPED", "po-b", "2099-01-01", "2099-03-03"],
         ["in-b-2", "1", "in-b", "WH1", "2", "SLIPPED", "po-b", "2099-01-01", "2099-03-03"],
     ]
-    few = invengine.run("broken", "--receipt", "po-b", "--location", "WH1", "--most", "1")
-    assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --most.\n")
+    few = invengine.run("broken", "--receipt", "po-b", "--location", "WH1", "--limit", "1")
+    assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --limit.\n")
     invengine.run("incoming", "set", "po-b", "in-b", "WH1", "3", "2099-01-01")
     (broken,) = invengine.json("broken", "--sku", "in-b")["brokenPromises"]
     assert (broken["reservationId"], broken["reason"], broken["quantity"]) == ("in-b-2", "REASON_SHORTENED", 2)

@@ -63,7 +63,7 @@ def test_what_is_shown_is_made_once(shop: CommandLine) -> None:
         ["SOFA", "DC", "LON1", "2", "3.00", "EUR", "4", "2", "BACKORDER"],
     ]
     assert report.stderr == "2 suggestions for 5 units, 0 stay unfilled; 0 transfers made.\n"
-    narrow = shop.json("rebalance", "LAMP", *NO_FORECAST, "--from", "DC", "--fill", "backorder")
+    narrow = shop.json("rebalance", "LAMP", *NO_FORECAST, "--from-location", "DC", "--fill", "backorder")
     assert [(one["units"], one["cost"]["units"]) for one in narrow["suggestions"]] == [(2, 3)]
     assert [(one["sku"], one["units"], one["reason"]) for one in narrow["unfilled"]] == [
         ("LAMP", 1, "REASON_NO_SURPLUS")

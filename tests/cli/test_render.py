@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from invengine.cli.render import as_json, table
+from invengine.cli.output import table
+from invengine.cli.render import as_json
 from invengine.v1 import availability_service_pb2, common_pb2, reservation_service_pb2
 
 

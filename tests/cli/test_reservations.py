@@ -97,9 +97,9 @@ def test_reservations_are_listed_by_reference_state_and_channel(invengine: Comma
     assert len(invengine.json("reservation", "list", "--customer", "bob", "--channel", "till")["reservations"]) == 1
     assert len(invengine.json("reservation", "list", "--order", "ol-3", "--state", "held")["reservations"]) == 1
     assert invengine.json("reservation", "list", "--customer", "bob", "--state", "EXPIRED")["reservations"] == []
-    few = invengine.run("reservation", "list", "--customer", "bob", "--most", "2")
+    few = invengine.run("reservation", "list", "--customer", "bob", "--limit", "2")
     assert len(few.stdout.splitlines()) == 3
-    assert "raise --most" in few.stderr
+    assert "raise --limit" in few.stderr
 
 
 def test_refusals_of_one_reservation(invengine: CommandLine) -> None:
@@ -165,7 +165,7 @@ def test_units_move_to_other_locations(invengine: CommandLine) -> None:
     assert places("--location", "ST1") == ["ST1", "ST1"]
     assert places("--line", "1@WH1", "--line", "2") == ["WH1", "WH1"]
     assert invengine.json("stock", "show", "re-bind", "ST1")["position"]["reserved"] == 0
-    closed = invengine.run(*rebind, "--location", "OLD", exit_code=4)
+    closed = invengine.run(*rebind, "--to-location", "OLD", exit_code=4)
     assert "cannot use location 'OLD'" in closed.stderr
     assert "name the line" in invengine.run(*rebind, "--line", "@ST1", exit_code=2).stderr
 

@@ -50,8 +50,8 @@ def test_transfers_are_listed_as_a_table(invengine: CommandLine) -> None:
         ["tr-b1", "PLANNED", "WH1", "ST1", "2"],
         ["tr-b2", "PLANNED", "WH1", "ST1", "2"],
     ]
-    few = invengine.run("transfer", "list", "--state", "planned", "--most", "1")
-    assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --most.\n")
+    few = invengine.run("transfer", "list", "--state", "planned", "--limit", "1")
+    assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --limit.\n")
 
 
 def test_what_cannot_be_read_or_done_is_told(invengine: CommandLine) -> None:

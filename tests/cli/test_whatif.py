@@ -63,9 +63,9 @@ def test_orders_of_a_day_and_recent_ones(profiles: CommandLine) -> None:
     told = profiles.json("whatif", "--active", "wi-any", "--day", today)
     assert [one["profile"] for one in told["results"]] == ["", "wi-any@1"]
     assert told["orders"] >= 2
-    first = profiles.run("whatif", "wi-any", "--day", today, "--orders-max", "1")
+    first = profiles.run("whatif", "wi-any", "--day", today, "--limit", "1")
     assert f"{told['orders'] - 1} more were made that day" in first.stderr
-    drawn = profiles.json("whatif", "wi-any", "--recent-days", "1", "--orders-max", "5", "--seed", "3")
+    drawn = profiles.json("whatif", "wi-any", "--recent-days", "1", "--limit", "5", "--seed", "3")
     assert drawn["orders"] == 5
 
 
