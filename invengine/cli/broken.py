@@ -191,6 +191,7 @@ def _show_outcomes(answer: RepromiseResponse) -> None:
             )
             for one in answer.outcomes
         ],
+        empty="",
     )
 
 

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
+import io
 from collections.abc import Awaitable, Callable
+from contextlib import redirect_stderr
 from copy import copy
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
 import typer
 from typer.models import ParameterInfo
 
-from invengine.cli import known_names
+from invengine.cli import connection, known_names
 
 if TYPE_CHECKING:
     from invengine.client import Client
 
 _PATIENCE_SECONDS: Final = 0.5
 
+_DEFAULTS: Final = {parameter.name: parameter.default for parameter in connection.options(_PATIENCE_SECONDS)}
 _KINDS: Final = {
     "channel": "channels",
     "for_channel": "channels",
@@ -69,19 +71,15 @@ def _completer(kind: str) -> Callable[[typer.Context, str], list[str]]:
 def _ask(given: dict[str, Any], kind: str) -> list[str]:
     """What the server says within the time; nothing where it cannot be reached or refuses."""
     try:
-        return asyncio.run(asyncio.wait_for(_names(_server(given), kind), _PATIENCE_SECONDS))
+        where = connection.taken({**_DEFAULTS, **{name: value for name, value in given.items() if value}}, 0)
+        with redirect_stderr(io.StringIO()):
+            return asyncio.run(asyncio.wait_for(_names(where, kind), _PATIENCE_SECONDS))
     except Exception:  # noqa: BLE001  # a shell that completes shows no error of any kind
         return []
 
 
-def _server(given: dict[str, Any]) -> str:
-    return given.get("server") or os.environ.get("INVENGINE_SERVER") or "127.0.0.1:50051"
-
-
-async def _names(server: str, kind: str) -> list[str]:
-    from invengine.client import Client
-
-    async with Client(server, timeout_seconds=_PATIENCE_SECONDS, retry_seconds=0) as client:
+async def _names(where: connection.Connection, kind: str) -> list[str]:
+    async with where.client() as client:
         return await _question(client, kind)
 
 

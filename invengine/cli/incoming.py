@@ -13,7 +13,7 @@ from invengine.cli.days import day_of, shown
 from invengine.cli.movement_file import moment
 from invengine.cli.output import fail_usage, say, show_json, table
 from invengine.cli.render import as_json
-from invengine.cli.session import RequestId, Session, command, fail
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.incoming_service_pb2 import BrokenPromise, Receipt
@@ -206,7 +206,7 @@ async def _receive_all(session: Session, receipt: str, how: dict[str, Any], requ
         receipt_id=receipt, page_size=_PAGE, consistency=consistency_of("latest")
     )
     if not listed.receipts:
-        fail(ReceiptNotFound(receipt, "", ""), session.json)
+        raise ReceiptNotFound(receipt, "", "")
     answers = []
     for one in listed.receipts:
         answer = await session.client.receive_incoming(

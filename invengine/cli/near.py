@@ -58,5 +58,5 @@ def _question(client: Client, error: Exception) -> tuple[str, Callable[[], Await
 def _nearest(name: str, known: list[str]) -> list[str]:
     """Names that differ in letter case only come first."""
     spelled = {each.casefold(): each for each in reversed(known)}
-    found = difflib.get_close_matches(name.casefold(), spelled, n=_LISTED, cutoff=0.6)
+    found = difflib.get_close_matches(name.casefold(), spelled, n=_LISTED, cutoff=0.65)
     return [spelled[each] for each in found if spelled[each] != name]

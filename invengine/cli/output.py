@@ -8,6 +8,7 @@ the first table and nothing beside it, and without either a table is drawn on a 
 from __future__ import annotations
 
 import csv as csv_files
+import inspect
 import io
 import json as json_documents
 import os
@@ -63,6 +64,15 @@ class Form(Enum):
     TEXT = auto()
     JSON = auto()
     CSV = auto()
+
+
+def options(*, has_table: bool) -> list[inspect.Parameter]:
+    """The options of output, which every command has after its own."""
+    shared: dict[str, Any] = {"json": AsJson, **({"csv": AsCsv} if has_table else {}), "no_color": NoColor}
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in shared.items()
+    ]
 
 
 @dataclass
@@ -141,7 +151,8 @@ def table(
             write_csv(columns, content)
         return
     if not content:
-        say(empty)
+        if empty:
+            say(empty)
         return
     kept = [n for n, column in enumerate(columns) if column not in optional or any(row[n] for row in content)]
     columns, content = [columns[n] for n in kept], [[row[n] for n in kept] for row in content]
@@ -183,7 +194,8 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _UNBOUNDED_WIDTH
-    return Console(no_color=not is_coloured(), force_terminal=is_drawn() or None, width=width)
+    colours: Any = "auto" if is_coloured() else None
+    return Console(color_system=colours, force_terminal=is_drawn() or None, width=width)
 
 
 def _draw(columns: Sequence[str], content: list[list[Cell]]) -> None:

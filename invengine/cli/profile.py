@@ -278,6 +278,7 @@ def _show_activations(activations: Iterable[ProfileActivation]) -> None:
             )
             for one in activations
         ],
+        optional=("note",),
     )
 
 

@@ -168,6 +168,7 @@ def _show(answer: SuggestTransfersResponse) -> None:
             )
             for one in answer.suggestions
         ],
+        empty="",
     )
     if answer.unfilled:
         table(

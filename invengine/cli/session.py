@@ -13,34 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSp
 
 import typer
 
-from invengine.cli import completion
+from invengine.cli import completion, connection, output
+from invengine.cli.connection import Connection
 from invengine.cli.exits import ExitCode, advice_for, exit_code_of, sentence
 from invengine.cli.near import near_names
-from invengine.cli.output import PANEL, AsCsv, AsJson, Form, NoColor, fail_usage, printing, say
+from invengine.cli.output import Form, fail_usage, printing, say
 
 if TYPE_CHECKING:
     from invengine.client import Client
 
 P = ParamSpec("P")
 
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server",
-        envvar="INVENGINE_SERVER",
-        help="Where the engine is: HOST:PORT or unix:PATH.",
-        rich_help_panel=PANEL,
-    ),
-]
-Channel = Annotated[
-    str,
-    typer.Option(
-        "--channel", envvar="INVENGINE_CHANNEL", help="Who asks: a channel of the network.", rich_help_panel=PANEL
-    ),
-]
-Timeout = Annotated[
-    float, typer.Option("--timeout-seconds", min=0.1, help="Seconds to wait for each answer.", rich_help_panel=PANEL)
-]
 RequestId = Annotated[
     str, typer.Option("--request-id", help="Name of this write: sent again, it does nothing twice. Default: a new one.")
 ]
@@ -55,18 +38,10 @@ class Session:
     json: bool
 
     def needs_channel(self) -> str:
-        """The channel, or the end of the command when none was named."""
-        if not self.channel:
+        """The channel, or the end of the command when none was named; empty where the server may know it by a token."""
+        if not self.channel and not self.client.is_signed:
             fail_usage("Name the channel that asks: --channel web, or set INVENGINE_CHANNEL.")
         return self.channel
-
-
-@dataclass(frozen=True)
-class _Connection:
-    server: str
-    channel: str
-    timeout_seconds: float
-    retry_seconds: float
 
 
 def fail(error: Exception, as_json: bool, *, near: Sequence[str] = (), request_id: str = "") -> NoReturn:
@@ -103,17 +78,8 @@ def command(
 
     def register(body: Callable[Concatenate[Session, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
         @functools.wraps(body)
-        def run(
-            *,
-            server: str,
-            channel: str,
-            timeout_seconds: float,
-            json: bool,
-            no_color: bool,
-            csv: bool = False,
-            **own: Any,
-        ) -> None:
-            where = _Connection(server, channel, timeout_seconds, min(timeout_seconds, retry_seconds))
+        def run(*, json: bool, no_color: bool, csv: bool = False, **own: Any) -> None:
+            where = connection.taken(own, retry_seconds)
             if "request_id" in own and not own["request_id"]:
                 own["request_id"] = uuid.uuid4().hex
             with printing(json=json, csv=csv, no_color=no_color) as form:
@@ -122,18 +88,11 @@ def command(
                 except KeyboardInterrupt:
                     _end_interrupted(own)
 
-        shared = {
-            "server": (Server, "127.0.0.1:50051"),
-            "channel": (Channel, ""),
-            "timeout_seconds": (Timeout, timeout_seconds),
-            "json": (AsJson, False),
-            **({"csv": (AsCsv, False)} if has_table else {}),
-            "no_color": (NoColor, False),
-        }
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
-        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for key, (kind, default) in shared.items()
+        parameters = [
+            *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+            *connection.options(timeout_seconds),
+            *output.options(has_table=has_table),
         ]
         parameters = [completion.completed(parameter) for parameter in parameters]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
@@ -157,18 +116,13 @@ def _end_interrupted(own: dict[str, Any]) -> NoReturn:
 async def _run(
     body: Callable[..., Coroutine[Any, Any, None]],
     own: dict[str, Any],
-    where: _Connection,
+    where: Connection,
     form: Form,
 ) -> None:
-    from invengine.client import CallFailed, Client
+    from invengine.client import CallFailed
     from invengine.errors import InventoryError
 
-    async with Client(
-        where.server,
-        channel=where.channel,
-        timeout_seconds=where.timeout_seconds,
-        retry_seconds=where.retry_seconds,
-    ) as client:
+    async with where.client() as client:
         try:
             await body(Session(client, where.channel, form is Form.JSON), **own)
         except (InventoryError, CallFailed) as error:

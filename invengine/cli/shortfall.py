@@ -160,4 +160,5 @@ def _show_outcomes(answer: ResourceShortfallsResponse) -> None:
             )
             for one in answer.outcomes
         ],
+        empty="",
     )

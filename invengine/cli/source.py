@@ -17,7 +17,7 @@ from invengine.cli.promise import money
 from invengine.cli.render import as_json, counted, word
 from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group
 from invengine.cli.reservation_text import Delivery, Taking, lines_of
-from invengine.cli.session import Session, command, fail
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
@@ -98,7 +98,7 @@ async def source(
     if not session.json:
         _show_ruled_out(answer)
     if not has_plan:
-        fail(error_from_refusal(answer.refusal), session.json)
+        raise error_from_refusal(answer.refusal)
     if plot is not None and network is not None:
         _plot(plot, network, answer, to, store)
 

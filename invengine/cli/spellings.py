@@ -16,7 +16,7 @@ COMMANDS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
 }
 """The words that a command, or a group of commands, began with, and those of today."""
 
-EVERYWHERE: Final[Mapping[str, str]] = {"--timeout": "--timeout-seconds", "--limit": "--limit"}
+EVERYWHERE: Final[Mapping[str, str]] = {"--timeout": "--timeout-seconds", "--most": "--limit"}
 """Options of many commands."""
 
 OPTIONS: Final[Mapping[tuple[str, ...], Mapping[str, str]]] = {

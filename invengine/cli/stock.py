@@ -12,7 +12,7 @@ from invengine.cli.incoming import show_receipts
 from invengine.cli.movement_file import Kind, moment
 from invengine.cli.output import fail_usage, show_json, table, tell
 from invengine.cli.render import as_json, word
-from invengine.cli.session import RequestId, Session, command, fail
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ async def post(
         )
         _show_states(outcome.states)
     if outcome.result in (results.RESULT_STALE, results.RESULT_REFUSED):
-        fail(error_from_refusal(outcome.refusal), session.json)
+        raise error_from_refusal(outcome.refusal)
 
 
 def _channel_of(kind: Kind, session: Session) -> str:

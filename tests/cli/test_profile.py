@@ -83,12 +83,12 @@ def test_a_profile_from_its_file_to_a_channel_and_back(line: CommandLine, fast: 
     listed = line.run("profile", "list")
     profiles, activations = listed.stdout.split("\n\n")
     assert [[row[0], row[2], *row[3:]] for row in rows(profiles)] == [
-        ["profile", "by", "active for", "description"],
+        ["profile", "actor", "active_channels", "description"],
         ["fast@1", "ann", "web", "few parcels, soon"],
         ["fast@2", getpass.getuser(), "till"],
     ]
     assert [row[:2] + row[3:] for row in rows(activations)] == [
-        ["channel", "profile", "by", "revision"],
+        ["channel", "profile", "actor", "revision"],
         ["till", "fast@2", "bob", "4"],
         ["web", "fast@1", "ann", "2"],
     ]
@@ -105,7 +105,7 @@ def test_a_profile_from_its_file_to_a_channel_and_back(line: CommandLine, fast: 
     assert "no profile became active at" in line.run("profile", "deactivate", "web").stderr
     history = rows(line.run("profile", "history", "web").stdout)
     assert [row[:2] + row[3:] for row in history] == [
-        ["channel", "profile", "by", "revision"],
+        ["channel", "profile", "actor", "revision"],
         ["web", "none", "cyd", "5"],
         ["web", "fast@1", "ann", "2"],
     ]
@@ -173,6 +173,7 @@ def test_faults_and_refusals_end_a_command_with_their_code(line: CommandLine, fa
         "Line 1: nmae: not a known field; name is meant?",
         "line 1: document: name is missing",
         "line 3: costs.parcel: 'dear' is not an amount such as 4.95, with at most 4 decimals",
+        "Correct the file and put it again; docs/profiles.md names every term.",
     ]
     line.run("profile", "put", "no such file", exit_code=2)
     excludes = "name: a\nrules: {exclude: [MOON]}\n"

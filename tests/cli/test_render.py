@@ -45,7 +45,9 @@ def test_a_piped_table_is_aligned_plain_text(capsys: pytest.CaptureFixture[str])
     table(("name", "units"), [("a", 17), ("b", "")])
     assert capsys.readouterr().out == "name  units\na        17\nb\n"
     table(("name", "units"), [])
-    assert capsys.readouterr().out == "name  units\n"
+    assert capsys.readouterr() == ("", "There is nothing to list.\n")
+    table(("name", "units"), [], empty="Nobody is here.")
+    assert capsys.readouterr() == ("", "Nobody is here.\n")
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

@@ -89,15 +89,8 @@ def test_promises_are_told_as_they_break_and_are_mended(invengine: CommandLine, 
     broken = ["wa-r", "1", "wa-7", "WH1", "2", "BROKEN", "SLIPPED", "2098-12-01", "2098-12-04"]
     with watching(engine, "wa-7", "--promises") as process:
         assert line(process) == [
-            "reservation",
-            "line",
-            "sku",
-            "location",
-            "quantity",
-            "state",
-            "why",
-            "promised",
-            "now",
+            *("reservation_id", "line_id", "sku", "location", "quantity", "state", "reason"),
+            *("promised_delivery_date", "new_delivery_date"),
         ]
         assert line(process) == broken
         invengine.run("incoming", "slip", "wa-po", "wa-7", "WH1", "2098-12-05")

@@ -39,7 +39,7 @@ def test_profiles_stand_side_by_side(profiles: CommandLine, tmp_path: Path) -> N
     file = orders(tmp_path / "orders.jsonl", 2, 2)
     shown = profiles.run("whatif", "wi-any", "wi-stores@1", "--orders", file)
     rows = {" ".join(row[:-2]): row[-2:] for row in cells(shown.stdout)}
-    assert rows[""] == ["wi-any@1", "wi-stores@1"]
+    assert rows["measure"] == ["wi-any@1", "wi-stores@1"]
     assert rows["orders that got everything"] == ["2", "1"]
     assert rows["orders refused: INSUFFICIENT_STOCK"] == ["0", "1"]
     assert rows["units unfilled"] == ["0", "2"]
