@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from invengine import __version__
+from invengine.bootstrap.first_token import FirstTokenUnwritten
 from invengine.bootstrap.starting import Running, start
 from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
+from invengine.rpc.tls import TlsUnusable
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
 
@@ -80,6 +82,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack)
-        except (AddressTaken, EmbeddedError, StoreUnsuitable, InventoryError) as fault:
+        except (
+            AddressTaken,
+            TlsUnusable,
+            FirstTokenUnwritten,
+            EmbeddedError,
+            StoreUnsuitable,
+            InventoryError,
+        ) as fault:
             raise Broken(str(fault)) from fault
         yield engine

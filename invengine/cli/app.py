@@ -31,6 +31,7 @@ from invengine.cli import (
     source,
     stock,
     stock_import,
+    token,
     transfers,
     watch,
     wave,
@@ -98,4 +99,5 @@ app.add_typer(wave.app, name="wave")
 whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
+app.add_typer(token.app, name="token")
 load.register(app)

@@ -14,6 +14,7 @@ from invengine.errors import (
     InventoryError,
     LineExists,
     MalformedMessage,
+    NotAllowed,
     NotFound,
     OutcomeUnknown,
     Refused,
@@ -24,6 +25,7 @@ from invengine.errors import (
     Stale,
     TransferExists,
     TransitInvalid,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -44,6 +46,8 @@ class ExitCode(IntEnum):
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
     """No server answers, or it cannot work now: the same command may work in a moment."""
+    NOT_ALLOWED = 6
+    """The server does not know who calls, or the caller may not do this."""
     INTERRUPTED = 130
     """Ctrl-C."""
     BROKEN_PIPE = 141
@@ -58,9 +62,10 @@ _FAMILIES: Final = (
         ExitCode.REFUSED,
     ),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
+    ((Unauthenticated, NotAllowed), ExitCode.NOT_ALLOWED),
 )
 
-_ADVICE: Final = {
+ADVICE: Final = {
     "INVALID_ARGUMENT": "",
     "MALFORMED_MESSAGE": "Bring client and server to the same version.",
     "NETWORK_INVALID": "Correct the file; this finds every fault at once: invengine network check FILE.",
@@ -119,6 +124,13 @@ _ADVICE: Final = {
     "REPLICA_BEHIND": "Try again in a moment.",
     "SHUTTING_DOWN": "Try again in a moment.",
     "OVERLOADED": "Try again in a moment.",
+    "UNAUTHENTICATED": "Bring a token: --token-file FILE, or set INVENGINE_TOKEN. Who runs the server issues one: "
+    "invengine token issue NAME --role read.",
+    "ROLE_MISSING": "Ask who runs the server for a token with that role: invengine token issue NAME --role ROLE.",
+    "CHANNEL_NOT_ALLOWED": "Name the token's own channel, or leave out --channel.",
+    "RATE_LIMITED": "Try again in a moment; a token may be issued with a higher --rate.",
+    "TOKEN_NOT_FOUND": "See what there is: invengine token list.",
+    "TOO_MANY_TOKENS": "Revoke what is not used: invengine token list. What ended is forgotten after 90 days.",
     "INTERNAL": "The server's log has the details.",
 }
 """What to do next, by the reason of the refusal; empty where its sentence says that already."""
@@ -154,7 +166,7 @@ def advice_for(error: Exception, *, near: Sequence[str] = (), request_id: str = 
     if isinstance(error, OutcomeUnknown) and request_id:
         return f"Run the command again with --request-id {request_id}: nothing is done twice."
     if isinstance(error, InventoryError):
-        return _ADVICE[error.reason] if error.reason else _UNREACHABLE_ADVICE
+        return ADVICE.get(error.reason, "") if error.reason else _UNREACHABLE_ADVICE
     return _OF_STATUS.get(_status_of(error), (ExitCode.FAILURE, ""))[1]
 
 

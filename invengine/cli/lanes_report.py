@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from invengine.cli.deliveries import Deliveries, DeliveriesFile, NetworkFile, SkipBad, network_of
+from invengine.cli.file_faults import problem_of
 from invengine.cli.output import Cell, Rounded, fail_usage, say, show_json, table
 from invengine.cli.session import Session, command
 from invengine.domain.transit import CONFIDENCE_PARTS, STRENGTH, parts_of
@@ -179,4 +180,4 @@ def _plot(path: Path, rows: Sequence[Row]) -> None:
     try:
         plot_transit(path, asked, of_all.get(PARTS_OF_LONGEST), of_all.get(PARTS_OF_STATED))
     except OSError as error:
-        fail_usage(f"--plot: {error}")
+        fail_usage(f"--plot {path}: {problem_of(error)}")

@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
 
 if TYPE_CHECKING:
     from invengine.metrics import MethodMetrics, Metrics
+    from invengine.rpc.admission import Gate, Visit
 
 logger = logging.getLogger(__name__)
 
@@ -108,9 +110,15 @@ async def _check_ended_well(context: Context) -> None:
 
 
 def unary(
-    method: str, decode: Callable[[bytes], Any], handler: Unary, series: MethodMetrics, metrics: Metrics
+    method: str,
+    decode: Callable[[bytes], Any],
+    handler: Unary,
+    series: MethodMetrics,
+    metrics: Metrics,
+    *,
+    gate: Gate | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method of messages, wrapped."""
+    """A method of messages, wrapped. `gate` lets callers in before anything is decoded; None: everybody may."""
 
     async def raw(request: bytes, context: Context) -> bytes:
         try:
@@ -120,13 +128,15 @@ def unary(
         answer = await handler(message, context)
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
-    return raw_unary(method, raw, series, metrics)
+    return raw_unary(method, raw, series, metrics, gate=gate)
 
 
 def raw_unary(
-    method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics
+    method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics, *, gate: Gate | None = None
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A method of bytes, wrapped."""
+    if gate is not None:
+        handler = gate.unary(handler)
 
     async def serve(request: bytes, context: Context) -> bytes:
         begun = perf_counter()
@@ -166,18 +176,22 @@ class Streams:
         open_stream: Callable[[Context], StreamStep],
         series: MethodMetrics,
         metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A bidirectional method: each message is answered before the next is read."""
 
-        async def talk(context: Context) -> None:
+        async def talk(context: Context, visit: Visit | None) -> None:
             step = open_stream(context)
             while (request := await context.read()) is not grpc.aio.EOF:
                 series.received += 1
+                if visit is not None:
+                    request = await visit.take(request)
                 await context.write(await step(request))
                 series.sent += 1
 
         async def serve(_: Any, context: Context) -> None:
-            await self._serve(method, talk(context), context, (series, metrics))
+            await self._serve(method, partial(talk, context), context, (series, metrics), gate)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
@@ -187,20 +201,19 @@ class Streams:
         open_exchange: Callable[[Context], Exchange],
         series: MethodMetrics,
         metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A bidirectional method that reads and writes at its own pace."""
 
-        async def serve(_: Any, context: Context) -> None:
-            begun = perf_counter()
-            series.started += 1
-
+        async def talk(context: Context, visit: Visit | None) -> None:
             async def read() -> bytes | None:
                 message = await context.read()
                 if message is grpc.aio.EOF:
                     return None
                 series.received += 1
                 assert isinstance(message, bytes)
-                return message
+                return message if visit is None else await visit.take(message)
 
             async def write(message: bytes) -> None:
                 await context.write(message)
@@ -209,22 +222,12 @@ class Streams:
             exchange = open_exchange(context)
             self._exchanges.add(exchange)
             try:
-                if self._stopping:
-                    raise ShuttingDown
                 await exchange.serve(read, write)
-            except asyncio.CancelledError:
-                series.handled[_ended_early(context)] += 1
-                raise
-            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-                refusal = refusal_of(fault, method)
-                metrics.count_refusals((refusal.reason,))
-                series.handled[_CODE_NAMES[refusal.reason]] += 1
-                await _abort(context, refusal)
-            else:
-                series.handled["OK"] += 1
             finally:
                 self._exchanges.discard(exchange)
-                series.seconds.observe(perf_counter() - begun)
+
+        async def serve(_: Any, context: Context) -> None:
+            await self._serve(method, partial(talk, context), context, (series, metrics), gate, is_exchange=True)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
@@ -235,15 +238,19 @@ class Streams:
         handler: Inbound,
         series: MethodMetrics,
         metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A client-streaming method: many messages in, one answer when the stream has ended.
 
         The end of the messages is the end that the caller wanted: a stream that is broken off cancels the handler.
         """
 
-        async def messages(context: Context) -> AsyncGenerator[Any, None]:
+        async def messages(context: Context, visit: Visit | None) -> AsyncGenerator[Any, None]:
             while (request := await context.read()) is not grpc.aio.EOF:
                 series.received += 1
+                if visit is not None:
+                    request = await visit.take(request)
                 try:
                     yield decode(request)
                 except DecodeError:
@@ -253,54 +260,79 @@ class Streams:
         async def serve(_: Any, context: Context) -> bytes:
             answers: list[bytes] = []
 
-            async def talk() -> None:
-                async with aclosing(messages(context)) as requests:
+            async def talk(visit: Visit | None) -> None:
+                async with aclosing(messages(context, visit)) as requests:
                     answers.append((await handler(requests, context)).SerializeToString())
                 series.sent += 1
 
-            await self._serve(method, talk(), context, (series, metrics))
+            await self._serve(method, talk, context, (series, metrics), gate)
             return answers[0]
 
         return grpc.stream_unary_rpc_method_handler(serve)
 
     def wrap_answers(
-        self, method: str, handler: ServerStream, series: MethodMetrics, metrics: Metrics
+        self,
+        method: str,
+        handler: ServerStream,
+        series: MethodMetrics,
+        metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A method that answers one message with many, each when the connection has taken the one before."""
 
-        async def talk(request: bytes, context: Context) -> None:
+        async def talk(request: bytes, context: Context, visit: Visit | None) -> None:
             series.received += 1
+            if visit is not None:
+                request = await visit.take(request)
             async with aclosing(handler(request, context)) as answers:
                 async for answer in answers:
                     await context.write(answer)
                     series.sent += 1
 
         async def serve(request: bytes, context: Context) -> None:
-            await self._serve(method, talk(request, context), context, (series, metrics))
+            await self._serve(method, partial(talk, request, context), context, (series, metrics), gate)
 
         return grpc.unary_stream_rpc_method_handler(serve)
 
     async def _serve(
-        self, method: str, talk: Coroutine[Any, Any, None], context: Context, counts: tuple[MethodMetrics, Metrics]
+        self,
+        method: str,
+        talk: Callable[[Visit | None], Coroutine[Any, Any, None]],
+        context: Context,
+        counts: tuple[MethodMetrics, Metrics],
+        gate: Gate | None,
+        *,
+        is_exchange: bool = False,
     ) -> None:
-        """One stream from its beginning to its end, counted; whatever ends it early is told."""
+        """One stream from its beginning to its end, counted; whatever ends it early is told. `is_exchange`: it ends by
+        itself when the server stops, and is not cancelled then.
+        """
         begun = perf_counter()
         series, metrics = counts
         series.started += 1
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        if not is_exchange:
+            self._tasks.add(task)
+        visit: Visit | None = None
         try:
             if self._stopping:
-                talk.close()
                 raise ShuttingDown
-            await talk
+            if gate is None:
+                await talk(None)
+            else:
+                with gate.visit(context) as visit:
+                    await talk(visit)
         except asyncio.CancelledError:
-            if not self._stopping:
+            ended = visit.refusal if visit is not None else None
+            if ended is None and self._stopping and not is_exchange:
+                ended = ShuttingDown()
+            if ended is None:
                 series.handled[_ended_early(context)] += 1
                 raise
-            series.handled["Unavailable"] += 1
-            await _abort(context, ShuttingDown())
+            series.handled[_CODE_NAMES[ended.reason]] += 1
+            await _abort(context, ended)
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
             refusal = refusal_of(fault, method)
             metrics.count_refusals((refusal.reason,))

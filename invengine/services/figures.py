@@ -29,6 +29,7 @@ LOOP_SECONDS: Final = 0.5
 
 async def keep(store: RedisStore, metrics: Metrics) -> None:
     """Asks the store for its figures until cancelled."""
+    metrics.libraries["server"].set(store.own_library)
     while True:
         await look_at_store(store, metrics)
         await asyncio.sleep(STORE_SECONDS)
@@ -50,6 +51,7 @@ async def look_at_store(store: RedisStore, metrics: Metrics) -> None:
         redis.clients = sum(server.clients for server in facts.primaries)
         metrics.set_reservations(await store.states())
         metrics.log_entries.set(await store.log_length())
+        metrics.libraries["store"].set(await store.loaded_library())
     except InventoryError as refusal:
         redis.up = 0
         logger.debug("no figures: %s", refusal)

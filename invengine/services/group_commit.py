@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from invengine.errors import InventoryError, Overloaded, ShuttingDown
+from invengine.store.acting import BY, shared
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
@@ -47,10 +48,11 @@ class Answered(Generic[OutcomeT]):
 class _Submission(Generic[ItemT, OutcomeT]):
     """Items of one caller: how many are sent, and what is answered so far."""
 
-    __slots__ = ("future", "items", "outcomes", "revisions", "sent")
+    __slots__ = ("by", "future", "items", "outcomes", "revisions", "sent")
 
     def __init__(self, items: Sequence[ItemT], future: asyncio.Future[Answered[OutcomeT]]) -> None:
         self.items = items
+        self.by = BY.get()
         self.future = future
         self.sent = 0
         self.outcomes: list[OutcomeT | InventoryError] = []
@@ -154,6 +156,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
 
     async def _commit(self, chunks: list[tuple[_Submission[ItemT, OutcomeT], Sequence[ItemT]]]) -> None:
         items = chunks[0][1] if len(chunks) == 1 else [item for _, chunk in chunks for item in chunk]
+        BY.set(shared([(submission.by, chunk) for submission, chunk in chunks]))  # in the context of this task alone
         loop = asyncio.get_running_loop()
         self._sizes.observe(len(items))
         started = loop.time()

@@ -56,6 +56,7 @@ def test_the_commands_are_these() -> None:
         "stock export",
         "ledger export",
         "feed list",
+        *(f"token {name}" for name in ("issue", "revoke", "list")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"lane {name}" for name in ("learn", "report", "list", "show", "forget")),
         *(f"profile {name}" for name in ("list", "show", "put", "activate", "deactivate", "history", "diff")),

@@ -32,9 +32,27 @@ WRITES = {
     *(f"incoming {verb}" for verb in ("set", "slip", "cancel", "receive")),
     *(f"transfer {verb}" for verb in ("create", "ship", "receive", "cancel")),
     *(f"return {verb}" for verb in ("receive", "dispose")),
+    *("token issue", "token revoke"),
 }
-VALIDATED = {"network apply", "lane learn", "lane forget", "profile put", "profile activate", "profile deactivate"}
-NO_TABLE = {"serve", "demo", "network show", "network check", "stock export", "ledger export"}
+VALIDATED = {
+    "token issue",
+    "network apply",
+    "lane learn",
+    "lane forget",
+    "profile put",
+    "profile activate",
+    "profile deactivate",
+}
+NO_TABLE = {
+    "token issue",
+    "token revoke",
+    "serve",
+    "demo",
+    "network show",
+    "network check",
+    "stock export",
+    "ledger export",
+}
 
 
 @pytest.mark.parametrize("path", TREE, ids=" ".join)

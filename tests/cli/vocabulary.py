@@ -150,6 +150,16 @@ WORDS: Final = {
     "--scale": "opening stock, as a part of what is needed",
     "--speed": "times real time",
     "--replace-network": "put a network in place of another one",
+    # tokens
+    "--role": "what a token may do",
+    "--for-channel": "the only channel that a token speaks for",
+    "--not-before": "counts from then on",
+    "--expires": "counts until then",
+    "--rate": "calls a second",
+    "--burst": "calls at once after a pause",
+    "--certificate": "the certificate that stands for a token",
+    "--out": "a new file for what is told only once",
+    "--ended": "those too that are over",
     "--measure-seconds": "how long to measure",
 }
 """Options that commands have of their own, by what they mean."""
