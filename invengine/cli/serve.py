@@ -10,8 +10,7 @@ import typer
 
 from invengine.cli.demo import COMPILING
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import say, table
-from invengine.cli.session import fail_usage
+from invengine.cli.output import fail_usage, say, table
 
 _QUIET_SECONDS: Final = 4.0
 _SECRETS: Final = frozenset({"redis_url"})
