@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "v1": set(),
     "domain": {"errors"},
     "kernels": set(),
-    "metrics": INNER,
+    "metric_kinds": set(),
+    "metrics": INNER | {"metric_kinds"},
     "redis_url": set(),
     "settings": INNER | {"redis_url"},
     "store": INNER | {"redis_url", "kernels", "metrics", "settings"},
@@ -50,11 +51,13 @@ MAY_IMPORT = {
     "rpc": SERVER,
     "client": INNER | {"v1"},
     "cli": INNER | {"v1", "client"},
-    "bootstrap": SERVER | {"rpc"},
+    "workers": INNER | {"metrics", "settings", "store", "rpc"},
+    "bootstrap": SERVER | {"rpc", "workers"},
     "__main__": {"cli"},
 }
-# `invengine serve` is the server: its command, and nothing at the top of a module, may reach it.
-INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics"}}
+# `invengine serve` is the server: its command, and nothing at the top of a module, may reach it. A worker is one, once
+# its supervisor knows of it.
+INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics", "workers"}, "workers": {"bootstrap"}}
 
 # Libraries that belong to some parts only.
 LIBRARIES = {
@@ -66,7 +69,7 @@ LIBRARIES = {
     "numpy": {"kernels", "replica", "services", "rpc", "store"},
     "pydantic": {"domain", "settings"},
     "pydantic_settings": {"settings"},
-    "prometheus_client": {"metrics", "rpc", "bootstrap"},
+    "prometheus_client": {"metric_kinds", "metrics", "rpc", "workers", "bootstrap"},
     "typer": {"cli"},
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},

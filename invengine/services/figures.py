@@ -10,6 +10,7 @@ from invengine.errors import InventoryError
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
+    from invengine.services.lead import Lead
     from invengine.store.redis_store import RedisStore
 
 logger = logging.getLogger(__name__)
@@ -18,8 +19,9 @@ STORE_SECONDS: Final = 5.0
 LOOP_SECONDS: Final = 0.5
 
 
-async def keep(store: RedisStore, metrics: Metrics) -> None:
-    """Asks the store for its figures until cancelled."""
+async def keep(store: RedisStore, metrics: Metrics, lead: Lead) -> None:
+    """Asks the store for its figures until cancelled, where this process leads."""
+    await lead.ours()
     while True:
         try:
             metrics.set_reservations(await store.states())
