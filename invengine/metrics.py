@@ -8,7 +8,7 @@ counts is counted in plain numbers and exposed when asked for: the library's own
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -21,6 +21,7 @@ from invengine.domain.reservation_answers import PlanTaken
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
 from invengine.metric_kinds import Distribution, Distributions, NewestGauge
+from invengine.server_metrics import RedisMetrics, StockMetrics
 
 SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 KERNEL_SECONDS_BUCKETS: Final = (0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.001, 0.01, 0.1)
@@ -81,30 +82,6 @@ CODES: Final = (
     "Unavailable",
 )
 """The status codes that the server answers, as the gRPC dashboards spell them."""
-
-GAUGES_OF_WORKERS: Final[Mapping[str, Literal["sum", "max", "newest"]]] = {
-    "invengine_broken_promises": "newest",
-    "invengine_build_info": "max",
-    "invengine_demand_skus": "max",
-    "invengine_event_loop_lag_seconds": "max",
-    "invengine_feed_lag_seconds": "max",
-    "invengine_feed_streams": "sum",
-    "invengine_feed_unacknowledged_movements": "sum",
-    "invengine_integrity_last_success_timestamp_seconds": "newest",
-    "invengine_integrity_violations": "newest",
-    "invengine_log_entries": "newest",
-    "invengine_queue_depth": "sum",
-    "invengine_replica_lag_seconds": "max",
-    "invengine_reservations": "newest",
-    "invengine_store_clock_ahead_seconds": "max",
-    "invengine_watch_subscribers": "sum",
-    "invengine_watch_subscribers_behind": "sum",
-    "invengine_workers": "sum",
-}
-"""How the gauges of several workers are one: added up, the largest, or the one that was set last (a NewestGauge)."""
-
-OF_PROCESSES: Final = ("process_", "python_")
-"""Families that are told for each worker, under a label of their own."""
 
 
 class MethodMetrics:
@@ -187,7 +164,10 @@ class Metrics:
         self._methods = MethodsCollector()
         registry.register(self._methods)
         self.watch = WatchMetrics()
-        registry.register(self.watch)
+        self.redis = RedisMetrics()
+        self.stock = StockMetrics()
+        for figures in (self.watch, self.redis, self.stock):
+            registry.register(figures)
         self._add_store(registry)
         self._add_engine(registry)
         self._add_feeds(registry)
@@ -209,6 +189,9 @@ class Metrics:
         self.store_errors = {reason: errors.labels(reason) for reason in reasons}
         depth = Gauge("invengine_queue_depth", "Requests waiting for a call to Redis.", ("verb",), registry=registry)
         self.queue_depth = {verb: depth.labels(verb) for verb in VERBS}
+        self.queue_max = Gauge(
+            "invengine_queue_limit", "Requests that may wait for a call to Redis, per verb.", registry=registry
+        )
         self.log_entries = self._one_newest("invengine_log_entries", "Entries in the change log.")
         self.reservations = self._newest_by(
             "invengine_reservations",
@@ -255,9 +238,10 @@ class Metrics:
             "What the newest integrity check found; must be 0.",
             ("invariant", INVARIANTS),
         )
-        self.integrity_checked = self._one_newest(
+        self.integrity_checked = Gauge(
             "invengine_integrity_last_success_timestamp_seconds",
             "When an integrity check last found nothing; 0: never since the start.",
+            registry=registry,
         )
         refused = Counter(
             "invengine_refused_total",
@@ -309,6 +293,12 @@ class Metrics:
             registry=registry,
         )
 
+        self.feed_acknowledged = Gauge(
+            "invengine_feed_last_acknowledged_timestamp_seconds",
+            "When this server last acknowledged movements of a stream; 0: never since the start.",
+            registry=registry,
+        )
+
     def _add_demand(self, registry: CollectorRegistry) -> None:
         self.demand_lines = Counter(
             "invengine_demand_lines_total", "Lines that customers wanted, read for forecasts.", registry=registry
@@ -341,7 +331,7 @@ class Metrics:
 
     def set_at(self) -> dict[tuple[str, ...], float]:
         """When figures of which the newest counts were set, by name and label; 0 for those that were not."""
-        return {key: gauge.set_at for key, gauge in self._newest.items()}
+        return {key: gauge.set_at for key, gauge in self._newest.items()} | self.redis.set_at()
 
     def set_reservations(self, states: Mapping[str, int]) -> None:
         """Takes over how many reservations are in each state."""

@@ -53,7 +53,7 @@ class Post:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _figures(self) -> object:
-        return [] if self._metrics is None else told(self._metrics.registry, self._metrics)
+        return [] if self._metrics is None else told(self._metrics.registry, self._metrics.set_at())
 
 
 def work(settings: Settings, number: int, end: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""/metrics and /healthz over HTTP, on a port of their own: two pages, so a few lines on asyncio do."""
+"""/metrics, /readyz and /livez over HTTP, on a port of their own: few pages, so a few lines on asyncio do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class MetricsHttp:
-    """The HTTP server. `figures` answers /metrics; `health` says whether /healthz answers 200, and its text."""
+    """The HTTP server. `figures` is /metrics; `health` says whether /readyz and /healthz answer 200, and what."""
 
     def __init__(self, figures: Callable[[], Awaitable[bytes]], health: Callable[[], tuple[bool, str]]) -> None:
         self._figures = figures
@@ -80,7 +80,9 @@ class MetricsHttp:
             return "405 Method Not Allowed", TEXT, b"only GET\n"
         if path == b"/metrics":
             return "200 OK", CONTENT_TYPE_LATEST, await self._figures()
-        if path == b"/healthz":
+        if path == b"/livez":  # that it is answered says all
+            return "200 OK", TEXT, b"ALIVE\n"
+        if path in (b"/healthz", b"/readyz"):
             is_serving, text = self._health()
             return "200 OK" if is_serving else "503 Service Unavailable", TEXT, text.encode()
-        return "404 Not Found", TEXT, b"/metrics or /healthz\n"
+        return "404 Not Found", TEXT, b"/metrics, /readyz, /livez or /healthz\n"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, PlatformCollector, ProcessCollector
 
+from invengine.server_metrics import RedisMetrics
 from invengine.workers.joining import Joined, told
 from invengine.workers.link import Broken
 from invengine.workers.worker import Worker
@@ -42,6 +45,10 @@ class Crew:
         self._restarts = Counter(
             "invengine_worker_restarts_total", "Processes that ended and were started again.", registry=self._registry
         )
+        self.redis = RedisMetrics()
+        self._registry.register(self.redis)
+        self.data_dir: Path | None = None
+        """Of the Redis that the supervisor runs, where it does."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.workers: Sequence[Worker] = ()
         self.broken: asyncio.Future[Broken] = asyncio.get_running_loop().create_future()
@@ -91,7 +98,10 @@ class Crew:
         for worker, families in zip(self.workers, said, strict=True):
             if families is not None and worker.is_warm:
                 self._joined.of[worker.number] = families
-        self._joined.own = told(self._registry)
+        if self.data_dir is not None:
+            usage = await asyncio.to_thread(shutil.disk_usage, self.data_dir)
+            self.redis.set_disk(usage.free, usage.total)
+        self._joined.own = told(self._registry, self.redis.set_at())
         return self._joined.page()
 
     async def _run(self, worker: Worker) -> None:

@@ -6,17 +6,14 @@ were set. The last that was heard of a worker that is gone stays in the sums, so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from invengine.metrics import GAUGES_OF_WORKERS, OF_PROCESSES
-
-if TYPE_CHECKING:
-    from invengine.metrics import Metrics
+from invengine.metric_rules import OF_PROCESSES, OF_WORKERS
 
 SUPERVISOR: Final = "supervisor"
 """The label `worker` of its own process."""
@@ -28,9 +25,9 @@ Family = tuple[str, str, str, Sequence[Sample]]
 """Name, help, type, samples: so it travels as JSON."""
 
 
-def told(registry: CollectorRegistry, metrics: Metrics | None = None) -> list[Family]:
-    """What a process tells of its series."""
-    set_at = metrics.set_at() if metrics is not None else {}
+def told(registry: CollectorRegistry, set_at: Mapping[tuple[str, ...], float] | None = None) -> list[Family]:
+    """What a process tells of its series; `set_at` by name and values of labels."""
+    set_at = set_at or {}
     return [
         (
             family.name,
@@ -89,15 +86,18 @@ def _named(families: Iterable[Family], worker: str) -> list[Family]:
 
 def _is_apart(name: str, type_: str) -> bool:
     """Whether a family is told for each worker: of its process, or a gauge that nobody said how to join."""
-    return name.startswith(OF_PROCESSES) or (type_ == "gauge" and name not in GAUGES_OF_WORKERS)
+    return name.startswith(OF_PROCESSES) or (type_ == "gauge" and name not in OF_WORKERS)
+
+
+def _rule(name: str, type_: str) -> str:
+    return OF_WORKERS.get(name, "newest" if type_ == "gauge" else "sum")
 
 
 def _lasting(family: Family) -> Family:
     """What of a family is true without its worker: counts, and figures of which the newest counts."""
     name, documentation, type_, samples = family
-    is_gauge = type_ not in ("counter", "histogram")
-    is_over = GAUGES_OF_WORKERS.get(name) != "newest" if is_gauge else _is_apart(name, type_)
-    return name, documentation, type_, [] if is_over else samples
+    stays = (type_ != "gauge" or _rule(name, type_) in ("latest", "newest")) and not _is_apart(name, type_)
+    return name, documentation, type_, samples if stays else []
 
 
 def _joined(sources: Iterable[Sequence[Family]]) -> list[Family]:
@@ -105,7 +105,7 @@ def _joined(sources: Iterable[Sequence[Family]]) -> list[Family]:
     families: dict[str, tuple[str, str, dict[Any, Sample]]] = {}
     for name, documentation, type_, samples in (family for source in sources for family in source):
         found = families.setdefault(name, (documentation, type_, {}))[2]
-        rule = "sum" if type_ in ("counter", "histogram") else GAUGES_OF_WORKERS.get(name, "newest")
+        rule = _rule(name, type_)
         for sample in samples:
             key = (sample[0], *sorted(sample[1].items()))
             found[key] = _both(found[key], sample, rule) if key in found else sample
@@ -120,7 +120,7 @@ def _both(one: Sample, other: Sample, rule: str) -> Sample:
         value = min(value, other_value)
     elif rule == "sum":
         value += other_value
-    elif rule == "max":
+    elif rule in ("max", "latest"):
         value = max(value, other_value)
     elif other_at >= at:
         value = other_value

@@ -93,7 +93,7 @@ async def _start(settings: Settings, on_compiling: Callable[[], None], stack: As
 
 
 async def _serve_pages(settings: Settings, crew: Crew, stack: AsyncExitStack) -> str:
-    """Serves /metrics and /healthz of all workers; the address as bound, empty where none is wanted."""
+    """Serves /metrics and the pages of health of all workers; the address as bound, empty where none is wanted."""
     if not settings.metrics_listen:
         return ""
     pages = MetricsHttp(crew.page, crew.health)
@@ -107,12 +107,19 @@ async def _serve_pages(settings: Settings, crew: Crew, stack: AsyncExitStack) ->
 async def _start_redis(settings: Settings, crew: Crew, stack: AsyncExitStack) -> str:
     """Starts a Redis of our own; its url."""
     assert settings.durability != "replicated"  # the settings refuse it without a url
-    redis = EmbeddedRedis(settings.data_dir, server=settings.redis_server, durability=settings.durability)
+
+    def restarted() -> None:
+        crew.redis.restarts += 1
+
+    redis = EmbeddedRedis(
+        settings.data_dir, server=settings.redis_server, durability=settings.durability, on_restart=restarted
+    )
     stack.push_async_callback(redis.stop)
     try:
         url = await redis.start()
     except EmbeddedError as fault:
         raise Broken(str(fault)) from fault
+    crew.data_dir = settings.data_dir
 
     async def watch() -> None:
         crew.end(Broken(str(await redis.broken())))

@@ -7,7 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from invengine.metrics import GAUGES_OF_WORKERS, Metrics
+from invengine.metric_rules import OF_WORKERS
+from invengine.metrics import Metrics
 from invengine.rpc import servicers
 from invengine.rpc.endpoints import Streams
 from invengine.workers.joining import Joined, told
@@ -35,21 +36,21 @@ def samples(joined: Joined) -> dict[Any, float]:
 
 
 def test_every_gauge_says_how_those_of_several_workers_are_one() -> None:
-    gauges = {family.name for family in metrics().registry.collect() if family.type == "gauge"}
-    assert set(GAUGES_OF_WORKERS) == gauges
+    families = {family.name: family.type for family in metrics().registry.collect()}
+    assert {name for name, type_ in families.items() if type_ == "gauge"} <= set(OF_WORKERS) <= set(families)
 
 
 def test_what_one_worker_finds_for_all_is_noted_with_its_time() -> None:
     """As the table says, and nothing else: a gauge without its time would never be the newest."""
-    noted = {key[0] for key in metrics().set_at()}
-    assert noted == {name for name, rule in GAUGES_OF_WORKERS.items() if rule == "newest"}
+    noted = {key[0].removesuffix("_total") for key in metrics().set_at()}
+    assert noted == {name for name, rule in OF_WORKERS.items() if rule == "newest"}
 
 
 def test_one_worker_alone_is_told_as_it_is() -> None:
     one, joined = metrics(), Joined()
     one.replays.inc(3)
     one.store_seconds["reserve"].observe(0.02)
-    joined.of[0] = told(one.registry, one)
+    joined.of[0] = told(one.registry, one.set_at())
     expected = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in one.registry.collect()
@@ -70,7 +71,7 @@ def test_counts_and_histograms_are_added_up_and_gauges_as_the_table_says() -> No
     one.set_violations({"READABLE": 1}, 60.0, replayed=False)
     one.set_reservations({"HELD": 9})
     other.set_reservations({"HELD": 8})
-    joined.of = {0: told(one.registry, one), 1: told(other.registry, other)}
+    joined.of = {0: told(one.registry, one.set_at()), 1: told(other.registry, other.set_at())}
     found = samples(joined)
     bucket = ("invengine_store_roundtrip_seconds_bucket", ("call", "reserve"))
     assert found["invengine_request_replays_total",] == 4
@@ -91,18 +92,20 @@ def test_what_a_worker_counted_stays_when_it_is_gone_and_what_it_had_open_does_n
         made.feed_streams.set(3)
         made.kernel_seconds["get"].observe(1e-6)
     one.set_reservations({"HELD": 9})
-    joined.of = {0: told(one.registry, one), 1: told(other.registry, other)}
+    one.integrity_checked.set(70)
+    joined.of = {0: told(one.registry, one.set_at()), 1: told(other.registry, other.set_at())}
     before = samples(joined)
     for _ in range(3):
         joined.lose(0)
         again = metrics()
         again.replays.inc()
-        joined.of[0] = told(again.registry, again)
+        joined.of[0] = told(again.registry, again.set_at())
     after = samples(joined)
     assert before["invengine_request_replays_total",] == 4
     assert after["invengine_request_replays_total",] == 4 + 3
     assert after["invengine_feed_streams",] == 3
     assert after["invengine_reservations", ("state", "HELD")] == 9
+    assert after["invengine_integrity_last_success_timestamp_seconds",] == 70
     assert {key for key, value in before.items() if key[0].endswith("_bucket") and after[key] < value} == set()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from invengine.client import Client
 from invengine.v1 import common_pb2
+from tests.monitoring.programs import promtool
 from tests.redis_servers import RunningRedis
 from tests.workers.load import Load
 from tests.workers.servers import Key, Server, connections, is_running, until
@@ -82,12 +83,17 @@ async def test_the_figures_of_all_workers_are_on_one_page(server: Server) -> Non
     assert (status, health.splitlines()[0]) == (200, "SERVING")
 
 
-async def test_the_page_is_what_prometheus_reads(server: Server, tmp_path: Path) -> None:
-    promtool = next((path for path in os.environ["PATH"].split(":") if Path(path, "promtool").exists()), None)
-    if promtool is None:
-        pytest.skip("promtool is not installed")
-    _, page = server.page("/metrics")
-    subprocess.run([Path(promtool, "promtool"), "check", "metrics"], input=page.encode(), check=True)
+async def test_the_page_is_what_prometheus_reads(server: Server) -> None:
+    checked = promtool("check", "metrics", text=server.page("/metrics")[1])
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+async def test_what_redis_and_its_disk_are_like_is_on_it_once(server: Server) -> None:
+    """Of the worker that leads, and of the supervisor, whose Redis it is."""
+    until(lambda: server.samples()["invengine_redis_up", ()], "no look at Redis", server.log)
+    found = server.samples()
+    assert found["invengine_redis_primaries", ()] == 1
+    assert 0 < found["invengine_data_disk_free_bytes", ()] < found["invengine_data_disk_size_bytes", ()]
 
 
 async def test_no_other_server_starts_on_their_address(server: Server, tmp_path: Path) -> None:
