@@ -18,6 +18,7 @@ OF_WORKERS: Final[Mapping[str, Literal["sum", "max", "latest", "newest"]]] = {
     "invengine_feed_unacknowledged_movements": "sum",
     "invengine_integrity_last_success_timestamp_seconds": "latest",
     "invengine_integrity_violations": "newest",
+    "invengine_library_version": "newest",
     "invengine_log_entries": "newest",
     "invengine_positions": "max",
     "invengine_queue_depth": "sum",

@@ -272,6 +272,11 @@ class Metrics:
         self.worker_restarts = Counter(
             "invengine_worker_restarts_total", "Processes that ended and were started again.", registry=registry
         )
+        self.libraries = self._newest_by(
+            "invengine_library_version",
+            "Version of the function library: that this server brings along, and that Redis has (its oldest primary).",
+            ("of", ("server", "store")),
+        )
 
     def _add_feeds(self, registry: CollectorRegistry) -> None:
         movements = Counter(

@@ -31,6 +31,7 @@ LOOP_SECONDS: Final = 0.5
 
 async def keep(store: RedisStore, metrics: Metrics, lead: Lead) -> None:
     """Asks the store for its figures until cancelled, where this process leads."""
+    metrics.libraries["server"].set(store.own_library)
     await lead.ours()
     while True:
         await look_at_store(store, metrics)
@@ -53,6 +54,7 @@ async def look_at_store(store: RedisStore, metrics: Metrics) -> None:
         redis.clients = sum(server.clients for server in facts.primaries)
         metrics.set_reservations(await store.states())
         metrics.log_entries.set(await store.log_length())
+        metrics.libraries["store"].set(await store.loaded_library())
     except InventoryError as refusal:
         redis.up, redis.looked_at = 0, monotonic()
         logger.debug("no figures: %s", refusal)
