@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
+from invengine.rpc.calls import QUIET, Observing
 from invengine.rpc.endpoints import Streams, raw_unary, unary
 from invengine.rpc.permissions import PERMISSIONS
 from invengine.v1 import (
@@ -59,7 +60,12 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
 
 
 def handlers(
-    servicers: Mapping[str, object], streams: Streams, metrics: Metrics, admission: Admission | None = None
+    servicers: Mapping[str, object],
+    streams: Streams,
+    metrics: Metrics,
+    *,
+    admission: Admission | None = None,
+    observing: Observing = QUIET,
 ) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
@@ -74,24 +80,26 @@ def handlers(
         service = method.containing_service.full_name
         function = getattr(servicers[service], method.name)
         decode = GetMessageClass(method.input_type).FromString
+        is_stream = method.client_streaming or method.server_streaming
+        observed = observing.method(path, decode, is_stream=is_stream)
         permission = PERMISSIONS[path]
         gate = None if admission is None else admission.gate(path, method, permission)
         if method.client_streaming and not method.server_streaming:
             series = metrics.method("client_stream", service, method.name)
-            found[path] = streams.wrap_inbound(path, decode, function, series, metrics, gate=gate)
+            found[path] = streams.wrap_inbound(observed, decode, function, series, metrics, gate=gate)
             continue
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
             wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
-            found[path] = wrap(path, function, series, metrics, gate=gate)
+            found[path] = wrap(observed, function, series, metrics, gate=gate)
             continue
         if method.server_streaming:
             series = metrics.method("server_stream", service, method.name)
-            found[path] = streams.wrap_answers(path, function, series, metrics, gate=gate)
+            found[path] = streams.wrap_answers(observed, function, series, metrics, gate=gate)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):
-            found[path] = raw_unary(path, function, series, metrics, gate=gate)
+            found[path] = raw_unary(observed, function, series, metrics, gate=gate)
         else:
-            found[path] = unary(path, decode, function, series, metrics, gate=gate)
+            found[path] = unary(observed, decode, function, series, metrics, gate=gate)
     return found

@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -86,6 +87,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         self._calls: set[asyncio.Task[None]] = set()
         self._flush_scheduled = False
         self._closed = False
+        self._nobody = Context()  # a call to the store belongs to all whose items it carries, so to none of them
         self._depth = metrics.queue_depth[verb]
         self._sizes = metrics.batch_size[verb]
         self._seconds = metrics.store_seconds[verb]
@@ -121,7 +123,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
     def _schedule_flush(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._flush_scheduled and len(self._calls) < CALLS_IN_FLIGHT_MAX:
             self._flush_scheduled = True
-            loop.call_soon(self._flush)
+            loop.call_soon(self._flush, context=self._nobody)
 
     def _flush(self) -> None:
         self._flush_scheduled = False

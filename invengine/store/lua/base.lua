@@ -1,5 +1,5 @@
 #!lua name=invengine
--- Version 21. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 22. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
 -- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, changes, transfers, moving, amend, repromise,
