@@ -36,8 +36,8 @@ RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
 """A method that takes a stream of messages and gives one message."""
 
-StreamStep = Callable[[bytes], Awaitable[bytes]]
-"""One message of a stream in, its answer out."""
+StreamStep = Callable[[bytes], bytes]
+"""One message of a stream in, its answer out, at once."""
 
 Read = Callable[[], Awaitable[bytes | None]]
 """The next message of a stream; None when the caller has sent its last one."""
@@ -173,7 +173,7 @@ class Streams:
             step = open_stream(context)
             while (request := await context.read()) is not grpc.aio.EOF:
                 series.received += 1
-                await context.write(await step(request))
+                await context.write(step(request))
                 series.sent += 1
 
         async def serve(_: Any, context: Context) -> None:

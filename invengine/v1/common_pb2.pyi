@@ -183,6 +183,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A recorded day is asked about, and the log of changes does not reach back so far; `first_date` is the first day of
     which it tells all. FAILED_PRECONDITION.
     """
+    ERROR_REASON_HANDLES_UNKNOWN: _ErrorReason.ValueType  # 80
+    """The handles of SKUs are those of another process, or not valid any more: ask by SKU again. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -313,6 +315,8 @@ ERROR_REASON_DAY_NOT_RECORDED: ErrorReason.ValueType  # 79
 """A recorded day is asked about, and the log of changes does not reach back so far; `first_date` is the first day of
 which it tells all. FAILED_PRECONDITION.
 """
+ERROR_REASON_HANDLES_UNKNOWN: ErrorReason.ValueType  # 80
+"""The handles of SKUs are those of another process, or not valid any more: ask by SKU again. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -32,7 +32,7 @@ requests = st.builds(
 def split(message: bytes, room: int = 100) -> tuple[int, list[bytes], list[int], bytes]:
     """(count, SKUs, odd, rest)"""
     spans, odd = np.zeros((room, 2), np.int64), np.zeros(room, np.uint8)
-    rest, lengths = np.zeros(len(message), np.uint8), np.zeros(2, np.int64)
+    rest, lengths = np.zeros(len(message), np.uint8), np.zeros(4, np.int64)
     count = kernels.split_request(as_bytes(message), spans, odd, rest, lengths)
     found = [message[at : at + length] for at, length in spans[: max(count, 0)].tolist()]
     if count >= 0:
