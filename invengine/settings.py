@@ -15,7 +15,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from invengine.redis_url import RedisUrl
 
 PREFIX = "INVENGINE_"
-CLIENT_VARIABLES = frozenset({"INVENGINE_SERVER", "INVENGINE_CHANNEL"})  # of the command line, not of the server
+CLIENT_VARIABLES = frozenset(  # of the command line, not of the server
+    {
+        "INVENGINE_SERVER",
+        "INVENGINE_CHANNEL",
+        "INVENGINE_TOKEN",
+        "INVENGINE_TOKEN_FILE",
+        "INVENGINE_TLS",
+        "INVENGINE_CA",
+        "INVENGINE_CLIENT_CERTIFICATE",
+        "INVENGINE_CLIENT_KEY",
+    }
+)
 PARTITIONS = 64
 PARTITIONS_OF_OWN_REDIS = 16
 """Only a Cluster spreads partitions over machines. One Redis has no use for many, and every call costs by the

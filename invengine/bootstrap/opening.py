@@ -37,7 +37,7 @@ def new_metrics() -> Metrics:
 
 
 async def start_metrics(settings: Settings, metrics: Metrics, server: Server, stack: AsyncExitStack) -> str:
-    """Serves /metrics and /healthz; the address as bound, empty where none is wanted."""
+    """Serves /metrics and the pages of health; the address as bound, empty where none is wanted."""
     if not settings.metrics_listen:
         return ""
     host, port = split_address(settings.metrics_listen)
@@ -50,12 +50,20 @@ async def start_metrics(settings: Settings, metrics: Metrics, server: Server, st
     return f"{settings.metrics_listen.rpartition(':')[0]}:{port}"
 
 
-async def open_topology(settings: Settings, background: Background, stack: AsyncExitStack) -> Topology:
+async def open_topology(
+    settings: Settings, background: Background, metrics: Metrics, stack: AsyncExitStack
+) -> Topology:
     """The servers of the settings' url, or a Redis of our own. Nothing is connected yet."""
     url = settings.redis_url
     if not url:
         assert settings.durability != "replicated"  # the settings refuse it without a url
-        embedded = EmbeddedRedis(settings.data_dir, server=settings.redis_server, durability=settings.durability)
+
+        def restarted() -> None:
+            metrics.redis.restarts += 1
+
+        embedded = EmbeddedRedis(
+            settings.data_dir, server=settings.redis_server, durability=settings.durability, on_restart=restarted
+        )
         stack.push_async_callback(embedded.stop)
         url = await embedded.start()
         background.end_with(embedded.broken())

@@ -59,9 +59,11 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     stack.push_async_callback(server.stop)
     await server.start()
     metrics_address = await start_metrics(settings, metrics, server, stack)
-    topology = await open_topology(settings, background, stack)
+    topology = await open_topology(settings, background, metrics, stack)
     store = await RedisStore.open(topology, partitions=settings.partitions, settings=store_settings(settings))
     clock = StoreClock(on_step=lambda _: metrics.clock_steps.inc())
+    metrics.queue_max.set(settings.queued_calls_max)
+    metrics.redis.replicas_wanted = settings.replicas if settings.durability == "replicated" else 0
     metrics.clock_ahead.set_function(lambda: clock.ahead_seconds)
     store.go_by(clock.for_call)
     replica = Replica(store.partitions, store.store_id)
@@ -87,9 +89,12 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
         ("sweeper", sweeper.run()),
         ("forgetting", sweeper.run_forgetting()),
         ("figures", figures.keep(store, metrics)),
+        ("figures of the stock", figures.watch_stock(replica, metrics)),
         ("loop lag", figures.watch_loop(metrics)),
     ):
         background.run(name, work)
+    if not settings.redis_url:
+        background.run("figures of the disk", figures.watch_disk(settings.data_dir, metrics))
     base = Foundations(
         settings, store, replica, clock, networks, transit, profiles, scarcity, metrics, background, stack
     )

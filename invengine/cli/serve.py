@@ -45,7 +45,7 @@ def serve(
         list[str] | None, typer.Option(metavar="HOST:PORT|unix:PATH", help="Where the gRPC API listens; may repeat.")
     ] = None,
     metrics_listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where /metrics and /healthz listen; empty: nowhere.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Where /metrics and /readyz listen; empty: nowhere.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the Redis that is started.")] = None,
     redis_url: Annotated[

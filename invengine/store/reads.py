@@ -22,6 +22,7 @@ from invengine.store.records import (
     read_position,
     read_reservation,
 )
+from invengine.store.server_facts import SECTIONS, StoreFacts, read_facts
 from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
@@ -223,6 +224,10 @@ class Reads:
     async def log_length(self) -> int:
         """Entries in the change logs of all partitions."""
         return sum(await self._calls.read(*(("XLEN", keys.log(n)) for n in range(self.partitions))))
+
+    async def servers(self) -> StoreFacts:
+        """What every primary says of itself. StoreUnavailable when one does not answer."""
+        return StoreFacts([read_facts(info) for info in await self._calls.read_everywhere(SECTIONS)])
 
     async def network(self) -> tuple[str, int] | None:
         """The network document and its revision, or None when none was applied."""
