@@ -19,7 +19,7 @@ _BLOCK = "int64[:, ::1]"
 _SKU_TAG = 1 << 3 | 2  # field 1 of both requests, a string
 _HANDLES_TAG = 10 << 3 | 2  # field 10 of BatchGetAvailabilityRequest, packed
 _LONE_HANDLE_TAG = 10 << 3 | 5  # one of them that is not packed
-_NAME_BYTES_MAX = 64
+NAME_BYTES_MAX = 64
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 
 NOT_A_MESSAGE = -1
@@ -67,7 +67,7 @@ def _skip(message, at, wire_type):
 @njit(nogil=True)
 def _is_odd(message, at, length):
     """Whether a SKU is not for certain valid: not 1 to 64 printable ASCII characters without spaces at the ends."""
-    if length == 0 or length > _NAME_BYTES_MAX or message[at] == 32 or message[at + length - 1] == 32:
+    if length == 0 or length > NAME_BYTES_MAX or message[at] == 32 or message[at + length - 1] == 32:
         return True
     bad = np.uint64(0)
     for i in range(0, length, 8):

@@ -145,19 +145,19 @@ def answer_availability(sku, positions, skus, fences, selection, ignored, names,
 
 
 @njit(
-    f"int64({_BYTES}, int64, int64, {_INDEX}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BYTES}, int64[::1], "
+    f"int64(uint8[::1], int64, {_INDEX}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BLOCK}, {_BYTES}, int64[::1], "
     f"int64[::1], {_BLOCK}, uint8[::1], int64[::1])",
     cache=True,
 )
 def answer_sku(
-    message, begin, length, slots, arena, positions, skus, fences, selection, ignored, names, name_ends, thresholds,
-    terms, out, partition,
+    name, length, slots, arena, positions, skus, fences, selection, ignored, names, name_ends, thresholds, terms, out,
+    partition,
 ):  # fmt: skip
-    """As `answer_availability`, of the SKU whose name is message[begin : begin + length]; fills its `partition`, [1].
+    """As `answer_availability`, of the SKU whose name is name[:length]; fills its `partition`, int64 [1].
 
     Minus 1 for one that is not known, and for one of so many positions that there is no room for them.
     """
-    sku = find(slots, arena, message, begin, length)
+    sku = find(slots, arena, name, 0, length)
     if sku < 0:
         return UNKNOWN
     partition[0] = skus[sku, PARTITION]
@@ -236,13 +236,15 @@ def answer_queries(
             return LEFT_TO_PROTOBUF
         return _put_query_answer(out, 0, query_id, available_total(sku, positions, skus, fences, selection), threshold)
     at = written = np.int64(0)
+    room = out.size // QUERY_BYTES_MAX
     while at < message.size:
         if message[at] != _QUERIES_TAG:
             return LEFT_TO_PROTOBUF
         length, begin = read_varint(message, at + 1)
-        if begin < 0 or length > message.size - begin or written + QUERY_BYTES_MAX > out.size:
+        if begin < 0 or length > message.size - begin or room == 0:
             return LEFT_TO_PROTOBUF
         at = begin + length
+        room -= 1
         query_id, sku = _find_asked(message, begin, at, rest, rest_is_optional, slots, arena, ruled_slots, ruled_arena)
         if sku < 0:
             return LEFT_TO_PROTOBUF

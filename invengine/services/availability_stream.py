@@ -132,6 +132,7 @@ class _Stream:
         return bytes(response.SerializeToString())
 
     def _answer(self, query: Query, answer: Answer) -> None:
+        self._selection = None  # a refused query may have named another channel all the same
         try:
             self._channel = optional_text("channel", query.channel) or self._channel
             self._fill(answer, query.sku, self._keep(query))

@@ -12,7 +12,7 @@ from invengine import kernels
 from invengine.domain.partitions import partition_of
 from invengine.errors import UnknownSku
 from invengine.kernels.layout import ANSWER_BYTES_MORE, PARTITION, POSITION_BYTES_MAX, TERM_COLUMNS
-from invengine.replica.index import as_bytes
+from invengine.kernels.wire import NAME_BYTES_MAX
 from invengine.services.availability_wire import duration_field, field
 from invengine.services.promisable import expected_fields
 from invengine.v1 import availability_service_pb2 as pb
@@ -29,6 +29,7 @@ _TOKEN_FIELD, _STALENESS_FIELD = 4, 5  # of GetAvailabilityResponse
 _NOTHING_YET: Final = pb.GetAvailabilityResponse(level=pb.LEVEL_OUT).SerializeToString()
 _SKU_TAG: Final = 1 << 3 | 2
 _POSITIONS_AT_FIRST: Final = 64
+_NO_STATE: Final = "", -1, b""
 
 Ignored = Mapping[str, npt.NDArray[np.int64]]
 
@@ -42,6 +43,9 @@ class SkuAvailability:
         self._questions = questions
         self._kits = kits
         self._partition = np.zeros(1, np.int64)
+        self._name = np.zeros(NAME_BYTES_MAX, np.uint8)
+        self._name_view = self._name.data
+        self._state: dict[int, tuple[str, int, bytes]] = {}
         self._make_room(_POSITIONS_AT_FIRST)
 
     def at_once(self, request: bytes) -> bytes | None:
@@ -56,7 +60,7 @@ class SkuAvailability:
         length = request[1]
         question = self._questions.kept_get(request[2 + length :])
         replica = self._replica
-        if question is None or question.waits or replica.kits_with_stock:
+        if question is None or question.waits or replica.kits_with_stock or length > NAME_BYTES_MAX:
             return None
         selection, state = question.selection, replica.state
         thresholds = selection.thresholds
@@ -69,9 +73,9 @@ class SkuAvailability:
         replica.advance(now_ms)
         columns = state.columns
         index = columns.index
+        self._name_view[:length] = request[2 : 2 + length]
         written = kernels.answer_sku(
-            as_bytes(request),
-            2,
+            self._name,
             length,
             index.slots,
             index.arena,
@@ -119,8 +123,12 @@ class SkuAvailability:
 
     def _state_fields(self, partition: int) -> bytes:
         """`consistency_token` and `staleness` of the answer."""
-        token = field(_TOKEN_FIELD, self._replica.token_of(partition).encode())
-        return token + duration_field(_STALENESS_FIELD, self._replica.staleness_ms())
+        token, staleness_ms = self._replica.token_of(partition), self._replica.staleness_ms()
+        last_token, last_staleness_ms, fields = self._state.get(partition, _NO_STATE)
+        if token is not last_token or staleness_ms != last_staleness_ms:
+            fields = field(_TOKEN_FIELD, token.encode()) + duration_field(_STALENESS_FIELD, staleness_ms)
+            self._state[partition] = token, staleness_ms, fields
+        return fields
 
     def _answer_kit(self, name: str, kit: Kit, selection: Selection, ignored: Ignored | None, now_ms: int) -> bytes:
         replica = self._replica
