@@ -82,6 +82,8 @@ CODES: Final = (
     "Unimplemented",
     "Internal",
     "Unavailable",
+    "Unauthenticated",
+    "PermissionDenied",
 )
 """The status codes that the server answers, as the gRPC dashboards spell them."""
 
@@ -314,6 +316,13 @@ class Metrics:
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )
         build.labels(__version__).set(1)
+        library = Gauge(
+            "invengine_library_version",
+            "Version of the function library: that this server brings along, and that Redis has (its oldest primary).",
+            ("of",),
+            registry=registry,
+        )
+        self.libraries = {of: library.labels(of) for of in ("server", "store")}
 
     def _add_feeds(self, registry: CollectorRegistry) -> None:
         movements = Counter(

@@ -15,6 +15,7 @@ from invengine.client.plan_calls import PlanCalls
 from invengine.client.profile_calls import ProfileCalls
 from invengine.client.promise_calls import PromiseCalls
 from invengine.client.return_calls import ReturnCalls
+from invengine.client.token_calls import TokenCalls
 from invengine.client.transfer_calls import TransferCalls
 from invengine.client.watching import WatchCalls
 from invengine.client.wave_calls import WaveCalls
@@ -81,6 +82,7 @@ class Client(
     AllocationCalls,
     PlanCalls,
     WaveCalls,
+    TokenCalls,
 ):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 

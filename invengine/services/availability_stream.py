@@ -120,10 +120,12 @@ class _Stream:
         if not request.queries:
             self._answer(request, response)
             return bytes(response.SerializeToString())
+        self._selection = None
         try:
             count_of("queries", len(request.queries), QUERIES_MAX)
             if request.sku:
                 raise InvalidArgument("queries", "not together with sku")
+            self._channel = optional_text("channel", request.channel) or self._channel
         except InventoryError as refused:
             response.refusal.ParseFromString(self._refusal_bytes(refused))
             return bytes(response.SerializeToString())

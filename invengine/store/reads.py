@@ -58,6 +58,17 @@ class Reads:
         self.is_whole = calls.topology.is_whole
         """Whether one call sees and changes any partitions in one step."""
 
+    @property
+    def own_library(self) -> int:
+        """The version of the function library that this engine brings along."""
+        return self._calls.own_library
+
+    async def loaded_library(self) -> int:
+        """The version of the function library in Redis; on a Cluster the oldest there is. Never older than the own one:
+        where it was, the own one is loaded first.
+        """
+        return await self._calls.loaded_library()
+
     async def now_ms(self) -> int:
         """Redis's clock; in a Cluster that of the node which serves the store's own key."""
         return milliseconds((await self._calls.read(("TIME",)))[0])
@@ -273,9 +284,9 @@ class Reads:
 
 
 def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
-    """One entry of a log stream: fields `at` and `rows`."""
-    _, at, _, rows = fields
-    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+    """One entry of a log stream: fields `at`, `rows` and perhaps `by`."""
+    _, at, _, rows, *more = fields
+    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows, more[1].decode() if more else "")
 
 
 def _row_of_hold(held: OpenAllocation, expires_at: int) -> str:

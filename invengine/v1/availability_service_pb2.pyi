@@ -543,9 +543,11 @@ class StreamAvailabilityRequest(_message.Message):
     sku: _builtins.str
     """Required unless there are `queries`. 1 to 64 bytes; may be a kit."""
     channel: _builtins.str
-    """Required in the first query of a stream; later ones may leave it out to keep the last one."""
+    """Required in the first query of a stream; later ones may leave it out to keep the last one. With `queries`: of the
+    first of them, where that names none.
+    """
     group: _builtins.str
-    """Only the members of this group."""
+    """Only the members of this group. Of `queries`, each says it itself."""
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityQuery]:
         """At most 1,000, not together with `sku`. They are answered with one message, which has their `answers`."""

@@ -178,6 +178,7 @@ async def test_a_message_of_many_queries_is_answered_in_their_order(world: World
     mixed = ask({"sku": "LAMP", "group": "north"}, {"sku": "LAMP", "channel": "app"}, {"sku": "", "channel": "web"})
     assert [(answer.available, answer.refusal.reason) for answer in mixed.answers] == [(5, 0), (0, 0), (0, invalid)]
     assert ask({"sku": "LAMP"}).answers[0].available == 12
+    assert [ask({"sku": "LAMP"}, channel=channel).answers[0].available for channel in ("app", "", "web")] == [0, 0, 12]
     assert ask({"sku": "LAMP"}, sku="LAMP").refusal.reason == invalid
     assert not ask({"sku": "LAMP"}, sku="LAMP").answers
     assert len(ask(*[{"sku": "LAMP"}] * QUERIES_MAX).answers) == QUERIES_MAX
