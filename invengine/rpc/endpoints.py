@@ -160,7 +160,7 @@ def raw_unary(
     gate: Gate | None = None,
     at_once: AtOnce | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method of bytes, wrapped. What `at_once` answers costs no coroutine of its own; behind a gate it is not asked."""
+    """A method of bytes, wrapped. What `at_once` answers costs no coroutine; behind a gate it is not asked."""
     if gate is not None:
         handler, at_once = gate.unary(handler), None
     begin, end_seconds = method.begin, method.end_seconds
@@ -172,9 +172,8 @@ def raw_unary(
         series.started += 1
         series.received += 1
         try:
-            response = at_once(request) if at_once is not None else None
-            if response is None:
-                response = await handler(request, context)
+            answer = at_once(request) if at_once is not None else None
+            response = await handler(request, context) if answer is None else answer
         except asyncio.CancelledError:
             code = _ended_early(context)
             raise
