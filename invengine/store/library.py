@@ -21,6 +21,7 @@ FRAGMENTS: Final = (
     "slots",
     "taking",
     "reserve",
+    "plain",
     "changes",
     "transfers",
     "moving",
