@@ -3,7 +3,7 @@
 #   make serve   the server, its data kept in ~/.local/share/invengine
 #   make test    all tests            make lint    style, types, contract
 #   make soak    minutes of load: a history of ANSWERS=300000 answers, a Cluster under faults
-#   make bench   all benchmarks       make proto   invengine/v1 from proto/
+#   make bench   all benchmarks       make proto   invengine/v1 and docs/api from proto/
 #   make clean   forget everything that was made
 # PYTHON=/path/to/python3 chooses the interpreter of a new .venv; ARGS='-k reserve -x' goes to pytest.
 

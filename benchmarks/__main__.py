@@ -1,32 +1,27 @@
 """Runs the benchmarks, each in its own process: `python -m benchmarks [NAME ...] [--full]`.
 
-Writes one JSON line per figure to benchmarks/results.jsonl and the table of them into README.md.
+Writes one JSON line per figure to benchmarks/results.jsonl, and tables of them into README.md and docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib
 import json
-import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from benchmarks import pages
 from benchmarks.figures import RESULTS, Figure
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-NOT_QUESTIONS = {"__init__", "__main__", "figures", "h2load", "empty_server", "engine", "memory_replica"}
-NOT_QUESTIONS |= {"feeding", "postgres", "processes", "reserving", "reserving_parts", "watch_load", "delivery_network"}
-NOT_QUESTIONS |= {"online_hindsight", "online_sources", "online_world"}
 
 
 def names() -> list[str]:
-    """Every script that answers a question."""
-    return sorted(path.stem for path in HERE.glob("*.py") if path.stem not in NOT_QUESTIONS)
+    """Every script that answers a question: those with a function `run`."""
+    return sorted(path.stem for path in HERE.glob("*.py") if "\ndef run(" in path.read_text(encoding="utf-8"))
 
 
 def run_here(name: str, quick: bool) -> None:
@@ -45,36 +40,12 @@ def run_apart(name: str, quick: bool) -> list[Figure]:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("FIGURE "):
-                figures.append(Figure(**json.loads(line.removeprefix("FIGURE "))))
+                figures.append(Figure(**{**json.loads(line.removeprefix("FIGURE ")), "script": name}))
             else:
                 print(line, end="", flush=True)
     if process.returncode:
         raise SystemExit(f"benchmark {name} failed with {process.returncode}")
     return figures
-
-
-def table(figures: list[Figure]) -> str:
-    """The figures as a Markdown table."""
-    rows = ["| Figure | Measured | Goal | Setup |", "|---|---|---|---|"]
-    for figure in figures:
-        sign = "≥" if figure.better == "higher" else "≤"
-        reached = "" if figure.reached else " (not reached)"
-        rows.append(
-            f"| {figure.name} | {figure.value:.3g} {figure.unit}{reached} | {sign} {figure.goal:g} | {figure.setup} |"
-        )
-    day = datetime.datetime.now(datetime.UTC).date().isoformat()
-    machine = f"{platform.machine()}, Python {platform.python_version()}, {day}; written by `make bench`"
-    return "\n".join([*rows, "", f"Measured on {machine}."])
-
-
-def write_readme(figures: list[Figure]) -> None:
-    """Put the table between the README's markers."""
-    text = README.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"README.md lacks the markers {BEGIN} and {END}")
-    README.write_text(f"{head}{BEGIN}\n{table(figures)}\n{END}{tail}", encoding="utf-8")
 
 
 def main() -> None:
@@ -91,12 +62,14 @@ def main() -> None:
     known = [Figure(**json.loads(line)) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     measured: list[Figure] = []
     for name in chosen:
+        began = time.monotonic()
         measured += run_apart(name, quick=not arguments.full)
-    fresh = {figure.name for figure in measured}
-    figures = measured if not arguments.names else [f for f in known if f.name not in fresh] + measured
+        print(f"  took {time.monotonic() - began:.0f} s", flush=True)
+    kept = [figure for figure in known if figure.script not in chosen] if arguments.names else []
+    figures = sorted(kept + measured, key=lambda figure: figure.script)  # those of one script stay in its order
     RESULTS.write_text("".join(figure.to_json() + "\n" for figure in figures), encoding="utf-8")
-    write_readme(figures)
-    print(table(figures))
+    pages.write(figures)
+    print(pages.table(figures))
 
 
 if __name__ == "__main__":

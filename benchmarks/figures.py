@@ -22,6 +22,7 @@ class Figure:
     better: Literal["higher", "lower"]
     goal: float
     setup: str
+    script: str = ""  # which measured it; the runner fills it in
 
     @property
     def reached(self) -> bool:

@@ -1,21 +1,13 @@
-"""What does a position cost in memory, in the server and in Redis?"""
+"""What does a position cost in the memory of a server?"""
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import tempfile
-from pathlib import Path
 
-from redis.asyncio import Redis
-
-from benchmarks import engine, memory_replica
+from benchmarks import memory_replica
 from benchmarks.figures import Figure, say
 from invengine import kernels
-from invengine.domain.stock import Movement, MovementKind
 from invengine.replica.replica import Replica
-from invengine.store.embedded import EmbeddedRedis
-from invengine.store.redis_store import RedisStore
 
 SKUS, LOCATIONS, UNITS = 100_000, 10, 100
 
@@ -40,43 +32,9 @@ def server_bytes() -> float:
     return used / (SKUS * LOCATIONS)
 
 
-async def redis_bytes(skus: int) -> float:
-    """Bytes of stock per position in the embedded Redis: used_memory with and without the stock keys."""
-    with tempfile.TemporaryDirectory(prefix="invengine-bench-") as folder:
-        embedded = EmbeddedRedis(Path(folder), durability="everysec")
-        url = await embedded.start()
-        try:
-            async with Redis.from_url(url) as client:
-                store = await RedisStore.open(client)
-                places = [engine.location(number) for number in range(LOCATIONS)]
-                for first in range(0, skus, 200):
-                    await store.post_movements(
-                        [
-                            Movement("fill", f"{n}/{place}", 1, MovementKind.RECEIPT, engine.sku(n), place, UNITS)
-                            for n in range(first, first + 200)
-                            for place in places
-                        ]
-                    )
-                stock = [key async for key in client.scan_iter(match="{p*}:stock:*", count=5_000)]
-                if len(stock) != skus:
-                    raise RuntimeError(f"{len(stock)} SKUs, not {skus}")
-                before = (await client.info("memory"))["used_memory"]
-                for first in range(0, len(stock), 5_000):
-                    await client.delete(*stock[first : first + 5_000])
-                return float(before - (await client.info("memory"))["used_memory"]) / (skus * LOCATIONS)
-        finally:
-            await embedded.stop()
-
-
 def run(*, quick: bool) -> list[Figure]:
-    """1,000,000 positions, 10 locations a SKU."""
+    """1,000,000 positions, 10 locations a SKU; a smaller store would divide what is shared by too few."""
     server = server_bytes()
     say("server bytes per position", "78: 64 of columns, the SKU's share of index and name", f"{server:.1f}")
-    skus = SKUS // 5 if quick else SKUS
-    redis = asyncio.run(redis_bytes(skus))
-    say("Redis bytes per position", "30: a text of 15 characters in a listpack", f"{redis:.1f}")
     setup = "10 locations a SKU, 12-character SKUs"
-    return [
-        Figure("server memory per position at 1M", server, "bytes", "lower", 96, setup),
-        Figure(f"Redis memory per position at {skus * LOCATIONS:,}", redis, "bytes", "lower", 64, setup),
-    ]
+    return [Figure("server memory per position at 1M", server, "bytes", "lower", 96, setup)]

@@ -23,6 +23,7 @@ from invengine.domain.orders import ReservationState
 from invengine.domain.reservation_answers import PlanTaken
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
+from invengine.server_metrics import RedisMetrics, StockMetrics
 
 SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 KERNEL_SECONDS_BUCKETS: Final = (0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.001, 0.01, 0.1)
@@ -81,6 +82,8 @@ CODES: Final = (
     "Unimplemented",
     "Internal",
     "Unavailable",
+    "Unauthenticated",
+    "PermissionDenied",
 )
 """The status codes that the server answers, as the gRPC dashboards spell them."""
 
@@ -203,7 +206,10 @@ class Metrics:
         self._methods = MethodsCollector()
         registry.register(self._methods)
         self.watch = WatchMetrics()
-        registry.register(self.watch)
+        self.redis = RedisMetrics()
+        self.stock = StockMetrics()
+        for figures in (self.watch, self.redis, self.stock):
+            registry.register(figures)
         self._add_store(registry)
         self._add_engine(registry)
         self._add_feeds(registry)
@@ -225,6 +231,9 @@ class Metrics:
         self.store_errors = {reason: errors.labels(reason) for reason in reasons}
         depth = Gauge("invengine_queue_depth", "Requests waiting for a call to Redis.", ("verb",), registry=registry)
         self.queue_depth = {verb: depth.labels(verb) for verb in VERBS}
+        self.queue_max = Gauge(
+            "invengine_queue_limit", "Requests that may wait for a call to Redis, per verb.", registry=registry
+        )
         self.log_entries = Gauge("invengine_log_entries", "Entries in the change log.", registry=registry)
         states = Gauge(
             "invengine_reservations",
@@ -307,6 +316,13 @@ class Metrics:
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )
         build.labels(__version__).set(1)
+        library = Gauge(
+            "invengine_library_version",
+            "Version of the function library: that this server brings along, and that Redis has (its oldest primary).",
+            ("of",),
+            registry=registry,
+        )
+        self.libraries = {of: library.labels(of) for of in ("server", "store")}
 
     def _add_feeds(self, registry: CollectorRegistry) -> None:
         movements = Counter(
@@ -325,6 +341,12 @@ class Metrics:
         self.feed_lag = Gauge(
             "invengine_feed_lag_seconds",
             "How old the movement acknowledged last was then, of the open stream that is furthest behind.",
+            registry=registry,
+        )
+
+        self.feed_acknowledged = Gauge(
+            "invengine_feed_last_acknowledged_timestamp_seconds",
+            "When this server last acknowledged movements of a stream; 0: never since the start.",
             registry=registry,
         )
 

@@ -1,10 +1,14 @@
-"""Generates invengine/v1 from proto/invengine/v1: messages, stubs for mypy, gRPC code. `make proto` runs it."""
+"""Generates invengine/v1 from proto/invengine/v1: messages, stubs for mypy, gRPC code. `make proto` runs it.
+
+Without an argument the reference in docs/api is written as well.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import reference  # beside this script
 from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
@@ -38,4 +42,8 @@ def generate(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else PROTO.parent)
+    if len(sys.argv) > 1:
+        generate(Path(sys.argv[1]))
+    else:
+        generate(PROTO.parent)
+        reference.write(reference.OUT)

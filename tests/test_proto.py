@@ -54,3 +54,12 @@ def test_the_generated_code_is_what_the_contract_generates(tmp_path: Path) -> No
     kept = {path.name: path.read_bytes() for path in (ROOT / "invengine" / "v1").iterdir() if path.is_file()}
     assert sorted(made) == sorted(kept)
     assert [name for name in sorted(made) if made[name] != kept[name]] == [], "run `make proto`"
+
+
+@pytest.mark.usefixtures("generator")
+def test_the_reference_is_what_the_comments_say(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "proto" / "reference.py", tmp_path], check=True)
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in (ROOT / "docs" / "api").iterdir()}
+    assert sorted(made) == sorted(kept)
+    assert [name for name in sorted(made) if made[name] != kept[name]] == [], "run `make proto`"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from invengine.cli.exits import ExitCode
+from invengine.cli.file_faults import problem_of
 from invengine.cli.render import say
 from invengine.cli.session import Session, fail, fail_usage
 
@@ -45,7 +46,7 @@ async def network_of(session: Session, file: Path | None) -> Network:
         answer = await session.client.get_network()
         return Network.parse(answer.document, answer.revision)
     except (OSError, UnicodeDecodeError) as error:
-        fail_usage(f"{file}: {error}")
+        fail_usage(f"{file}: {problem_of(error)}")
     except NetworkInvalid as faults:
         fail(faults, session.json)
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import csv
 import io
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from invengine.cli.file_faults import UNREADABLE, problem_of
 from invengine.cli.movement_file import BadRow, FileUnreadable
 from invengine.cli.packed_file import PackedFile
 from invengine.domain.days import calendar_day, day_number
@@ -53,8 +53,8 @@ class DeliveryFile:
         try:
             with self._file.content() as content, io.TextIOWrapper(content, "utf-8-sig", newline="") as text:
                 yield from self._parsed(csv.reader(text, strict=True))
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
-            raise FileUnreadable(f"{self.path}: {error}") from None
+        except UNREADABLE as error:
+            raise FileUnreadable(f"{self.path}: {problem_of(error)}") from None
 
     def _parsed(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, Parcel | BadRow]]:
         columns = next(reader, [])

@@ -12,6 +12,7 @@ import typer
 
 from invengine.cli.availability import Fresh, consistency_of
 from invengine.cli.exits import ExitCode
+from invengine.cli.file_faults import problem_of
 from invengine.cli.render import say, show_json
 from invengine.cli.row_files import STDOUT, Kind, ParquetMissing, Rows, check_parquet, milliseconds, written
 from invengine.cli.session import Session, command, fail_usage
@@ -232,7 +233,7 @@ def _token_in(path: Path | None) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as fault:
-        fail_usage(f"{path} cannot be read: {fault}")
+        fail_usage(f"{path} cannot be read: {problem_of(fault)}")
 
 
 def _note(path: Path, token: str) -> None:
@@ -247,7 +248,7 @@ def _note(path: Path, token: str) -> None:
 
 
 def _fail_to_write(file: str, fault: OSError) -> NoReturn:
-    say(f"{file} cannot be written: {fault.strerror or fault}")
+    say(f"{file} cannot be written: {problem_of(fault)}")
     raise typer.Exit(ExitCode.FAILURE)
 
 

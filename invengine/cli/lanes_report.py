@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from invengine.cli.deliveries import Deliveries, DeliveriesFile, NetworkFile, SkipBad, network_of
+from invengine.cli.file_faults import problem_of
 from invengine.cli.render import say, show_json, table
 from invengine.cli.row_files import Kind, written
 from invengine.cli.session import Session, command, fail_usage
@@ -172,7 +173,7 @@ def _write(path: Path, rows: Sequence[Row], by: Grouping) -> None:
             for row in rows:
                 file.write(_cells(row, by, ""))
     except OSError as error:
-        fail_usage(f"--csv: {error}")
+        fail_usage(f"--csv {path}: {problem_of(error)}")
 
 
 def _check_plot() -> None:
@@ -192,4 +193,4 @@ def _plot(path: Path, rows: Sequence[Row]) -> None:
     try:
         plot_transit(path, asked, of_all.get(PARTS_OF_LONGEST), of_all.get(PARTS_OF_STATED))
     except OSError as error:
-        fail_usage(f"--plot: {error}")
+        fail_usage(f"--plot {path}: {problem_of(error)}")

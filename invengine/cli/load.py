@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from invengine.cli.exits import ExitCode
+from invengine.cli.file_faults import problem_of
 from invengine.cli.render import as_json, say, show_json, table
 from invengine.cli.session import Session, command, fail_usage
 
@@ -70,8 +71,10 @@ async def load(
     try:
         plan = make_plan(form, form.events(file), locations=locations, lanes=min(_LANES, locations))
         identity = f"{content_hash(file)} {form.name} {locations} {part} {session.client.server}"
-    except (HistoryFault, OSError) as fault:
+    except HistoryFault as fault:
         fail_usage(str(fault))
+    except OSError as fault:
+        fail_usage(f"{file}: {problem_of(fault)}")
     read_seconds = time.perf_counter() - started
     say(f"{plan.events} events, {len(plan.openings)} positions, {len(plan.locations)} locations.")
     await _apply_network(session, network_document(plan.locations, form.channels), replace=replace_network)

@@ -7,13 +7,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from invengine.cli.file_faults import UNREADABLE, problem_of
 from invengine.cli.packed_file import PackedFile
 from invengine.domain.identifiers import has_control_characters, identifier_problem
 from invengine.domain.stock import UNITS_MAX
@@ -102,8 +102,8 @@ class MovementFile:
                 self._digest = digest.hexdigest()[:32]
             with self._file.content() as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
                 yield from self._parsed(csv.reader(text, strict=True))
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
-            raise FileUnreadable(f"{self.path}: {error}") from None
+        except UNREADABLE as error:
+            raise FileUnreadable(f"{self.path}: {problem_of(error)}") from None
 
     def _parsed(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str], Movement | BadRow]]:
         columns = self.columns = next(reader, [])

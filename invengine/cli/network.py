@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from invengine.cli.file_faults import problem_of
 from invengine.cli.render import as_json, say, show_json, table, word
 from invengine.cli.session import AsJson, RequestId, Session, command, fail, fail_usage
 from invengine.errors import NetworkFault
@@ -23,10 +24,8 @@ def read_text(file: str) -> str:
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return raw.decode("utf-8")
-    except OSError as error:
-        fail_usage(f"{file}: {error.strerror}")
-    except UnicodeDecodeError as error:
-        fail_usage(f"{file}: byte {error.start} is not UTF-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail_usage(f"{file}: {problem_of(error)}")
 
 
 @command(app, "apply", timeout_seconds=60.0)  # a file of 100,000 lanes is read for seconds

@@ -8,38 +8,21 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSpec
 
 import typer
 
+from invengine.cli import connection
+from invengine.cli.connection import Connection
 from invengine.cli.exits import ExitCode, advice_for, exit_code_of, sentence
 
 if TYPE_CHECKING:
     from invengine.client import Client
 
 P = ParamSpec("P")
-_PANEL: Final = "Connection and output"
-
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server",
-        envvar="INVENGINE_SERVER",
-        help="Where the engine is: HOST:PORT or unix:PATH.",
-        rich_help_panel=_PANEL,
-    ),
-]
-Channel = Annotated[
-    str,
-    typer.Option(
-        "--channel", envvar="INVENGINE_CHANNEL", help="Who asks: a channel of the network.", rich_help_panel=_PANEL
-    ),
-]
-Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each answer.", rich_help_panel=_PANEL)
-]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON, with the field names of proto JSON.", rich_help_panel=_PANEL)
+    bool,
+    typer.Option("--json", help="Print JSON, with the field names of proto JSON.", rich_help_panel=connection.PANEL),
 ]
 RequestId = Annotated[
     str, typer.Option("--request-id", help="Name of this write: sent again, it does nothing twice. Default: a new one.")
@@ -55,18 +38,10 @@ class Session:
     json: bool
 
     def needs_channel(self) -> str:
-        """The channel, or the end of the command when none was named."""
-        if not self.channel:
+        """The channel, or the end of the command when none was named; empty where the server may know it by a token."""
+        if not self.channel and not self.client.is_signed:
             fail_usage("Name the channel that asks: --channel web, or set INVENGINE_CHANNEL.")
         return self.channel
-
-
-@dataclass(frozen=True)
-class _Connection:
-    server: str
-    channel: str
-    timeout_seconds: float
-    retry_seconds: float
 
 
 def fail_usage(message: str) -> NoReturn:
@@ -102,24 +77,19 @@ def command(
 
     def register(body: Callable[Concatenate[Session, P], Coroutine[Any, Any, None]]) -> Callable[..., None]:
         @functools.wraps(body)
-        def run(*, server: str, channel: str, timeout: float, json: bool, **own: Any) -> None:
-            where = _Connection(server, channel, timeout, min(timeout, retry_seconds))
+        def run(*, json: bool, **given: Any) -> None:
+            where = connection.taken(given, retry_seconds)
             try:
-                asyncio.run(_run(body, own, where, json))
+                asyncio.run(_run(body, given, where, json))
             except KeyboardInterrupt:
                 typer.echo("Interrupted.", err=True)
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
 
-        shared = {
-            "server": (Server, "127.0.0.1:50051"),
-            "channel": (Channel, ""),
-            "timeout": (Timeout, timeout_seconds),
-            "json": (AsJson, False),
-        }
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
-        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for key, (kind, default) in shared.items()
+        parameters = [
+            *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+            *connection.options(timeout_seconds),
+            inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson),
         ]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -134,18 +104,13 @@ def command(
 async def _run(
     body: Callable[..., Coroutine[Any, Any, None]],
     own: dict[str, Any],
-    where: _Connection,
+    where: Connection,
     as_json: bool,
 ) -> None:
-    from invengine.client import CallFailed, Client
+    from invengine.client import CallFailed
     from invengine.errors import InventoryError
 
-    async with Client(
-        where.server,
-        channel=where.channel,
-        timeout_seconds=where.timeout_seconds,
-        retry_seconds=where.retry_seconds,
-    ) as client:
+    async with where.client() as client:
         try:
             await body(Session(client, where.channel, as_json), **own)
         except (InventoryError, CallFailed) as error:

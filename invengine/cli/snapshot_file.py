@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from invengine.cli.file_faults import UNREADABLE, problem_of
 from invengine.cli.movement_file import BadRow, FileUnreadable
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.stock import UNITS_MAX
@@ -23,16 +24,16 @@ def read_rows(path: Path) -> Iterator[tuple[int, SnapshotRow | BadRow]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
             yield from _parsed(path, csv.reader(text, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileUnreadable(f"{path}: {error}") from None
+    except UNREADABLE as error:
+        raise FileUnreadable(f"{path}: {problem_of(error)}") from None
 
 
 def read_order_refs(path: Path) -> list[str]:
     """The order references of a file, one a line; empty lines are passed over. FileUnreadable."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileUnreadable(f"{path}: {error}") from None
+    except UNREADABLE as error:
+        raise FileUnreadable(f"{path}: {problem_of(error)}") from None
     for number, line in enumerate(lines, 1):
         if line and (problem := identifier_problem(line)):
             raise FileUnreadable(f"{path}: line {number}: {problem}")

@@ -12,6 +12,7 @@ from invengine.cli.availability import Fresh, Fulfilment, FulfilmentOption, cons
 from invengine.cli.confidence import share_of
 from invengine.cli.days import shown
 from invengine.cli.deliveries import network_of
+from invengine.cli.file_faults import problem_of
 from invengine.cli.promise import money
 from invengine.cli.render import Cell, as_json, counted, say, show_json, table, word
 from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group
@@ -195,7 +196,7 @@ def _plot(path: Path, network: Network, answer: pb.PlanBasketResponse, to: str, 
     try:
         plot_plan(path, places, end)
     except OSError as fault:
-        fail_usage(f"--plot {path}: {fault.strerror or fault}")
+        fail_usage(f"--plot {path}: {problem_of(fault)}")
     unknown = [name for name in units if network.locations[name].position is None]
     if unknown:
         say(f"Not on the map, since the network does not say where they are: {', '.join(unknown)}.")

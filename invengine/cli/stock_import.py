@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from invengine.cli.exits import ExitCode
+from invengine.cli.file_faults import problem_of
 from invengine.cli.movement_file import IGNORED, BadRow, FileUnreadable, Kind, MovementFile
 from invengine.cli.render import as_json, instant, say, show_json, table, word
 from invengine.cli.session import Session, command, fail_usage
@@ -116,7 +117,7 @@ class _Rejects:
         try:
             self._file = self._path.open("w", encoding="utf-8", newline="")
         except OSError as error:
-            fail_usage(f"--rejects: {error}")
+            fail_usage(f"--rejects {self._path}: {problem_of(error)}")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from invengine.cli.file_faults import problem_of
+
 if TYPE_CHECKING:
     from invengine.v1.wave_pb2 import WaveOrder, WaveOrderLine
 
@@ -50,7 +52,7 @@ def read_orders(file: str, channel: str) -> list[WaveOrder]:
     try:
         text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise WaveFileFault(f"{file}: {error}") from None
+        raise WaveFileFault(f"{file}: {problem_of(error)}") from None
     is_json = text.lstrip().startswith(("[", "{"))
     orders = _of_json(file, text) if is_json else _of_csv(file, text)
     for order in orders:

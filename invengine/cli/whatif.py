@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.days import day_of
+from invengine.cli.file_faults import problem_of
 from invengine.cli.promise import money
 from invengine.cli.render import Cell, as_json, instant, say, show_json, table, word
 from invengine.cli.session import Session, command, fail_usage
@@ -81,7 +82,7 @@ async def whatif(
         try:
             plot_what_if(plot, [_name(result) for result in answer.results], list(answer.results))
         except OSError as fault:
-            fail_usage(f"{plot}: {fault.strerror or fault}")
+            fail_usage(f"{plot}: {problem_of(fault)}")
     if session.json:
         show_json(as_json(answer))
         return
@@ -100,7 +101,7 @@ def _orders(file: str) -> list[WhatIfOrder]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
-        fail_usage(f"{file}: {fault}")
+        fail_usage(f"{file}: {problem_of(fault)}")
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():

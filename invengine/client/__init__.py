@@ -10,6 +10,8 @@
     async for done in engine.feed(movements, name="wms"):
         print(done.position, [outcome.result for outcome in done.outcomes])
 
+    Client("stock.example:50051", token=secret, tls=Tls.read(ca="ca.pem"))  # where the server wants to know who calls
+
 Answers are the messages of `invengine.v1`. A refusal is raised as its class in `invengine.errors`, with the true
 numbers. Every write carries a request_id, so a call that found the server away, or whose outcome is not known, is
 repeated with the same id until `retry_seconds` are over: repeating changes nothing twice.
@@ -21,6 +23,7 @@ from invengine.client.feeding import FeedAck, FeedItem
 from invengine.client.promise_calls import PromiseLine, PromiseOrder
 from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_refusal
 from invengine.client.return_calls import DisposalLine, ReturnLine, return_of
+from invengine.client.securing import Tls, TokenInClear
 from invengine.client.stock_calls import Movement, SnapshotRow, as_date
 from invengine.client.waiting import SyncClient, connect
 
@@ -42,6 +45,8 @@ __all__ = [
     "ServerUnreachable",
     "SnapshotRow",
     "SyncClient",
+    "Tls",
+    "TokenInClear",
     "as_date",
     "connect",
     "error_from_refusal",

@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 
 from invengine.client.refusals import error_from_call
-from invengine.errors import OutcomeUnknown, Overloaded, Unavailable
+from invengine.client.securing import Tls, open_wire
+from invengine.errors import OutcomeUnknown, Overloaded, RateLimited, Unavailable
 from invengine.v1 import (
     admin_service_pb2_grpc,
     allocation_service_pb2_grpc,
@@ -30,7 +31,7 @@ from invengine.v1 import (
 T = TypeVar("T")
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
-_PASSING: Final = (Unavailable, Overloaded, OutcomeUnknown)  # the same call may succeed in a moment
+_PASSING: Final = (Unavailable, Overloaded, OutcomeUnknown, RateLimited)  # the same call may succeed in a moment
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # 10,000 SKUs with all their locations
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
@@ -45,7 +46,11 @@ def new_request_id() -> str:
 
 
 class Connection:
-    """What all calls share: the wire, the patience, and who asks."""
+    """What all calls share: the wire, the patience, and who asks.
+
+    `token` says who calls where the server wants to know (`<id>.<secret>`); `tls` encrypts. TokenInClear where a token
+    is to go unencrypted to another machine and `token_in_clear` does not allow that.
+    """
 
     def __init__(
         self,
@@ -54,12 +59,17 @@ class Connection:
         channel: str = "",
         timeout_seconds: float = 10.0,
         retry_seconds: float = 5.0,
+        token: str = "",
+        tls: Tls | bool | None = None,
+        token_in_clear: bool = False,
     ) -> None:
         self.server = server
         self.channel = channel
         self.timeout_seconds = timeout_seconds
         self.retry_seconds = retry_seconds
-        self._wire = grpc.aio.insecure_channel(server, options=_OPTIONS)
+        self.is_signed = bool(token) or (isinstance(tls, Tls) and bool(tls.certificate))
+        """Whether calls say who makes them."""
+        self._wire = open_wire(server, _OPTIONS, token=token, tls=tls, token_in_clear=token_in_clear)
         self._availability = availability_service_pb2_grpc.AvailabilityServiceStub(self._wire)
         self._reservations = reservation_service_pb2_grpc.ReservationServiceStub(self._wire)
         self._stock = stock_service_pb2_grpc.StockServiceStub(self._wire)
@@ -94,6 +104,8 @@ class Connection:
                 return await method(request, timeout=max(0.001, given_up_at - clock()))
             except grpc.aio.AioRpcError as failure:
                 error = error_from_call(failure, self.server, writes=hasattr(request, "request_id"))
+                if isinstance(error, RateLimited):
+                    pause = max(pause, 2 * error.retry_after_seconds)
                 if not isinstance(error, _PASSING) or clock() + pause > repeated_until:
                     raise error from None
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads callers, guards nothing

@@ -13,9 +13,21 @@ from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from invengine.client.calls import Client
 from invengine.client.connection import DEFAULT_SERVER
 from invengine.client.feeding import BATCH, FeedAck, FeedItem, Handing
+from invengine.client.securing import Tls
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """How to connect; as in `Client`."""
+
+    channel: str
+    timeout_seconds: float
+    retry_seconds: float
+    token: str
+    tls: Tls | bool | None
+    token_in_clear: bool
 
 
 class FeedOptions(TypedDict, total=False):
@@ -86,15 +98,19 @@ class SyncClient:
     The calls run on a loop in a thread of their own, so one client may be used from many threads.
     """
 
-    def __init__(self, server: str, *, channel: str, timeout_seconds: float, retry_seconds: float) -> None:
+    def __init__(self, server: str, **options: Unpack[ConnectionOptions]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="invengine-client", daemon=True)
         self._thread.start()
 
         async def made() -> Client:  # on the loop that the connection then belongs to
-            return Client(server, channel=channel, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds)
+            return Client(server, **options)
 
-        self.client = self._wait(made())
+        try:
+            self.client = self._wait(made())
+        except BaseException:
+            self._end_loop()
+            raise
 
     def __enter__(self) -> SyncClient:
         return self
@@ -113,9 +129,12 @@ class SyncClient:
         """Close the connection and end the thread."""
         if not self._loop.is_closed():
             self._wait(self.client.close())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._end_loop()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
@@ -210,10 +229,11 @@ class SyncClient:
     get_plan = _waiting(Client.get_plan)
     commit_plan = _waiting(Client.commit_plan)
     check_integrity = _waiting(Client.check_integrity)
+    issue_token = _waiting(Client.issue_token)
+    revoke_token = _waiting(Client.revoke_token)
+    list_tokens = _waiting(Client.list_tokens)
 
 
-def connect(
-    server: str = DEFAULT_SERVER, *, channel: str = "", timeout_seconds: float = 10.0, retry_seconds: float = 5.0
-) -> SyncClient:
+def connect(server: str = DEFAULT_SERVER, **options: Unpack[ConnectionOptions]) -> SyncClient:
     """A client for code without asyncio; close it, or use it in a `with` block."""
-    return SyncClient(server, channel=channel, timeout_seconds=timeout_seconds, retry_seconds=retry_seconds)
+    return SyncClient(server, **options)

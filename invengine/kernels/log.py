@@ -55,6 +55,7 @@ _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
 _NAMES = "uint64[:, ::1], uint8[::1]"
 _P, _F, _H = ord("P"), ord("F"), ord("H")
+_A, _Z = ord("A"), ord("Z")
 _SPACE = ord(" ")
 _I, _B, _R, _G, _U, _T = ord("I"), ord("B"), ord("R"), ord("G"), ord("U"), ord("T")
 _POSITION_COLUMNS = 14  # of a P row, its letter among them
@@ -68,7 +69,7 @@ _RECORD_COLUMNS = 4  # of an R, G or T row, at least
 
 @njit(nogil=True)
 def _is_whole(kind, tabs):
-    """Whether a row of this kind has so many columns, each ended by a TAB; False for what is no kind."""
+    """Whether a row of this kind has so many columns, each ended by a TAB; of a kind that is not known, any number."""
     if kind == _P:
         return tabs == _POSITION_COLUMNS
     if kind == _H:
@@ -81,7 +82,9 @@ def _is_whole(kind, tabs):
         return tabs == _PROMISE_COLUMNS
     if kind == _U:
         return tabs == _STATE_COLUMNS
-    return kind in (_R, _G, _T) and tabs >= _RECORD_COLUMNS
+    if kind in (_R, _G, _T):
+        return tabs >= _RECORD_COLUMNS
+    return _A <= kind <= _Z  # of a newer library: those who know it read it
 
 
 @njit(nogil=True)

@@ -1,4 +1,4 @@
-"""/metrics and /healthz over HTTP, on a port of their own: two pages, so a few lines on asyncio do."""
+"""/metrics, /readyz and /livez over HTTP, on a port of their own: few pages, so a few lines on asyncio do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class MetricsHttp:
-    """The HTTP server; `serving` says whether /healthz answers 200."""
+    """The HTTP server; `serving` says whether /readyz, which /healthz is too, answers 200."""
 
     def __init__(self, registry: CollectorRegistry, serving: Callable[[], bool]) -> None:
         self._registry = registry
@@ -77,8 +77,10 @@ class MetricsHttp:
             return "405 Method Not Allowed", TEXT, b"only GET\n"
         if path == b"/metrics":
             return "200 OK", CONTENT_TYPE_LATEST, await asyncio.to_thread(generate_latest, self._registry)
-        if path == b"/healthz":
+        if path == b"/livez":  # that it is answered says all
+            return "200 OK", TEXT, b"ALIVE\n"
+        if path in (b"/healthz", b"/readyz"):
             if self._serving():
                 return "200 OK", TEXT, b"SERVING\n"
             return "503 Service Unavailable", TEXT, b"NOT_SERVING\n"
-        return "404 Not Found", TEXT, b"/metrics or /healthz\n"
+        return "404 Not Found", TEXT, b"/metrics, /readyz, /livez or /healthz\n"

@@ -281,6 +281,7 @@ class FeedStream:
             self._decided += taken.count
             self._count(told)
             self._acknowledge(Acknowledgement(self._decided, told, taken.position, token))
+        self._feeds.metrics.feed_acknowledged.set_to_current_time()
         if movements:
             self.lag_seconds = max(0, self._feeds.clock.now_ms() - movements[-1].occurred_at_ms) / 1000
 

@@ -79,12 +79,12 @@ class Profiles(Followed):
         """The profile that is active for a channel; None: there is none, and sourcing goes by priority."""
         return self._active.get(channel)
 
-    def get(self, text: str) -> Profile:
+    def get(self, text: str, field: str = "profile") -> Profile:
         """The profile that a request names: `web`, the newest version that this server knows, or `web@3`.
 
-        InvalidArgument of the field `profile`, UnknownProfile; ProfileInvalid where a newer engine wrote it.
+        InvalidArgument of the field, UnknownProfile; ProfileInvalid where a newer engine wrote it.
         """
-        version = self._version(text)
+        version = self._version(text, field)
         if version.profile is None:
             assert version.problem is not None
             raise ProfileInvalid(version.problem.faults)
@@ -194,7 +194,11 @@ class Profiles(Followed):
         return version, stored.document
 
     async def listing(self, name: str = "") -> Listing:
-        """All profiles, or the one of a name with the channels that it is active for. UnknownProfile."""
+        """All profiles, or the one of a name with the channels that it is active for.
+
+        InvalidArgument, UnknownProfile.
+        """
+        validation.optional_text("name", name)
         await self.load()
         if name and name not in self._versions:
             raise UnknownProfile(name)
@@ -258,11 +262,11 @@ class Profiles(Followed):
                 active[channel] = profile
         self._active = active
 
-    def _version(self, text: str) -> Version:
+    def _version(self, text: str, field: str = "profile") -> Version:
         try:
             name, number = named_version(text)
         except ValueError as error:
-            raise InvalidArgument("profile", str(error)) from None
+            raise InvalidArgument(field, str(error)) from None
         versions = self._versions.get(name, ())
         if not versions or number > len(versions):
             raise UnknownProfile(text)

@@ -88,7 +88,7 @@ class WhatIf:
         """
         asked = check_what_if(message, self._clock.now_ms() // DAY_MS)
         network = self._networks.required()
-        chosen = [self._chosen(text) for text in asked.profiles]
+        chosen = [self._chosen(text, f"profiles[{place}]") for place, text in enumerate(asked.profiles)]
         stock_ms = asked.day * DAY_MS or self._clock.now_ms()
         recorded = None
         if asked.day:
@@ -110,10 +110,10 @@ class WhatIf:
         currency = network.delivery.currency
         return WhatIfAnswer(tuple(results), len(orders), left_out, await stock.free_at(), stock_ms, currency, token)
 
-    def _chosen(self, text: str) -> Callable[[str], Profile | None]:
+    def _chosen(self, text: str, field: str) -> Callable[[str], Profile | None]:
         """By channel the profile that counts: always the one that is named, or the active ones as they are now."""
         if text:
-            named = self._profiles.get(text)
+            named = self._profiles.get(text, field)
             return lambda _: named
         active = {channel: self._profiles.active(channel) for channel in self._networks.required().channels}
         return active.get

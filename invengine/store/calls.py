@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from redis.exceptions import AskError, MovedError, ResponseError
 
 from invengine.errors import StoreUnavailable
 from invengine.store import keys
+from invengine.store.acting import BY
 from invengine.store.failures import Fate, NotReplicated, Unsent, fate_of, refusal
-from invengine.store.library import Library
+from invengine.store.library import ANSWERS_VERSION, Library
+from invengine.store.loading import Loader
 from invengine.store.node import Command, Node
 from invengine.store.records import NO_REPLICATION, Replication
-from invengine.store.topology import Topology
+from invengine.store.topology import StoreUnsuitable, Topology
 
 PAUSE_SECONDS = 0.01
 PAUSE_SECONDS_MAX = 0.25
@@ -33,7 +36,7 @@ SCANS_MAX: Final = 20
 TIDYING: Final = frozenset({"invengine_expire", "invengine_forget", "invengine_due", "invengine_settle"})
 """Functions whose effect nobody was promised: lost in a failover, it is made again. They wait for no replica."""
 
-_KEYLESS: Final = frozenset({"TIME", "INFO", "FUNCTION", "CLUSTER", "MULTI", "EXEC", "WAIT"})
+_KEYLESS: Final = frozenset({"TIME", "INFO", "FUNCTION", "FCALL_RO", "CLIENT", "CLUSTER", "MULTI", "EXEC", "WAIT"})
 _ASKING: Final[Command] = ("ASKING",)
 _MULTI: Final[Command] = ("MULTI",)
 
@@ -65,7 +68,8 @@ class Calls:
     ) -> None:
         self.topology = topology
         self._retry_seconds = retry_seconds
-        self._library = library
+        self._loader = Loader(library)
+        topology.greetings.append(self._loader.greet)
         self._replication = replication
         self.clock: Callable[[], int] = _unknown
         """The store's time as functions take it: see `begin` in lua/base.lua."""
@@ -74,7 +78,9 @@ class Calls:
         """The reply of a function. StoreUnavailable, StoreFull, OutcomeUnknown."""
         declared = self.topology.declared(list(keys_of_call))
         call: Command = ("FCALL", function, len(declared), *declared, *arguments)
-        return await self._write([call], declared[0], promised=function not in TIDYING, stamp=self._stamped)
+        by = BY.get()
+        stamp = partial(self._stamped, by=by) if by else self._stamped
+        return await self._write([call], declared[0], promised=function not in TIDYING, stamp=stamp)
 
     async def read(self, *commands: Command, block_seconds: float = 0.0) -> list[Any]:
         """The replies of commands that change nothing, in order, in one round trip per server. StoreUnavailable.
@@ -130,10 +136,33 @@ class Calls:
         raise StoreUnavailable("connections to Redis did not last for one scan")
 
     async def load_library(self) -> None:
-        """Put the function library into every primary unless it has this version or a newer one."""
+        """Put the function library into every primary unless it has this version or a newer one; from now on into every
+        one that is connected to and has none or an older one. StoreUnsuitable where old and new servers do not go
+        together.
+        """
         await self.read(("TIME",))  # knows the primaries then
         for node in self.topology.primaries():
-            await self._load_library(node)
+            await self._load_library(node, is_opening=True)
+        self._loader.greets = True
+
+    @property
+    def own_library(self) -> int:
+        """The version of this engine's library."""
+        return self._loader.library.version
+
+    async def loaded_library(self) -> int:
+        """The version of the library in the servers, the oldest of all primaries; none has an older one than this
+        engine's afterwards.
+        """
+        versions = await self.read_everywhere(("FCALL_RO", ANSWERS_VERSION, 0))
+        if min(versions) < self._loader.library.version:
+            for node in self.topology.primaries():
+                try:
+                    await self._load_library(node)
+                except StoreUnsuitable as newer:
+                    raise StoreUnavailable(str(newer)) from newer
+            versions = await self.read_everywhere(("FCALL_RO", ANSWERS_VERSION, 0))
+        return int(min(versions))
 
     async def write_once(self, key: str | bytes, *commands: Command) -> list[Any]:
         """The replies of commands on one key in one transaction, each safe to repeat."""
@@ -163,17 +192,25 @@ class Calls:
         unit = _Unit([*commands, *behind], key, _ReadReplicated(wanted), stamp=stamp)
         return (await self._repeated([unit], True, self._replication.seconds))[0]
 
-    def _stamped(self, command: Command) -> Command:
-        """A call of a function with the time at which it goes out: one that is repeated later says a later one."""
+    def _stamped(self, command: Command, by: str = "") -> Command:
+        """A call of a function with the time at which it goes out: one that is repeated later says a later one. And
+        with who has it made, where that is known; it stands behind the time.
+        """
         now = self.clock() if command[0] == "FCALL" else 0
-        return (*command, now) if now else command
+        if not now:
+            return command
+        return (*command, now, by) if by else (*command, now)
 
-    async def _load_library(self, node: Node) -> None:
-        listing = _Unit((("FUNCTION", "LIST", "LIBRARYNAME", self._library.name, "WITHCODE"),), None, _only, node)
-        (listed,) = await self._repeated([listing], False)
-        if self._library.is_wanted(listed):
-            loading = _Unit((("FUNCTION", "LOAD", "REPLACE", self._library.code),), None, _only, node)
-            await self._repeated([loading], True)
+    async def _load_library(self, node: Node, *, is_opening: bool = False) -> None:
+        (listed,) = await self._repeated([_Unit((self._loader.listing,), None, _only, node)], False)
+        going = self._loader.going(listed)
+        if going is None:
+            return
+        if going and is_opening:
+            (clients,) = await self._repeated([_Unit((("CLIENT", "LIST"),), None, _only, node)], False)
+            self._loader.refuse_to_strand(going, clients)
+        await self._repeated([_Unit((self._loader.loading,), None, _only, node)], True)
+        self._loader.loaded(node.name)
 
     async def _repeated(self, units: list[_Unit], may_change: bool, block_seconds: float = 0.0) -> list[Any]:
         """The answers of all units. What failed is repeated, and only that, until the time for it is over."""
@@ -202,7 +239,10 @@ class Calls:
             missing = {node for _, node, failure in failures if node and fate_of(failure) is Fate.NO_FUNCTION}
             for node in missing:
                 loaded.add(node)
-                await self._load_library(node)
+                try:
+                    await self._load_library(node)
+                except StoreUnsuitable as newer:  # other servers can be asked; this one is to be upgraded
+                    raise refusal(False, may_be_done, newer) from newer
             if fates <= {Fate.ELSEWHERE, Fate.NO_FUNCTION} and redirections < REDIRECTIONS_MAX:
                 redirections += Fate.ELSEWHERE in fates
                 continue

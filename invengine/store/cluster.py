@@ -142,7 +142,7 @@ class Cluster(Topology):
         if node is None:
             host, port = address
             place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            node = self._nodes[address] = Node(place, client_of(self._url, host, port))
+            node = self._nodes[address] = Node(place, client_of(self._url, host, port), self.greetings)
         return node
 
     async def layout(self) -> tuple[list[Node], dict[int, Place]]:

@@ -13,6 +13,8 @@ from redis.exceptions import AuthenticationError, AuthorizationError, Connection
 from invengine.store.failures import Unsent
 
 Command = Sequence[str | bytes | int]
+Greeting = Callable[[Any], Awaitable[None]]
+"""Called with every new connection before it is used; a ConnectionError of its own makes that one fail."""
 
 BLOCKED_SECONDS: Final = 5.0
 """How much longer than a command may block its answer is waited for."""
@@ -21,11 +23,11 @@ BLOCKED_SECONDS: Final = 5.0
 class Node:
     """A server: exchanges commands and replies over its pool of connections, each exchange on one of them.
 
-    client    is only asked for its connections; they answer bytes (decode_responses off)
-    greeting  is called with every new connection before it is used; a ConnectionError of its own makes that one fail
+    client     is only asked for its connections; they answer bytes (decode_responses off)
+    greetings  of every connection that is made from now on, also those that the list gets later
     """
 
-    def __init__(self, name: str, client: Redis, greeting: Callable[[Any], Awaitable[None]] | None = None) -> None:
+    def __init__(self, name: str, client: Redis, *greetings: Sequence[Greeting]) -> None:
         client.set_retry(
             Retry(NoBackoff(), 0)
         )  # repeating is decided in `Calls`: there it is known what a repeat means
@@ -34,7 +36,7 @@ class Node:
         """Connections made so far. Those that are older than a moment lead to the process that was there then: no
         connection outlives its server. Behind a newer one may be a server that lost writes.
         """
-        self._client, self._greeting = client, greeting
+        self._client, self._greetings = client, greetings
         self._pool = client.connection_pool
         self._pool.connection_kwargs["redis_connect_func"] = self._greet
 
@@ -83,8 +85,9 @@ class Node:
         self.connected += 1
         try:
             await connection.on_connect()
-            if self._greeting is not None:
-                await self._greeting(connection)
+            for greetings in self._greetings:
+                for greet in greetings:
+                    await greet(connection)
         except BaseException:
             await connection.disconnect(nowait=True)  # half greeted it must not go back into the pool as a good one
             raise

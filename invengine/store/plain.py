@@ -15,6 +15,8 @@ from invengine.kernels.reservations import (
     CREATED_MS,
     EXPIRES_AT,
     HOME,
+    ID_AT,
+    ID_LENGTH,
     ITEM_AT,
     PARTITION,
     REQUEST_PARTITION,
@@ -55,6 +57,12 @@ class PlainReservations:
         """The items from `start` to before `end`."""
         behind = self.end if end >= len(self) else int(self.packed[end, ITEM_AT])
         return PlainReservations(self.ways, self.items, self.asked[start:end], self.packed[start:end], behind)
+
+    @property
+    def causes(self) -> list[str]:
+        """The reservation_ids, which the rows of these items name."""
+        spans = self.packed[:, (ID_AT, ID_LENGTH)].tolist()
+        return [self.items[at : at + length].decode() for at, length in spans]
 
     @property
     def bytes_of_items(self) -> bytes:

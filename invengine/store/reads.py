@@ -22,6 +22,7 @@ from invengine.store.records import (
     read_position,
     read_reservation,
 )
+from invengine.store.server_facts import SECTIONS, StoreFacts, read_facts
 from invengine.store.snapshot import SCAN_COUNT, hash_keys
 from invengine.store.startup import StoreIdentity, as_dict
 
@@ -56,6 +57,17 @@ class Reads:
         self.store_id = identity.store_id
         self.is_whole = calls.topology.is_whole
         """Whether one call sees and changes any partitions in one step."""
+
+    @property
+    def own_library(self) -> int:
+        """The version of the function library that this engine brings along."""
+        return self._calls.own_library
+
+    async def loaded_library(self) -> int:
+        """The version of the function library in Redis; on a Cluster the oldest there is. Never older than the own one:
+        where it was, the own one is loaded first.
+        """
+        return await self._calls.loaded_library()
 
     async def now_ms(self) -> int:
         """Redis's clock; in a Cluster that of the node which serves the store's own key."""
@@ -224,6 +236,10 @@ class Reads:
         """Entries in the change logs of all partitions."""
         return sum(await self._calls.read(*(("XLEN", keys.log(n)) for n in range(self.partitions))))
 
+    async def servers(self) -> StoreFacts:
+        """What every primary says of itself. StoreUnavailable when one does not answer."""
+        return StoreFacts([read_facts(info) for info in await self._calls.read_everywhere(SECTIONS)])
+
     async def network(self) -> tuple[str, int] | None:
         """The network document and its revision, or None when none was applied."""
         return await self._document(keys.NETWORK)
@@ -268,9 +284,9 @@ class Reads:
 
 
 def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
-    """One entry of a log stream: fields `at` and `rows`."""
-    _, at, _, rows = fields
-    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+    """One entry of a log stream: fields `at`, `rows` and perhaps `by`."""
+    _, at, _, rows, *more = fields
+    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows, more[1].decode() if more else "")
 
 
 def _row_of_hold(held: OpenAllocation, expires_at: int) -> str:

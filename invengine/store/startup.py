@@ -16,7 +16,7 @@ from invengine.store.library import Library
 from invengine.store.records import StoreSettings
 from invengine.store.topology import Standalone, StoreUnsuitable, Topology
 
-__all__ = ["StoreIdentity", "StoreUnsuitable", "as_dict", "check_server", "open_calls"]
+__all__ = ["StoreIdentity", "StoreUnsuitable", "as_dict", "check_server", "facts_of", "open_calls"]
 
 FORMAT: Final = 2
 """Of keys and values. A store of another format is not touched."""
@@ -45,7 +45,7 @@ async def open_calls(server: Redis | Topology, partitions: int, settings: StoreS
     topology = server if isinstance(server, Topology) else Standalone(server)
     calls = Calls(topology, settings.retry_seconds, Library.packaged(), settings.replication)
     for info in await calls.read_everywhere(("INFO",)):
-        check_server(_facts(info), in_cluster=not topology.is_whole)
+        check_server(facts_of(info), in_cluster=not topology.is_whole)
     identity = await _identity(calls, partitions, settings)
     await calls.load_library()
     return calls, identity
@@ -69,7 +69,8 @@ def check_server(facts: dict[str, str], *, in_cluster: bool = False) -> None:
         )
 
 
-def _facts(info: Any) -> dict[str, str]:
+def facts_of(info: Any) -> dict[str, str]:
+    """The fields of a reply to INFO."""
     lines = (info.decode() if isinstance(info, bytes) else info).splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 

@@ -15,7 +15,7 @@ from redis.exceptions import AskError, ConnectionError, ResponseError
 
 from invengine.redis_url import RedisUrl
 from invengine.store.failures import Unsent
-from invengine.store.node import Node
+from invengine.store.node import Greeting, Node
 
 CONNECT_SECONDS: Final = 1.0
 """How long a connection may take to be made where another server may answer in its place."""
@@ -32,6 +32,8 @@ class Topology(ABC):
     """Whether one call may span partitions: all keys are on one server. Else a call is atomic within one partition."""
 
     def __init__(self) -> None:
+        self.greetings: list[Greeting] = []
+        """Of every connection that is made from now on."""
         self._in_doubt = True
         self._looking = asyncio.Lock()
 
@@ -89,7 +91,7 @@ class Standalone(Topology):
 
     def __init__(self, client: Redis) -> None:
         super().__init__()
-        self._node = Node("redis", client)
+        self._node = Node("redis", client, self.greetings)
 
     @property
     def disruptions(self) -> int:
@@ -188,7 +190,7 @@ class Watched(Topology):
             if (await connection.read_response())[0] != b"master":
                 raise ConnectionError(f"{name} is no master yet")
 
-        return Node(name, client_of(self._url, *address), greeting)
+        return Node(name, client_of(self._url, *address), [greeting], self.greetings)
 
 
 def client_of(url: RedisUrl, host: str, port: int) -> Redis:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.servers import Server
+
+NODE = Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +42,38 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield start
     for running in servers:
         running.stop()
+
+
+def missing(reason: str) -> None:
+    """A skip at home, a failure in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def node_modules(request: pytest.FixtureRequest) -> Path:
+    """The packages of package-lock.json, installed once per content of that file and kept beside pytest's cache."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    lock_file = NODE / "package-lock.json"
+    cache: pytest.Cache = request.config.cache  # type: ignore[assignment]
+    folder = cache.mkdir("node") / hashlib.sha256(lock_file.read_bytes()).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        if not (folder / "installed").exists():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(NODE / name, folder / name)
+            install = subprocess.run(
+                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=180,
+            )
+            if install.returncode != 0:
+                missing(f"npm ci failed: {install.stderr[-2000:]}")
+            (folder / "installed").touch()
+    return folder / "node_modules"

@@ -125,7 +125,7 @@ _GOOD = "P\tLAMP\tAMS1\t5\t1\t0\t5\t0\tRECEIPT\tdock\te1\t\t\t0\t\n"
         _GOOD.replace("AMS1", ""),
         _GOOD.replace("RECEIPT\t", ""),
         _GOOD.replace("RECEIPT", "RECEIPT\tmore"),
-        _GOOD.replace("P", "Q", 1),
+        _GOOD.replace("P", "q", 1),
         _GOOD.replace("P\t", "PP\t", 1),
         "H\t1\tLAMP\tAMS1\t1\t2\t\n",
         "H\t1\tLAMP\tAMS1\t1\t2\t0\t\n",
@@ -157,6 +157,12 @@ def test_a_malformed_row_is_named(row: str) -> None:
         both.columns.apply(text, np.array([[0, 2, 0, len(text)]], np.int64))
     with pytest.raises(reference.Malformed):
         reference.apply_rows(both.state, 0, 2, row)
+
+
+def test_a_row_of_a_kind_that_a_newer_library_brings_is_passed_over() -> None:
+    both = Worlds()
+    both.apply(0, 1, "Q\tanything\t\n" + _GOOD + "Z\tx\t\n")
+    both.check()
 
 
 @pytest.mark.parametrize("text", [_GOOD.encode().replace(b"AMS1", b"\xff"), b"F\tLAMP\tAMS1\t\xff\t1\t\n"])

@@ -326,7 +326,9 @@ async def test_metrics_and_healthz_are_served_and_count(redis_url: str) -> None:
         for _ in range(2):
             await stubs.reservations.CreateReservation(create("a"))
         await refused(stubs.reservations.CreateReservation(create("b")))
-        assert await asyncio.to_thread(page, f"{url}/healthz") == (200, "SERVING\n")
+        for path in ("healthz", "readyz"):
+            assert await asyncio.to_thread(page, f"{url}/{path}") == (200, "SERVING\n")
+        assert await asyncio.to_thread(page, f"{url}/livez") == (200, "ALIVE\n")
         assert (await asyncio.to_thread(page, f"{url}/other"))[0] == 404
         status, text = await asyncio.to_thread(page, f"{url}/metrics?x=1")
         assert status == 200

@@ -54,7 +54,7 @@ def packed(requests: Sequence[ReserveRequest], partitions: int) -> PlainReservat
         name, sku = f"{request.channel}\t{request.request_id}".encode(), line.sku.encode()
         reservation_id = request.reservation_id.encode()
         numbers = [crc32(text) % partitions for text in (name, reservation_id, sku)]
-        found[place, :4] = *numbers, len(items)
+        found[place] = *numbers, len(items), len(items) + 12 + 1 + len(name) + 1, len(reservation_id)
         asked[place, columns.WAY] = place
         texts = name, reservation_id, request.fingerprint.encode(), sku, line.line_id.encode()
         items += struct.pack("<HHHHI", *numbers, place + 1, line.quantity)

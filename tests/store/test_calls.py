@@ -80,14 +80,14 @@ class Proxy:
             while request := await reader.read(2**24):
                 while not _is_whole(request):  # the library is longer than what a socket takes at once
                     request += await reader.read(2**24)
-                if b"FCALL" in request:
+                if b"FCALL\r\n" in request:  # not the greeting of a new connection, an FCALL_RO
                     self.requests += 1
                     if self.cut_requests:
                         self.cut_requests -= 1
                         break
                 server_writer.write(request)
                 reply = await server_reader.read(2**24)
-                if b"FCALL" in request and self.cut_replies:
+                if b"FCALL\r\n" in request and self.cut_replies:
                     self.cut_replies -= 1
                     break
                 writer.write(reply)

@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 
 from invengine.domain.orders import Candidate, ReserveRequest
 from invengine.errors import InsufficientStock, OutcomeUnknown, StoreUnavailable
+from invengine.store.acting import shared
 from invengine.store.plain import RESERVATIONS_PER_CALL
 from tests.store.making import incoming, line, movement, request
-from tests.store.plain import reserve_usual
+from tests.store.plain import packed, reserve_usual
 from tests.store.worlds import World, told
 
 pytestmark = pytest.mark.asyncio
@@ -139,3 +140,11 @@ async def test_a_failure_after_the_first_call_leaves_the_outcome_unknown(
     sent = 1
     with pytest.raises(StoreUnavailable):
         await reserve_usual(world.store, [replace(wanted[0], request_id="other", reservation_id="other")])
+
+
+async def test_a_call_that_several_share_names_the_reservations_of_each() -> None:
+    """The log says on whose behalf each reservation was made, also where batches of several share a call."""
+    one, other = (packed([request(1, reservation_id=f"{name} {n}") for n in range(3)], 4) for name in ("one", "other"))
+    parts = [("ann", [one.part(0, 2), one.part(2, 3)]), ("bob", [other])]
+    lines = [f"one {n}\tann\n" for n in range(3)] + [f"other {n}\tbob\n" for n in range(3)]
+    assert shared(parts) == "".join(lines)

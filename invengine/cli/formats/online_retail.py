@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
+from invengine.cli.file_faults import UNREADABLE, problem_of
 from invengine.cli.formats.history import EventKind, HistoryEvent, HistoryFault
 
 _COLUMNS: Final = ("ts", "invoice", "sku", "description", "qty", "price", "customer", "country")
@@ -100,8 +101,8 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if len(fields) != len(_COLUMNS):
                     raise HistoryFault(f"row {row}: {len(fields)} columns instead of {len(_COLUMNS)}")
                 yield row, fields
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise HistoryFault(f"{path}: {error}") from error
+    except UNREADABLE as error:
+        raise HistoryFault(f"{path}: {problem_of(error)}") from error
 
 
 def _whole(text: str, row: int) -> int:

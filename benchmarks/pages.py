@@ -1,0 +1,98 @@
+"""The pages that the benchmarks write: the table of the README, and every figure in docs/performance.md."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import platform
+from pathlib import Path
+from typing import Final
+
+from benchmarks.figures import Figure
+
+HERE: Final = Path(__file__).parent
+README: Final = HERE.parent / "README.md"
+PERFORMANCE: Final = HERE.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+
+HEADLINES: Final = (
+    "unary GetAvailability / empty gRPC handler",
+    "stream of small availability queries / unary",
+    "positions of 1,000 SKUs / PostgreSQL",
+    "totals of 1,000 SKUs / PostgreSQL",
+    "batch of totals over gRPC / bare kernel",
+    "durable reservations / PostgreSQL, one call each",
+    "hot SKU sold out: PostgreSQL / engine, batches",
+    "reservations: store call / no-op function call",
+    "sourcing one basket: HiGHS / kernel",
+    "wave of 10,000 orders: value of the plan / proved bound",
+    "wave of 200 orders: HiGHS MIP / kernel, seconds",
+    "baskets dated by the kernel, a core",
+    "server memory per position at 1M",
+    "Redis memory per position at 1M",
+    "p50 at 1M / at 10k positions, over gRPC",
+    "p50 at 1M / at 10k positions, service call alone",
+    "start at 1M positions: SERVING / Redis reading its own data",
+    "durable movements / PostgreSQL, one row each",
+    "durable movements / PostgreSQL, 1,000 rows a call",
+)
+"""The figures of the README, in its order; docs/performance.md has all."""
+
+REASONS: Final[dict[str, str]] = {}
+"""What keeps a figure from its goal, by its name: told beside it where it is not reached."""
+
+
+def question_of(script: str) -> str:
+    """The first line of a script: what it asks."""
+    told = ast.get_docstring(ast.parse((HERE / f"{script}.py").read_text(encoding="utf-8"))) or ""
+    return told.partition("\n")[0]
+
+
+def table(figures: list[Figure]) -> str:
+    """Figures as a Markdown table; a goal that is not reached has the reason beside it."""
+    rows = ["| Figure | Measured | Goal | How |", "|---|---|---|---|"]
+    for figure in figures:
+        sign = "≥" if figure.better == "higher" else "≤"
+        how = figure.setup
+        if not figure.reached:
+            how += f". **Goal not reached:** {REASONS.get(figure.name, 'the reason is not known yet')}"
+        measured = f"{figure.value:.3g} {figure.unit}".strip()
+        rows.append(f"| {figure.name} | {measured} | {sign} {figure.goal:g} | {how} |")
+    return "\n".join(rows)
+
+
+def measured_on() -> str:
+    """Where and when: the last line below the figures."""
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return f"Measured on {platform.machine()}, Python {platform.python_version()}, {day}; written by `make bench`."
+
+
+def headlines(figures: list[Figure]) -> str:
+    """The README's part."""
+    by_name = {figure.name: figure for figure in figures}
+    return f"{table([by_name[name] for name in HEADLINES if name in by_name])}\n\n{measured_on()}"
+
+
+def everything(figures: list[Figure]) -> str:
+    """The figures of each script under its question."""
+    scripts = list(dict.fromkeys(figure.script for figure in figures))
+    parts = []
+    for script in scripts:
+        own = [figure for figure in figures if figure.script == script]
+        parts.append(f"### {question_of(script)}\n\n`python -m benchmarks {script}`\n\n{table(own)}")
+    return "\n\n".join([*parts, measured_on()])
+
+
+def write_between(page: Path, text: str) -> None:
+    """Put a text between the markers of a page."""
+    head, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{page.name} lacks the markers {BEGIN} and {END}")
+    page.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+
+
+def write(figures: list[Figure]) -> None:
+    """Write both pages."""
+    write_between(README, headlines(figures))
+    write_between(PERFORMANCE, everything(figures))
