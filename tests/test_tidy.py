@@ -72,6 +72,7 @@ LIBRARIES = {
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},
     "rich": {"cli"},
+    "textual": {"cli"},
     "uvloop": {"bootstrap", "cli"},
 }
 
