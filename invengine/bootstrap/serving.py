@@ -19,6 +19,7 @@ from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
 from invengine.rpc.tls import TlsUnusable
+from invengine.rpc.traces import NotInstalled
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
 from invengine.workers.link import Broken
@@ -91,6 +92,7 @@ async def running(settings: Settings, post: Post | None = None) -> AsyncIterator
             TlsUnusable,
             FirstTokenUnwritten,
             EmbeddedError,
+            NotInstalled,
             StoreUnsuitable,
             InventoryError,
         ) as fault:

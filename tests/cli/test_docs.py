@@ -1,4 +1,4 @@
-"""The pages say what is so: commands, exit codes, settings, metrics. (Links: tests/test_docs_links.py.)"""
+"""The pages say what is so: commands, exit codes, settings, metrics."""
 
 from __future__ import annotations
 
