@@ -78,6 +78,7 @@ LIBRARIES = {
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},
     "rich": {"cli"},
+    "textual": {"cli"},
     "uvloop": {"bootstrap", "cli"},
 }
 

@@ -49,6 +49,7 @@ def test_the_commands_are_these() -> None:
             "explain",
             "history",
             "watch",
+            "top",
             "broken",
             "repromise",
             "rebalance",
