@@ -38,6 +38,7 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
     ("grpc.initial_reconnect_backoff_ms", 100),  # after an outage: look again soon, gRPC's own first wait is a second
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),  # each client a connection: only these are spread over a server's workers
 )
 
 

@@ -32,6 +32,7 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
     from invengine.kernels.promise import date_baskets, date_sources
     from invengine.kernels.promise_latest import latest_orders
+    from invengine.kernels.reservations import answer_reservations, pack_reservations, read_reservations
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.scarcity import scarcity_prices
     from invengine.kernels.sourcing import source_basket
@@ -44,6 +45,7 @@ __all__ = [
     "allocate_wave",
     "answer_availability",
     "answer_queries",
+    "answer_reservations",
     "answer_sku",
     "apply_rows",
     "available_kits",
@@ -67,10 +69,12 @@ __all__ = [
     "list_names",
     "load_positions",
     "newer_slots",
+    "pack_reservations",
     "pack_rows",
     "promisable_steps",
     "raise_safety",
     "read_handles",
+    "read_reservations",
     "rehash_holds",
     "rehash_names",
     "rows_at_most",

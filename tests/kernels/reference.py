@@ -16,6 +16,12 @@ from tests.kernels.promise_reference import (  # noqa: F401 - dates have a page 
     date_sources,
     latest_orders,
 )
+from tests.kernels.reservations_reference import (  # noqa: F401
+    AskedReservation,
+    answer_reservations,
+    pack_reservations,
+    read_reservations,
+)
 from tests.kernels.scarcity_reference import scarcity_prices  # noqa: F401
 from tests.kernels.sourcing_reference import source_basket  # noqa: F401
 from tests.kernels.standing_reference import date_standing  # noqa: F401
