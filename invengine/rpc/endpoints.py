@@ -37,11 +37,14 @@ Unary = Callable[[Any, Context], Awaitable[Message | bytes]]
 RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 """A method that takes and gives the bytes of messages."""
 
+AtOnce = Callable[[bytes], bytes | None]
+"""The answer to a request that needs nothing waited for; None for others."""
+
 Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
 """A method that takes a stream of messages and gives one message."""
 
-StreamStep = Callable[[bytes], Awaitable[bytes]]
-"""One message of a stream in, its answer out."""
+StreamStep = Callable[[bytes], bytes]
+"""One message of a stream in, its answer out, at once."""
 
 Read = Callable[[], Awaitable[bytes | None]]
 """The next message of a stream; None when the caller has sent its last one."""
@@ -149,11 +152,17 @@ def unary(
 
 
 def raw_unary(
-    method: Observed, handler: RawUnary, series: MethodMetrics, metrics: Metrics, *, gate: Gate | None = None
+    method: Observed,
+    handler: RawUnary,
+    series: MethodMetrics,
+    metrics: Metrics,
+    *,
+    gate: Gate | None = None,
+    at_once: AtOnce | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method of bytes, wrapped."""
+    """A method of bytes, wrapped. What `at_once` answers costs no coroutine; behind a gate it is not asked."""
     if gate is not None:
-        handler = gate.unary(handler)
+        handler, at_once = gate.unary(handler), None
     begin, end_seconds = method.begin, method.end_seconds
 
     async def serve(request: bytes, context: Context) -> bytes:
@@ -163,7 +172,8 @@ def raw_unary(
         series.started += 1
         series.received += 1
         try:
-            response = await handler(request, context)
+            answer = at_once(request) if at_once is not None else None
+            response = await handler(request, context) if answer is None else answer
         except asyncio.CancelledError:
             code = _ended_early(context)
             raise
@@ -214,7 +224,7 @@ class Streams:
                 series.received += 1
                 if visit is not None:
                     request = await visit.take(request)
-                await context.write(await step(request))
+                await context.write(step(request))
                 series.sent += 1
 
         async def serve(_: Any, context: Context) -> None:
