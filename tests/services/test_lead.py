@@ -45,7 +45,7 @@ def work(name: str, store: Any, lead: Lead, monkeypatch: pytest.MonkeyPatch) -> 
     metrics = Metrics(CollectorRegistry())
     if name == "figures":
         return figures.keep(store, metrics, lead)
-    replica: Any = SimpleNamespace(columns=None, applied=[0], on_entries=None)
+    replica: Any = SimpleNamespace(columns=None, applied=[0], on_entries=None, apply=None)
     if name == "broken promises":
         scan: Any = SimpleNamespace(dates=SimpleNamespace(basis=None), shortages=store.shortages)
         monkeypatch.setattr("invengine.services.broken.short_numbers", lambda _: {})
