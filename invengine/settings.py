@@ -168,6 +168,10 @@ class Settings(BaseSettings):
     slow_call_ms: int = Field(
         1000, ge=1, le=3_600_000, description="From when on a call is slow, and logged; streams are not"
     )
+    traces_endpoint: str = Field("", description="http(s):// address to which OTLP traces are sent; empty: nowhere")
+    traces_ratio: float = Field(
+        0.01, ge=0, le=1, description="Of calls whose callers trace nothing: so many are traced"
+    )
 
     @classmethod
     def load(cls, **given: object) -> Settings:
@@ -217,6 +221,13 @@ class Settings(BaseSettings):
     @classmethod
     def _check_metrics(cls, address: str) -> str:
         return _checked_address(address) if address else address
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _check_traces(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise ValueError("must be an address of OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces")
+        return endpoint
 
     @model_validator(mode="after")
     def _check_durability(self) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from prometheus_client.exposition import generate_latest
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
-from invengine.rpc import calls
+from invengine.rpc import calls, traces
 from invengine.rpc.calls import Observing
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
@@ -93,13 +94,16 @@ async def load_documents(
     return networks, transit, profiles
 
 
-def observing_of(settings: Settings) -> Observing:
-    """What is told of calls."""
-    return Observing(
-        every=settings.access_log or calls.logger.isEnabledFor(logging.DEBUG),
-        slow_seconds=settings.slow_call_ms / 1000,
-        who=BY.get,
-    )
+def observing_of(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Observing:
+    """What is told of calls. NotInstalled where traces are wanted and OpenTelemetry is missing."""
+    trace = None
+    if traces.wanted(settings.traces_endpoint, os.environ):
+        made = traces.Traces(traces.otlp_exporter(settings.traces_endpoint), ratio=settings.traces_ratio)
+        stack.push_async_callback(made.close)
+        made.watch(metrics)
+        trace = made.begin
+    every = settings.access_log or calls.logger.isEnabledFor(logging.DEBUG)
+    return Observing(every=every, slow_seconds=settings.slow_call_ms / 1000, who=BY.get, trace=trace)
 
 
 def store_settings(settings: Settings) -> StoreSettings:

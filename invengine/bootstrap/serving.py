@@ -19,6 +19,7 @@ from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
 from invengine.rpc.tls import TlsUnusable
+from invengine.rpc.traces import NotInstalled
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
 from invengine.workers.link import Broken
@@ -86,7 +87,7 @@ async def running(settings: Settings, post: Post | None = None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack, lead=post.lead if post is not None else None)
-        except (AddressTaken, StoreUnsuitable) as fault:
+        except (AddressTaken, NotInstalled, StoreUnsuitable) as fault:
             raise Broken(str(fault), is_lasting=True) from fault
         except (TlsUnusable, FirstTokenUnwritten, EmbeddedError, InventoryError) as fault:
             raise Broken(str(fault)) from fault

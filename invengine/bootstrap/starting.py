@@ -71,6 +71,7 @@ async def start(settings: Settings, stack: AsyncExitStack, *, lead: Lead | None 
     broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     background = Background(broken)
     metrics = new_metrics()
+    observing = observing_of(settings, metrics, stack)
     server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()], shares_port=is_worker)
     stack.push_async_callback(server.stop)
     if not is_worker:
@@ -124,9 +125,7 @@ async def start(settings: Settings, stack: AsyncExitStack, *, lead: Lead | None 
     )
     wired = wire(base)
     stack.push_async_callback(server.drain)
-    handlers = servicers.handlers(
-        wired.servicers, server.streams, metrics, admission=admission, observing=observing_of(settings)
-    )
+    handlers = servicers.handlers(wired.servicers, server.streams, metrics, admission=admission, observing=observing)
     if is_worker:
         await server.start()
     server.open(handlers, admission)

@@ -148,12 +148,15 @@ def _run(settings: Any) -> None:
 
 
 def _serve_alone(settings: Any) -> None:
+    import gc
     import threading
 
     told = threading.Timer(_QUIET_SECONDS, say, (COMPILING,))
     told.daemon = True
     told.start()
+    gc.disable()  # what is imported stays: looking through it for garbage is an eighth of the start
     from invengine import bootstrap  # which compiles the kernels, or loads them
 
+    gc.enable()
     told.cancel()
     bootstrap.serve(settings)

@@ -65,7 +65,7 @@ def _skip(message, at, wire_type):
 
 
 @njit(nogil=True)
-def _is_odd(message, at, length):
+def is_odd_name(message, at, length):
     """Whether a SKU is not for certain valid: not 1 to 64 printable ASCII characters without spaces at the ends."""
     if length == 0 or length > NAME_BYTES_MAX or message[at] == 32 or message[at + length - 1] == 32:
         return True
@@ -112,7 +112,7 @@ def split_request(message, spans, odd, rest, lengths):
                 return TOO_MANY
             spans[count, 0] = start
             spans[count, 1] = length
-            is_odd = _is_odd(message, start, length)
+            is_odd = is_odd_name(message, start, length)
             odd[count] = is_odd
             odd_count += is_odd
             count += 1

@@ -47,7 +47,8 @@ LEFT_TO_PROTOBUF = np.int64(-1)
 
 
 @njit(nogil=True)
-def _put_varint(out, at, value):
+def put_varint(out, at, value):
+    """Writes a varint of 0 or more at `at`; the first byte behind it."""
     while value > 127:
         out[at] = np.uint8(value & 127 | 128)
         value >>= 7
@@ -62,7 +63,7 @@ def _put_number(out, at, tag, value):
     if value == 0:
         return at
     out[at] = tag
-    return _put_varint(out, at + 1, value)
+    return put_varint(out, at + 1, value)
 
 
 @njit(nogil=True)
@@ -82,7 +83,7 @@ def _put_position(out, at, term, threshold, names, name_ends):
     rank = term[TERM_RANK]
     begin = name_ends[rank - 1] if rank > 0 else np.int64(0)
     out[at] = 1 << 3 | LENGTH
-    at = _put_varint(out, at + 1, name_ends[rank] - begin)
+    at = put_varint(out, at + 1, name_ends[rank] - begin)
     for i in range(begin, name_ends[rank]):
         out[at] = names[i]
         at += 1
@@ -139,7 +140,7 @@ def answer_availability(sku, positions, skus, fences, selection, ignored, names,
             for byte in range(end, start, -1):
                 out[byte] = out[byte - 1]
             end += 1
-        _put_varint(out, at + 1, length)
+        put_varint(out, at + 1, length)
         at = end
     return at
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown
+from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown, Unauthenticated
 from invengine.rpc.calls import METADATA, REQUEST_ID, Call
 from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
 
@@ -181,6 +181,8 @@ def raw_unary(
             refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
             code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            if isinstance(refusal, Unauthenticated):
+                call.request = None  # not even its id is read
             await _abort(context, refusal, call)
         else:
             series.sent += 1

@@ -19,7 +19,7 @@ from invengine.v1 import availability_service_pb2 as pb
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.metrics import Distribution
+    from invengine.metric_kinds import Distribution
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.questions import Questions

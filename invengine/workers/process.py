@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import socket
 import sys
@@ -15,8 +16,10 @@ def main() -> None:
     end_with(parent)
     settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # of our supervisor, and of nobody else
     end = socket.socket(fileno=descriptor)
+    gc.disable()  # what is imported stays: looking through it for garbage is an eighth of the start
     from invengine import bootstrap  # which compiles the kernels, or loads them
 
+    gc.enable()
     bootstrap.work(settings, number, end)
 
 
