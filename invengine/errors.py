@@ -6,14 +6,14 @@
     |- RequestMismatch          the request_id was used with other content
     |- NotFound                 UnknownSku, UnknownLocation, UnknownGroup, UnknownChannel, UnknownState,
     |                           PositionNotFound, ReservationNotFound, LineNotFound, ReceiptNotFound, TransferNotFound,
-    |                           ReturnNotFound, UnknownService, UnknownProfile, PlanNotFound
+    |                           ReturnNotFound, UnknownService, UnknownProfile, PlanNotFound, TokenNotFound
     |- Refused                  the state does not allow it: InsufficientStock, LocationNotUsable, ChannelDisabled,
     |                           GroupNotUsable, ReservationExpired, ReservationClosed, ReservationConfirmed,
     |                           ReservationNotConfirmed, QuantityExceedsOpen, TimeToLiveTooLong, QuantityOutOfRange,
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
     |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown, NoPlan,
     |                           DayNotRecorded,
-    |                           TooManyProfiles, PlanStale
+    |                           TooManyProfiles, PlanStale, TooManyTokens
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
@@ -25,7 +25,9 @@
     |- ProfileInvalid           the document of a sourcing profile has faults
     |- OutcomeUnknown           sent, and nobody knows: repeat with the same request_id
     |- Unavailable              StoreUnavailable, ReplicaBehind, ShuttingDown: nothing changed, try again
-    |- Exhausted                StoreFull, Overloaded
+    |- Exhausted                StoreFull, Overloaded, RateLimited
+    |- Unauthenticated          nobody knows who calls
+    |- NotAllowed               RoleMissing, ChannelNotAllowed: the caller is known, and may not
     `- InternalError            a fault of the engine
 
 One word per refusal: `reason` is the word that the Redis Functions reply, that `ErrorReason` in the proto lists, that
@@ -847,6 +849,84 @@ class Overloaded(Exhausted):
 
     def __str__(self) -> str:
         return f"{self.queued} {self.what}; try again later"
+
+
+@dataclass(eq=False)
+class RateLimited(Exhausted):
+    """The caller's token makes more calls than it may."""
+
+    reason = "RATE_LIMITED"
+    token: str
+    retry_after_ms: int
+
+    @property
+    def retry_after_seconds(self) -> float:  # type: ignore[override]  # here it depends
+        """When the next call can be taken."""
+        return self.retry_after_ms / 1000
+
+    def __str__(self) -> str:
+        return f"token {self.token} makes more calls than it may; the next one in {self.retry_after_ms} ms"
+
+
+@dataclass(eq=False)
+class Unauthenticated(InventoryError):
+    """The call has no token or certificate that is valid now. Nobody is told which: a guesser would learn from it."""
+
+    reason = "UNAUTHENTICATED"
+
+    def __str__(self) -> str:
+        return "no valid token came with the call"
+
+
+class NotAllowed(InventoryError):
+    """The caller is known, and may not do this."""
+
+
+@dataclass(eq=False)
+class RoleMissing(NotAllowed):
+    """The token has no role that may call the method."""
+
+    reason = "ROLE_MISSING"
+    token: str
+    method: str
+    role: str
+
+    def __str__(self) -> str:
+        return f"token {self.token} has not the role {self.role}, which {self.method} takes"
+
+
+@dataclass(eq=False)
+class ChannelNotAllowed(NotAllowed):
+    """The token speaks for one channel, and the request names another."""
+
+    reason = "CHANNEL_NOT_ALLOWED"
+    token: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"token {self.token} does not speak for channel {self.channel!r}"
+
+
+@dataclass(eq=False)
+class TokenNotFound(NotFound):
+    """No token has this id, or it is forgotten."""
+
+    reason = "TOKEN_NOT_FOUND"
+    token_id: str
+
+    def __str__(self) -> str:
+        return f"token {self.token_id!r} is not known"
+
+
+@dataclass(eq=False)
+class TooManyTokens(Refused):
+    """As many tokens are kept as can be."""
+
+    reason = "TOO_MANY_TOKENS"
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.most} tokens are kept already; those that ended are forgotten after 90 days"
 
 
 @dataclass(eq=False)

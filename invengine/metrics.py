@@ -82,6 +82,8 @@ CODES: Final = (
     "Unimplemented",
     "Internal",
     "Unavailable",
+    "Unauthenticated",
+    "PermissionDenied",
 )
 """The status codes that the server answers, as the gRPC dashboards spell them."""
 

@@ -115,9 +115,21 @@ class Settings(BaseSettings):
     )
     metrics_listen: str = Field("127.0.0.1:9464", description="HOST:PORT of /metrics; empty: none")
     listen_beyond_loopback: bool = Field(
-        False, description="Allow addresses that other machines reach; what passes there is not encrypted"
+        False, description="Allow addresses that other machines reach where what passes there is not encrypted"
     )
-    reflection: bool = Field(True, description="Let gRPC tools ask which services there are")
+    tls_certificate: Path | None = Field(
+        None, description="Certificate of the gRPC API (PEM, with what leads to its CA); read again when it changes"
+    )
+    tls_key: Path | None = Field(None, description="Its key (PEM)")
+    tls_client_ca: Path | None = Field(
+        None, description="Who vouches for clients (PEM): set, every client must bring a certificate (mTLS)"
+    )
+    authentication: bool | None = Field(
+        None, description="Ask who calls (tokens); empty: where other machines reach the gRPC API"
+    )
+    reflection: bool | None = Field(
+        None, description="Let gRPC tools ask which services there are; empty: where nobody is asked who calls"
+    )
     grace_seconds: float = Field(10.0, ge=0, le=600, description="Time for accepted calls to end when stopping")
     message_bytes_max: int = Field(4 * 1024 * 1024, ge=64 * 1024, le=256 * 1024 * 1024, description="Largest request")
     queued_calls_max: int = Field(10_000, ge=1, description="Writes that wait for Redis before more are refused")
@@ -150,6 +162,10 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe message logged")
     log_json: bool = Field(False, description="One JSON object per log line")
+    access_log: bool = Field(False, description="A log line for every call, whatever the level")
+    slow_call_ms: int = Field(
+        1000, ge=1, le=3_600_000, description="From when on a call is slow, and logged; streams are not"
+    )
 
     @classmethod
     def load(cls, **given: object) -> Settings:
@@ -178,6 +194,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("authentication", "reflection", "tls_certificate", "tls_key", "tls_client_ca", mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        return None if value == "" else value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
@@ -204,16 +225,41 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def asks_who_calls(self) -> bool:
+        """Whether calls need a token."""
+        if self.authentication is None:
+            return any(map(_beyond_loopback, self.listen))
+        return self.authentication
+
+    @property
+    def reflects(self) -> bool:
+        """Whether the server tells which services there are."""
+        return not self.asks_who_calls if self.reflection is None else self.reflection
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Settings:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError(f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY go together: set both or neither")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
+        return self
+
     @model_validator(mode="after")
     def _check_reach(self) -> Settings:
         if self.listen_beyond_loopback:
             return self
-        for address in (*self.listen, *([self.metrics_listen] if self.metrics_listen else [])):
-            if _beyond_loopback(address):
+        for address in self.listen:
+            if _beyond_loopback(address) and not self.tls_certificate:
                 raise ValueError(
-                    f"{address} can be reached from other machines and is not encrypted: "
-                    f"set {PREFIX}LISTEN_BEYOND_LOOPBACK=true if that is meant"
+                    f"{address} can be reached from other machines and is not encrypted: set {PREFIX}TLS_CERTIFICATE "
+                    f"and {PREFIX}TLS_KEY, or {PREFIX}LISTEN_BEYOND_LOOPBACK=true if that is meant"
                 )
+        if self.metrics_listen and _beyond_loopback(self.metrics_listen):
+            raise ValueError(
+                f"{self.metrics_listen} can be reached from other machines and is not encrypted: "
+                f"set {PREFIX}LISTEN_BEYOND_LOOPBACK=true if that is meant"
+            )
         return self
 
 

@@ -163,9 +163,10 @@ def test_a_password_is_neither_shown_nor_repeated_in_a_fault(monkeypatch: pytest
 def test_nothing_listens_beyond_this_machine_unless_told_so_plainly(
     monkeypatch: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
+    tls = "INVENGINE_TLS_CERTIFICATE and INVENGINE_TLS_KEY, or " if variable == "INVENGINE_LISTEN" else ""
     assert refusal(monkeypatch, **{variable: address}) == (
         f"{address} can be reached from other machines and is not encrypted: "
-        "set INVENGINE_LISTEN_BEYOND_LOOPBACK=true if that is meant"
+        f"set {tls}INVENGINE_LISTEN_BEYOND_LOOPBACK=true if that is meant"
     )
     monkeypatch.setenv("INVENGINE_LISTEN_BEYOND_LOOPBACK", "true")
     assert address in (*Settings.load().listen, Settings.load().metrics_listen)
@@ -189,3 +190,40 @@ def test_a_misspelt_variable_is_pointed_out() -> None:
 )
 def test_an_address_has_a_host_and_a_port(address: str, expected: tuple[str, int]) -> None:
     assert split_address(address) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "asks", "reflects"),
+    [
+        ({}, False, True),
+        ({"authentication": True}, True, False),
+        ({"authentication": True, "reflection": True}, True, True),
+        ({"reflection": False}, False, False),
+        ({"listen": "0.0.0.0:1", "listen_beyond_loopback": True}, True, False),
+        ({"listen": "127.0.0.1:1,0.0.0.0:1", "tls_certificate": "c", "tls_key": "k"}, True, False),
+        ({"listen": "0.0.0.0:1", "tls_certificate": "c", "tls_key": "k", "authentication": False}, False, True),
+        ({"metrics_listen": "0.0.0.0:1", "listen_beyond_loopback": True}, False, True),
+    ],
+)
+def test_who_calls_is_asked_where_other_machines_can_call_and_reflection_is_off_then(
+    given: dict[str, object], asks: bool, reflects: bool
+) -> None:
+    settings = Settings.load(**given)
+    assert (settings.asks_who_calls, settings.reflects) == (asks, reflects)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"INVENGINE_TLS_CERTIFICATE": "c"},
+            "INVENGINE_TLS_CERTIFICATE and INVENGINE_TLS_KEY go together: set both or neither",
+        ),
+        (
+            {"INVENGINE_TLS_CLIENT_CA": "ca"},
+            "INVENGINE_TLS_CLIENT_CA needs INVENGINE_TLS_CERTIFICATE and INVENGINE_TLS_KEY",
+        ),
+    ],
+)
+def test_tls_is_set_whole(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str) -> None:
+    assert refusal(monkeypatch, **given) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
+from invengine.rpc import calls
+from invengine.rpc.calls import Observing
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
 from invengine.services.background import Background
@@ -17,6 +20,7 @@ from invengine.services.networks import Networks
 from invengine.services.profiles import Profiles
 from invengine.services.transit_times import LearntTransit
 from invengine.settings import split_address
+from invengine.store.acting import BY
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.opening import open_topology as topology_at
 from invengine.store.records import Replication, StoreSettings
@@ -84,6 +88,15 @@ async def load_documents(
     profiles = Profiles(store.profiles, networks)
     await profiles.load()
     return networks, transit, profiles
+
+
+def observing_of(settings: Settings) -> Observing:
+    """What is told of calls."""
+    return Observing(
+        every=settings.access_log or calls.logger.isEnabledFor(logging.DEBUG),
+        slow_seconds=settings.slow_call_ms / 1000,
+        who=BY.get,
+    )
 
 
 def store_settings(settings: Settings) -> StoreSettings:

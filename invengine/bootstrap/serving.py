@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from invengine import __version__
+from invengine.bootstrap.first_token import FirstTokenUnwritten
 from invengine.bootstrap.starting import Running, start
 from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
+from invengine.rpc.tls import TlsUnusable
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
 
@@ -32,7 +34,7 @@ class Broken(Exception):
 
 def serve(settings: Settings) -> None:
     """Runs the engine until SIGTERM or SIGINT. Broken when it cannot start or go on."""
-    configure_logging(settings.log_level, as_json=settings.log_json)
+    configure_logging(settings.log_level, as_json=settings.log_json, every_call=settings.access_log)
     uvloop.run(_serve(settings))
 
 
@@ -80,6 +82,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack)
-        except (AddressTaken, EmbeddedError, StoreUnsuitable, InventoryError) as fault:
+        except (
+            AddressTaken,
+            TlsUnusable,
+            FirstTokenUnwritten,
+            EmbeddedError,
+            StoreUnsuitable,
+            InventoryError,
+        ) as fault:
             raise Broken(str(fault)) from fault
         yield engine

@@ -8,19 +8,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from invengine import kernels
-from invengine.bootstrap.opening import load_documents, new_metrics, open_topology, start_metrics, store_settings
+from invengine.bootstrap.first_token import ensure_admin
+from invengine.bootstrap.opening import (
+    load_documents,
+    new_metrics,
+    observing_of,
+    open_topology,
+    start_metrics,
+    store_settings,
+)
 from invengine.bootstrap.wiring import Foundations, wire
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.follower import Follower
 from invengine.replica.replica import Replica
 from invengine.rpc import servicers
+from invengine.rpc.admission import Admission
+from invengine.rpc.audit import Audit
 from invengine.rpc.server import Server
 from invengine.services import figures
 from invengine.services.background import Background
 from invengine.services.broken import BrokenPromises
 from invengine.services.scarcity import Scarcity
 from invengine.services.sweeper import Sweeper
+from invengine.services.tokens import Tokens
 from invengine.services.transfers import Transfers
 from invengine.store.records import LogTrimmed
 from invengine.store.redis_store import RedisStore
@@ -93,14 +104,24 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
         ("loop lag", figures.watch_loop(metrics)),
     ):
         background.run(name, work)
+    tokens = Tokens(store.tokens, now_ms=clock.now_ms)
+    admission: Admission | None = None
+    if settings.asks_who_calls:
+        await ensure_admin(tokens, settings.data_dir)
+        admission = Admission(tokens, Audit(), by_certificate=settings.tls_client_ca is not None)
+        background.run("tokens", tokens.run())
+        background.run("admission", admission.run())
     if not settings.redis_url:
         background.run("figures of the disk", figures.watch_disk(settings.data_dir, metrics))
     base = Foundations(
-        settings, store, replica, clock, networks, transit, profiles, scarcity, metrics, background, stack
+        settings, store, replica, clock, networks, transit, profiles, scarcity, tokens, metrics, background, stack
     )
     wired = wire(base)
     stack.push_async_callback(server.drain)
-    server.open(servicers.handlers(wired.servicers, server.streams, metrics))
+    handlers = servicers.handlers(
+        wired.servicers, server.streams, metrics, admission=admission, observing=observing_of(settings)
+    )
+    server.open(handlers, admission)
     return Running(
         server.addresses,
         metrics_address,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
-from invengine.rpc import incoming_servicers, servicers, transfer_servicers
+from invengine.rpc import incoming_servicers, transfer_servicers
+from invengine.rpc.admin_servicer import AdminServicer
 from invengine.rpc.allocation_servicer import AllocationServicer
 from invengine.rpc.availability_servicer import AvailabilityServicer
 from invengine.rpc.network_servicer import NetworkServicer
@@ -48,6 +49,7 @@ from invengine.services.shortfalls import Shortfalls
 from invengine.services.snapshots import Snapshots
 from invengine.services.sourcing_plans import SourcingPlans
 from invengine.services.stock import Stock
+from invengine.services.tokens import Tokens
 from invengine.services.transfers import Transfers
 from invengine.services.transit_times import LearntTransit
 from invengine.services.watching import Watching
@@ -69,6 +71,7 @@ class Foundations:
     transit: LearntTransit
     profiles: Profiles
     scarcity: Scarcity
+    tokens: Tokens
     metrics: Metrics
     background: Background
     stack: AsyncExitStack
@@ -137,8 +140,8 @@ def wire(base: Foundations) -> Wired:
     background.run("watching", watching.run())
     background.run("watched promises", watching.run_promises())
     answering = {
-        "invengine.v1.AdminService": servicers.AdminServicer(
-            Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max)
+        "invengine.v1.AdminService": AdminServicer(
+            Integrity(store, replica, clock, metrics, log_entries_kept=settings.log_entries_max), base.tokens
         ),
         "invengine.v1.AllocationService": AllocationServicer(
             profiles=profiles,

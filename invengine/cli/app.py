@@ -30,6 +30,7 @@ from invengine.cli import (
     snapshot,
     source,
     stock,
+    token,
     transfers,
     watch,
     wave,
@@ -91,4 +92,5 @@ app.add_typer(wave.app, name="wave")
 whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
+app.add_typer(token.app, name="token")
 load.register(app)

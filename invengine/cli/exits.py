@@ -13,6 +13,7 @@ from invengine.errors import (
     InventoryError,
     LineExists,
     MalformedMessage,
+    NotAllowed,
     NotFound,
     Refused,
     RequestMismatch,
@@ -22,6 +23,7 @@ from invengine.errors import (
     Stale,
     TransferExists,
     TransitInvalid,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -42,6 +44,8 @@ class ExitCode(IntEnum):
     """The state of the stock, of a reservation or of the network does not allow it."""
     UNAVAILABLE = 5
     """No server answers, or it cannot work now: the same command may work in a moment."""
+    NOT_ALLOWED = 6
+    """The server does not know who calls, or the caller may not do this."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -54,6 +58,7 @@ _FAMILIES: Final = (
         ExitCode.REFUSED,
     ),
     ((Unavailable, Exhausted), ExitCode.UNAVAILABLE),
+    ((Unauthenticated, NotAllowed), ExitCode.NOT_ALLOWED),
 )
 
 _ADVICE: Final = {
@@ -106,7 +111,14 @@ _ADVICE: Final = {
     "REPLICA_BEHIND": "Try again in a moment.",
     "SHUTTING_DOWN": "Try again in a moment.",
     "OVERLOADED": "Try again in a moment.",
-    "INTERNAL": "The server's log has the details.",
+    "UNAUTHENTICATED": "Bring a token: --token-file FILE, or set INVENGINE_TOKEN. Who runs the server issues one: "
+    "invengine token issue NAME --role read.",
+    "ROLE_MISSING": "Ask who runs the server for a token with that role: invengine token issue NAME --role ROLE.",
+    "CHANNEL_NOT_ALLOWED": "Name the token's own channel, or leave out --channel.",
+    "RATE_LIMITED": "Try again in a moment; a token may be issued with a higher --rate.",
+    "TOKEN_NOT_FOUND": "See what there is: invengine token list.",
+    "TOO_MANY_TOKENS": "Revoke what is not used: invengine token list. What ended is forgotten after 90 days.",
+    "INTERNAL": "The server's log has the details: look for that number.",
 }
 _MOVEMENT_ADVICE: Final = "See what holds the rest: invengine stock show SKU LOCATION."
 _UNREACHABLE_ADVICE: Final = "Start one with: invengine serve. Or say where it is: --server HOST:PORT."

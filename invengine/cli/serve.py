@@ -65,6 +65,21 @@ def serve(
     listen_beyond_loopback: Annotated[
         bool | None, typer.Option("--listen-beyond-loopback", help="Allow addresses that other machines reach.")
     ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="Encrypt the gRPC API: its certificate (PEM), read again when it changes.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The key of that certificate (PEM).")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Who vouches for clients (PEM): every client must bring a certificate.")
+    ] = None,
+    authentication: Annotated[
+        bool | None,
+        typer.Option(
+            "--authentication/--no-authentication",
+            help="Ask who calls (tokens).",
+            show_default="where other machines reach the gRPC API",
+        ),
+    ] = None,
     list_settings: Annotated[
         bool, typer.Option("--list-settings", help="Print every setting with its value and end.")
     ] = False,
@@ -85,6 +100,10 @@ def serve(
         "log_level": log_level.value if log_level else None,
         "log_json": log_json,
         "listen_beyond_loopback": listen_beyond_loopback,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
+        "authentication": authentication,
     }
     try:
         settings = Settings.load(**{name: value for name, value in given.items() if value is not None})

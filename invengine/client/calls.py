@@ -17,6 +17,7 @@ from invengine.client.profile_calls import ProfileCalls
 from invengine.client.promise_calls import PromiseCalls
 from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
+from invengine.client.token_calls import TokenCalls
 from invengine.client.transfer_calls import TransferCalls
 from invengine.client.watching import WatchCalls
 from invengine.client.wave_calls import WaveCalls
@@ -94,6 +95,7 @@ class Client(
     AllocationCalls,
     PlanCalls,
     WaveCalls,
+    TokenCalls,
 ):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 

@@ -14,7 +14,7 @@ import grpc.aio
 
 from invengine.client.refusals import error_from_call
 from invengine.client.securing import Tls, open_wire
-from invengine.errors import OutcomeUnknown, Overloaded, Unavailable
+from invengine.errors import OutcomeUnknown, Overloaded, RateLimited, Unavailable
 from invengine.v1 import (
     admin_service_pb2_grpc,
     allocation_service_pb2_grpc,
@@ -31,7 +31,7 @@ from invengine.v1 import (
 T = TypeVar("T")
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
-_PASSING: Final = (Unavailable, Overloaded, OutcomeUnknown)  # the same call may succeed in a moment
+_PASSING: Final = (Unavailable, Overloaded, OutcomeUnknown, RateLimited)  # the same call may succeed in a moment
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # 10,000 SKUs with all their locations
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
@@ -104,6 +104,8 @@ class Connection:
                 return await method(request, timeout=max(0.001, given_up_at - clock()))
             except grpc.aio.AioRpcError as failure:
                 error = error_from_call(failure, self.server, writes=hasattr(request, "request_id"))
+                if isinstance(error, RateLimited):
+                    pause = max(pause, 2 * error.retry_after_seconds)
                 if not isinstance(error, _PASSING) or clock() + pause > repeated_until:
                     raise error from None
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads callers, guards nothing

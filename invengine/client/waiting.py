@@ -229,6 +229,9 @@ class SyncClient:
     get_plan = _waiting(Client.get_plan)
     commit_plan = _waiting(Client.commit_plan)
     check_integrity = _waiting(Client.check_integrity)
+    issue_token = _waiting(Client.issue_token)
+    revoke_token = _waiting(Client.revoke_token)
+    list_tokens = _waiting(Client.list_tokens)
 
 
 def connect(server: str = DEFAULT_SERVER, **options: Unpack[ConnectionOptions]) -> SyncClient:

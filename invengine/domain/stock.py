@@ -156,7 +156,11 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One change of one position, from the log. `place`: which of the SKU's changes of that revision it is, from 1."""
+    """One change of one position, from the log. `place`: which of the SKU's changes of that revision it is, from 1.
+
+    `actor`: the name of the token that made it, and `source` then the source of the movement or the channel; where
+    nobody had to say who calls, `actor` is these.
+    """
 
     location: str
     kind: str
@@ -174,6 +178,7 @@ class LedgerEntry:
     sku: str = ""
     place: int = 0
     states: tuple[StateChange, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ class LedgerFilter:
             (not self.location or entry.location == self.location)
             and (not self.until_ms or entry.recorded_at_ms < self.until_ms)
             and (not self.kinds or entry.kind in self.kinds)
-            and (not self.actor or entry.actor == self.actor)
+            and (not self.actor or self.actor in (entry.actor, entry.source))
         )
 
 

@@ -310,4 +310,5 @@ def ledger_entry_to_proto(entry: LedgerEntry) -> stock_service_pb2.LedgerEntry:
         ],
         sku=entry.sku,
         place=entry.place,
+        source=entry.source,
     )

@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -19,10 +20,13 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown
+from invengine.rpc.calls import METADATA, REQUEST_ID, Call
 from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
 
 if TYPE_CHECKING:
     from invengine.metrics import MethodMetrics, Metrics
+    from invengine.rpc.admission import Gate, Visit
+    from invengine.rpc.calls import Observed
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +90,24 @@ def refusal_of(fault: Exception, method: str) -> InventoryError:
     return InternalError(incident)
 
 
-async def _abort(context: Context, refusal: InventoryError) -> NoReturn:
-    await context.abort_with_status(refusal_to_status(refusal))
+async def _abort(context: Context, refusal: InventoryError, call: Call | None = None) -> NoReturn:
+    await context.abort_with_status(refusal_to_status(refusal, () if call is None else call.trailing()))
     raise AssertionError("abort_with_status returned")
+
+
+def _end(call: Call, outcome: tuple[str, str], seconds: float, series: MethodMetrics) -> None:
+    """Counts a call that is over."""
+    code, reason = outcome
+    series.handled[code] += 1
+    series.seconds.observe(seconds)
+    call.method.end(call, code, reason, seconds)
+
+
+def _echo(call: Call, context: Context) -> None:
+    """Has the answer carry the id that the caller gave its call, where it gave one."""
+    for name, _ in call.metadata:
+        if name == REQUEST_ID and (sent := call.sent_id()):
+            context.set_trailing_metadata(((REQUEST_ID, sent),))
 
 
 def _ended_early(context: Context) -> str:
@@ -108,46 +127,64 @@ async def _check_ended_well(context: Context) -> None:
 
 
 def unary(
-    method: str, decode: Callable[[bytes], Any], handler: Unary, series: MethodMetrics, metrics: Metrics
+    method: Observed,
+    decode: Callable[[bytes], Any],
+    handler: Unary,
+    series: MethodMetrics,
+    metrics: Metrics,
+    *,
+    gate: Gate | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method of messages, wrapped."""
+    """A method of messages, wrapped. `gate` lets callers in before anything is decoded; None: everybody may."""
 
     async def raw(request: bytes, context: Context) -> bytes:
         try:
             message = decode(request)
         except DecodeError:
-            raise MalformedMessage(method) from None
+            raise MalformedMessage(method.path) from None
         answer = await handler(message, context)
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
-    return raw_unary(method, raw, series, metrics)
+    return raw_unary(method, raw, series, metrics, gate=gate)
 
 
 def raw_unary(
-    method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics
+    method: Observed, handler: RawUnary, series: MethodMetrics, metrics: Metrics, *, gate: Gate | None = None
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """A method of bytes, wrapped."""
+    if gate is not None:
+        handler = gate.unary(handler)
+    begin, end_seconds = method.begin, method.end_seconds
 
     async def serve(request: bytes, context: Context) -> bytes:
-        begun = perf_counter()
+        call = Call(method, request)
+        begin(call)
+        code, reason, response, begun = "OK", "", b"", perf_counter()
         series.started += 1
         series.received += 1
         try:
             response = await handler(request, context)
         except asyncio.CancelledError:
-            series.handled[_ended_early(context)] += 1
+            code = _ended_early(context)
             raise
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-            refusal = refusal_of(fault, method)
+            refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]] += 1
-            await _abort(context, refusal)
+            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            await _abort(context, refusal, call)
         else:
-            series.handled["OK"] += 1
             series.sent += 1
+            if METADATA.get():
+                _echo(call, context)
             return response
-        finally:
-            series.seconds.observe(perf_counter() - begun)
+        finally:  # as _end, written out: most calls come by here
+            seconds = perf_counter() - begun
+            series.handled[code] += 1
+            series.seconds.observe(seconds)
+            if seconds >= end_seconds or code != "OK":
+                call.bytes_out = len(response)
+                method.end(call, code, reason, seconds)
+            call.ended = True
 
     return grpc.unary_unary_rpc_method_handler(serve)
 
@@ -162,45 +199,48 @@ class Streams:
 
     def wrap(
         self,
-        method: str,
+        method: Observed,
         open_stream: Callable[[Context], StreamStep],
         series: MethodMetrics,
         metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A bidirectional method: each message is answered before the next is read."""
 
-        async def talk(context: Context) -> None:
+        async def talk(context: Context, visit: Visit | None) -> None:
             step = open_stream(context)
             while (request := await context.read()) is not grpc.aio.EOF:
                 series.received += 1
+                if visit is not None:
+                    request = await visit.take(request)
                 await context.write(await step(request))
                 series.sent += 1
 
         async def serve(_: Any, context: Context) -> None:
-            await self._serve(method, talk(context), context, (series, metrics))
+            await self._serve(method, partial(talk, context), context, (series, metrics), gate)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
     def wrap_exchange(
         self,
-        method: str,
+        method: Observed,
         open_exchange: Callable[[Context], Exchange],
         series: MethodMetrics,
         metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A bidirectional method that reads and writes at its own pace."""
 
-        async def serve(_: Any, context: Context) -> None:
-            begun = perf_counter()
-            series.started += 1
-
+        async def talk(context: Context, visit: Visit | None) -> None:
             async def read() -> bytes | None:
                 message = await context.read()
                 if message is grpc.aio.EOF:
                     return None
                 series.received += 1
                 assert isinstance(message, bytes)
-                return message
+                return message if visit is None else await visit.take(message)
 
             async def write(message: bytes) -> None:
                 await context.write(message)
@@ -209,108 +249,125 @@ class Streams:
             exchange = open_exchange(context)
             self._exchanges.add(exchange)
             try:
-                if self._stopping:
-                    raise ShuttingDown
                 await exchange.serve(read, write)
-            except asyncio.CancelledError:
-                series.handled[_ended_early(context)] += 1
-                raise
-            except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-                refusal = refusal_of(fault, method)
-                metrics.count_refusals((refusal.reason,))
-                series.handled[_CODE_NAMES[refusal.reason]] += 1
-                await _abort(context, refusal)
-            else:
-                series.handled["OK"] += 1
             finally:
                 self._exchanges.discard(exchange)
-                series.seconds.observe(perf_counter() - begun)
+
+        async def serve(_: Any, context: Context) -> None:
+            await self._serve(method, partial(talk, context), context, (series, metrics), gate, is_exchange=True)
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
     def wrap_inbound(
         self,
-        method: str,
+        method: Observed,
         decode: Callable[[bytes], Any],
         handler: Inbound,
         series: MethodMetrics,
         metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A client-streaming method: many messages in, one answer when the stream has ended.
 
         The end of the messages is the end that the caller wanted: a stream that is broken off cancels the handler.
         """
 
-        async def messages(context: Context) -> AsyncGenerator[Any, None]:
+        async def messages(context: Context, visit: Visit | None) -> AsyncGenerator[Any, None]:
             while (request := await context.read()) is not grpc.aio.EOF:
                 series.received += 1
+                if visit is not None:
+                    request = await visit.take(request)
                 try:
                     yield decode(request)
                 except DecodeError:
-                    raise MalformedMessage(method) from None
+                    raise MalformedMessage(method.path) from None
             await _check_ended_well(context)
 
         async def serve(_: Any, context: Context) -> bytes:
             answers: list[bytes] = []
 
-            async def talk() -> None:
-                async with aclosing(messages(context)) as requests:
+            async def talk(visit: Visit | None) -> None:
+                async with aclosing(messages(context, visit)) as requests:
                     answers.append((await handler(requests, context)).SerializeToString())
                 series.sent += 1
 
-            await self._serve(method, talk(), context, (series, metrics))
+            await self._serve(method, talk, context, (series, metrics), gate)
             return answers[0]
 
         return grpc.stream_unary_rpc_method_handler(serve)
 
     def wrap_answers(
-        self, method: str, handler: ServerStream, series: MethodMetrics, metrics: Metrics
+        self,
+        method: Observed,
+        handler: ServerStream,
+        series: MethodMetrics,
+        metrics: Metrics,
+        *,
+        gate: Gate | None = None,
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """A method that answers one message with many, each when the connection has taken the one before."""
 
-        async def talk(request: bytes, context: Context) -> None:
+        async def talk(request: bytes, context: Context, visit: Visit | None) -> None:
             series.received += 1
+            if visit is not None:
+                request = await visit.take(request)
             async with aclosing(handler(request, context)) as answers:
                 async for answer in answers:
                     await context.write(answer)
                     series.sent += 1
 
         async def serve(request: bytes, context: Context) -> None:
-            await self._serve(method, talk(request, context), context, (series, metrics))
+            await self._serve(method, partial(talk, request, context), context, (series, metrics), gate)
 
         return grpc.unary_stream_rpc_method_handler(serve)
 
     async def _serve(
-        self, method: str, talk: Coroutine[Any, Any, None], context: Context, counts: tuple[MethodMetrics, Metrics]
+        self,
+        method: Observed,
+        talk: Callable[[Visit | None], Coroutine[Any, Any, None]],
+        context: Context,
+        counts: tuple[MethodMetrics, Metrics],
+        gate: Gate | None,
+        *,
+        is_exchange: bool = False,
     ) -> None:
-        """One stream from its beginning to its end, counted; whatever ends it early is told."""
-        begun = perf_counter()
+        """One stream from its beginning to its end, counted; whatever ends it early is told. `is_exchange`: it ends by
+        itself when the server stops, and is not cancelled then.
+        """
+        call, code, reason, begun = method.begun(), "OK", "", perf_counter()
         series, metrics = counts
         series.started += 1
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        if not is_exchange:
+            self._tasks.add(task)
+        visit: Visit | None = None
         try:
             if self._stopping:
-                talk.close()
                 raise ShuttingDown
-            await talk
+            if gate is None:
+                await talk(None)
+            else:
+                with gate.visit(context) as visit:
+                    await talk(visit)
         except asyncio.CancelledError:
-            if not self._stopping:
-                series.handled[_ended_early(context)] += 1
+            ended = visit.refusal if visit is not None else None
+            if ended is None and self._stopping and not is_exchange:
+                ended = ShuttingDown()
+            if ended is None:
+                code = _ended_early(context)
                 raise
-            series.handled["Unavailable"] += 1
-            await _abort(context, ShuttingDown())
+            code, reason = _CODE_NAMES[ended.reason], ended.reason
+            await _abort(context, ended, call)
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-            refusal = refusal_of(fault, method)
+            refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]] += 1
-            await _abort(context, refusal)
-        else:
-            series.handled["OK"] += 1
+            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            await _abort(context, refusal, call)
         finally:
             self._tasks.discard(task)
-            series.seconds.observe(perf_counter() - begun)
+            _end(call, (code, reason), perf_counter() - begun, series)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""

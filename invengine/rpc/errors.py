@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -84,6 +85,12 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "SHUTTING_DOWN": grpc.StatusCode.UNAVAILABLE,
     "STORE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "UNAUTHENTICATED": grpc.StatusCode.UNAUTHENTICATED,
+    "ROLE_MISSING": grpc.StatusCode.PERMISSION_DENIED,
+    "CHANNEL_NOT_ALLOWED": grpc.StatusCode.PERMISSION_DENIED,
+    "RATE_LIMITED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TOKEN_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "TOO_MANY_TOKENS": grpc.StatusCode.FAILED_PRECONDITION,
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }
 
@@ -108,8 +115,8 @@ def refusal_to_proto(refusal: InventoryError) -> common_pb2.Refusal:
     return _refusal(refusal, cut=False)
 
 
-def refusal_to_status(refusal: InventoryError) -> grpc.Status:
-    """The refusal as the status of a call."""
+def refusal_to_status(refusal: InventoryError, beside: tuple[tuple[str, str], ...] = ()) -> grpc.Status:
+    """The refusal as the status of a call, and what its trailing metadata tell beside."""
     code = STATUS_CODES[refusal.reason]
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=refusal.reason, domain=DOMAIN, metadata=_metadata(refusal))
@@ -119,14 +126,15 @@ def refusal_to_status(refusal: InventoryError) -> grpc.Status:
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if isinstance(refusal, Unavailable | Exhausted):
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(int(refusal.retry_after_seconds * 1000))
+        delay.FromMilliseconds(math.ceil(refusal.retry_after_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     details.append(_refusal(refusal, cut=True))
     status = status_pb2.Status(
         code=getattr(code_pb2, code.name), message=_cut(str(refusal)), details=[_packed(detail) for detail in details]
     )
-    converted: grpc.Status = rpc_status.to_status(status)
-    return converted
+    converted = rpc_status.to_status(status)
+    with_more: grpc.Status = converted._replace(trailing_metadata=(*converted.trailing_metadata, *beside))
+    return with_more
 
 
 def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:

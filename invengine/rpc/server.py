@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from invengine.errors import InventoryError, ShuttingDown, StoreUnavailable
+from invengine.rpc.calls import METADATA
 from invengine.rpc.endpoints import Streams, refusing
 from invengine.rpc.health import Health
+from invengine.rpc.reflection import Reflection
+from invengine.rpc.tls import server_credentials
 
 if TYPE_CHECKING:
+    from invengine.rpc.admission import Admission
     from invengine.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,6 +56,8 @@ class Router(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of one call, None for a method that does not exist."""
         self.found += 1
+        if len(handler_call_details.invocation_metadata) > 1:  # every gRPC client says which program it is
+            METADATA.set(handler_call_details.invocation_metadata)
         return self._handlers.get(handler_call_details.method)
 
 
@@ -65,22 +71,30 @@ class Server:
         self._health = Health(services)
         self._server = grpc.aio.server(options=server_options(settings))
         self.streams = Streams()
+        self._reflection: Reflection | None = None
+        self._credentials: grpc.ServerCredentials | None = None
         self.addresses: tuple[str, ...] = ()
         self.is_serving = False
 
     async def start(self) -> None:
-        """Listens, answering NOT_SERVING. AddressTaken when an address cannot be had."""
+        """Listens, answering NOT_SERVING. AddressTaken when an address cannot be had, TlsUnusable."""
         self._server.add_generic_rpc_handlers((self._router,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if self._settings.reflection:
+        if self._settings.reflects:
             names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+            servicer = Reflection((*names, reflection.SERVICE_NAME), asks=self._settings.asks_who_calls)
+            self._reflection = servicer
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
+        if self._settings.tls_certificate:
+            self._credentials = server_credentials(self._settings)
         self.addresses = tuple([self._listen(address) for address in self._settings.listen])
         await self._server.start()
 
-    def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
-        """Serves: everything is warm and the replica has caught up."""
+    def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], admission: Admission | None = None) -> None:
+        """Serves: everything is warm and the replica has caught up. `admission`: who may ask for reflection."""
         self._router.open(handlers)
+        if self._reflection is not None:
+            self._reflection.admission = admission
         self.is_serving = True
         self._health.serve()
 
@@ -115,7 +129,10 @@ class Server:
         if address.startswith(UNIX):
             _refuse_live_socket(address.removeprefix(UNIX))
         try:
-            port = self._server.add_insecure_port(address)
+            if self._credentials is None or address.startswith(UNIX):
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._credentials)
         except RuntimeError:
             raise AddressTaken(
                 f"cannot listen on {address}: another program is listening there, or the address is not this machine's"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message_factory import GetMessageClass
 
-from invengine.rpc import convert
-from invengine.rpc.endpoints import Context, Streams, raw_unary, unary
+from invengine.rpc.calls import QUIET, Observing
+from invengine.rpc.endpoints import Streams, raw_unary, unary
+from invengine.rpc.permissions import PERMISSIONS
 from invengine.v1 import (
     admin_service_pb2,
     allocation_service_pb2,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
     from invengine.metrics import Metrics
-    from invengine.services.integrity import Integrity
+    from invengine.rpc.admission import Admission
 
 FILES: Final = (
     admin_service_pb2,
@@ -58,49 +59,47 @@ def methods() -> Iterator[tuple[str, MethodDescriptor]]:
                 yield f"/{service.full_name}/{method.name}", method
 
 
-class AdminServicer:
-    """AdminService on the wire. Decides nothing and catches nothing."""
-
-    def __init__(self, integrity: Integrity) -> None:
-        self._integrity = integrity
-
-    async def CheckIntegrity(
-        self, request: admin_service_pb2.CheckIntegrityRequest, _: Context
-    ) -> admin_service_pb2.CheckIntegrityResponse:
-        """What does not hold in the store."""
-        return convert.integrity_to_proto(await self._integrity.check(request.violations_max, replay=request.replay))
-
-
 def handlers(
-    servicers: Mapping[str, object], streams: Streams, metrics: Metrics
+    servicers: Mapping[str, object],
+    streams: Streams,
+    metrics: Metrics,
+    *,
+    admission: Admission | None = None,
+    observing: Observing = QUIET,
 ) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     """Every method of the contract, wrapped, by its path. `servicers` by the names of their services.
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
     that is marked `exchanges` one that reads and writes at its own pace; one with a stream of requests gets messages,
     one that answers with a stream and one that is marked `takes_bytes` get and give bytes, all others messages.
+
+    `admission` lets callers in; None: everybody may. A method whose permission nobody wrote down fails the start.
     """
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for path, method in methods():
         service = method.containing_service.full_name
         function = getattr(servicers[service], method.name)
         decode = GetMessageClass(method.input_type).FromString
+        is_stream = method.client_streaming or method.server_streaming
+        observed = observing.method(path, decode, is_stream=is_stream)
+        permission = PERMISSIONS[path]
+        gate = None if admission is None else admission.gate(path, method, permission)
         if method.client_streaming and not method.server_streaming:
             series = metrics.method("client_stream", service, method.name)
-            found[path] = streams.wrap_inbound(path, decode, function, series, metrics)
+            found[path] = streams.wrap_inbound(observed, decode, function, series, metrics, gate=gate)
             continue
         if method.client_streaming:
             series = metrics.method("bidi_stream", service, method.name)
             wrap = streams.wrap_exchange if getattr(function, "exchanges", False) else streams.wrap
-            found[path] = wrap(path, function, series, metrics)
+            found[path] = wrap(observed, function, series, metrics, gate=gate)
             continue
         if method.server_streaming:
             series = metrics.method("server_stream", service, method.name)
-            found[path] = streams.wrap_answers(path, function, series, metrics)
+            found[path] = streams.wrap_answers(observed, function, series, metrics, gate=gate)
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):
-            found[path] = raw_unary(path, function, series, metrics)
+            found[path] = raw_unary(observed, function, series, metrics, gate=gate)
         else:
-            found[path] = unary(path, decode, function, series, metrics)
+            found[path] = unary(observed, decode, function, series, metrics, gate=gate)
     return found

@@ -40,7 +40,6 @@ async def look_at_store(store: RedisStore, metrics: Metrics) -> None:
     redis = metrics.redis
     try:
         facts = await store.servers()
-        redis.up = 1
         redis.primaries = len(facts.primaries)
         redis.memory, redis.memory_limit, redis.fullest = facts.memory, facts.memory_limit, facts.fullest
         redis.aof_is_on = int(all(server.aof_is_on for server in facts.primaries))
@@ -49,6 +48,7 @@ async def look_at_store(store: RedisStore, metrics: Metrics) -> None:
         redis.aof_delays = sum(server.aof_delays for server in facts.primaries)
         redis.fewest_replicas = facts.fewest_replicas
         redis.clients = sum(server.clients for server in facts.primaries)
+        redis.up = 1  # last: the page is written in another thread
         metrics.set_reservations(await store.states())
         metrics.log_entries.set(await store.log_length())
         metrics.libraries["store"].set(await store.loaded_library())

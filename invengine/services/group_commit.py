@@ -18,10 +18,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from invengine.errors import InventoryError, Overloaded, ShuttingDown
+from invengine.store.acting import BY, shared
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
@@ -47,10 +49,11 @@ class Answered(Generic[OutcomeT]):
 class _Submission(Generic[ItemT, OutcomeT]):
     """Items of one caller: how many are sent, and what is answered so far."""
 
-    __slots__ = ("future", "items", "outcomes", "revisions", "sent")
+    __slots__ = ("by", "future", "items", "outcomes", "revisions", "sent")
 
     def __init__(self, items: Sequence[ItemT], future: asyncio.Future[Answered[OutcomeT]]) -> None:
         self.items = items
+        self.by = BY.get()
         self.future = future
         self.sent = 0
         self.outcomes: list[OutcomeT | InventoryError] = []
@@ -84,6 +87,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         self._calls: set[asyncio.Task[None]] = set()
         self._flush_scheduled = False
         self._closed = False
+        self._nobody = Context()  # a call to the store belongs to all whose items it carries, so to none of them
         self._depth = metrics.queue_depth[verb]
         self._sizes = metrics.batch_size[verb]
         self._seconds = metrics.store_seconds[verb]
@@ -119,7 +123,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
     def _schedule_flush(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._flush_scheduled and len(self._calls) < CALLS_IN_FLIGHT_MAX:
             self._flush_scheduled = True
-            loop.call_soon(self._flush)
+            loop.call_soon(self._flush, context=self._nobody)
 
     def _flush(self) -> None:
         self._flush_scheduled = False
@@ -154,6 +158,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
 
     async def _commit(self, chunks: list[tuple[_Submission[ItemT, OutcomeT], Sequence[ItemT]]]) -> None:
         items = chunks[0][1] if len(chunks) == 1 else [item for _, chunk in chunks for item in chunk]
+        BY.set(shared([(submission.by, chunk) for submission, chunk in chunks]))  # in the context of this task alone
         loop = asyncio.get_running_loop()
         self._sizes.observe(len(items))
         started = loop.time()

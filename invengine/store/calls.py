@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from redis.exceptions import AskError, MovedError, ResponseError
 
 from invengine.errors import StoreUnavailable
 from invengine.store import keys
+from invengine.store.acting import BY
 from invengine.store.failures import Fate, NotReplicated, Unsent, fate_of, refusal
 from invengine.store.library import ANSWERS_VERSION, Library
 from invengine.store.loading import Loader
@@ -76,7 +78,9 @@ class Calls:
         """The reply of a function. StoreUnavailable, StoreFull, OutcomeUnknown."""
         declared = self.topology.declared(list(keys_of_call))
         call: Command = ("FCALL", function, len(declared), *declared, *arguments)
-        return await self._write([call], declared[0], promised=function not in TIDYING, stamp=self._stamped)
+        by = BY.get()
+        stamp = partial(self._stamped, by=by) if by else self._stamped
+        return await self._write([call], declared[0], promised=function not in TIDYING, stamp=stamp)
 
     async def read(self, *commands: Command, block_seconds: float = 0.0) -> list[Any]:
         """The replies of commands that change nothing, in order, in one round trip per server. StoreUnavailable.
@@ -188,10 +192,14 @@ class Calls:
         unit = _Unit([*commands, *behind], key, _ReadReplicated(wanted), stamp=stamp)
         return (await self._repeated([unit], True, self._replication.seconds))[0]
 
-    def _stamped(self, command: Command) -> Command:
-        """A call of a function with the time at which it goes out: one that is repeated later says a later one."""
+    def _stamped(self, command: Command, by: str = "") -> Command:
+        """A call of a function with the time at which it goes out: one that is repeated later says a later one. And
+        with who has it made, where that is known; it stands behind the time.
+        """
         now = self.clock() if command[0] == "FCALL" else 0
-        return (*command, now) if now else command
+        if not now:
+            return command
+        return (*command, now, by) if by else (*command, now)
 
     async def _load_library(self, node: Node, *, is_opening: bool = False) -> None:
         (listed,) = await self._repeated([_Unit((self._loader.listing,), None, _only, node)], False)

@@ -14,6 +14,9 @@ PROFILES: Final = b"invengine:profiles"
 """Also the channel on which the revision of a change is announced: a new version of a profile, or an activation."""
 PROFILE_VERSIONS: Final = b"{invengine:profiles}:versions"
 
+TOKENS: Final = b"invengine:tokens"
+"""Also the channel on which the revision of a change is announced: a token made or revoked."""
+
 STOCK_PATTERN: Final = b"{p*}:stock:*"
 INCOMING_PATTERN: Final = b"{p*}:incoming:*"
 UNSELLABLE_PATTERN: Final = b"{p*}:unsellable:*"

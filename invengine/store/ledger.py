@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 from invengine.domain.stock import LedgerEntry, LedgerFilter, StateChange
 from invengine.store import keys
+from invengine.store.acting import name_in
 from invengine.store.inspection import Inspection
 from invengine.store.reads import log_entry
 from invengine.store.records import LogEntry
+
+BY_ITSELF = frozenset({"EXPIRE", "COVER", "FORGET"})
+"""Kinds of changes that the engine makes by itself, whoever's call it was that met them."""
 
 LEDGER_CHUNK = 200
 LEDGER_ENTRIES_MAX = 20_000
@@ -143,10 +147,11 @@ def _ledger_entry(entry: LogEntry, line: bytes, places: dict[str, int]) -> Ledge
         _,
     ) = columns
     places[sku] = place = places.get(sku, 0) + 1
+    name = name_in(entry.by, cause) if entry.by and kind not in BY_ITSELF else ""
     return LedgerEntry(
         location=location,
         kind=kind,
-        actor=actor,
+        actor=name or actor,
         cause=cause,
         reason=reason,
         reference=reference,
@@ -159,4 +164,5 @@ def _ledger_entry(entry: LogEntry, line: bytes, places: dict[str, int]) -> Ledge
         revision=entry.revision,
         sku=sku,
         place=place,
+        source=actor if name else "",
     )

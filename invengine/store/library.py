@@ -36,6 +36,7 @@ FRAGMENTS: Final = (
     "returns",
     "keeping",
     "profiles",
+    "tokens",
 )
 ANSWERS_VERSION: Final = "invengine_library"
 """The function that answers the version of its library: asked over every new connection."""

@@ -284,9 +284,9 @@ class Reads:
 
 
 def log_entry(partition: int, entry_id: bytes, fields: Any) -> LogEntry:
-    """One entry of a log stream: fields `at` and `rows`."""
-    _, at, _, rows = fields
-    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows)
+    """One entry of a log stream: fields `at`, `rows` and perhaps `by`."""
+    _, at, _, rows, *more = fields
+    return LogEntry(partition, int(entry_id.split(b"-")[0]), int(at), rows, more[1].decode() if more else "")
 
 
 def _row_of_hold(held: OpenAllocation, expires_at: int) -> str:

@@ -68,12 +68,15 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One entry of the change log: what one call changed in one partition. `rows` as in lua/README.md."""
+    """One entry of the change log: what one call changed in one partition. `rows` and `by` as in lua/README.md; `by` is
+    empty where the entry was not read from the log.
+    """
 
     partition: int
     revision: int
     recorded_at_ms: int
     rows: bytes
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

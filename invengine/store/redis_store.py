@@ -32,6 +32,7 @@ from invengine.store.promise_writes import PromiseWrites
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
 from invengine.store.startup import StoreIdentity, open_calls
 from invengine.store.tally import Tally
+from invengine.store.tokens import StoredTokens
 from invengine.store.topology import Topology
 from invengine.store.wave_records import WaveRecords
 
@@ -74,6 +75,7 @@ class RedisStore(PromiseWrites):
             calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
         )
         self.profiles = StoredProfiles(calls)
+        self.tokens = StoredTokens(calls)
         self.waves = WaveRecords(calls, self.partitions, identity.retention_seconds)
         self._first_period = identity.created_at_ms // 1000 // identity.retention_seconds - 1
 

@@ -22,25 +22,42 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/admin_service.proto\x12\x0cinvengine.v1\"?\n\x15\x43heckIntegrityRequest\x12\x16\n\x0eviolations_max\x18\x01 \x01(\x05\x12\x0e\n\x06replay\x18\x02 \x01(\x08\"\xdb\x03\n\x12IntegrityViolation\x12=\n\tinvariant\x18\x01 \x01(\x0e\x32*.invengine.v1.IntegrityViolation.Invariant\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\x03\x12\x0f\n\x07message\x18\x06 \x01(\t\"\xb3\x02\n\tInvariant\x12\x19\n\x15INVARIANT_UNSPECIFIED\x10\x00\x12$\n INVARIANT_RESERVED_IS_OPEN_UNITS\x10\x01\x12 \n\x1cINVARIANT_POSITION_IS_LOGGED\x10\x02\x12\x1e\n\x1aINVARIANT_REPLICA_IS_STORE\x10\x03\x12\x16\n\x12INVARIANT_READABLE\x10\x04\x12\x19\n\x15INVARIANT_LOG_REPLAYS\x10\x05\x12$\n INVARIANT_PROMISED_IS_OPEN_UNITS\x10\x06\x12$\n INVARIANT_RING_FENCE_IS_POSSIBLE\x10\x07\x12$\n INVARIANT_BROKEN_PROMISE_IS_OPEN\x10\x08\"\xe2\x01\n\x16\x43heckIntegrityResponse\x12\x19\n\x11positions_checked\x18\x01 \x01(\x03\x12\x1c\n\x14reservations_checked\x18\x02 \x01(\x03\x12\x18\n\x10violations_count\x18\x03 \x01(\x03\x12\x34\n\nviolations\x18\x04 \x03(\x0b\x32 .invengine.v1.IntegrityViolation\x12+\n\x06replay\x18\x05 \x01(\x0b\x32\x1b.invengine.v1.ReplaySummary\x12\x12\n\nnot_judged\x18\x06 \x01(\x03\"\xd2\x01\n\rReplaySummary\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\x12\x19\n\x11positions_covered\x18\x02 \x01(\x03\x12\x1d\n\x15positions_not_covered\x18\x03 \x01(\x03\x12\x1c\n\x14reservations_covered\x18\x04 \x01(\x03\x12 \n\x18reservations_not_covered\x18\x05 \x01(\x03\x12\x18\n\x10promises_covered\x18\x06 \x01(\x03\x12\x1c\n\x14promises_not_covered\x18\x07 \x01(\x03\x32k\n\x0c\x41\x64minService\x12[\n\x0e\x43heckIntegrity\x12#.invengine.v1.CheckIntegrityRequest\x1a$.invengine.v1.CheckIntegrityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n invengine/v1/admin_service.proto\x12\x0cinvengine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x03\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12!\n\x05roles\x18\x04 \x03(\x0e\x32\x12.invengine.v1.Role\x12\x33\n\x0fnot_before_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13requests_per_second\x18\x07 \x01(\x01\x12\r\n\x05\x62urst\x18\x08 \x01(\x05\x12\x17\n\x0f\x63\x65rtificate_uri\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63reator\x18\x0b \x01(\t\x12\x31\n\rlast_use_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xab\x02\n\x11IssueTokenRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12!\n\x05roles\x18\x04 \x03(\x0e\x32\x12.invengine.v1.Role\x12\x33\n\x0fnot_before_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13requests_per_second\x18\x07 \x01(\x01\x12\r\n\x05\x62urst\x18\x08 \x01(\x05\x12\x17\n\x0f\x63\x65rtificate_uri\x18\t \x01(\t\x12\x15\n\rvalidate_only\x18\n \x01(\x08\"Z\n\x12IssueTokenResponse\x12\"\n\x05token\x18\x01 \x01(\x0b\x32\x13.invengine.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x10\n\x08replayed\x18\x03 \x01(\x08\":\n\x12RevokeTokenRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"K\n\x13RevokeTokenResponse\x12\"\n\x05token\x18\x01 \x01(\x0b\x32\x13.invengine.v1.Token\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"*\n\x11ListTokensRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"9\n\x12ListTokensResponse\x12#\n\x06tokens\x18\x01 \x03(\x0b\x32\x13.invengine.v1.Token\"?\n\x15\x43heckIntegrityRequest\x12\x16\n\x0eviolations_max\x18\x01 \x01(\x05\x12\x0e\n\x06replay\x18\x02 \x01(\x08\"\xdb\x03\n\x12IntegrityViolation\x12=\n\tinvariant\x18\x01 \x01(\x0e\x32*.invengine.v1.IntegrityViolation.Invariant\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\x03\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\x03\x12\x0f\n\x07message\x18\x06 \x01(\t\"\xb3\x02\n\tInvariant\x12\x19\n\x15INVARIANT_UNSPECIFIED\x10\x00\x12$\n INVARIANT_RESERVED_IS_OPEN_UNITS\x10\x01\x12 \n\x1cINVARIANT_POSITION_IS_LOGGED\x10\x02\x12\x1e\n\x1aINVARIANT_REPLICA_IS_STORE\x10\x03\x12\x16\n\x12INVARIANT_READABLE\x10\x04\x12\x19\n\x15INVARIANT_LOG_REPLAYS\x10\x05\x12$\n INVARIANT_PROMISED_IS_OPEN_UNITS\x10\x06\x12$\n INVARIANT_RING_FENCE_IS_POSSIBLE\x10\x07\x12$\n INVARIANT_BROKEN_PROMISE_IS_OPEN\x10\x08\"\xe2\x01\n\x16\x43heckIntegrityResponse\x12\x19\n\x11positions_checked\x18\x01 \x01(\x03\x12\x1c\n\x14reservations_checked\x18\x02 \x01(\x03\x12\x18\n\x10violations_count\x18\x03 \x01(\x03\x12\x34\n\nviolations\x18\x04 \x03(\x0b\x32 .invengine.v1.IntegrityViolation\x12+\n\x06replay\x18\x05 \x01(\x0b\x32\x1b.invengine.v1.ReplaySummary\x12\x12\n\nnot_judged\x18\x06 \x01(\x03\"\xd2\x01\n\rReplaySummary\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\x12\x19\n\x11positions_covered\x18\x02 \x01(\x03\x12\x1d\n\x15positions_not_covered\x18\x03 \x01(\x03\x12\x1c\n\x14reservations_covered\x18\x04 \x01(\x03\x12 \n\x18reservations_not_covered\x18\x05 \x01(\x03\x12\x18\n\x10promises_covered\x18\x06 \x01(\x03\x12\x1c\n\x14promises_not_covered\x18\x07 \x01(\x03*k\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_READ\x10\x01\x12\x10\n\x0cROLE_RESERVE\x10\x02\x12\r\n\tROLE_FEED\x10\x03\x12\r\n\tROLE_PLAN\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05\x32\xe1\x02\n\x0c\x41\x64minService\x12[\n\x0e\x43heckIntegrity\x12#.invengine.v1.CheckIntegrityRequest\x1a$.invengine.v1.CheckIntegrityResponse\x12O\n\nIssueToken\x12\x1f.invengine.v1.IssueTokenRequest\x1a .invengine.v1.IssueTokenResponse\x12R\n\x0bRevokeToken\x12 .invengine.v1.RevokeTokenRequest\x1a!.invengine.v1.RevokeTokenResponse\x12O\n\nListTokens\x12\x1f.invengine.v1.ListTokensRequest\x1a .invengine.v1.ListTokensResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'invengine.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHECKINTEGRITYREQUEST']._serialized_start=50
-  _globals['_CHECKINTEGRITYREQUEST']._serialized_end=113
-  _globals['_INTEGRITYVIOLATION']._serialized_start=116
-  _globals['_INTEGRITYVIOLATION']._serialized_end=591
-  _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_start=284
-  _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_end=591
-  _globals['_CHECKINTEGRITYRESPONSE']._serialized_start=594
-  _globals['_CHECKINTEGRITYRESPONSE']._serialized_end=820
-  _globals['_REPLAYSUMMARY']._serialized_start=823
-  _globals['_REPLAYSUMMARY']._serialized_end=1033
-  _globals['_ADMINSERVICE']._serialized_start=1035
-  _globals['_ADMINSERVICE']._serialized_end=1142
+  _globals['_ROLE']._serialized_start=2133
+  _globals['_ROLE']._serialized_end=2240
+  _globals['_TOKEN']._serialized_start=84
+  _globals['_TOKEN']._serialized_end=512
+  _globals['_ISSUETOKENREQUEST']._serialized_start=515
+  _globals['_ISSUETOKENREQUEST']._serialized_end=814
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=816
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=906
+  _globals['_REVOKETOKENREQUEST']._serialized_start=908
+  _globals['_REVOKETOKENREQUEST']._serialized_end=966
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=968
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1043
+  _globals['_LISTTOKENSREQUEST']._serialized_start=1045
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1087
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1089
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1146
+  _globals['_CHECKINTEGRITYREQUEST']._serialized_start=1148
+  _globals['_CHECKINTEGRITYREQUEST']._serialized_end=1211
+  _globals['_INTEGRITYVIOLATION']._serialized_start=1214
+  _globals['_INTEGRITYVIOLATION']._serialized_end=1689
+  _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_start=1382
+  _globals['_INTEGRITYVIOLATION_INVARIANT']._serialized_end=1689
+  _globals['_CHECKINTEGRITYRESPONSE']._serialized_start=1692
+  _globals['_CHECKINTEGRITYRESPONSE']._serialized_end=1918
+  _globals['_REPLAYSUMMARY']._serialized_start=1921
+  _globals['_REPLAYSUMMARY']._serialized_end=2131
+  _globals['_ADMINSERVICE']._serialized_start=2243
+  _globals['_ADMINSERVICE']._serialized_end=2596
 # @@protoc_insertion_point(module_scope)

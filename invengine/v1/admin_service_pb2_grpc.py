@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Checks the store.
+    """Checks the store, and says who may call.
     """
 
     def __init__(self, channel):
@@ -40,10 +40,25 @@ class AdminServiceStub:
                 request_serializer=invengine_dot_v1_dot_admin__service__pb2.CheckIntegrityRequest.SerializeToString,
                 response_deserializer=invengine_dot_v1_dot_admin__service__pb2.CheckIntegrityResponse.FromString,
                 _registered_method=True)
+        self.IssueToken = channel.unary_unary(
+                '/invengine.v1.AdminService/IssueToken',
+                request_serializer=invengine_dot_v1_dot_admin__service__pb2.IssueTokenRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_admin__service__pb2.IssueTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/invengine.v1.AdminService/RevokeToken',
+                request_serializer=invengine_dot_v1_dot_admin__service__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_admin__service__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/invengine.v1.AdminService/ListTokens',
+                request_serializer=invengine_dot_v1_dot_admin__service__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=invengine_dot_v1_dot_admin__service__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """Checks the store.
+    """Checks the store, and says who may call.
     """
 
     def CheckIntegrity(self, request, context):
@@ -57,6 +72,29 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IssueToken(self, request, context):
+        """Makes a token, with which a program or person may call. Its secret is in this answer and nowhere else: only a hash of
+        it is kept. TOO_MANY_TOKENS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Ends a token: no server takes a call with it a second later, and its streams end within 5 seconds. One that has ended
+        already stays as it is. TOKEN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """The tokens by their names; never a secret or a hash.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -64,6 +102,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CheckIntegrity,
                     request_deserializer=invengine_dot_v1_dot_admin__service__pb2.CheckIntegrityRequest.FromString,
                     response_serializer=invengine_dot_v1_dot_admin__service__pb2.CheckIntegrityResponse.SerializeToString,
+            ),
+            'IssueToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueToken,
+                    request_deserializer=invengine_dot_v1_dot_admin__service__pb2.IssueTokenRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_admin__service__pb2.IssueTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=invengine_dot_v1_dot_admin__service__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_admin__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=invengine_dot_v1_dot_admin__service__pb2.ListTokensRequest.FromString,
+                    response_serializer=invengine_dot_v1_dot_admin__service__pb2.ListTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -74,7 +127,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Checks the store.
+    """Checks the store, and says who may call.
     """
 
     @staticmethod
@@ -94,6 +147,87 @@ class AdminService:
             '/invengine.v1.AdminService/CheckIntegrity',
             invengine_dot_v1_dot_admin__service__pb2.CheckIntegrityRequest.SerializeToString,
             invengine_dot_v1_dot_admin__service__pb2.CheckIntegrityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AdminService/IssueToken',
+            invengine_dot_v1_dot_admin__service__pb2.IssueTokenRequest.SerializeToString,
+            invengine_dot_v1_dot_admin__service__pb2.IssueTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AdminService/RevokeToken',
+            invengine_dot_v1_dot_admin__service__pb2.RevokeTokenRequest.SerializeToString,
+            invengine_dot_v1_dot_admin__service__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/invengine.v1.AdminService/ListTokens',
+            invengine_dot_v1_dot_admin__service__pb2.ListTokensRequest.SerializeToString,
+            invengine_dot_v1_dot_admin__service__pb2.ListTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

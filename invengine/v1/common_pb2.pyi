@@ -183,6 +183,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A recorded day is asked about, and the log of changes does not reach back so far; `first_date` is the first day of
     which it tells all. FAILED_PRECONDITION.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 80
+    """The server wants to know who calls, and the call has no token or certificate that is valid now; which of these is not
+    told. UNAUTHENTICATED.
+    """
+    ERROR_REASON_ROLE_MISSING: _ErrorReason.ValueType  # 81
+    """The token has no role that may call the method. PERMISSION_DENIED."""
+    ERROR_REASON_CHANNEL_NOT_ALLOWED: _ErrorReason.ValueType  # 82
+    """The token is of another channel than the one that the request names. PERMISSION_DENIED."""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 83
+    """The token's calls are more than it may make a second. RESOURCE_EXHAUSTED, with RetryInfo."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 84
+    """No token has this id, or it ended so long ago that it is forgotten. NOT_FOUND."""
+    ERROR_REASON_TOO_MANY_TOKENS: _ErrorReason.ValueType  # 85
+    """As many tokens are kept as can be; those that ended are forgotten after 90 days. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -313,6 +327,20 @@ ERROR_REASON_DAY_NOT_RECORDED: ErrorReason.ValueType  # 79
 """A recorded day is asked about, and the log of changes does not reach back so far; `first_date` is the first day of
 which it tells all. FAILED_PRECONDITION.
 """
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 80
+"""The server wants to know who calls, and the call has no token or certificate that is valid now; which of these is not
+told. UNAUTHENTICATED.
+"""
+ERROR_REASON_ROLE_MISSING: ErrorReason.ValueType  # 81
+"""The token has no role that may call the method. PERMISSION_DENIED."""
+ERROR_REASON_CHANNEL_NOT_ALLOWED: ErrorReason.ValueType  # 82
+"""The token is of another channel than the one that the request names. PERMISSION_DENIED."""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 83
+"""The token's calls are more than it may make a second. RESOURCE_EXHAUSTED, with RetryInfo."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 84
+"""No token has this id, or it ended so long ago that it is forgotten. NOT_FOUND."""
+ERROR_REASON_TOO_MANY_TOKENS: ErrorReason.ValueType  # 85
+"""As many tokens are kept as can be; those that ended are forgotten after 90 days. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -961,7 +961,7 @@ class ListMovementsRequest(_message.Message):
     page_token: _builtins.str
     """From the last answer; the other fields must be the same as then."""
     actor: _builtins.str
-    """Only of this actor."""
+    """Only of this actor, or of this source."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Only what was recorded at this instant or later: the list ends at the first entry that was recorded before it."""
@@ -1016,6 +1016,7 @@ class LedgerEntry(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     """The location."""
     kind: _builtins.str
@@ -1024,7 +1025,9 @@ class LedgerEntry(_message.Message):
     left), RECEIVE (of incoming units, transfers too) or COVER (backordered units became reserved ones).
     """
     actor: _builtins.str
-    """Who: the source of the movement, or the channel."""
+    """Who: the name of the token that made it; where the server does not ask who calls, and where the engine did it by
+    itself (EXPIRE, COVER): the source of the movement, or the channel.
+    """
     cause: _builtins.str
     """Which: the event_id of the movement, or the reservation_id."""
     reason: _builtins.str
@@ -1045,6 +1048,8 @@ class LedgerEntry(_message.Message):
     """The SKU."""
     place: _builtins.int
     """Its place among the changes of the SKU at that revision, from 1. SKU, revision and place name an entry for ever."""
+    source: _builtins.str
+    """The source of the movement, or the channel, where `actor` is the name of a token; else empty."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -1076,10 +1081,11 @@ class LedgerEntry(_message.Message):
         states: _abc.Iterable[Global___StateChange] | None = ...,
         sku: _builtins.str = ...,
         place: _builtins.int = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "place", b"place", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision", "sku", b"sku", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "kind", b"kind", "location", b"location", "occurred_at", b"occurred_at", "on_hand_after", b"on_hand_after", "on_hand_before", b"on_hand_before", "place", b"place", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "reserved_after", b"reserved_after", "reserved_before", b"reserved_before", "revision", b"revision", "sku", b"sku", "source", b"source", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from invengine.cli.exits import ExitCode, advice_for, exit_code_of
+from invengine.cli.exits import ExitCode, advice_for, exit_code_of, sentence
 from invengine.client import CallFailed, ServerUnreachable
-from invengine.errors import InventoryError, all_refusals
+from invengine.errors import InternalError, InventoryError, all_refusals
 from tests.cli.servers import CommandLine
 
 CODES = {
@@ -14,14 +14,15 @@ CODES = {
     "PROFILE_INVALID",
     ExitCode.NOT_FOUND: "UNKNOWN_SKU UNKNOWN_LOCATION UNKNOWN_GROUP UNKNOWN_CHANNEL POSITION_NOT_FOUND "
     "RESERVATION_NOT_FOUND LINE_NOT_FOUND RECEIPT_NOT_FOUND UNKNOWN_STATE RETURN_NOT_FOUND TRANSFER_NOT_FOUND "
-    "UNKNOWN_SERVICE UNKNOWN_PROFILE PLAN_NOT_FOUND",
+    "UNKNOWN_SERVICE UNKNOWN_PROFILE PLAN_NOT_FOUND TOKEN_NOT_FOUND",
     ExitCode.REFUSED: "INSUFFICIENT_STOCK LOCATION_NOT_USABLE CHANNEL_DISABLED GROUP_NOT_USABLE RESERVATION_EXPIRED "
     "RESERVATION_CLOSED RESERVATION_CONFIRMED RESERVATION_NOT_CONFIRMED QUANTITY_EXCEEDS_OPEN TIME_TO_LIVE_TOO_LONG "
     "QUANTITY_OUT_OF_RANGE COUNT_TOO_OLD OLDER_COUNT COVERED_BY_COUNT RESERVATION_EXISTS LINE_EXISTS REVISION_MISMATCH "
     "TOO_MANY_PARCELS NETWORK_MISSING QUANTITY_EXCEEDS_FULFILLED RETURN_EXISTS "
     "TRANSFER_CLOSED TRANSFER_EXISTS OF_TRANSFER PROMISE_TOO_LATE CAPACITY_EXHAUSTED PROMISE_UNKNOWN NO_PLAN "
-    "TOO_MANY_PROFILES PLAN_STALE DAY_NOT_RECORDED",
-    ExitCode.UNAVAILABLE: "STORE_UNAVAILABLE STORE_FULL REPLICA_BEHIND SHUTTING_DOWN OVERLOADED",
+    "TOO_MANY_PROFILES PLAN_STALE DAY_NOT_RECORDED TOO_MANY_TOKENS",
+    ExitCode.UNAVAILABLE: "STORE_UNAVAILABLE STORE_FULL REPLICA_BEHIND SHUTTING_DOWN OVERLOADED RATE_LIMITED",
+    ExitCode.NOT_ALLOWED: "UNAUTHENTICATED ROLE_MISSING CHANNEL_NOT_ALLOWED",
     ExitCode.FAILURE: "OUTCOME_UNKNOWN INTERNAL",
 }
 CODE_OF = {word: code for code, words in CODES.items() for word in words.split()}
@@ -34,6 +35,12 @@ def test_every_refusal_has_its_code() -> None:
 @pytest.mark.parametrize(("word", "kind"), all_refusals().items())
 def test_a_refusal_ends_with_the_code_of_its_family(word: str, kind: type[InventoryError]) -> None:
     assert exit_code_of(kind.__new__(kind)) == CODE_OF[word]
+
+
+def test_a_fault_of_the_engine_tells_what_to_look_for_in_the_log() -> None:
+    fault = InternalError("5d0e9aa1c3f2")
+    assert sentence(fault) == "Internal error 5d0e9aa1c3f2"
+    assert advice_for(fault) == "The server's log has the details: look for that number."
 
 
 def test_what_is_no_refusal_is_a_failure_or_nobody_there() -> None:

@@ -53,6 +53,7 @@ def test_the_commands_are_these() -> None:
             "rebalance",
             "whatif",
         ),
+        *(f"token {name}" for name in ("issue", "revoke", "list")),
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
         *(f"lanes {name}" for name in ("learn", "report", "list", "show", "forget")),

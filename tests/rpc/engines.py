@@ -13,6 +13,8 @@ from grpc_status import rpc_status
 
 from invengine import bootstrap
 from invengine.bootstrap import Running
+from invengine.client import Tls
+from invengine.client.securing import open_wire
 from invengine.settings import Settings
 from invengine.v1 import (
     admin_service_pb2_grpc,
@@ -163,8 +165,10 @@ async def engine(redis_url: str, **given: Any) -> AsyncIterator[tuple[Running, S
 
 
 @asynccontextmanager
-async def client(address: str) -> AsyncIterator[Stubs]:
-    """A client with a connection of its own."""
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
-        yield Stubs(channel)
+async def client(address: str, token: str = "", tls: Tls | None = None) -> AsyncIterator[Stubs]:
+    """A client with a connection of its own; with a token where the server asks who calls."""
+    wire = open_wire(address, [("grpc.use_local_subchannel_pool", 1)], token=token, tls=tls)
+    try:
+        yield Stubs(wire)
+    finally:
+        await wire.close()

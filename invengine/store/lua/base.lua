@@ -1,9 +1,9 @@
 #!lua name=invengine
--- Version 20. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 22. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
 -- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, changes, transfers, moving, amend, repromise,
--- pieces, prepared, steps, heads, operations, returns, keeping, profiles.
+-- pieces, prepared, steps, heads, operations, returns, keeping, profiles, tokens.
 -- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
 -- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
 -- because Redis rolls nothing back.
@@ -29,7 +29,8 @@ local uncovered -- positions where this call did not get through all backorders:
 local revision_of -- partition -> its revision, the new one once it is changed
 local revision_texts -- partition that changes -> the text of its new revision
 local rows_of -- partition -> pieces of its log entry; only partitions that change are here
-local changed -- partitions that change, in order of first change
+local changed -- partitions that change, in order of first change; `changed.by` says on whose behalf, see README, nil:
+-- nobody knows
 local legs_of, leg_bases -- partition -> allocations named so far; its first leg as text of its thousands, and the rest
 local hash_writes, hash_writes_of -- what to HSET: a list of { partition, suffix, { field, value, ... } }, and the inner
 -- lists by suffix and partition
@@ -122,6 +123,7 @@ local next_piece -- of the call that comes
 -- Starts a call: unpacks its message and reads the revisions of the partitions that it names.
 --   args  1 the message { retention_seconds, log_length_max, count_window_ms, { partition, ... }, ... }
 --         2 the caller's estimate of the time, see store_time; may be missing
+--         3 on whose behalf: see `by` in README; may be missing
 function begin(args)
   piece, next_piece = next_piece, nil
   if not call then
@@ -141,6 +143,7 @@ function begin(args)
   revision_of, revision_texts, rows_of, changed, legs_of, leg_bases = {}, {}, {}, {}, {}, {}
   hash_writes, hash_writes_of, hash_drops = {}, {}, {}
   set_changes, state_changes = {}, {}
+  changed.by = args[3]
   local partitions, names = message[4], {}
   for i = 1, #partitions do
     names[i] = tags[partitions[i]] .. 'revision'
@@ -297,6 +300,27 @@ local function write_hashes()
   end
 end
 
+-- On whose behalf an entry of the log was written: where several share the call, those that made some row of a position
+-- in it. Their names are in the order of the rows, so that it says the same wherever it is worked out.
+local CAUSE = '\nP\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t([^\t]*)'
+
+local function by_of_rows(by, rows)
+  if not find(by, '\t', 1, true) then
+    return by
+  end
+  local names, lines, said = {}, {}, {}
+  for cause, name in gmatch(by, '([^\t]*)\t([^\n]*)\n') do
+    names[cause] = name
+  end
+  for cause in gmatch('\n' .. rows, CAUSE) do
+    if names[cause] and not said[cause] then
+      said[cause] = true
+      lines[#lines + 1] = cause .. '\t' .. names[cause] .. '\n'
+    end
+  end
+  return concat(lines)
+end
+
 -- Ends a call: writes what was decided, logs it, answers.
 --   home     partition whose counters of states take the change (readers add all partitions up)
 --   returns  { now_ms, { { partition, revision, rows }, ... }, outcomes }, packed; rows is '' where nothing changed. The
@@ -319,7 +343,12 @@ function finish(outcomes, home)
     local rows, revision_text = concat(rows_of[partition]), revision_texts[partition]
     local n = #revisions
     revisions[n + 1], revisions[n + 2] = tag .. 'revision', revision_text
-    call('XADD', tag .. 'log', revision_text .. '-0', 'at', now_text, 'rows', rows)
+    if changed.by then
+      local by = by_of_rows(changed.by, rows)
+      call('XADD', tag .. 'log', revision_text .. '-0', 'at', now_text, 'rows', rows, 'by', by)
+    else
+      call('XADD', tag .. 'log', revision_text .. '-0', 'at', now_text, 'rows', rows)
+    end
     if revision % TRIM_EVERY == 0 then
       call('XTRIM', tag .. 'log', 'MAXLEN', '~', log_length_max)
     end
