@@ -53,6 +53,8 @@ def test_the_commands_are_these() -> None:
             "rebalance",
             "whatif",
         ),
+        "size",
+        *(f"backup {name}" for name in ("make", "verify", "restore")),
         *(f"token {name}" for name in ("issue", "revoke", "list")),
         *(f"export {name}" for name in ("positions", "history")),
         *(f"network {name}" for name in ("apply", "show", "check")),
