@@ -28,6 +28,7 @@ from invengine.cli import (
     returns,
     serve,
     shortfall,
+    size,
     snapshot,
     source,
     stock,
@@ -94,5 +95,6 @@ whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
 app.add_typer(backup.app, name="backup")
+size.register(app)
 app.add_typer(token.app, name="token")
 load.register(app)
