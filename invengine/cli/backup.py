@@ -11,8 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import say, show_json
-from invengine.cli.session import AsJson, fail_usage
+from invengine.cli.output import AsJson, NoColor, fail_usage, say, show_json
 
 T = TypeVar("T")
 
@@ -35,6 +34,7 @@ def make(
     data_dir: DataDir = None,
     redis_url: RedisUrl = None,
     json: AsJson = False,
+    no_color: NoColor = False,
 ) -> None:
     """Back up everything as of one instant, while servers serve; of a Cluster each master as of its own.
 
@@ -46,7 +46,7 @@ def make(
 
 
 @app.command("verify")
-def verify(folder: Folder, json: AsJson = False) -> None:
+def verify(folder: Folder, json: AsJson = False, no_color: NoColor = False) -> None:
     """See whether a back-up is whole: checksums first, then it is loaded into a Redis that is thrown away.
 
     Example: invengine backup verify /backups/2026-11-22
@@ -58,7 +58,7 @@ def verify(folder: Folder, json: AsJson = False) -> None:
 
 
 @app.command("restore")
-def restore(folder: Folder, data_dir: DataDir = None, json: AsJson = False) -> None:
+def restore(folder: Folder, data_dir: DataDir = None, json: AsJson = False, no_color: NoColor = False) -> None:
     """Fill an empty data folder from a back-up; `invengine serve` then goes on from there. No server may use it yet.
 
     Example: invengine backup restore /backups/2026-11-22 --data-dir ./data

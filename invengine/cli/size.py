@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from invengine.cli.render import say, show_json, table
-from invengine.cli.session import AsJson
+from invengine.cli.output import AsCsv, AsJson, NoColor, printing, say, show_json, table
 
 
 def register(app: typer.Typer) -> None:
@@ -42,12 +41,13 @@ def size(
         bool, typer.Option("--batched", help="Callers send reservations and movements a hundred a call.")
     ] = False,
     json: AsJson = False,
+    csv: AsCsv = False,
+    no_color: NoColor = False,
 ) -> None:
     """Compute memory, masters, servers, network and disk from measured constants, line by line. Needs no server.
 
     Example: invengine size --positions 1000000 --rps 5000 --reservations-rate 200
     """
-    from invengine.domain.measured import MACHINE, MEASURED
     from invengine.domain.sizing import Demand
     from invengine.domain.sizing import size as compute
 
@@ -64,6 +64,13 @@ def size(
         node_bytes=node_gb * 1e9,
     )
     sizing = compute(demand)
+    with printing(json=json, csv=csv, no_color=no_color):
+        _print(demand, sizing, json)
+
+
+def _print(demand: Any, sizing: Any, json: bool) -> None:
+    from invengine.domain.measured import MACHINE, MEASURED
+
     if json:
         steps = [asdict(step) | {"value": step.value if isfinite(step.value) else None} for step in sizing.steps]
         constants = {name: {"value": MEASURED[name][0], "unit": MEASURED[name][1]} for name in sizing.constants}
