@@ -16,7 +16,9 @@ from pathlib import Path
 
 import grpc
 
+from invengine.v1 import availability_service_pb2 as pb
 from invengine.v1 import (
+    availability_service_pb2_grpc,
     network_service_pb2,
     network_service_pb2_grpc,
     stock_service_pb2,
@@ -119,6 +121,19 @@ def fill(address: str, skus: int, locations: int, units: int = 1_000) -> None:
             applied = stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
             if any(outcome.result != applied for outcome in answer.outcomes):
                 raise RuntimeError(f"filling failed: {answer.outcomes[0]}")
+
+
+def by_handle(
+    stub: availability_service_pb2_grpc.AvailabilityServiceStub, request: pb.BatchGetAvailabilityRequest
+) -> pb.BatchGetAvailabilityRequest:
+    """The same question by the handles of its SKUs, all of which have one."""
+    asked = pb.BatchGetAvailabilityRequest(want_handles=True)
+    asked.MergeFrom(request)
+    told = stub.BatchGetAvailability(asked)
+    found = pb.BatchGetAvailabilityRequest(handles=told.handles, handle_epoch=told.handle_epoch)
+    found.MergeFrom(request)
+    found.ClearField("skus")
+    return found
 
 
 def _health(pages: str) -> str:

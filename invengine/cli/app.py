@@ -38,6 +38,7 @@ from invengine.cli import (
     whatif,
 )
 from invengine.cli.output import NoColor
+from invengine.cli.top import command as top
 from invengine.cli.tree import Tree
 
 app = typer.Typer(
@@ -85,6 +86,7 @@ promise.register(app)
 available_to_promise.register(app)
 calendar.register(app)
 watch.register(app)
+top.register(app)
 explain.register(app)
 history.register(app, stock.app)
 export.register(stock.app)
