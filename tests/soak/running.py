@@ -157,7 +157,7 @@ class Soak:
             if telling is not None:
                 telling.cancel()
             for each in self.sites:
-                each.site.kill()
+                await each.site.kill()
         self._tell()
         return [fault for each in self.sites for fault in each.wrong]
 

@@ -16,9 +16,14 @@ from invengine.v1 import stock_service_pb2
 from tests import redis_servers
 from tests.faults.memory import resident_bytes
 from tests.faults.proxy import FaultProxy
-from tests.rpc.engines import Stubs, client
+from tests.rpc.engines import Stubs
 
 UP_SECONDS = 120
+SOON_AGAIN = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),  # gRPC's own waits grow to two minutes
+)
 
 
 class Engine:
@@ -89,15 +94,16 @@ class Site:
             if self.redis is not None:
                 proxy = FaultProxy(str(self.redis.socket), str(self.redis.folder / f"p{number}"))
                 await proxy.__aenter__()
+                self._closing.append(proxy.__aexit__)
                 self.to_redis.append(proxy)
                 url = f"unix://{proxy.address}"
             self.engines.append(Engine(self._folder, f"{self.name}{number}", url))
             front = FaultProxy(self.engines[-1].address.removeprefix("unix:"))
             await front.__aenter__()
             self.to_engines.append(front)
-            connection = client(front.address)
-            self.stubs.append(await connection.__aenter__())
-            self._closing += [lambda its=connection: its.__aexit__(None, None, None), front.__aexit__]
+            channel = grpc.aio.insecure_channel(front.address, options=SOON_AGAIN)
+            self.stubs.append(Stubs(channel))
+            self._closing += [channel.close, front.__aexit__]
         assert await self.up() == []
 
     async def up(self) -> list[str]:
@@ -121,17 +127,16 @@ class Site:
         exits = [await engine.stop() for engine in self.engines]
         for close in self._closing:
             await close()
-        for proxy in self.to_redis:
-            await proxy.__aexit__()
-        if self.redis is not None:
-            self.redis.stop()
+        self._closing.clear()
         return exits
 
-    def kill(self) -> None:
-        """Whatever still runs, at once."""
+    async def kill(self) -> None:
+        """Whatever still runs or listens, at once; after `close` nothing does."""
         for engine in self.engines:
             engine.process.kill()
             engine.process.wait()
+        for close in self._closing:
+            await close()
         if self.redis is not None:
             self.redis.stop()
 

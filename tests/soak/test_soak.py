@@ -12,8 +12,9 @@ SEED = 4
 SECONDS = 4.0
 
 
+@pytest.mark.soak
 @pytest.mark.asyncio
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_a_few_faults_under_a_mixed_load_and_all_oracles(tmp_path_factory: pytest.TempPathFactory) -> None:
     soak = Soak(Path(tmp_path_factory.mktemp("soak")), SEED, callers=2, engines=(2,))
     wrong = await soak.run(SECONDS)
@@ -23,7 +24,9 @@ async def test_a_few_faults_under_a_mixed_load_and_all_oracles(tmp_path_factory:
     assert len(site.journal.told) > 10
 
 
+@pytest.mark.soak
 @pytest.mark.asyncio
+@pytest.mark.timeout(900)
 async def test_a_write_that_was_lost_would_be_seen(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without faults, and with an answer in the journal that nobody gave."""
     soak = Soak(Path(tmp_path_factory.mktemp("soak")), SEED, callers=1, engines=(0,))
