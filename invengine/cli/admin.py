@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import as_json, say, show_json, table, word
+from invengine.cli.output import say, show_json, table
+from invengine.cli.render import as_json, word
 from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -17,11 +18,32 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command to the top of the tree."""
     command(app, "check", timeout_seconds=300.0)(check)
+    command(app, "health", timeout_seconds=3.0, retry_seconds=0.0, has_table=False)(health)
+
+
+async def health(
+    session: Session,
+    service: Annotated[str, typer.Option("--service", help="One service, by its full name; else the server.")] = "",
+) -> None:
+    """Tell whether a server serves: ends with 0 when it does, with 5 when it does not or nobody answers.
+
+    For scripts and containers. It needs no token.
+
+    Example: invengine health --server 127.0.0.1:50051
+    """
+    is_serving = await session.client.is_serving(service)
+    status = "SERVING" if is_serving else "NOT_SERVING"
+    if session.json:
+        show_json({"status": status})
+    else:
+        typer.echo(status)
+    if not is_serving:
+        raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
 async def check(
     session: Session,
-    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="List at most so many violations.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="List at most so many violations.")] = 100,
     replay: Annotated[bool, typer.Option("--replay", help="Replay the whole change log too, and compare.")] = False,
 ) -> None:
     """Verify the live store: reserved units, the log and the replica must agree. Ends with 1 when they do not.
@@ -30,7 +52,7 @@ async def check(
 
     Example: invengine check --replay
     """
-    answer = await session.client.check_integrity(violations_max=most, replay=replay)
+    answer = await session.client.check_integrity(violations_max=limit, replay=replay)
     if session.json:
         show_json(as_json(answer))
     else:

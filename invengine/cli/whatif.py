@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +9,11 @@ import typer
 
 from invengine.cli.days import day_of
 from invengine.cli.file_faults import problem_of
+from invengine.cli.output import Cell, fail_usage, say, show_json, table
 from invengine.cli.promise import money
-from invengine.cli.render import Cell, as_json, instant, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.render import as_json, instant, word
+from invengine.cli.session import Session, command
+from invengine.cli.wave_file import WaveFileFault
 
 if TYPE_CHECKING:
     from invengine.v1.whatif_pb2 import WhatIfOrder, WhatIfResponse, WhatIfResult
@@ -38,13 +39,14 @@ async def whatif(
         bool, typer.Option("--active", help="First of them, those that are active now, or none where none is.")
     ] = False,
     orders: Annotated[
-        str, typer.Option(metavar="FILE", help="Orders to source: JSON, one a line; - for stdin. See the manual.")
+        str,
+        typer.Option(metavar="FILE", help="Orders to source: CSV as of `wave plan`, or JSON; - for stdin."),
     ] = "",
     day: Annotated[str, typer.Option(help="The stock with which this UTC day began, and its orders.")] = "",
     recent_days: Annotated[
         int, typer.Option("--recent-days", min=0, max=365, help="Draw orders from those of so many days. Default: 7.")
     ] = 0,
-    orders_max: Annotated[int, typer.Option("--orders-max", min=1, max=10_000, help="At most so many orders.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many orders.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed draws the same orders.")] = 0,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw parcels, costs and units filled; needs matplotlib.")
@@ -71,10 +73,10 @@ async def whatif(
     draws = WhatIfRequest.ORDERS_FROM_RECENT if recent_days else WhatIfRequest.ORDERS_FROM_UNSPECIFIED
     answer = await session.client.what_if(
         chosen,
-        orders=_orders(orders) if orders else (),
+        orders=_orders(orders, session.channel) if orders else (),
         day=as_date(day_of(day, "--day")) if day else None,
         orders_from=draws,
-        orders_max=orders_max,
+        orders_max=limit,
         recent_days=recent_days,
         seed=seed,
     )
@@ -89,29 +91,17 @@ async def whatif(
     _show(answer)
     say(f"{answer.orders} orders on the stock of {instant(answer.stock_time)}.")
     if answer.orders_left_out:
-        say(f"{answer.orders_left_out} more were made that day: raise --orders-max.")
+        say(f"{answer.orders_left_out} more were made that day: raise --limit.")
 
 
-def _orders(file: str) -> list[WhatIfOrder]:
+def _orders(file: str, channel: str) -> list[WhatIfOrder]:
     """The orders of a file; the command ends where one cannot be read, with its line."""
-    from google.protobuf.json_format import Parse, ParseError
-
-    from invengine.v1.whatif_pb2 import WhatIfOrder
+    from invengine.cli.what_if_file import read_orders
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        fail_usage(f"{file}: {problem_of(fault)}")
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            try:
-                found.append(Parse(line, WhatIfOrder()))
-            except ParseError as fault:
-                fail_usage(f"{file}, line {number}: {fault}")
-    if not found:
-        fail_usage(f"{file} has no orders")
-    return found
+        return read_orders(file, channel)
+    except WaveFileFault as fault:
+        fail_usage(str(fault))
 
 
 def _show(answer: WhatIfResponse) -> None:
@@ -138,10 +128,10 @@ def _show(answer: WhatIfResponse) -> None:
             rows.append([f"cost: {term}", *map(money, amounts)])
     if any(one.unproved_orders for one in results):
         rows.append(["orders with no proof of the best plan", *(one.unproved_orders for one in results)])
-    table(("", *names), rows)
+    table(("measure", *names), rows)
     stock = [{one.location: one for one in result.stock} for result in results]
     table(
-        ("stock left", "at first", *names),
+        ("location", "free", *names),
         [
             [location, its.free, *(of_profile[location].left for of_profile in stock)]
             for location, its in (stock[0].items() if stock else ())

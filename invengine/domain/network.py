@@ -110,6 +110,8 @@ class Network:
         self.kits: Final[Mapping[str, Kit]] = MappingProxyType(dict(parsed.kits))
         self._kits_by_component: Final = kits_by_component(self.kits)
         self._ruled_skus: Final = frozenset(rules.skus) | {sku for sku, _ in rules.positions}
+        self.skus_with_own_rules: Final = self._ruled_skus.union(self.kits)
+        """SKUs of which something is to stay by rules of their own, and kits: others only differ by where they are."""
         self.locations: Final[Mapping[str, Location]] = MappingProxyType(self._locations)
         self.groups: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(self._groups)
         self.channels: Final[Mapping[str, Channel]] = MappingProxyType(self._channels)

@@ -32,16 +32,21 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.names import find_name, find_names, insert_name, list_names, rehash_names
     from invengine.kernels.promise import date_baskets, date_sources
     from invengine.kernels.promise_latest import latest_orders
+    from invengine.kernels.reservations import answer_reservations, pack_reservations, read_reservations
     from invengine.kernels.rows import changed_since, clear_safety, newer_slots, pack_rows, raise_safety, take_changed
     from invengine.kernels.scarcity import scarcity_prices
     from invengine.kernels.sourcing import source_basket
     from invengine.kernels.standing import date_standing
-    from invengine.kernels.wire import answer_availability, split_request
+    from invengine.kernels.wire import read_handles, split_request
+    from invengine.kernels.wire_answers import answer_availability, answer_queries, answer_sku
 
 __all__ = [
     "advance_holds",
     "allocate_wave",
     "answer_availability",
+    "answer_queries",
+    "answer_reservations",
+    "answer_sku",
     "apply_rows",
     "available_kits",
     "available_positions",
@@ -64,9 +69,12 @@ __all__ = [
     "list_names",
     "load_positions",
     "newer_slots",
+    "pack_reservations",
     "pack_rows",
     "promisable_steps",
     "raise_safety",
+    "read_handles",
+    "read_reservations",
     "rehash_holds",
     "rehash_names",
     "rows_at_most",

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown
+from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown, Unauthenticated
+from invengine.rpc.calls import METADATA, REQUEST_ID, Call
 from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
 
 if TYPE_CHECKING:
     from invengine.metrics import MethodMetrics, Metrics
     from invengine.rpc.admission import Gate, Visit
+    from invengine.rpc.calls import Observed
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +37,14 @@ Unary = Callable[[Any, Context], Awaitable[Message | bytes]]
 RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 """A method that takes and gives the bytes of messages."""
 
+AtOnce = Callable[[bytes], bytes | None]
+"""The answer to a request that needs nothing waited for; None for others."""
+
 Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
 """A method that takes a stream of messages and gives one message."""
 
-StreamStep = Callable[[bytes], Awaitable[bytes]]
-"""One message of a stream in, its answer out."""
+StreamStep = Callable[[bytes], bytes]
+"""One message of a stream in, its answer out, at once."""
 
 Read = Callable[[], Awaitable[bytes | None]]
 """The next message of a stream; None when the caller has sent its last one."""
@@ -88,9 +93,24 @@ def refusal_of(fault: Exception, method: str) -> InventoryError:
     return InternalError(incident)
 
 
-async def _abort(context: Context, refusal: InventoryError) -> NoReturn:
-    await context.abort_with_status(refusal_to_status(refusal))
+async def _abort(context: Context, refusal: InventoryError, call: Call | None = None) -> NoReturn:
+    await context.abort_with_status(refusal_to_status(refusal, () if call is None else call.trailing()))
     raise AssertionError("abort_with_status returned")
+
+
+def _end(call: Call, outcome: tuple[str, str], seconds: float, series: MethodMetrics) -> None:
+    """Counts a call that is over."""
+    code, reason = outcome
+    series.handled[code] += 1
+    series.seconds.observe(seconds)
+    call.method.end(call, code, reason, seconds)
+
+
+def _echo(call: Call, context: Context) -> None:
+    """Has the answer carry the id that the caller gave its call, where it gave one."""
+    for name, _ in call.metadata:
+        if name == REQUEST_ID and (sent := call.sent_id()):
+            context.set_trailing_metadata(((REQUEST_ID, sent),))
 
 
 def _ended_early(context: Context) -> str:
@@ -110,7 +130,7 @@ async def _check_ended_well(context: Context) -> None:
 
 
 def unary(
-    method: str,
+    method: Observed,
     decode: Callable[[bytes], Any],
     handler: Unary,
     series: MethodMetrics,
@@ -124,7 +144,7 @@ def unary(
         try:
             message = decode(request)
         except DecodeError:
-            raise MalformedMessage(method) from None
+            raise MalformedMessage(method.path) from None
         answer = await handler(message, context)
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
@@ -132,32 +152,51 @@ def unary(
 
 
 def raw_unary(
-    method: str, handler: RawUnary, series: MethodMetrics, metrics: Metrics, *, gate: Gate | None = None
+    method: Observed,
+    handler: RawUnary,
+    series: MethodMetrics,
+    metrics: Metrics,
+    *,
+    gate: Gate | None = None,
+    at_once: AtOnce | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method of bytes, wrapped."""
+    """A method of bytes, wrapped. What `at_once` answers costs no coroutine; behind a gate it is not asked."""
     if gate is not None:
-        handler = gate.unary(handler)
+        handler, at_once = gate.unary(handler), None
+    begin, end_seconds = method.begin, method.end_seconds
 
     async def serve(request: bytes, context: Context) -> bytes:
-        begun = perf_counter()
+        call = Call(method, request)
+        begin(call)
+        code, reason, response, begun = "OK", "", b"", perf_counter()
         series.started += 1
         series.received += 1
         try:
-            response = await handler(request, context)
+            answer = at_once(request) if at_once is not None else None
+            response = await handler(request, context) if answer is None else answer
         except asyncio.CancelledError:
-            series.handled[_ended_early(context)] += 1
+            code = _ended_early(context)
             raise
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-            refusal = refusal_of(fault, method)
+            refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]] += 1
-            await _abort(context, refusal)
+            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            if isinstance(refusal, Unauthenticated):
+                call.request = None  # not even its id is read
+            await _abort(context, refusal, call)
         else:
-            series.handled["OK"] += 1
             series.sent += 1
+            if METADATA.get():
+                _echo(call, context)
             return response
-        finally:
-            series.seconds.observe(perf_counter() - begun)
+        finally:  # as _end, written out: most calls come by here
+            seconds = perf_counter() - begun
+            series.handled[code] += 1
+            series.seconds.observe(seconds)
+            if seconds >= end_seconds or code != "OK":
+                call.bytes_out = len(response)
+                method.end(call, code, reason, seconds)
+            call.ended = True
 
     return grpc.unary_unary_rpc_method_handler(serve)
 
@@ -172,7 +211,7 @@ class Streams:
 
     def wrap(
         self,
-        method: str,
+        method: Observed,
         open_stream: Callable[[Context], StreamStep],
         series: MethodMetrics,
         metrics: Metrics,
@@ -187,7 +226,7 @@ class Streams:
                 series.received += 1
                 if visit is not None:
                     request = await visit.take(request)
-                await context.write(await step(request))
+                await context.write(step(request))
                 series.sent += 1
 
         async def serve(_: Any, context: Context) -> None:
@@ -197,7 +236,7 @@ class Streams:
 
     def wrap_exchange(
         self,
-        method: str,
+        method: Observed,
         open_exchange: Callable[[Context], Exchange],
         series: MethodMetrics,
         metrics: Metrics,
@@ -233,7 +272,7 @@ class Streams:
 
     def wrap_inbound(
         self,
-        method: str,
+        method: Observed,
         decode: Callable[[bytes], Any],
         handler: Inbound,
         series: MethodMetrics,
@@ -254,7 +293,7 @@ class Streams:
                 try:
                     yield decode(request)
                 except DecodeError:
-                    raise MalformedMessage(method) from None
+                    raise MalformedMessage(method.path) from None
             await _check_ended_well(context)
 
         async def serve(_: Any, context: Context) -> bytes:
@@ -272,7 +311,7 @@ class Streams:
 
     def wrap_answers(
         self,
-        method: str,
+        method: Observed,
         handler: ServerStream,
         series: MethodMetrics,
         metrics: Metrics,
@@ -297,7 +336,7 @@ class Streams:
 
     async def _serve(
         self,
-        method: str,
+        method: Observed,
         talk: Callable[[Visit | None], Coroutine[Any, Any, None]],
         context: Context,
         counts: tuple[MethodMetrics, Metrics],
@@ -308,7 +347,7 @@ class Streams:
         """One stream from its beginning to its end, counted; whatever ends it early is told. `is_exchange`: it ends by
         itself when the server stops, and is not cancelled then.
         """
-        begun = perf_counter()
+        call, code, reason, begun = method.begun(), "OK", "", perf_counter()
         series, metrics = counts
         series.started += 1
         task = asyncio.current_task()
@@ -329,20 +368,18 @@ class Streams:
             if ended is None and self._stopping and not is_exchange:
                 ended = ShuttingDown()
             if ended is None:
-                series.handled[_ended_early(context)] += 1
+                code = _ended_early(context)
                 raise
-            series.handled[_CODE_NAMES[ended.reason]] += 1
-            await _abort(context, ended)
+            code, reason = _CODE_NAMES[ended.reason], ended.reason
+            await _abort(context, ended, call)
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
-            refusal = refusal_of(fault, method)
+            refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            series.handled[_CODE_NAMES[refusal.reason]] += 1
-            await _abort(context, refusal)
-        else:
-            series.handled["OK"] += 1
+            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            await _abort(context, refusal, call)
         finally:
             self._tasks.discard(task)
-            series.seconds.observe(perf_counter() - begun)
+            _end(call, (code, reason), perf_counter() - begun, series)
 
     def end(self) -> None:
         """Ends every stream with SHUTTING_DOWN: its caller opens another elsewhere."""

@@ -66,6 +66,7 @@ STATUS_CODES: Final[dict[str, grpc.StatusCode]] = {
     "CAPACITY_EXHAUSTED": grpc.StatusCode.FAILED_PRECONDITION,
     "PROMISE_UNKNOWN": grpc.StatusCode.FAILED_PRECONDITION,
     "DAY_NOT_RECORDED": grpc.StatusCode.FAILED_PRECONDITION,
+    "HANDLES_UNKNOWN": grpc.StatusCode.FAILED_PRECONDITION,
     "NO_PLAN": grpc.StatusCode.FAILED_PRECONDITION,
     "TOO_MANY_PROFILES": grpc.StatusCode.FAILED_PRECONDITION,
     "PLAN_STALE": grpc.StatusCode.FAILED_PRECONDITION,
@@ -115,8 +116,8 @@ def refusal_to_proto(refusal: InventoryError) -> common_pb2.Refusal:
     return _refusal(refusal, cut=False)
 
 
-def refusal_to_status(refusal: InventoryError) -> grpc.Status:
-    """The refusal as the status of a call."""
+def refusal_to_status(refusal: InventoryError, beside: tuple[tuple[str, str], ...] = ()) -> grpc.Status:
+    """The refusal as the status of a call, and what its trailing metadata tell beside."""
     code = STATUS_CODES[refusal.reason]
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=refusal.reason, domain=DOMAIN, metadata=_metadata(refusal))
@@ -132,8 +133,9 @@ def refusal_to_status(refusal: InventoryError) -> grpc.Status:
     status = status_pb2.Status(
         code=getattr(code_pb2, code.name), message=_cut(str(refusal)), details=[_packed(detail) for detail in details]
     )
-    converted: grpc.Status = rpc_status.to_status(status)
-    return converted
+    converted = rpc_status.to_status(status)
+    with_more: grpc.Status = converted._replace(trailing_metadata=(*converted.trailing_metadata, *beside))
+    return with_more
 
 
 def _refusal(refusal: InventoryError, *, cut: bool) -> common_pb2.Refusal:

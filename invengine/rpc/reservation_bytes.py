@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from invengine import kernels
 from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.errors import InventoryError
+from invengine.kernels.reservations import ANSWER_BYTES_MAX
+from invengine.replica.index import as_bytes
 from invengine.rpc.convert import FULFILMENT_NUMBERS, STATE_NUMBERS, outcome_to_proto
+
+if TYPE_CHECKING:
+    from invengine.services.plain_reserving import PlainMade
 
 _REPLAYED: Final = b"\x18\x01"
 
@@ -21,18 +30,52 @@ def batch_response(outcomes: Iterable[ReservationAnswer | InventoryError], consi
     """A BatchCreateReservationsResponse: one outcome per request, in order."""
     parts: list[bytes] = []
     for outcome in outcomes:
-        body = None
-        if isinstance(outcome, ReservationAnswer) and outcome.unread is not None and not outcome.next_days:
-            body = reservation_bytes(*outcome.unread)
-            if body is not None:
-                size = _varint(len(body))
-                if outcome.replayed:
-                    parts += (b"\n", _varint(len(body) + len(size) + 3), b"\n", size, body, _REPLAYED)
-                else:
-                    parts += (b"\n", _varint(len(body) + len(size) + 1), b"\n", size, body)
-        if body is None:
-            built = outcome_to_proto(outcome).SerializeToString()
-            parts += (b"\n", _varint(len(built)), built)
+        _add_outcome(parts, outcome)
+    return _ended(parts, consistency_token)
+
+
+def plain_response(made: PlainMade, consistency_token: str) -> bytes:
+    """The same for a batch of usual requests: those that got what they asked for are written by a kernel."""
+    batch = made.batch
+    asked, packed = batch.reservations.asked, batch.reservations.packed
+    places = [first.encode() for first in batch.firsts]
+    bounds = np.cumsum([0, *map(len, places)])
+    out, ends = np.empty(len(asked) * ANSWER_BYTES_MAX, np.uint8), np.empty(len(asked), np.int64)
+    items, text = as_bytes(batch.reservations.items), as_bytes(batch.message)
+    size = kernels.answer_reservations(
+        text, asked, items, packed, made.taken, as_bytes(b"".join(places)), bounds, out, ends
+    )
+    written = out[:size].tobytes()
+    parts: list[bytes] = []
+    begin = 0
+    for place, outcome in sorted(made.others.items(), key=_place):
+        end = int(ends[place])
+        parts.append(written[begin:end])
+        _add_outcome(parts, outcome)
+        begin = end
+    parts.append(written[begin:])
+    return _ended(parts, consistency_token)
+
+
+_place: Final = itemgetter(0)
+
+
+def _add_outcome(parts: list[bytes], outcome: ReservationAnswer | InventoryError) -> None:
+    """Adds an outcome with its tag and length."""
+    if isinstance(outcome, ReservationAnswer) and outcome.unread is not None and not outcome.next_days:
+        body = reservation_bytes(*outcome.unread)
+        if body is not None:
+            size = _varint(len(body))
+            if outcome.replayed:
+                parts += (b"\n", _varint(len(body) + len(size) + 3), b"\n", size, body, _REPLAYED)
+            else:
+                parts += (b"\n", _varint(len(body) + len(size) + 1), b"\n", size, body)
+            return
+    built = outcome_to_proto(outcome).SerializeToString()
+    parts += (b"\n", _varint(len(built)), built)
+
+
+def _ended(parts: list[bytes], consistency_token: str) -> bytes:
     token = consistency_token.encode()
     parts += (b"\x12", _varint(len(token)), token)
     return b"".join(parts)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from invengine.rpc import convert
-from invengine.rpc.endpoints import Context
-from invengine.rpc.reservation_bytes import batch_response
+from invengine.rpc.endpoints import Context, takes_bytes
+from invengine.rpc.reservation_bytes import batch_response, plain_response
+from invengine.services.questions import parsed
 from invengine.v1 import reservation_service_pb2
 
 if TYPE_CHECKING:
     from invengine.domain.reservation_answers import ReservationAnswer
     from invengine.services.reservations import Reservations
+
+
+_BATCH: Final = "/invengine.v1.ReservationService/BatchCreateReservations"
 
 
 class ReservationServicer:
@@ -27,11 +31,14 @@ class ReservationServicer:
         answer, token = await self._reservations.create(request)
         return reservation_service_pb2.CreateReservationResponse(**_written(answer, token))
 
-    async def BatchCreateReservations(
-        self, request: reservation_service_pb2.BatchCreateReservationsRequest, _: Context
-    ) -> bytes:
-        """Takes stock for many reservations, one outcome each."""
-        outcomes, token = await self._reservations.create_many(request.requests)
+    @takes_bytes
+    async def BatchCreateReservations(self, request: bytes, _: Context) -> bytes:
+        """Takes stock for many reservations, one outcome each; batches of usual ones without a message for each."""
+        made = await self._reservations.create_plain(request)
+        if made is not None:
+            return plain_response(*made)
+        message = parsed(request, reservation_service_pb2.BatchCreateReservationsRequest, _BATCH)
+        outcomes, token = await self._reservations.create_many(message.requests)
         return batch_response(outcomes, token)
 
     async def GetReservation(

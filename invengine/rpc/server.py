@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from invengine.errors import InventoryError, ShuttingDown, StoreUnavailable
+from invengine.rpc.calls import METADATA
 from invengine.rpc.endpoints import Streams, refusing
 from invengine.rpc.health import Health
 from invengine.rpc.reflection import Reflection
@@ -55,19 +56,25 @@ class Router(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of one call, None for a method that does not exist."""
         self.found += 1
+        if len(handler_call_details.invocation_metadata) > 1:  # every gRPC client says which program it is
+            METADATA.set(handler_call_details.invocation_metadata)
         return self._handlers.get(handler_call_details.method)
 
 
 class Server:
     """Listens at once, so that health can be asked while the data is loaded; serves from `open` until `drain`."""
 
-    def __init__(self, settings: Settings, services: Sequence[str], methods: Iterable[str]) -> None:
+    def __init__(
+        self, settings: Settings, services: Sequence[str], methods: Iterable[str], *, shares_port: bool = False
+    ) -> None:
+        """`shares_port`: others listen on the same addresses, which somebody holds for all of them."""
         self._settings = settings
         self._services = services
         self._router = Router(methods, StoreUnavailable("the server is loading its data"))
         self._health = Health(services)
-        self._server = grpc.aio.server(options=server_options(settings))
+        self._server = grpc.aio.server(options=server_options(settings, shares_port=shares_port))
         self.streams = Streams()
+        self._admission: Admission | None = None
         self._reflection: Reflection | None = None
         self._credentials: grpc.ServerCredentials | None = None
         self.addresses: tuple[str, ...] = ()
@@ -80,7 +87,7 @@ class Server:
         if self._settings.reflects:
             names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
             servicer = Reflection((*names, reflection.SERVICE_NAME), asks=self._settings.asks_who_calls)
-            self._reflection = servicer
+            servicer.admission, self._reflection = self._admission, servicer
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
         if self._settings.tls_certificate:
             self._credentials = server_credentials(self._settings)
@@ -90,6 +97,7 @@ class Server:
     def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], admission: Admission | None = None) -> None:
         """Serves: everything is warm and the replica has caught up. `admission`: who may ask for reflection."""
         self._router.open(handlers)
+        self._admission = admission
         if self._reflection is not None:
             self._reflection.admission = admission
         self.is_serving = True
@@ -139,10 +147,11 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
 
-def server_options(settings: Settings) -> list[tuple[str, Any]]:
+def server_options(settings: Settings, *, shares_port: bool = False) -> list[tuple[str, Any]]:
     """What gRPC is told: sizes, streams and keepalive of a connection."""
     return [
-        ("grpc.so_reuseport", 0),  # else a second server on the port starts without a word and takes half the calls
+        # 0: else a second server on the port starts without a word and takes half the calls
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", -1),  # answers are as large as questions allow; the peer's limit decides
         ("grpc.max_metadata_size", 16 * 1024),

@@ -27,17 +27,19 @@ def needs_dates(checked: CheckedRequest, network: Network) -> bool:
     """Whether lines are promised dates, or may take slots; quick where neither can be."""
     if checked.is_dated:
         return True
-    return bool(network.capacities) and any(_may_take_slots(line, network) for line in checked.lines)
+    return bool(network.capacities) and any(
+        may_take_slots(line.location, line.fulfilment, network) for line in checked.lines
+    )
 
 
-def _may_take_slots(line: CheckedLine, network: Network) -> bool:
-    """Whether a place that may serve the line has a limit: the named one, or any at all."""
-    if line.fulfilment not in WAYS:
+def may_take_slots(location: str, fulfilment: Fulfilment, network: Network) -> bool:
+    """Whether a place that may serve a line has a limit: the named one, or without one any at all."""
+    if fulfilment not in WAYS:
         return False
-    is_at_store = line.fulfilment is Fulfilment.SHIP_TO_STORE  # what is there already is prepared for collection
-    ways = (line.fulfilment, Fulfilment.PICKUP) if is_at_store else (line.fulfilment,)
-    if line.location:
-        return any((line.location, way) in network.capacities for way in ways)
+    is_at_store = fulfilment is Fulfilment.SHIP_TO_STORE  # what is there already is prepared for collection
+    ways = (fulfilment, Fulfilment.PICKUP) if is_at_store else (fulfilment,)
+    if location:
+        return any((location, way) in network.capacities for way in ways)
     return any(way in network.limited_ways for way in ways)
 
 

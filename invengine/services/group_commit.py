@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -64,7 +65,8 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
 
     `call` is the store's batched write; `on_written` takes in every answer before the callers get theirs, so that the
     replica holds a write before its caller can read (read-your-writes). `items_per_call_max` is what the store does in
-    one step of a few milliseconds: more items at once would only keep everybody else waiting.
+    one step of a few milliseconds: more items at once would only keep everybody else waiting. Where items are batches
+    themselves, `size_of` says how many each counts for.
     """
 
     def __init__(
@@ -76,16 +78,21 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         *,
         queue_max: int = 20_000,
         items_per_call_max: int = 100,
+        size_of: Callable[[ItemT], int] | None = None,
     ) -> None:
+        self._verb = verb
+        self._on_stored = metrics.on_stored
         self._call = call
         self._on_written = on_written
         self._queue_max = queue_max
         self._items_per_call_max = items_per_call_max
+        self._size_of = size_of
         self._queue: deque[_Submission[ItemT, OutcomeT]] = deque()
         self._queued = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._flush_scheduled = False
         self._closed = False
+        self._nobody = Context()  # a call to the store belongs to all whose items it carries, so to none of them
         self._depth = metrics.queue_depth[verb]
         self._sizes = metrics.batch_size[verb]
         self._seconds = metrics.store_seconds[verb]
@@ -100,14 +107,21 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         """
         if self._closed:
             raise ShuttingDown
-        if self._queued and self._queued + len(items) > self._queue_max:
+        size = self._size(items)
+        if self._queued and self._queued + size > self._queue_max:
             raise Overloaded(self._queued)
         loop = asyncio.get_running_loop()
         submission: _Submission[ItemT, OutcomeT] = _Submission(items, loop.create_future())
         self._queue.append(submission)
-        self._queued += len(items)
+        self._queued += size
         self._schedule_flush(loop)
-        return await submission.future
+        if self._on_stored is None:
+            return await submission.future
+        begun = loop.time()
+        try:
+            return await submission.future
+        finally:
+            self._on_stored(self._verb, loop.time() - begun)
 
     async def close(self) -> None:
         """Takes nothing more and waits until everything that was taken is answered."""
@@ -121,7 +135,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
     def _schedule_flush(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._flush_scheduled and len(self._calls) < CALLS_IN_FLIGHT_MAX:
             self._flush_scheduled = True
-            loop.call_soon(self._flush)
+            loop.call_soon(self._flush, context=self._nobody)
 
     def _flush(self) -> None:
         self._flush_scheduled = False
@@ -136,29 +150,47 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
 
     def _take(self) -> list[tuple[_Submission[ItemT, OutcomeT], Sequence[ItemT]]]:
         """The next items to send, at most `items_per_call_max`; what is left of a submission is queued by `_commit`."""
-        chunks = []
+        chunks: list[tuple[_Submission[ItemT, OutcomeT], Sequence[ItemT]]] = []
         room = self._items_per_call_max
         while self._queue and room > 0:
-            submission = self._queue.popleft()
-            left = len(submission.items) - submission.sent
+            submission = self._queue[0]
             if submission.future.cancelled() and not submission.sent:
-                self._queued -= left
+                self._queued -= self._size(submission.items)
+                self._queue.popleft()
                 continue
-            if left <= room and not submission.sent:
-                chunk = submission.items
-            else:
-                chunk = submission.items[submission.sent : submission.sent + room]
+            left = submission.items[submission.sent :] if submission.sent else submission.items
+            chunk = self._fitting(left, room)
+            if not chunk and chunks:
+                break
+            chunk = chunk or left[:1]  # larger than a call: the store makes several of it
+            self._queue.popleft()
             submission.sent += len(chunk)
-            self._queued -= len(chunk)
-            room -= len(chunk)
+            size = self._size(chunk)
+            self._queued -= size
+            room -= size
             chunks.append((submission, chunk))
         return chunks
+
+    def _size(self, items: Sequence[ItemT]) -> int:
+        return len(items) if self._size_of is None else sum(map(self._size_of, items))
+
+    def _fitting(self, items: Sequence[ItemT], room: int) -> Sequence[ItemT]:
+        """As many of the first items as there is room for."""
+        if self._size_of is None:
+            return items if len(items) <= room else items[:room]
+        count = 0
+        for item in items:
+            room -= self._size_of(item)
+            if room < 0:
+                break
+            count += 1
+        return items[:count]
 
     async def _commit(self, chunks: list[tuple[_Submission[ItemT, OutcomeT], Sequence[ItemT]]]) -> None:
         items = chunks[0][1] if len(chunks) == 1 else [item for _, chunk in chunks for item in chunk]
         BY.set(shared([(submission.by, chunk) for submission, chunk in chunks]))  # in the context of this task alone
         loop = asyncio.get_running_loop()
-        self._sizes.observe(len(items))
+        self._sizes.observe(self._size(items))
         started = loop.time()
         try:
             written = await self._call(items)
@@ -176,7 +208,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
             logger.exception("a write of %d items failed in a way that is not a refusal", len(items))
             self._errors["INTERNAL"].inc()
             for submission, _ in chunks:
-                self._queued -= len(submission.items) - submission.sent
+                self._queued -= self._size(submission.items[submission.sent :])
                 if not submission.future.done():
                     submission.future.set_exception(fault)
             return
@@ -204,7 +236,7 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
 
     def _fail(self, submission: _Submission[ItemT, OutcomeT], refusal: InventoryError) -> None:
         """The call failed as a whole: its items and the rest of their submission were not done, or nobody knows."""
-        self._queued -= len(submission.items) - submission.sent
+        self._queued -= self._size(submission.items[submission.sent :])
         submission.sent = len(submission.items)
         submission.outcomes.extend([refusal] * (len(submission.items) - len(submission.outcomes)))
         if not submission.future.done():

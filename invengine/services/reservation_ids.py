@@ -13,6 +13,9 @@ from itertools import product
 from typing import Final
 from zlib import crc32
 
+import numpy as np
+import numpy.typing as npt
+
 from invengine.domain.partitions import partition_of
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -37,6 +40,15 @@ class ReservationIds:
             self._ending_of.setdefault((crc32(ending.encode()) ^ first) & self._mask, ending)
             if len(self._ending_of) == partitions:
                 break
+
+    def endings_by_bits(self) -> npt.NDArray[np.uint8] | None:
+        """The endings by the low bits that they flip, [partitions, 3], the first one first; None where ids do not lie
+        near their stock, or endings are tried.
+        """
+        if not self._near_stock or not self._mask:
+            return None
+        texts = [self._ending_of[bits].encode() for bits in range(self._partitions)]
+        return np.frombuffer(b"".join(texts), np.uint8).reshape(self._partitions, -1).copy()
 
     def derived(self, channel: str, request_id: str, sku: str) -> str:
         """The id for this request, whose first line wants this SKU."""

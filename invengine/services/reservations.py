@@ -33,6 +33,8 @@ from invengine.services import own_writes, validation
 from invengine.services.group_commit import Answered, GroupCommit
 from invengine.services.kit_changes import components_in, with_units_of_components
 from invengine.services.kit_lines import told_in_kits
+from invengine.services.plain_requests import PlainRequests
+from invengine.services.plain_reserving import PlainMade, PlainMaking
 from invengine.services.planned_reserving import PlannedReserving
 from invengine.services.reservation_amendments import (
     check_amend,
@@ -49,6 +51,8 @@ from invengine.services.reserving import Outcome, Reserving
 from invengine.services.reserving_many import ReservingMany
 from invengine.services.slot_changes import with_slots_of_units
 from invengine.services.sourcing import Sourcing
+from invengine.store.plain import RESERVATIONS_PER_CALL as PLAIN_PER_CALL
+from invengine.store.plain import PlainOutcomes, PlainReservations
 from invengine.store.redis_store import RESERVATIONS_PER_CALL
 
 if TYPE_CHECKING:
@@ -107,11 +111,22 @@ class Reservations:
             queue_max=queue_max,
             items_per_call_max=RESERVATIONS_PER_CALL,
         )
+        self._reserve_plain: GroupCommit[PlainReservations, PlainOutcomes] = GroupCommit(
+            "reserve",
+            store.reserve_plain,
+            take_in,
+            metrics,
+            queue_max=queue_max,
+            items_per_call_max=PLAIN_PER_CALL,
+            size_of=len,
+        )
         sourcing = Sourcing(replica, clock)
         planned = PlannedReserving(store, replica, clock, self._reserve, plans, dates=dates, metrics=metrics)
         self._making = Reserving(
             store, replica, clock, self._reserve, sourcing, dates=dates, profiles=profiles, planned=planned
         )
+        requests = PlainRequests(store.partitions, self._making.ids, profiles, requests_max=REQUESTS_MAX)
+        self._plain = PlainMaking(requests, self._making, self._reserve_plain)
         calls = {
             "confirm": store.confirm,
             "extend": store.extend,
@@ -150,6 +165,16 @@ class Reservations:
         done, revisions = await ReservingMany(self._making, self._networks.required()).make(messages)
         self._count(done)
         return done, encode_token(self._store.store_id, sorted(revisions.items()))
+
+    async def create_plain(self, message: bytes) -> tuple[PlainMade, str] | None:
+        """The same from the bytes of the message, where all its requests are usual ones; else None: nothing is done."""
+        network = self._networks.current
+        batch = None if network is None else self._plain.read(message, network)
+        if network is None or batch is None:
+            return None
+        made = await self._plain.make(batch, network)
+        self._count(made.others.values())
+        return made, encode_token(self._store.store_id, sorted(made.revisions.items()))
 
     async def get(self, reservation_id: str, channel: str) -> tuple[Reservation, str]:
         """One reservation as it is now, from Redis. ReservationNotFound, UnknownChannel."""
@@ -232,6 +257,7 @@ class Reservations:
     async def close(self) -> None:
         """Takes no more writes and waits for those that were taken."""
         await self._reserve.close()
+        await self._reserve_plain.close()
         for queue in self._changes.values():
             await queue.close()
 

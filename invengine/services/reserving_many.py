@@ -72,7 +72,7 @@ class ReservingMany:
             else:
                 self._add(place, checked)
         await self._write()
-        _raise_if_all_failed(self._said)
+        raise_if_all_failed(self._said, len(self._said))
         return [self._outcomes[place] for place in range(len(messages))], self._revisions
 
     def _is_alone(self, checked: CheckedRequest) -> bool:
@@ -143,8 +143,10 @@ def _of_place(place: int, refusal: InvalidArgument) -> InvalidArgument:
     return InvalidArgument(f"requests[{place}].{refusal.field}", refusal.problem)
 
 
-def _raise_if_all_failed(outcomes: Sequence[Outcome]) -> None:
-    """Raises what kept the store from all of them: a caller that repeats unavailable calls then repeats this one."""
+def raise_if_all_failed(outcomes: Sequence[Outcome], count: int) -> None:
+    """Raises what kept the store from all `count` of them: a caller that repeats unavailable calls then repeats this
+    one.
+    """
     failed = [outcome for outcome in outcomes if isinstance(outcome, Unavailable | Exhausted | OutcomeUnknown)]
-    if outcomes and len(failed) == len(outcomes):
+    if count and len(failed) == count:
         raise next((failure for failure in failed if isinstance(failure, OutcomeUnknown)), failed[0])

@@ -17,13 +17,15 @@ BY: Final[ContextVar[str]] = ContextVar("invengine_by", default="")
 _CAUSES: Final = ("reservation_id", "return_id", "event_id", "request_id")
 
 
-def cause_of(item: Any) -> str:
-    """What the rows that an item of a write makes name as their cause: see lua/README.md."""
+def causes_of(item: Any) -> Iterable[str]:
+    """What the rows that an item of a write makes name as their cause, see lua/README.md: several of one that is a
+    batch itself.
+    """
     for name in _CAUSES:
         cause = getattr(item, name, "")
         if cause:
-            return str(cause)
-    return ""
+            return (str(cause),)
+    return getattr(item, "causes", None) or ("",)
 
 
 def shared(parts: Iterable[tuple[str, Iterable[Any]]]) -> str:
@@ -32,7 +34,9 @@ def shared(parts: Iterable[tuple[str, Iterable[Any]]]) -> str:
     names = {name for name, _ in together}
     if len(names) <= 1:
         return names.pop() if names else ""
-    return "".join(f"{cause_of(item)}\t{name}\n" for name, items in together if name for item in items)
+    return "".join(
+        f"{cause}\t{name}\n" for name, items in together if name for item in items for cause in causes_of(item)
+    )
 
 
 def name_in(by: str, cause: str) -> str:

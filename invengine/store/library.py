@@ -23,6 +23,7 @@ FRAGMENTS: Final = (
     "slots",
     "taking",
     "reserve",
+    "plain",
     "changes",
     "transfers",
     "moving",

@@ -29,11 +29,11 @@ class CandidateLists:
     def place_of(self, candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> int:
         """The place of this list, counted from 1; `units_at` are units that each candidate is to give."""
         if units_at:
-            self.columns.append(_columns(candidates, units_at))
+            self.columns.append(columns_of(candidates, units_at))
             return len(self.columns)
         place = self._places.get(id(candidates))
         if place is None:
-            self.columns.append(_columns(candidates))
+            self.columns.append(columns_of(candidates))
             place = self._places[id(candidates)] = len(self.columns)
         return place
 
@@ -93,7 +93,7 @@ def _ways_of(line: LineRequest | LinePlacement) -> int | tuple[int, int, int]:
     return split if future is None else (split, future.needed_by, future.backorder_units)
 
 
-def _columns(candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> tuple[object, ...]:
+def columns_of(candidates: Sequence[Candidate], units_at: Sequence[int] = ()) -> tuple[object, ...]:
     """The columns of a list as lua/taking.lua has them; those at its end that say nothing are left out."""
     locations = [candidate.location for candidate in candidates]
     checked(locations)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 
 from invengine.domain.incoming import IncomingChange, IncomingOutcome
-from invengine.domain.orders import LinePlacement, LineRequest, ReservationChange, ReserveRequest
+from invengine.domain.orders import ReservationChange, ReserveRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.snapshots import CountedSku
@@ -24,9 +24,18 @@ from invengine.errors import (
 from invengine.store import answers, keys
 from invengine.store.answers import Answer
 from invengine.store.calls import Calls
+from invengine.store.fitting import (
+    MOVEMENTS_PER_CALL,
+    RESERVATIONS_PER_CALL,
+    changes_that_fit,
+    movements_that_fit,
+    placings_that_fit,
+    requests_that_fit,
+)
 from invengine.store.location_snapshots import LocationSnapshots
 from invengine.store.payload import Packer
 from invengine.store.pieces import Pieces
+from invengine.store.plain import PlainOutcomes, PlainReservations, PlainReserving
 from invengine.store.profiles import StoredProfiles
 from invengine.store.promise_writes import PromiseWrites
 from invengine.store.records import Atomicity, LogEntry, LogTrimmed, StoreSettings, Written
@@ -36,17 +45,21 @@ from invengine.store.tokens import StoredTokens
 from invengine.store.topology import Topology
 from invengine.store.wave_records import WaveRecords
 
-__all__ = ["Atomicity", "LogEntry", "LogTrimmed", "RedisStore", "StoreSettings", "Written"]
+__all__ = [
+    "MOVEMENTS_PER_CALL",
+    "RESERVATIONS_PER_CALL",
+    "Atomicity",
+    "LogEntry",
+    "LogTrimmed",
+    "RedisStore",
+    "StoreSettings",
+    "Written",
+]
 
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
 SkuItemT = TypeVar("SkuItemT", Movement, IncomingChange, CountedSku)
 
-RESERVATIONS_PER_CALL = 200
-LINES_PER_CALL = 500
-CANDIDATES_PER_CALL = 20_000
-MOVEMENTS_PER_CALL = 250
-ORDER_REFS_PER_CALL = 2_000
 SWEEP_LIMIT = 500
 SLOT_DAYS_PER_CALL = 200
 DEFAULT_SETTINGS = StoreSettings()
@@ -71,6 +84,7 @@ class RedisStore(PromiseWrites):
         if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
             self._pieces = Pieces(calls, self, self._packer.head)
         self.is_whole = self._pieces is None
+        self._plain = PlainReserving(self.partitions, self._packer.head, self._call, self._settle)
         self.snapshots = LocationSnapshots(
             calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
         )
@@ -110,7 +124,7 @@ class RedisStore(PromiseWrites):
                 raise OutcomeUnknown(str(error)) from error  # the movements are applied
             return written
         return await self._write(
-            "invengine_post_movements", movements, _movements_that_fit, self._packer.movements, answers.moved
+            "invengine_post_movements", movements, movements_that_fit, self._packer.movements, answers.moved
         )
 
     async def mark_feeds(self, marks: Sequence[FeedMark]) -> None:
@@ -126,8 +140,12 @@ class RedisStore(PromiseWrites):
         if self._pieces is not None:
             return await self._pieces.reserve(requests)
         return await self._write(
-            "invengine_reserve", requests, _requests_that_fit, self._packer.reserve, answers.reserved
+            "invengine_reserve", requests, requests_that_fit, self._packer.reserve, answers.reserved
         )
+
+    async def reserve_plain(self, batches: Sequence[PlainReservations]) -> Written[PlainOutcomes]:
+        """The same for batches of usual requests, where a call sees the whole store: one outcome per batch."""
+        return await self._plain.reserve(batches)
 
     async def confirm(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Holds become firm."""
@@ -158,7 +176,7 @@ class RedisStore(PromiseWrites):
         if self._pieces is not None:
             return await self._pieces.change("hand_over", changes)
         return await self._write(
-            "invengine_hand_over", changes, _changes_that_fit, self._packer.hand_over, answers.changed
+            "invengine_hand_over", changes, changes_that_fit, self._packer.hand_over, answers.changed
         )
 
     async def repromise(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
@@ -230,7 +248,7 @@ class RedisStore(PromiseWrites):
                 "invengine_change_incoming_of_one", changes, self._packer.incoming_of_one, answers.rescheduled
             )
         return await self._write(
-            "invengine_change_incoming", changes, _movements_that_fit, self._packer.incoming, answers.rescheduled
+            "invengine_change_incoming", changes, movements_that_fit, self._packer.incoming, answers.rescheduled
         )
 
     async def apply_network(self, document: str, expected_revision: int | None) -> int:
@@ -253,21 +271,21 @@ class RedisStore(PromiseWrites):
     ) -> Written[ReservationAnswer | InventoryError]:
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
-        return await self._write(function, changes, _changes_that_fit, self._packer.change, answers.changed)
+        return await self._write(function, changes, changes_that_fit, self._packer.change, answers.changed)
 
     async def _transfer(
         self, verb: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
         if self._pieces is not None:
             return await self._pieces.change(verb, changes)
-        return await self._write(_PREFIX + verb, changes, _changes_that_fit, self._packer.ship, answers.changed)
+        return await self._write(_PREFIX + verb, changes, changes_that_fit, self._packer.ship, answers.changed)
 
     async def _place(
         self, function: str, changes: Sequence[ReservationChange]
     ) -> Written[ReservationAnswer | InventoryError]:
         if self._pieces is not None:
             return await self._pieces.change(function.removeprefix(_PREFIX), changes)
-        return await self._write(function, changes, _placings_that_fit, self._packer.place, answers.changed)
+        return await self._write(function, changes, placings_that_fit, self._packer.place, answers.changed)
 
     async def _by_partition(
         self,
@@ -282,7 +300,7 @@ class RedisStore(PromiseWrites):
             places.setdefault(self._of(item.sku), []).append(place)
         parts: list[Written[OutcomeT] | BaseException] = await asyncio.gather(
             *(
-                self._write(function, [items[place] for place in there], _movements_that_fit, pack, outcome)
+                self._write(function, [items[place] for place in there], movements_that_fit, pack, outcome)
                 for there in places.values()
             ),
             return_exceptions=True,
@@ -327,9 +345,7 @@ class RedisStore(PromiseWrites):
                 if end < len(items):
                     message = pack(items[end:following])
                 tally.add(part, await call)
-                await self._cover(tally)
-                if tally.sweep_first is not None:
-                    await self._sweep(tally, tally.sweep_first)
+                await self._settle(tally)
             except (Unavailable, Exhausted) as error:
                 if start or tally.entries:  # parts of the batch are written, so "nothing was changed" would be untrue
                     raise OutcomeUnknown(str(error)) from error
@@ -348,6 +364,12 @@ class RedisStore(PromiseWrites):
         reply: bytes = await self._calls.write(function, [keys.log(n) for n in touched], message)
         return reply
 
+    async def _settle(self, tally: Tally[OutcomeT]) -> None:
+        """Does what a call wants done before the next one."""
+        await self._cover(tally)
+        if tally.sweep_first is not None:
+            await self._sweep(tally, tally.sweep_first)
+
     async def _cover(self, tally: Tally[OutcomeT]) -> None:
         function = "invengine_cover" if self._pieces is None else "invengine_cover_of_one"
         while tally.uncovered:
@@ -360,41 +382,3 @@ class RedisStore(PromiseWrites):
             swept, more = await self.expire_due(partition)
             tally.entries.extend(swept.entries)
             tally.revisions.update(swept.revisions)
-
-
-def _requests_that_fit(requests: Sequence[ReserveRequest], start: int) -> int:
-    return _lines_that_fit([request.all_lines for request in requests[start : start + RESERVATIONS_PER_CALL]], start)
-
-
-def _placings_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
-    part = changes[start : start + RESERVATIONS_PER_CALL]
-    return _lines_that_fit([(*change.placements, *change.added) for change in part], start)
-
-
-def _lines_that_fit(items: Iterable[Sequence[LineRequest | LinePlacement]], start: int) -> int:
-    """Where a call ends that has items with these lines from `start` on: bounded in lines and candidates."""
-    lines = candidates = 0
-    end = start
-    for of_item in items:
-        lines += len(of_item)
-        candidates += sum(len(line.candidates) for line in of_item)
-        if end > start and (lines > LINES_PER_CALL or candidates > CANDIDATES_PER_CALL):
-            break
-        end += 1
-    return end
-
-
-def _changes_that_fit(changes: Sequence[ReservationChange], start: int) -> int:
-    return min(start + RESERVATIONS_PER_CALL, len(changes))
-
-
-def _movements_that_fit(movements: Sequence[Movement | IncomingChange | CountedSku], start: int) -> int:
-    end, refs = min(start + MOVEMENTS_PER_CALL, len(movements)), 0
-    if isinstance(movements[0], CountedSku):
-        for place in range(start, end):
-            row = movements[place]
-            assert isinstance(row, CountedSku)
-            refs += len(row.order_refs)
-            if refs > ORDER_REFS_PER_CALL and place > start:
-                return place
-    return end

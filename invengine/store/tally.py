@@ -58,6 +58,12 @@ class Tally(Generic[OutcomeT]):
             self._of_steps += found.pop()[1:]
         self.unread = list(zip(part, found))  # noqa: B905  # the items not got to are sent again
 
+    def add_plain(self, reply: bytes) -> list[Any]:
+        """The answers of a reply to the first items of a part, noting what else it says."""
+        found = self.note(reply)
+        self.sweep_first = found.pop()[1] if _word_of(found) == _SWEEP_FIRST else None
+        return found
+
     def read(self, outcome: Callable[[Any, Answer], OutcomeT]) -> None:
         """Turn the answers that were noted last into outcomes."""
         self.outcomes.extend(outcome(item, answer) for item, answer in self.unread)

@@ -14,7 +14,8 @@ from invengine.domain.orders import LineRequest, PlacedRequest, ReserveRequest
 from invengine.domain.partitions import partition_of
 from invengine.domain.reservation_answers import ReservationAnswer
 from invengine.domain.stock import Position
-from invengine.store.redis_store import LINES_PER_CALL, Atomicity
+from invengine.store.fitting import LINES_PER_CALL
+from invengine.store.redis_store import Atomicity
 from tests.redis_servers import RunningRedis
 from tests.store.making import line, movement, request
 from tests.store.test_pieces_crash import every_cut, looks_after, open_of, reserved, server

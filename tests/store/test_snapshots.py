@@ -247,7 +247,7 @@ async def test_many_rows_are_done_in_parts(world: World) -> None:
 
 async def test_many_orders_are_done_in_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call has so many of them, or one row."""
-    monkeypatch.setattr("invengine.store.redis_store.ORDER_REFS_PER_CALL", 7)
+    monkeypatch.setattr("invengine.store.fitting.ORDER_REFS_PER_CALL", 7)
     refs = tuple(f"o-{n}" for n in range(10))
     rows = [CountedSku(f"S{n}", n, refs[: n % 11]) for n in range(40)]
     assert [outcome.on_hand for outcome in await apply(world, world.clock.now_ms, *rows)] == list(range(40))

@@ -2,8 +2,8 @@
 -- Version 22. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
--- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, changes, transfers, moving, amend, repromise,
--- pieces, prepared, steps, heads, operations, returns, keeping, profiles, tokens.
+-- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, plain, changes, transfers, moving, amend,
+-- repromise, pieces, prepared, steps, heads, operations, returns, keeping, profiles, tokens.
 -- Every verb runs in three steps: begin (unpack, read revisions), decide (in tables of this call, so that later items
 -- of a batch see earlier ones), finish (write everything, log, answer). Nothing is written before all is decided,
 -- because Redis rolls nothing back.

@@ -79,6 +79,7 @@ local function decide_choices(items, at, line_count, best_effort, lists, others)
 end
 
 local held_count, confirmed_count -- reservations made by this call, and transfers
+local made -- reservation_ids of this call
 local second_of -- time to live -> the text of the second when it is over
 
 -- Writes down a take that is not on hand. Returns where, its leg and its source.
@@ -200,7 +201,8 @@ end
 -- Begins a call that reserves.
 function reserving.begin()
   taking.begin()
-  held_count, confirmed_count, second_of = 0, 0, {}
+  held_count, confirmed_count, made, second_of = 0, 0, {}, {}
+  reserving.made = made
 end
 
 reserving.decide_choices, reserving.record_item, reserving.LINE_SIZE = decide_choices, record_item, LINE_SIZE
@@ -216,6 +218,54 @@ local function second_in(seconds)
 end
 
 local ITEM_SIZE = 9 -- fields of an item before its reference sets and lines
+
+-- Decides an item and, where it gets its units, records all of it.
+--   items, at          as `reserve` has them
+--   stored, is_taken   what its request was answered before, or false; whether its reservation_id is in use already
+--   returns            its outcome; nil and the partition to sweep before it can be decided
+local function reserve_item(items, at, lists, others, request_partition, request, home, id, stored, is_taken)
+  local fingerprint, set_count, line_count = items[at], items[at + 7], items[at + 8]
+  local outcome = earlier_answer(request, fingerprint, stored)
+  if outcome then
+    return outcome
+  elseif is_taken or made[id] then
+    return { 'RESERVATION_EXISTS' }
+  end
+  local lines, ways, expires_at, text, choice = at + ITEM_SIZE + set_count, items[at + 2], second_in(items[at + 1]), nil, 0
+  taker, taker_borrows = items[at + 6], ways < 2
+  if line_count == 1 and taker_borrows and expires_at ~= '0' then
+    text = reserve_usual(items, lines, lists, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
+  end
+  if not text then
+    local sweep
+    outcome, sweep, choice = decide_choices(items, lines, line_count, ways % 2 == 1, lists, others)
+    if sweep then
+      return nil, sweep
+    elseif outcome then
+      return outcome
+    end
+    local tail, count, taken, from = items[at + 4], line_count, items, lines
+    if choice > 0 then
+      tail, count, taken, from = others[choice][1], others[choice][2], others[choice][3], 1
+    end
+    text = record_item(taken, from, count, home, id, items[at + 3], tail, items[at + 5], expires_at)
+  end
+  made[id] = true
+  remember_request(request_partition, request, fingerprint, id, text)
+  for set = at + ITEM_SIZE, lines - 1 do
+    set_changes[#set_changes + 1] = { 'SADD', tags[home] .. items[set], id }
+  end
+  return choice == 0 and text or { 'TAKEN', choice, text }
+end
+
+reserving.item, reserving.second_in = reserve_item, second_in
+
+-- Counts what was made and ends the call.
+function reserving.finish(outcomes, home, plain_count)
+  count_state('HELD', held_count + plain_count)
+  count_state('CONFIRMED', confirmed_count)
+  return finish(outcomes, home)
+end
 
 -- Reserves units: each item all or nothing, or as much as there is; where its lines find nothing, perhaps others instead.
 --   keys   {pN}:log of every partition of a SKU, a reservation or a request
@@ -239,54 +289,23 @@ local function reserve(_, args)
   local request_partitions, requests, homes, ids = message[7], message[8], message[9], message[10]
   local stored = look_up(request_partitions, requests, { requests_now, requests_before })
   local taken_ids = look_up(homes, ids, { 'reservations', closed_now, closed_before })
-  local outcomes, made, at = {}, {}, 1
+  local outcomes, at = {}, 1
   for i = 1, #requests do
     if work > WORK_MAX then
       break
     end
-    local fingerprint, id, set_count, line_count = items[at], ids[i], items[at + 7], items[at + 8]
-    local lines = at + ITEM_SIZE + set_count
-    local outcome = earlier_answer(requests[i], fingerprint, stored[i])
-    if not outcome and (taken_ids[i] or made[id]) then
-      outcome = { 'RESERVATION_EXISTS' }
-    end
-    local text, choice = nil, 0
-    if not outcome then
-      local home, ways, expires_at = homes[i], items[at + 2], second_in(items[at + 1])
-      taker, taker_borrows = items[at + 6], ways < 2
-      if line_count == 1 and taker_borrows and expires_at ~= '0' then
-        text = reserve_usual(items, lines, lists, home, id, items[at + 3], items[at + 4], items[at + 5], expires_at)
-      end
-      if not text then
-        local sweep
-        local others = alternatives and alternatives[i]
-        outcome, sweep, choice = decide_choices(items, lines, line_count, ways % 2 == 1, lists, others)
-        if sweep then
-          outcomes[i] = { 'SWEEP_FIRST', sweep }
-          break
-        elseif not outcome then
-          local tail, count, taken, from = items[at + 4], line_count, items, lines
-          if choice > 0 then
-            tail, count, taken, from = others[choice][1], others[choice][2], others[choice][3], 1
-          end
-          text = record_item(taken, from, count, home, id, items[at + 3], tail, items[at + 5], expires_at)
-        end
-      end
-    end
-    if text then
-      local home = homes[i]
-      outcome, made[id] = choice == 0 and text or { 'TAKEN', choice, text }, true
-      remember_request(request_partitions[i], requests[i], fingerprint, id, text)
-      for set = at + ITEM_SIZE, lines - 1 do
-        set_changes[#set_changes + 1] = { 'SADD', tags[home] .. items[set], id }
-      end
+    local outcome, sweep = reserve_item(
+      items, at, lists, alternatives and alternatives[i],
+      request_partitions[i], requests[i], homes[i], ids[i], stored[i], taken_ids[i]
+    )
+    if sweep then
+      outcomes[i] = { 'SWEEP_FIRST', sweep }
+      break
     end
     outcomes[i] = outcome
-    at = lines + line_count * LINE_SIZE
+    at = at + ITEM_SIZE + items[at + 7] + items[at + 8] * LINE_SIZE
   end
-  count_state('HELD', held_count)
-  count_state('CONFIRMED', confirmed_count)
-  return finish(outcomes, homes[1])
+  return reserving.finish(outcomes, homes[1], 0)
 end
 
 redis.register_function('invengine_reserve', reserve)
