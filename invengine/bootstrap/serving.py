@@ -90,15 +90,8 @@ async def running(settings: Settings, post: Post | None = None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack, lead=post.lead if post is not None else None)
-        except (
-            AddressTaken,
-            TlsUnusable,
-            FirstTokenUnwritten,
-            EmbeddedError,
-            NotInstalled,
-            StoreUnsuitable,
-            InventoryError,
-        ) as fault:
-            is_lasting = isinstance(fault, AddressTaken | TlsUnusable | FirstTokenUnwritten | StoreUnsuitable)
-            raise Broken(str(fault), is_lasting=is_lasting) from fault
+        except (AddressTaken, NotInstalled, StoreUnsuitable) as fault:
+            raise Broken(str(fault), is_lasting=True) from fault
+        except (TlsUnusable, FirstTokenUnwritten, EmbeddedError, InventoryError) as fault:
+            raise Broken(str(fault)) from fault
         yield engine

@@ -101,8 +101,11 @@ class Crew:
             if families is not None and worker.is_warm:
                 self._joined.of[worker.number] = families
         if self.data_dir is not None:
-            usage = await asyncio.to_thread(shutil.disk_usage, self.data_dir)
-            self.redis.set_disk(usage.free, usage.total)
+            try:
+                usage = await asyncio.to_thread(shutil.disk_usage, self.data_dir)
+                self.redis.set_disk(usage.free, usage.total)
+            except OSError as fault:
+                logger.warning("the disk of %s cannot be looked at: %s", self.data_dir, fault.strerror)
         self._joined.own = told(self._registry, self.redis.set_at())
         return self._joined.page()
 
