@@ -10,6 +10,7 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    backup,
     broken,
     calendar,
     demo,
@@ -27,6 +28,7 @@ from invengine.cli import (
     returns,
     serve,
     shortfall,
+    size,
     snapshot,
     source,
     stock,
@@ -101,5 +103,7 @@ app.add_typer(wave.app, name="wave")
 whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
+app.add_typer(backup.app, name="backup")
+size.register(app)
 app.add_typer(token.app, name="token")
 load.register(app)

@@ -55,6 +55,8 @@ def test_the_commands_are_these() -> None:
             "rebalance",
             "whatif",
         ),
+        "size",
+        *(f"backup {name}" for name in ("make", "verify", "restore")),
         "stock export",
         "ledger export",
         "feed list",
