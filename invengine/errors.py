@@ -13,7 +13,7 @@
     |                           CountTooOld, TooManyParcels, NetworkMissing, TransferClosed, OfTransfer,
     |                           QuantityExceedsFulfilled, PromiseTooLate, CapacityExhausted, PromiseUnknown, NoPlan,
     |                           DayNotRecorded,
-    |                           TooManyProfiles, PlanStale, TooManyTokens
+    |                           TooManyProfiles, PlanStale, TooManyTokens, HandlesUnknown
     |- Stale                    a count says more: OlderCount, CoveredByCount
     |- ReservationExists        the id belongs to another reservation
     |- ReturnExists             the id belongs to another return
@@ -694,6 +694,16 @@ class DayNotRecorded(Refused):
     def __str__(self) -> str:
         days = f"days from {iso_day(self.first_day)} on can be told"
         return f"the log of changes does not reach back to {iso_day(self.day)}: {days}"
+
+
+@dataclass(eq=False)
+class HandlesUnknown(Refused):
+    """The handles of SKUs are not this server's, or not any more: ask by SKU again."""
+
+    reason = "HANDLES_UNKNOWN"
+
+    def __str__(self) -> str:
+        return "the handles mean nothing to this server, or not any more: ask by SKU"
 
 
 @dataclass(eq=False)

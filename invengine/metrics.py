@@ -7,15 +7,12 @@ counts is counted in plain numbers and exposed when asked for: the library's own
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from invengine import __version__
 from invengine.domain.kept import BreakReason
@@ -23,6 +20,7 @@ from invengine.domain.orders import ReservationState
 from invengine.domain.reservation_answers import PlanTaken
 from invengine.domain.stock import MovementResult
 from invengine.errors import all_refusals
+from invengine.metric_kinds import Distribution, Distributions, NewestGauge
 from invengine.server_metrics import RedisMetrics, StockMetrics
 
 SECONDS_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -86,45 +84,6 @@ CODES: Final = (
     "PermissionDenied",
 )
 """The status codes that the server answers, as the gRPC dashboards spell them."""
-
-
-class Distribution:
-    """Counts of observations up to each of `bounds`, and their sum: a histogram of one event loop, without locks."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Counts one observation."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def add_to(self, family: HistogramMetricFamily, labels: tuple[str, ...]) -> None:
-        """Adds itself to what is exposed."""
-        totals = accumulate(self._counts)
-        names = [*map(floatToGoString, self._bounds), "+Inf"]
-        family.add_metric(labels, list(zip(names, totals, strict=True)), self._sum)
-
-
-class Distributions(Collector):
-    """The distributions of one name, by the values of its one label."""
-
-    def __init__(self, name: str, help_: str, label: str, values: Iterable[str], bounds: tuple[float, ...]) -> None:
-        self._name = name
-        self._help = help_
-        self._label = label
-        self.of = {value: Distribution(bounds) for value in values}
-
-    def collect(self) -> Iterator[Metric]:
-        """What is exposed."""
-        family = HistogramMetricFamily(self._name, self._help, labels=[self._label])
-        for value, distribution in self.of.items():
-            distribution.add_to(family, (value,))
-        yield family
 
 
 class MethodMetrics:
@@ -203,6 +162,9 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.on_stored: Callable[[str, float], None] | None = None
+        """Told of each write of a call, once the replica has it: the verb, and how many seconds that took."""
+        self._newest: dict[tuple[str, ...], NewestGauge] = {}
         self._methods = MethodsCollector()
         registry.register(self._methods)
         self.watch = WatchMetrics()
@@ -234,14 +196,12 @@ class Metrics:
         self.queue_max = Gauge(
             "invengine_queue_limit", "Requests that may wait for a call to Redis, per verb.", registry=registry
         )
-        self.log_entries = Gauge("invengine_log_entries", "Entries in the change log.", registry=registry)
-        states = Gauge(
+        self.log_entries = self._one_newest("invengine_log_entries", "Entries in the change log.")
+        self.reservations = self._newest_by(
             "invengine_reservations",
             "Reservations that are HELD or CONFIRMED, or ended in another state since the store was made.",
-            ("state",),
-            registry=registry,
+            ("state", map(str, ReservationState)),
         )
-        self.reservations = {str(state): states.labels(str(state)) for state in ReservationState}
         self.clock_steps = Counter(
             "invengine_store_clock_steps_total",
             "Times that the clock of Redis was set by more than a minute.",
@@ -277,13 +237,11 @@ class Metrics:
             "Time from the oldest change in a message, applied by this server, until the connection took the message.",
             ("told", WATCHED, SECONDS_BUCKETS),
         )
-        violations = Gauge(
+        self.integrity_violations = self._newest_by(
             "invengine_integrity_violations",
             "What the newest integrity check found; must be 0.",
-            ("invariant",),
-            registry=registry,
+            ("invariant", INVARIANTS),
         )
-        self.integrity_violations = {name: violations.labels(name) for name in INVARIANTS}
         self.integrity_checked = Gauge(
             "invengine_integrity_last_success_timestamp_seconds",
             "When an integrity check last found nothing; 0: never since the start.",
@@ -305,24 +263,24 @@ class Metrics:
         self.loop_lag = Gauge(
             "invengine_event_loop_lag_seconds", "How late the event loop woke, newest look.", registry=registry
         )
-        broken = Gauge(
+        self.broken_promises = self._newest_by(
             "invengine_broken_promises",
             "Allocations of live reservations that cannot be kept as promised, at the newest look at all of them.",
-            ("reason",),
-            registry=registry,
+            ("reason", map(str, BreakReason)),
         )
-        self.broken_promises = {str(reason): broken.labels(str(reason)) for reason in BreakReason}
         build = Gauge(
             "invengine_build_info", "Always 1; the label says which version.", ("version",), registry=registry
         )
         build.labels(__version__).set(1)
-        library = Gauge(
+        self.workers = Gauge("invengine_workers", "Processes that serve.", registry=registry)
+        self.worker_restarts = Counter(
+            "invengine_worker_restarts_total", "Processes that ended and were started again.", registry=registry
+        )
+        self.libraries = self._newest_by(
             "invengine_library_version",
             "Version of the function library: that this server brings along, and that Redis has (its oldest primary).",
-            ("of",),
-            registry=registry,
+            ("of", ("server", "store")),
         )
-        self.libraries = {of: library.labels(of) for of in ("server", "store")}
 
     def _add_feeds(self, registry: CollectorRegistry) -> None:
         movements = Counter(
@@ -368,6 +326,21 @@ class Metrics:
         collector = Distributions(name, help_, *shape)
         self.registry.register(collector)
         return collector.of
+
+    def _newest_by(self, name: str, help_: str, by: tuple[str, Iterable[str]]) -> dict[str, NewestGauge]:
+        """Gauges by the values of their one label."""
+        gauge = NewestGauge(name, help_, (by[0],), registry=self.registry)
+        made = {value: gauge.labels(value) for value in by[1]}
+        self._newest |= {(name, value): one for value, one in made.items()}
+        return made
+
+    def _one_newest(self, name: str, help_: str) -> NewestGauge:
+        self._newest[(name,)] = gauge = NewestGauge(name, help_, registry=self.registry)
+        return gauge
+
+    def set_at(self) -> dict[tuple[str, ...], float]:
+        """When figures of which the newest counts were set, by name and label; 0 for those that were not."""
+        return {key: gauge.set_at for key, gauge in self._newest.items()} | self.redis.set_at()
 
     def set_reservations(self, states: Mapping[str, int]) -> None:
         """Takes over how many reservations are in each state."""

@@ -6,6 +6,7 @@ They are the same for every server of a store, except the disk, which is told wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -31,6 +32,22 @@ class RedisMetrics(Collector):
         self.restarts = 0
         self.disk_free = 0
         self.disk_size = 0
+        self.looked_at = 0.0
+        self.disk_looked_at = 0.0
+        """When the newest looks were, by the clock that processes of a machine share."""
+
+    def set_disk(self, free: int, size: int) -> None:
+        """Takes over how much room the disk of the data folder has, in bytes."""
+        self.disk_free, self.disk_size, self.disk_looked_at = free, size, monotonic()
+
+    def set_at(self) -> dict[tuple[str, ...], float]:
+        """When each of these was found, by the name of its series."""
+        return {
+            (sample.name,): self.disk_looked_at if "_disk_" in sample.name else self.looked_at
+            for family in self.collect()
+            for sample in family.samples
+            if family.name != "invengine_redis_restarts"
+        }
 
     def collect(self) -> Iterator[Metric]:
         """What is exposed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     listen: Annotated[tuple[Listen, ...], NoDecode] = Field(
         ("127.0.0.1:50051",), description="HOST:PORT or unix:PATH of the gRPC API; several with commas"
     )
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve; each has a replica of its own")
     metrics_listen: str = Field("127.0.0.1:9464", description="HOST:PORT of /metrics; empty: none")
     listen_beyond_loopback: bool = Field(
         False, description="Allow addresses that other machines reach where what passes there is not encrypted"
@@ -166,6 +168,10 @@ class Settings(BaseSettings):
     slow_call_ms: int = Field(
         1000, ge=1, le=3_600_000, description="From when on a call is slow, and logged; streams are not"
     )
+    traces_endpoint: str = Field("", description="http(s):// address to which OTLP traces are sent; empty: nowhere")
+    traces_ratio: float = Field(
+        0.01, ge=0, le=1, description="Of calls whose callers trace nothing: so many are traced"
+    )
 
     @classmethod
     def load(cls, **given: object) -> Settings:
@@ -216,6 +222,13 @@ class Settings(BaseSettings):
     def _check_metrics(cls, address: str) -> str:
         return _checked_address(address) if address else address
 
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _check_traces(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise ValueError("must be an address of OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces")
+        return endpoint
+
     @model_validator(mode="after")
     def _check_durability(self) -> Settings:
         if self.durability == "replicated" and not self.redis_url:
@@ -243,6 +256,20 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY go together: set both or neither")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Settings:
+        if self.workers == 1:
+            return self
+        if sys.platform != "linux":
+            raise ValueError(f"{PREFIX}WORKERS is {self.workers}: only Linux spreads connections over processes")
+        for address in self.listen:
+            if address.startswith("unix:"):
+                raise ValueError(
+                    f"{PREFIX}WORKERS is {self.workers}, but {address} can be served by one process only: listen on a "
+                    "HOST:PORT instead, 127.0.0.1 for callers of this machine, or have one worker"
+                )
         return self
 
     @model_validator(mode="after")

@@ -85,6 +85,23 @@ async def test_stock_and_availability(web: Client) -> None:
 
 
 @pytest.mark.asyncio
+async def test_batches_learn_handles_and_find_back_to_names(web: Client) -> None:
+    """The second batch asks by handle; where handles mean nothing any more, names are asked again."""
+    await web.post_movements([receipt("c-h", "WH1", 5), receipt("c-h2", "WH1", 6)])
+    skus = ["c-h", "c-none", "c-h2", "c-h"]
+    for _ in range(2):
+        answer = await web.batch_get_availability(skus)
+        assert list(answer.available) == [5, 0, 6, 5]
+        assert [bool(handle) for handle in answer.handles] == [True, False, True, True]
+    assert not (await web.batch_get_availability(["c-h2", "c-h"])).handles  # nothing is left to learn
+    web._handles._epoch ^= 2  # as if another server had told them
+    assert list((await web.batch_get_availability(["c-h2", "c-h"])).available) == [6, 5]
+    assert list((await web.batch_get_availability(["c-h2", "c-h"])).available) == [6, 5]
+    with pytest.raises(errors.InvalidArgument, match="skus"):
+        await web.batch_get_availability([])
+
+
+@pytest.mark.asyncio
 async def test_transit_times_are_learnt_listed_and_forgotten(web: Client) -> None:
     document = '{"version":1,"lanes":{"WH1":{"north":{"standard":{"arrived":{"1":90,"2":10}}}}}}'
     looked = await web.apply_transit_times(document, validate_only=True)

@@ -83,6 +83,14 @@ def test_settings_do_not_change_once_read() -> None:
         settings.partitions = 1  # type: ignore[misc]
 
 
+def test_a_unix_socket_is_for_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(monkeypatch, INVENGINE_WORKERS="2", INVENGINE_LISTEN="127.0.0.1:0,unix:/run/engine.sock") == (
+        "INVENGINE_WORKERS is 2, but unix:/run/engine.sock can be served by one process only: listen on a HOST:PORT "
+        "instead, 127.0.0.1 for callers of this machine, or have one worker"
+    )
+    assert Settings.load(workers=1).listen == ("127.0.0.1:0", "unix:/run/engine.sock")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
@@ -114,6 +122,7 @@ def test_settings_do_not_change_once_read() -> None:
         ("LISTEN", "unix:run.sock", "unix:PATH needs an absolute path"),
         ("LISTEN", "unix:/" + "x" * 103, "the path of a unix socket may have 103 bytes at most"),
         ("METRICS_LISTEN", "unix:/run/metrics", "must be HOST:PORT, with a port of 0 to 65535 (0 takes any free one)"),
+        ("WORKERS", "0", "Input should be greater than or equal to 1"),
         ("COUNT_WINDOW_HOURS", "0", "Input should be greater than or equal to 1"),
         ("LOG_LEVEL", "LOUD", "Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],

@@ -34,28 +34,32 @@ def name_of(path: Path) -> str:
 
 # What each part may import of the package, besides itself. `invengine` stands for the version in invengine/__init__.py.
 INNER = {"invengine", "errors", "domain"}
-SERVER = INNER | {"redis_url", "kernels", "store", "replica", "services", "metrics", "settings", "v1"}
+SERVER = INNER | {"redis_url", "kernels", "store", "replica", "services", "metric_kinds", "metrics", "settings", "v1"}
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
     "v1": set(),
     "domain": {"errors"},
     "kernels": set(),
-    "metrics": INNER | {"server_metrics"},
+    "metric_kinds": set(),
+    "metric_rules": set(),
+    "metrics": INNER | {"metric_kinds", "server_metrics"},
     "redis_url": set(),
     "server_metrics": set(),
     "settings": INNER | {"redis_url"},
     "store": INNER | {"redis_url", "kernels", "metrics", "settings"},
     "replica": INNER | {"kernels", "metrics", "settings", "store"},
     "services": SERVER - {"services"},
-    "rpc": SERVER,
+    "rpc": SERVER | {"metric_kinds"},
     "client": INNER | {"v1"},
     "cli": INNER | {"v1", "client"},
-    "bootstrap": SERVER | {"rpc"},
+    "workers": INNER | {"metric_rules", "server_metrics", "settings", "store", "rpc"},
+    "bootstrap": SERVER | {"rpc", "workers"},
     "__main__": {"cli"},
 }
-# `invengine serve` is the server: its command, and nothing at the top of a module, may reach it.
-INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics"}}
+# `invengine serve` is the server: its command, and nothing at the top of a module, may reach it. A worker is one, once
+# its supervisor knows of it.
+INSIDE_A_COMMAND = {"cli": {"bootstrap", "settings", "store", "metrics", "workers"}, "workers": {"bootstrap"}}
 
 # Libraries that belong to some parts only.
 LIBRARIES = {
@@ -67,7 +71,8 @@ LIBRARIES = {
     "numpy": {"kernels", "replica", "services", "rpc", "store"},
     "pydantic": {"domain", "settings"},
     "pydantic_settings": {"settings"},
-    "prometheus_client": {"metrics", "server_metrics", "rpc", "bootstrap"},
+    "prometheus_client": {"metric_kinds", "metrics", "server_metrics", "rpc", "workers", "bootstrap"},
+    "opentelemetry": {"rpc"},
     "typer": {"cli"},
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},

@@ -381,7 +381,7 @@ ROWS: Final = [
                 [
                     (
                         "time() - max(invengine_integrity_last_success_timestamp_seconds{SEL} > 0"
-                        " or process_start_time_seconds{SEL})",
+                        " or on (instance) process_start_time_seconds{SEL})",
                         "age",
                     )
                 ],
@@ -402,6 +402,15 @@ ROWS: Final = [
                 "bytes",
                 "Resident.",
                 [("process_resident_memory_bytes{SEL}", "{{instance}}")],
+            ),
+            (
+                "Workers",
+                "none",
+                "Processes that serve; and how many ended and were started again in the last hour.",
+                [
+                    ("invengine_workers{SEL}", "{{instance}}"),
+                    ("increase(invengine_worker_restarts_total{SEL}[1h])", "{{instance}} started again"),
+                ],
             ),
             (
                 "Event loop lag",

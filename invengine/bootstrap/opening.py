@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import generate_latest
 
 from invengine.metrics import Metrics
 from invengine.replica.clock import StoreClock
 from invengine.replica.replica import Replica
-from invengine.rpc import calls
+from invengine.rpc import calls, traces
 from invengine.rpc.calls import Observing
 from invengine.rpc.metrics_http import MetricsHttp
 from invengine.rpc.server import AddressTaken, Server
@@ -19,7 +22,6 @@ from invengine.services.background import Background
 from invengine.services.networks import Networks
 from invengine.services.profiles import Profiles
 from invengine.services.transit_times import LearntTransit
-from invengine.settings import split_address
 from invengine.store.acting import BY
 from invengine.store.embedded import EmbeddedRedis
 from invengine.store.opening import open_topology as topology_at
@@ -44,14 +46,16 @@ async def start_metrics(settings: Settings, metrics: Metrics, server: Server, st
     """Serves /metrics and the pages of health; the address as bound, empty where none is wanted."""
     if not settings.metrics_listen:
         return ""
-    host, port = split_address(settings.metrics_listen)
-    pages = MetricsHttp(metrics.registry, lambda: server.is_serving)
+
+    async def figures() -> bytes:
+        return await asyncio.to_thread(generate_latest, metrics.registry)
+
+    pages = MetricsHttp(figures, lambda: (server.is_serving, "SERVING\n" if server.is_serving else "NOT_SERVING\n"))
     stack.push_async_callback(pages.stop)
     try:
-        port = await pages.start(host, port)
+        return await pages.start(settings.metrics_listen)
     except OSError as fault:
         raise AddressTaken(f"cannot listen on {settings.metrics_listen}: {fault.strerror or fault}") from None
-    return f"{settings.metrics_listen.rpartition(':')[0]}:{port}"
 
 
 async def open_topology(
@@ -90,13 +94,16 @@ async def load_documents(
     return networks, transit, profiles
 
 
-def observing_of(settings: Settings) -> Observing:
-    """What is told of calls."""
-    return Observing(
-        every=settings.access_log or calls.logger.isEnabledFor(logging.DEBUG),
-        slow_seconds=settings.slow_call_ms / 1000,
-        who=BY.get,
-    )
+def observing_of(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Observing:
+    """What is told of calls. NotInstalled where traces are wanted and OpenTelemetry is missing."""
+    trace = None
+    if traces.wanted(settings.traces_endpoint, os.environ):
+        made = traces.Traces(traces.otlp_exporter(settings.traces_endpoint), ratio=settings.traces_ratio)
+        stack.push_async_callback(made.close)
+        made.watch(metrics)
+        trace = made.begin
+    every = settings.access_log or calls.logger.isEnabledFor(logging.DEBUG)
+    return Observing(every=every, slow_seconds=settings.slow_call_ms / 1000, who=BY.get, trace=trace)
 
 
 def store_settings(settings: Settings) -> StoreSettings:

@@ -19,26 +19,26 @@ from invengine.errors import InventoryError
 from invengine.rpc.logs import configure_logging
 from invengine.rpc.server import AddressTaken
 from invengine.rpc.tls import TlsUnusable
+from invengine.rpc.traces import NotInstalled
 from invengine.store.embedded_folder import EmbeddedError
 from invengine.store.topology import StoreUnsuitable
+from invengine.workers.link import Broken
 
 if TYPE_CHECKING:
+    from invengine.bootstrap.worker import Post
     from invengine.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-class Broken(Exception):
-    """The engine cannot start or go on; the sentence says why."""
-
-
 def serve(settings: Settings) -> None:
     """Runs the engine until SIGTERM or SIGINT. Broken when it cannot start or go on."""
     configure_logging(settings.log_level, as_json=settings.log_json, every_call=settings.access_log)
-    uvloop.run(_serve(settings))
+    uvloop.run(serving(settings))
 
 
-async def _serve(settings: Settings) -> None:
+async def serving(settings: Settings, post: Post | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; as a worker, at its `post`. Broken when it cannot start or go on."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     main = asyncio.current_task()
@@ -53,19 +53,24 @@ async def _serve(settings: Settings) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, signalled)
     try:
-        async with running(settings) as engine:
+        async with running(settings, post) as engine:
             started = True
-            logger.info(
-                "invengine %s serving on %s; metrics on %s",
-                __version__,
-                ", ".join(engine.addresses),
-                engine.metrics_address or "no address",
-            )
+            if post is not None:
+                post.serving(engine.metrics)
+            else:
+                logger.info(
+                    "invengine %s serving on %s; metrics on %s",
+                    __version__,
+                    ", ".join(engine.addresses),
+                    engine.metrics_address or "no address",
+                )
             engine.broken.add_done_callback(lambda _: stop.set())
             gc.collect()
             gc.freeze()  # what was imported and loaded stays: no collection needs to look at it again
             await stop.wait()
             logger.info("stopping")
+            if post is not None:
+                post.draining()
         if engine.broken.done():
             raise Broken(engine.broken.result())
     except asyncio.CancelledError:
@@ -77,18 +82,20 @@ async def _serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
+async def running(settings: Settings, post: Post | None = None) -> AsyncIterator[Running]:
     """An engine that serves until the block is left. Broken when it cannot start; then nothing is left running."""
     async with AsyncExitStack() as stack:
         try:
-            engine = await start(settings, stack)
+            engine = await start(settings, stack, lead=post.lead if post is not None else None)
         except (
             AddressTaken,
             TlsUnusable,
             FirstTokenUnwritten,
             EmbeddedError,
+            NotInstalled,
             StoreUnsuitable,
             InventoryError,
         ) as fault:
-            raise Broken(str(fault)) from fault
+            is_lasting = isinstance(fault, AddressTaken | TlsUnusable | FirstTokenUnwritten | StoreUnsuitable)
+            raise Broken(str(fault), is_lasting=is_lasting) from fault
         yield engine

@@ -29,6 +29,7 @@ from invengine.rpc.server import Server
 from invengine.services import figures
 from invengine.services.background import Background
 from invengine.services.broken import BrokenPromises
+from invengine.services.lead import Lead
 from invengine.services.scarcity import Scarcity
 from invengine.services.sweeper import Sweeper
 from invengine.services.tokens import Tokens
@@ -60,15 +61,21 @@ class Running:
         return self.addresses[0]
 
 
-async def start(settings: Settings, stack: AsyncExitStack) -> Running:
-    """Starts the parts in order; `stack` stops them in the opposite order."""
+async def start(settings: Settings, stack: AsyncExitStack, *, lead: Lead | None = None) -> Running:
+    """Starts the parts in order; `stack` stops them in the opposite order.
+
+    lead   of one of several workers: whether it is the one that does what is done once for all
+    """
+    is_worker, lead = lead is not None, lead or Lead()
     kernels.warm_up()
     broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     background = Background(broken)
     metrics = new_metrics()
-    server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()])
+    observing = observing_of(settings, metrics, stack)
+    server = Server(settings, servicers.SERVICES, [path for path, _ in servicers.methods()], shares_port=is_worker)
     stack.push_async_callback(server.stop)
-    await server.start()
+    if not is_worker:
+        await server.start()
     metrics_address = await start_metrics(settings, metrics, server, stack)
     topology = await open_topology(settings, background, metrics, stack)
     store = await RedisStore.open(topology, partitions=settings.partitions, settings=store_settings(settings))
@@ -88,7 +95,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
         on_lag=metrics.replica_lag.set,
     )
     await follower.load()
-    sweeper = Sweeper(store, replica, metrics)
+    sweeper = Sweeper(store, replica, metrics, lead=lead)
     scarcity = Scarcity.by(settings, store, replica, networks, metrics)
     stack.push_async_callback(background.stop)
     for name, work in (
@@ -99,7 +106,7 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
         ("scarcity", scarcity.run()),
         ("sweeper", sweeper.run()),
         ("forgetting", sweeper.run_forgetting()),
-        ("figures", figures.keep(store, metrics)),
+        ("figures", figures.keep(store, metrics, lead)),
         ("figures of the stock", figures.watch_stock(replica, metrics)),
         ("loop lag", figures.watch_loop(metrics)),
     ):
@@ -114,14 +121,15 @@ async def start(settings: Settings, stack: AsyncExitStack) -> Running:
     if not settings.redis_url:
         background.run("figures of the disk", figures.watch_disk(settings.data_dir, metrics))
     base = Foundations(
-        settings, store, replica, clock, networks, transit, profiles, scarcity, tokens, metrics, background, stack
+        settings, store, replica, clock, networks, transit, profiles, scarcity, tokens, metrics, background, lead, stack
     )
     wired = wire(base)
     stack.push_async_callback(server.drain)
-    handlers = servicers.handlers(
-        wired.servicers, server.streams, metrics, admission=admission, observing=observing_of(settings)
-    )
+    handlers = servicers.handlers(wired.servicers, server.streams, metrics, admission=admission, observing=observing)
     server.open(handlers, admission)
+    if is_worker:
+        await server.start()
+    metrics.workers.set(1)
     return Running(
         server.addresses,
         metrics_address,

@@ -31,6 +31,7 @@ from invengine.services.explanations import Explanations
 from invengine.services.feeds import Feeds
 from invengine.services.incoming import Incoming
 from invengine.services.integrity import Integrity
+from invengine.services.lead import Lead
 from invengine.services.ledgers import Ledgers
 from invengine.services.networks import Networks
 from invengine.services.planning import Planning
@@ -74,6 +75,7 @@ class Foundations:
     tokens: Tokens
     metrics: Metrics
     background: Background
+    lead: Lead
     stack: AsyncExitStack
 
 
@@ -121,8 +123,8 @@ def wire(base: Foundations) -> Wired:
     stack.push_async_callback(incoming.close)
     transfers = Transfers(store, replica, clock, incoming, metrics, queue_max=queue_max)
     stack.push_async_callback(transfers.close)
-    background.run("transfers", transfers.run())
-    broken_promises = BrokenPromises(store, replica, broken_scan, metrics)
+    background.run("transfers", transfers.run(base.lead))
+    broken_promises = BrokenPromises(store, replica, broken_scan, metrics, lead=base.lead)
     background.run("broken promises", broken_promises.run())
     returns = Returns(store, replica, clock, networks, metrics, queue_max=queue_max)
     stack.push_async_callback(returns.close)

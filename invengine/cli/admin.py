@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import as_json, say, show_json, table, word
+from invengine.cli.output import say, show_json, table
+from invengine.cli.render import as_json, word
 from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 async def check(
     session: Session,
-    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="List at most so many violations.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="List at most so many violations.")] = 100,
     replay: Annotated[bool, typer.Option("--replay", help="Replay the whole change log too, and compare.")] = False,
 ) -> None:
     """Verify the live store: reserved units, the log and the replica must agree. Ends with 1 when they do not.
@@ -30,7 +31,7 @@ async def check(
 
     Example: invengine check --replay
     """
-    answer = await session.client.check_integrity(violations_max=most, replay=replay)
+    answer = await session.client.check_integrity(violations_max=limit, replay=replay)
     if session.json:
         show_json(as_json(answer))
     else:

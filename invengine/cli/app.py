@@ -30,16 +30,20 @@ from invengine.cli import (
     snapshot,
     source,
     stock,
+    stock_import,
     token,
     transfers,
     watch,
     wave,
     whatif,
 )
+from invengine.cli.output import NoColor
+from invengine.cli.tree import Tree
 
 app = typer.Typer(
     name="invengine",
     help="Real-time inventory visibility: live stock, availability and reservations over gRPC.",
+    cls=Tree,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
@@ -58,6 +62,7 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
+    no_color: NoColor = False,
 ) -> None:
     """Real-time inventory visibility: live stock, availability and reservations over gRPC.
 
@@ -68,9 +73,10 @@ def options(
 demo.register(app)
 serve.register(app)
 app.add_typer(network.app, name="network")
-app.add_typer(lanes.app, name="lanes")
+app.add_typer(lanes.app, name="lane")
 app.add_typer(profile.app, name="profile")
 app.add_typer(stock.app, name="stock")
+app.add_typer(stock_import.feeds, name="feed")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(transfers.app, name="transfer")
@@ -81,7 +87,8 @@ calendar.register(app)
 watch.register(app)
 explain.register(app)
 history.register(app, stock.app)
-app.add_typer(export.app, name="export")
+export.register(stock.app)
+app.add_typer(export.ledger, name="ledger")
 source.register(app)
 reservations.register(app)
 app.add_typer(reservations.app, name="reservation")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.days import shown
-from invengine.cli.render import Cell, as_json, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import Cell, fail_usage, say, show_json, table
+from invengine.cli.render import as_json, word
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.v1 import availability_service_pb2, common_pb2
@@ -160,4 +161,4 @@ def _show_columns(skus: list[str], answer: availability_service_pb2.BatchGetAvai
         where = ", ".join(f"{location} {units}" for location, units in places if units)
         level_name = availability_service_pb2.Level.Name(level)
         rows.append((sku, available, word(level_name, "LEVEL_"), word(name, "AVAILABILITY_STATUS_"), where))
-    table(("sku", "available", "level", "status", "where"), rows)
+    table(("sku", "available", "level", "status", "locations"), rows)

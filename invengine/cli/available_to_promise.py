@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_files
-import os
 import shutil
 import sys
 from datetime import date
@@ -13,8 +11,9 @@ import typer
 
 from invengine.cli.availability import Fresh, Fulfilment, FulfilmentOption, consistency_of
 from invengine.cli.days import shown
-from invengine.cli.render import Cell, as_json, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import Cell, is_coloured, is_csv, say, show_json, table, tell, write_csv
+from invengine.cli.render import as_json, word
+from invengine.cli.session import Session, command
 from invengine.cli.step_plot import BLOCKS, PLAIN_BLOCKS, step_plot
 
 if TYPE_CHECKING:
@@ -46,15 +45,13 @@ async def atp(
         typer.Option("--days", min=1, max=730, help="So many days from today on. Default: 90, with --units 730."),
     ] = None,
     units: Annotated[int | None, typer.Option("--units", min=1, help="When could I have so many?")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV: location (empty for the total), date, units.")] = False,
     fresh: Fresh = "",
 ) -> None:
-    """Say how many units of a SKU, or of a kit, can be promised from which day on.
+    """Say how many units of a SKU, or of a kit, can be promised from which day on. CSV has a line for each step at each
+    location, and of all together under no location.
 
     Example: invengine atp LAMP --channel web --units 20
     """
-    if csv and session.json:
-        fail_usage("--csv or --json, not both.")
     answer = await session.client.get_available_to_promise(
         sku,
         channel=session.needs_channel(),
@@ -65,11 +62,11 @@ async def atp(
         consistency=consistency_of(fresh),
     )
     if units:
-        _tell_days(answer, units, as_csv=csv, as_json_document=session.json)
+        _tell_days(answer, units, as_csv=is_csv(), as_json_document=session.json)
     elif session.json:
         show_json(as_json(answer))
-    elif csv:
-        _write_csv(("location", "date", "units"), _csv_rows(answer))
+    elif is_csv():
+        write_csv(("location", "date", "units"), _csv_rows(answer))
     else:
         _show(answer)
 
@@ -83,13 +80,13 @@ def _tell_days(answer: pb.GetAvailableToPromiseResponse, units: int, *, as_csv: 
         found["positions"] = [{"location": name, "date": day or None} for name, day in places]
         show_json(found)
     elif as_csv:
-        _write_csv(("location", "date"), [*places, ("", together)])
+        write_csv(("location", "date"), [*places, ("", together)])
     else:
         rows: list[tuple[Cell, ...]] = [
             (name, day or "never", _days_from(answer.steps, day) if day else "")
             for name, day in [*places, ("all together", together)]
         ]
-        table(("location", "from", "in_days"), rows)
+        table(("location", "date", "in_days"), rows)
         if not together:
             say(f"Until {shown(answer.last_date)} there are at most {answer.steps[-1].units}.")
         _say_unusable(answer)
@@ -105,10 +102,10 @@ def _show(answer: pb.GetAvailableToPromiseResponse) -> None:
             (shown(step.date), _days_from(answer.steps, shown(step.date)), step.units, more, _where(answer, step))
         )
         before = step.units
-    table(("from", "in_days", "units", "more", "where"), rows)
-    typer.echo()
+    table(("date", "in_days", "units", "more", "locations"), rows)
+    tell()
     for line in _plot(answer):
-        typer.echo(line)
+        tell(line)
     if answer.available < answer.steps[0].units:
         say(f"Now {answer.available} can be taken; what is expected today is in today's number.")
     if answer.components:
@@ -137,7 +134,7 @@ def _plot(answer: pb.GetAvailableToPromiseResponse) -> list[str]:
     blocks = BLOCKS if _can_write(BLOCKS) else PLAIN_BLOCKS
     width = min(shutil.get_terminal_size().columns, _PLOT_WIDTH_MAX)
     lines = step_plot(points, _days_from(answer.steps, last) + 1, (first, last), width=width, blocks=blocks)
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    if is_coloured():
         return [typer.style(line, fg=typer.colors.GREEN) for line in lines[:-2]] + lines[-2:]
     return lines
 
@@ -164,12 +161,6 @@ def _csv_rows(answer: pb.GetAvailableToPromiseResponse) -> list[tuple[Cell, ...]
         (position.location, shown(step.date), step.units) for position in answer.positions for step in position.steps
     ]
     return rows + [("", shown(step.date), step.units) for step in answer.steps]
-
-
-def _write_csv(columns: tuple[str, ...], rows: Sequence[Sequence[Cell]]) -> None:
-    writer = csv_files.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
 
 
 def _first_day(steps: Steps, units: int) -> str:

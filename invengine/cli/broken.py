@@ -9,8 +9,9 @@ import typer
 
 from invengine.cli.days import shown
 from invengine.cli.outcomes import say_results
-from invengine.cli.render import as_json, say, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json, word
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.incoming_service_pb2 import BrokenPromise
@@ -51,7 +52,7 @@ async def broken(
     order: Order = "",
     reservation: Annotated[str, typer.Option(metavar="ID", help="Only of this reservation.")] = "",
     reason: Reason = "",
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
 ) -> None:
     """List promises that cannot be kept as things stand, with the day that was promised and the day that would do now.
 
@@ -72,9 +73,9 @@ async def broken(
             **which, reservation_id=reservation, page_size=min(size, _PAGE), page_token=token
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.broken_promises) < most:
-        following = await page(answer.next_page_token, most - len(answer.broken_promises))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.broken_promises) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.broken_promises))
         answer.broken_promises.extend(following.broken_promises)
         answer.next_page_token = following.next_page_token
     if session.json:
@@ -82,7 +83,7 @@ async def broken(
         return
     show_broken(answer.broken_promises)
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 async def repromise(
@@ -102,7 +103,7 @@ async def repromise(
     reason: Reason = "",
     everything: Annotated[bool, typer.Option("--all", help="All broken promises, without a filter.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, and say what would be done.")] = False,
-    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="Lines to deal with, at most.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines to deal with, at most.")] = 1000,
     request_id: RequestId = "",
 ) -> None:
     """Mend broken promises, line by line: accept other days, or move units; each line says what became of it.
@@ -126,7 +127,7 @@ async def repromise(
         move=move,
         reservation_ids=reservations or (),
         dry_run=dry_run,
-        lines_max=most,
+        lines_max=limit,
         request_id=request_id,
         **which,
     )
@@ -142,8 +143,8 @@ def show_broken(promises: Iterable[BrokenPromise]) -> None:
     """Print broken promises as a table."""
     table(
         (
-            *("reservation", "line", "sku", "location", "quantity", "why"),
-            *("receipt", "due", "expected", "promised", "now"),
+            *("reservation_id", "line_id", "sku", "location", "quantity", "reason"),
+            *("receipt_id", "due_date", "expected_date", "promised_delivery_date", "new_delivery_date"),
         ),
         [
             (
@@ -169,18 +170,9 @@ def _show_outcomes(answer: RepromiseResponse) -> None:
 
     table(
         (
-            "reservation",
-            "line",
-            "sku",
-            "quantity",
-            "result",
-            "why",
-            "promised",
-            "was",
-            "delivery",
-            "from",
-            "to",
-            "refusal",
+            *("reservation_id", "line_id", "sku", "quantity", "result", "reason"),
+            *("promised_delivery_date", "new_delivery_date", "delivery_date"),
+            *("from_locations", "to_locations", "refusal"),
         ),
         [
             (
@@ -199,6 +191,7 @@ def _show_outcomes(answer: RepromiseResponse) -> None:
             )
             for one in answer.outcomes
         ],
+        empty="",
     )
 
 

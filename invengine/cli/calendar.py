@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.days import shown
-from invengine.cli.render import as_json, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json, word
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.network_service_pb2 import GetCalendarResponse
@@ -44,7 +45,7 @@ async def calendar(
     for preparation in answer.preparations:
         say(f"  {_preparation(preparation)}")
     table(
-        ("date", "day", "work", "open", "order before", "collected", ""),
+        ("date", "weekday", "working", "opening", "order_before", "collected_services", "note"),
         [
             (
                 shown(day.date),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from invengine.cli.session import fail_usage
+from invengine.cli.output import fail_usage
 
 
 def share_of(text: str) -> float:

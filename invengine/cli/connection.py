@@ -7,16 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from invengine.cli.exits import ExitCode
+from invengine.cli.output import PANEL, fail_usage
 
 if TYPE_CHECKING:
     from invengine.client import Client
-
-PANEL: Final = "Connection and output"
 
 Server = Annotated[
     str,
@@ -34,7 +32,7 @@ Channel = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, help="Seconds to wait for each answer.", rich_help_panel=PANEL)
+    float, typer.Option("--timeout-seconds", min=0.1, help="Seconds to wait for each answer.", rich_help_panel=PANEL)
 ]
 TokenFile = Annotated[
     Path | None,
@@ -106,11 +104,11 @@ class Connection:
                 tls=tls,
             )
         except TokenInClear as refused:
-            _end(f"{str(refused).capitalize()} (--tls-ca FILE or --tls).")
+            fail_usage(f"{str(refused).capitalize()} (--tls-ca FILE or --tls).")
         except ValueError as fault:
-            _end(f"{str(fault).capitalize()}: --tls-certificate FILE and --tls-key FILE.")
+            fail_usage(f"{str(fault).capitalize()}: --tls-certificate FILE and --tls-key FILE.")
         except OSError as fault:
-            _end(f"Cannot read {fault.filename}: {fault.strerror}.")
+            fail_usage(f"Cannot read {fault.filename}: {fault.strerror}.")
 
     def _token(self) -> str:
         """The token of the file, else of the environment, else none. It is never an argument: others see those."""
@@ -124,7 +122,7 @@ def options(timeout_seconds: float) -> list[inspect.Parameter]:
     shared: Mapping[str, tuple[Any, Any]] = {
         "server": (Server, "127.0.0.1:50051"),
         "channel": (Channel, ""),
-        "timeout": (Timeout, timeout_seconds),
+        "timeout_seconds": (Timeout, timeout_seconds),
         "token_file": (TokenFile, None),
         "tls": (TlsOn, False),
         "tls_ca": (TlsCa, None),
@@ -139,12 +137,7 @@ def options(timeout_seconds: float) -> list[inspect.Parameter]:
 
 def taken(given: dict[str, Any], retry_seconds: float) -> Connection:
     """The connection that the command line describes; its options are taken out of `given`."""
-    timeout = given.pop("timeout")
+    timeout = given.pop("timeout_seconds")
     names = ("server", "channel", "token_file", "tls", "tls_ca", "tls_certificate", "tls_key")
     values = {name: given.pop(name) for name in names}
     return Connection(timeout_seconds=timeout, retry_seconds=min(timeout, retry_seconds), **values)
-
-
-def _end(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(ExitCode.USAGE)

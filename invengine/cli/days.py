@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from invengine.cli.session import fail_usage
+from invengine.cli.output import fail_usage
 
 if TYPE_CHECKING:
     from invengine.v1.common_pb2 import Date

@@ -10,8 +10,8 @@ import typer
 
 from invengine.cli.exits import ExitCode
 from invengine.cli.file_faults import problem_of
-from invengine.cli.render import say
-from invengine.cli.session import Session, fail, fail_usage
+from invengine.cli.output import fail_usage, say
+from invengine.cli.session import Session, fail
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import say, show_json
-from invengine.cli.session import AsJson, fail
+from invengine.cli.output import AsJson, NoColor, printing, say, show_json
+from invengine.cli.session import fail
 
 if TYPE_CHECKING:
     from invengine.cli.demo_story import Teller
@@ -38,8 +38,11 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     *,
-    seconds: Annotated[float, typer.Option(min=0.1, max=30, help="How long to measure each way of asking.")] = 1.0,
+    measure_seconds: Annotated[
+        float, typer.Option(min=0.1, max=30, help="How long to measure each way of asking.")
+    ] = 1.0,
     json: AsJson = False,
+    no_color: NoColor = False,
 ) -> None:
     """Start a whole engine with a made-up retailer, act out a day at it, measure it, and leave nothing behind.
 
@@ -48,7 +51,8 @@ def demo(
     Example: invengine demo
     """
     try:
-        asyncio.run(_demo(seconds, as_json=json))
+        with printing(no_color=no_color):
+            asyncio.run(_demo(measure_seconds, as_json=json))
     except KeyboardInterrupt:
         say("Interrupted; the engine of the demo is stopped.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None

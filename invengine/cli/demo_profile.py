@@ -41,7 +41,7 @@ async def profile(client: Client, tell: Teller, retailer: Retailer, sku: str, st
     await client.activate_profile(CHANNEL, "soon", actor="planner")
     tell.command(source)
     after = await client.plan_basket(lines, channel=CHANNEL)
-    tell.table(("profile", "sku", "from", "with", "delivered"), [*_rows(before), *_rows(after)])
+    tell.table(("profile", "sku", "location", "service", "delivery_day"), [*_rows(before), *_rows(after)])
     tell.text(f"   By {after.profile} the plan costs {_costs(after)}.")
     tell.command(f"profile deactivate {CHANNEL}")
     await client.activate_profile(CHANNEL, "", actor="planner")

@@ -12,7 +12,8 @@ import typer
 
 from invengine.cli import demo_profile, demo_promise, demo_rates
 from invengine.cli.exits import sentence
-from invengine.cli.render import Cell, as_json, table
+from invengine.cli.output import Cell, table
+from invengine.cli.render import as_json
 from invengine.cli.sample_data import Retailer, make_retailer
 from invengine.client import Client, Line, Movement
 from invengine.errors import InsufficientStock
@@ -193,7 +194,7 @@ class Story:
         tell.command(f"history {sku} --limit 8")
         answer = await self._client.list_movements(sku, page_size=8)
         tell.table(
-            ("location", "what", "who", "on_hand", "reserved", "why"),
+            ("location", "kind", "actor", "on_hand", "reserved", "reason"),
             [
                 (
                     entry.location,
@@ -232,7 +233,7 @@ class Story:
         tell = self._teller
         tell.step("How fast is it, with this one Python client on the same machine?")
         rates = await demo_rates.measure(self._client, retailer, seconds)
-        tell.table(("what", "a second"), [(rate.what, round(rate.per_second)) for rate in rates])
+        tell.table(("what", "per_second"), [(rate.what, round(rate.per_second)) for rate in rates])
         tell.text(f"   {os.cpu_count()} processors are shared by client, server and Redis; every write is on disk.")
         tell.fact("rates", {rate.name: round(rate.per_second) for rate in rates})
 

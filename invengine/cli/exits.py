@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -15,6 +16,7 @@ from invengine.errors import (
     MalformedMessage,
     NotAllowed,
     NotFound,
+    OutcomeUnknown,
     Refused,
     RequestMismatch,
     ReservationExists,
@@ -48,6 +50,8 @@ class ExitCode(IntEnum):
     """The server does not know who calls, or the caller may not do this."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    BROKEN_PIPE = 141
+    """What reads the output has ended: `invengine ... | head`."""
 
 
 _FAMILIES: Final = (
@@ -61,7 +65,12 @@ _FAMILIES: Final = (
     ((Unauthenticated, NotAllowed), ExitCode.NOT_ALLOWED),
 )
 
-_ADVICE: Final = {
+ADVICE: Final = {
+    "INVALID_ARGUMENT": "",
+    "MALFORMED_MESSAGE": "Bring client and server to the same version.",
+    "NETWORK_INVALID": "Correct the file; this finds every fault at once: invengine network check FILE.",
+    "TRANSIT_INVALID": "Learn it anew: invengine lane learn FILE.",
+    "PROFILE_INVALID": "Correct the file and put it again; docs/profiles.md names every term.",
     "INSUFFICIENT_STOCK": "Ask for fewer, name no location to look elsewhere, or reserve what there is with "
     "--best-effort.",
     "REQUEST_MISMATCH": "Use a new --request-id for a new request; repeat the old content under the old one.",
@@ -101,6 +110,10 @@ _ADVICE: Final = {
     "QUANTITY_EXCEEDS_OPEN": "See what is open: invengine reservation show ID.",
     "TIME_TO_LIVE_TOO_LONG": "Ask for a shorter --hold-seconds, or raise the channel's longest in the network file.",
     "COUNT_TOO_OLD": "Count again.",
+    "COVERED_BY_COUNT": "",
+    "OLDER_COUNT": "",
+    "QUANTITY_OUT_OF_RANGE": "See what is there: invengine stock show SKU LOCATION.",
+    "RESERVATION_CONFIRMED": "See what can be done with it: invengine reservation --help.",
     "RESERVATION_EXISTS": "Choose another --reservation-id, or leave it out.",
     "LINE_EXISTS": "Raise that line with --line, or give the new one another id.",
     "REVISION_MISMATCH": "Read it again and decide anew.",
@@ -120,6 +133,15 @@ _ADVICE: Final = {
     "TOO_MANY_TOKENS": "Revoke what is not used: invengine token list. What ended is forgotten after 90 days.",
     "INTERNAL": "The server's log has the details: look for that number.",
 }
+"""What to do next, by the reason of the refusal; empty where its sentence says that already."""
+
+_OF_STATUS: Final = {
+    "DEADLINE_EXCEEDED": (ExitCode.UNAVAILABLE, "Give it more time with --timeout-seconds, or try again in a moment."),
+    "RESOURCE_EXHAUSTED": (ExitCode.UNAVAILABLE, "Ask for less at once, or try again in a moment."),
+    "UNIMPLEMENTED": (ExitCode.FAILURE, "The server is older than this command: bring both to the same version."),
+}
+"""How calls end that failed without a refusal of the engine, and what to do next, by gRPC status."""
+
 _MOVEMENT_ADVICE: Final = "See what holds the rest: invengine stock show SKU LOCATION."
 _UNREACHABLE_ADVICE: Final = "Start one with: invengine serve. Or say where it is: --server HOST:PORT."
 
@@ -129,16 +151,28 @@ def exit_code_of(error: Exception) -> ExitCode:
     for family, code in _FAMILIES:
         if isinstance(error, family):
             return code
-    return ExitCode.FAILURE
+    return _OF_STATUS.get(_status_of(error), (ExitCode.FAILURE, ""))[0]
 
 
-def advice_for(error: Exception) -> str:
-    """What to do next, or an empty string where the error says it all."""
+def advice_for(error: Exception, *, near: Sequence[str] = (), request_id: str = "") -> str:
+    """What to do next, or an empty string where the error says it all.
+
+    `near` are names much like one that nobody knows, `request_id` is that of the write.
+    """
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
     if isinstance(error, InsufficientStock) and not any(line.line_id for line in error.short_lines):
         return _MOVEMENT_ADVICE  # there is no line: it is not a reservation that is short
+    if isinstance(error, OutcomeUnknown) and request_id:
+        return f"Run the command again with --request-id {request_id}: nothing is done twice."
     if isinstance(error, InventoryError):
-        return _ADVICE.get(error.reason, "") if error.reason else _UNREACHABLE_ADVICE
-    return ""
+        return ADVICE.get(error.reason, "") if error.reason else _UNREACHABLE_ADVICE
+    return _OF_STATUS.get(_status_of(error), (ExitCode.FAILURE, ""))[1]
+
+
+def _status_of(error: Exception) -> str:
+    """The gRPC status of a call that failed without a refusal of the engine."""
+    return getattr(error, "code", "")
 
 
 def sentence(error: Exception) -> str:

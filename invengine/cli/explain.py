@@ -8,7 +8,8 @@ import typer
 
 from invengine.cli.availability import Fresh, Fulfilment, FulfilmentOption, consistency_of
 from invengine.cli.incoming import show_receipts
-from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.output import say, show_json, table, tell
+from invengine.cli.render import as_json, instant, word
 from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ async def explain(
     ignore_reservation: Annotated[
         str, typer.Option(metavar="ID", help="Units of this live reservation count as free.")
     ] = "",
-    reservations: Annotated[
-        int, typer.Option("--reservations", min=1, max=100, help="List at most so many at each location.")
-    ] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="List at most so many at each location.")] = 20,
     fresh: Fresh = "",
 ) -> None:
     """Say why a channel can take just so many units: every term of the sum, every rule, who holds the rest.
@@ -49,7 +48,7 @@ async def explain(
         group=group,
         fulfilment=fulfilment.to_proto(),
         ignore_reservation_id=ignore_reservation,
-        reservations_max=reservations,
+        reservations_max=limit,
         consistency=consistency_of(fresh),
     )
     if session.json:
@@ -62,8 +61,8 @@ async def explain(
             _show_position(position, channel)
     if answer.components:
         rows = [(its.sku, its.units, its.available) for its in answer.components]
-        table(("component", "units_in_a_kit", "available"), rows)
-        typer.echo()
+        table(("component", "units", "available"), rows)
+        tell()
     _show_total(answer, sku, channel)
 
 
@@ -71,7 +70,7 @@ def _show_total(answer: pb.ExplainAvailabilityResponse, sku: str, channel: str) 
     from invengine.v1 import availability_service_pb2
 
     level = word(availability_service_pb2.Level.Name(answer.level), "LEVEL_")
-    typer.echo(f"{channel} can take {answer.available} {sku}: {level} (LOW up to {answer.low_stock_threshold})")
+    tell(f"{channel} can take {answer.available} {sku}: {level} (LOW up to {answer.low_stock_threshold})")
     if answer.positions_left_out:
         more = f"{answer.available_left_out} of them at {answer.positions_left_out} locations that are not shown"
         say(f"{more}: name them with --location or --group.")
@@ -84,24 +83,24 @@ def _show_total(answer: pb.ExplainAvailabilityResponse, sku: str, channel: str) 
 def _show_kit(position: pb.PositionExplanation, sku: str, channel: str) -> None:
     """A kit at one location: each of its components there, then how many kits these make."""
     for component in position.components:
-        typer.echo(f"{component.sku}, {component.units} in each {sku}, at ", nl=False)
+        tell(f"{component.sku}, {component.units} in each {sku}, at ", nl=False)
         _show_position(component.position, channel)
     limits = {position.limiting_component: "yes"}
     rows = [
         (its.sku, its.position.available, its.units, its.kits, limits.get(its.sku, "")) for its in position.components
     ]
-    typer.echo(f"{position.location}: {channel} can take {position.available} {sku} here")
-    typer.echo()
-    table(("component", "available", "units_in_a_kit", "kits", "limits"), rows)
-    typer.echo()
+    tell(f"{position.location}: {channel} can take {position.available} {sku} here")
+    tell()
+    table(("component", "available", "units", "kits", "limits"), rows)
+    tell()
 
 
 def _show_position(position: pb.PositionExplanation, channel: str) -> None:
-    typer.echo(f"{position.location}: {position.usable_rule}")
-    typer.echo()
+    tell(f"{position.location}: {position.usable_rule}")
+    tell()
     rows = [(term.name, f"{term.quantity:+}", term.rule) for term in position.terms]
     table(("term", "quantity", "rule"), [*rows, ("available", f"= {position.available}", f"what {channel} can take")])
-    typer.echo()
+    tell()
     if position.safety_rules:
         table(
             ("safety_rule", "units", "percent", "keeps", "counts"),
@@ -110,24 +109,24 @@ def _show_position(position: pb.PositionExplanation, channel: str) -> None:
                 for rule in position.safety_rules
             ],
         )
-        typer.echo()
+        tell()
     if position.ring_fences:
         rows_of_fences = [(fence.channel, fence.quantity) for fence in position.ring_fences]
         table(("ring_fence", "quantity"), [*rows_of_fences, ("(for nobody)", position.pool)])
-        typer.echo()
+        tell()
     _show_reservations(position)
     if position.incoming:
         show_receipts(position.incoming)
-        typer.echo()
+        tell()
     if position.states:
         table(("state", "quantity"), [(one.state, one.quantity) for one in position.states])
-        typer.echo()
+        tell()
     if position.backordered or position.backordered_max:
-        typer.echo(f"backordered: {position.backordered}, allowed: {position.backordered_max}")
+        tell(f"backordered: {position.backordered}, allowed: {position.backordered_max}")
     if position.shortfall:
-        typer.echo(f"shortfall: {position.shortfall} units are reserved that are not there")
-    typer.echo(f"last change: {_last_change(position)}")
-    typer.echo()
+        tell(f"shortfall: {position.shortfall} units are reserved that are not there")
+    tell(f"last change: {_last_change(position)}")
+    tell()
 
 
 def _show_reservations(position: pb.PositionExplanation) -> None:
@@ -135,7 +134,7 @@ def _show_reservations(position: pb.PositionExplanation) -> None:
 
     if position.reservations:
         table(
-            ("reservation", "line", "channel", "state", "quantity", "counts", "expires", "ring_fence"),
+            ("reservation_id", "line_id", "channel", "state", "quantity", "counts", "expire_time", "ring_fence"),
             [
                 (
                     held.reservation_id,
@@ -152,9 +151,9 @@ def _show_reservations(position: pb.PositionExplanation) -> None:
         )
     if position.unlisted_quantity:
         lines = f"{position.unlisted_lines} lines" if position.unlisted_lines else "reservations that were not found"
-        typer.echo(f"and {position.unlisted_quantity} more units by {lines}")
+        tell(f"and {position.unlisted_quantity} more units by {lines}")
     if position.reservations or position.unlisted_quantity:
-        typer.echo()
+        tell()
 
 
 def _scope(rule: pb.SafetyRule) -> str:

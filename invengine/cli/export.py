@@ -13,14 +13,14 @@ import typer
 from invengine.cli.availability import Fresh, consistency_of
 from invengine.cli.exits import ExitCode
 from invengine.cli.file_faults import problem_of
-from invengine.cli.render import say, show_json
+from invengine.cli.output import fail_usage, say, show_json
 from invengine.cli.row_files import STDOUT, Kind, ParquetMissing, Rows, check_parquet, milliseconds, written
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.v1 import stock_service_pb2 as pb
 
-app = typer.Typer(help="Everything into a file: positions, the ledger.", no_args_is_help=True)
+ledger = typer.Typer(help="The ledger of all SKUs.", no_args_is_help=True)
 
 POSITION_COLUMNS: Final = (
     ("sku", Kind.TEXT),
@@ -71,7 +71,11 @@ SkuPrefix = Annotated[str, typer.Option("--sku-prefix", help="Only SKUs that beg
 Location = Annotated[str, typer.Option("--location", help="Only at this location.")]
 
 
-@command(app, "positions", timeout_seconds=60.0)
+def register(stock: typer.Typer) -> None:
+    """Add the command to the group `stock`."""
+    command(stock, "export", timeout_seconds=60.0, has_table=False)(positions)
+
+
 async def positions(
     session: Session,
     file: File,
@@ -83,7 +87,7 @@ async def positions(
 ) -> None:
     """Write all positions into a file, as they are now: CSV, or Parquet. A file that is there is replaced.
 
-    Example: invengine export positions stock.csv
+    Example: invengine stock export stock.csv
     """
     count = 0
     with _open(session, file, format, POSITION_COLUMNS) as rows:
@@ -99,7 +103,7 @@ async def positions(
         say(f"{count} positions written{_where(file)}.")
 
 
-@command(app, "history", timeout_seconds=60.0)
+@command(ledger, "export", timeout_seconds=60.0, has_table=False)
 async def history(
     session: Session,
     file: File,
@@ -122,7 +126,7 @@ async def history(
     Every change up to the moment of the call is in it, none after. An export is known by SKU, revision and place:
     when one was cut short and made again, these say what is there already.
 
-    Example: invengine export history changes-1.csv --after-token last-export
+    Example: invengine ledger export changes-1.csv --after-token last-export
     """
     token = _token_in(after_token)
     if after_token and not overwrite:

@@ -12,9 +12,10 @@ import typer
 
 from invengine.cli.export import LEDGER_COLUMNS, ledger_row, states_text
 from invengine.cli.movement_file import moment
-from invengine.cli.render import as_json, say, show_json, table
+from invengine.cli.output import fail_usage, is_csv, say, show_json, table, tell
+from invengine.cli.render import as_json
 from invengine.cli.row_files import CsvRows, milliseconds
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,22 +24,23 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000
 _COLUMNS: Final = (
-    "recorded",
+    "record_time",
     "number",
     "location",
-    "what",
-    "who",
+    "kind",
+    "actor",
     "cause",
     "on_hand",
     "change",
     "reserved",
-    "why",
+    "states",
+    "reason",
     "reference",
 )
-_STATES_COLUMN: Final = _COLUMNS.index("why")
 _HELP: Final = """Print what changed a SKU, oldest first: when, who, what, why, before and after; at the end the sum.
 
-    Instants are local ones of the location. Of more than --limit changes the newest are printed.
+    Instants are local ones of the location. Of more than --limit changes the newest are printed. CSV has
+    the columns of `ledger export`.
 
     Example: invengine {words} LAMP AMS1 --since 2026-11-01
     """
@@ -57,7 +59,6 @@ Kinds = Annotated[
 Actor = Annotated[str, typer.Option(help="Only of this source or channel.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many changes.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Instants in UTC.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, with the columns of `export history`.")]
 
 
 class _Shown(NamedTuple):
@@ -86,10 +87,7 @@ def _history(words: str) -> Callable[..., Coroutine[Any, Any, None]]:
         actor: Actor = "",
         limit: Limit = 100,
         utc: Utc = False,
-        csv: AsCsv = False,
     ) -> None:
-        if csv and session.json:
-            fail_usage("--csv or --json, not both.")
         kinds = [word.upper().replace("-", "_") for word in kind or ()]
         answer = await _read(
             session,
@@ -103,7 +101,7 @@ def _history(words: str) -> Callable[..., Coroutine[Any, Any, None]]:
         )
         if session.json:
             show_json(as_json(answer))
-        elif csv:
+        elif is_csv():
             rows = CsvRows(sys.stdout, LEDGER_COLUMNS)
             for entry in reversed(answer.entries):
                 rows.write(ledger_row(entry))
@@ -138,15 +136,11 @@ async def _show(
     entries = list(reversed(answer.entries))
     zones = {name: UTC if shown.in_utc else zoneinfo.ZoneInfo(zone) for name, zone in answer.time_zones.items()}
     if entries:
-        columns, rows = [*_COLUMNS], [[*_row(entry, zones.get(entry.location, UTC))] for entry in entries]
-        if any(entry.states for entry in entries):  # units that cannot be sold: a column only where some moved
-            columns.insert(_STATES_COLUMN, "states")
-            for row, entry in zip(rows, entries, strict=True):
-                row.insert(_STATES_COLUMN, states_text(entry))
-        table(columns, rows)
-        typer.echo()
+        rows = [_row(entry, zones.get(entry.location, UTC)) for entry in entries]
+        table(_COLUMNS, rows, optional=("states",))  # of units that cannot be sold: where some moved
+        tell()
         for place in dict.fromkeys(entry.location for entry in entries):
-            typer.echo(_closing([entry for entry in entries if entry.location == place], shown))
+            tell(_closing([entry for entry in entries if entry.location == place], shown))
     else:
         await _show_none(session, answer, sku, location)
     if answer.next_page_token:
@@ -164,7 +158,7 @@ async def _show_none(session: Session, answer: pb.ListMovementsResponse, sku: st
         say(f"The ledger begins at revision {answer.start.revision} ({begin}): older changes were trimmed.")
     if location:
         found = await session.client.get_position(sku, location)
-        typer.echo(f"{location}: {found.position.on_hand} on hand")
+        tell(f"{location}: {found.position.on_hand} on hand")
 
 
 def _row(entry: pb.LedgerEntry, zone: tzinfo) -> tuple[str | int, ...]:
@@ -179,6 +173,7 @@ def _row(entry: pb.LedgerEntry, zone: tzinfo) -> tuple[str | int, ...]:
         f"{entry.on_hand_before} -> {entry.on_hand_after}",
         f"{change:+}" if change else "",
         f"{entry.reserved_before} -> {entry.reserved_after}",
+        states_text(entry),
         entry.reason,
         entry.reference,
     )

@@ -11,8 +11,9 @@ from invengine.cli.availability import Fresh, consistency_of
 from invengine.cli.broken import show_broken
 from invengine.cli.days import day_of, shown
 from invengine.cli.movement_file import moment
-from invengine.cli.render import as_json, say, show_json, table
-from invengine.cli.session import RequestId, Session, command, fail, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.incoming_service_pb2 import BrokenPromise, Receipt
@@ -163,7 +164,7 @@ async def list_(
     location: Annotated[str, typer.Option(help="Only at this location.")] = "",
     receipt: Annotated[str, typer.Option(help="Only of this reference.")] = "",
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those whose day is over.")] = False,
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
     fresh: Fresh = "",
 ) -> None:
     """List open receipts, by day.
@@ -182,9 +183,9 @@ async def list_(
             consistency=consistency_of(fresh),
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.receipts) < most:
-        following = await page(answer.next_page_token, most - len(answer.receipts))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.receipts) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.receipts))
         answer.receipts.extend(following.receipts)
         answer.next_page_token = following.next_page_token
     if session.json:
@@ -192,7 +193,7 @@ async def list_(
         return
     show_receipts(answer.receipts)
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 async def _receive_all(session: Session, receipt: str, how: dict[str, Any], request_id: str) -> None:
@@ -205,7 +206,7 @@ async def _receive_all(session: Session, receipt: str, how: dict[str, Any], requ
         receipt_id=receipt, page_size=_PAGE, consistency=consistency_of("latest")
     )
     if not listed.receipts:
-        fail(ReceiptNotFound(receipt, "", ""), session.json)
+        raise ReceiptNotFound(receipt, "", "")
     answers = []
     for one in listed.receipts:
         answer = await session.client.receive_incoming(
@@ -221,7 +222,7 @@ async def _receive_all(session: Session, receipt: str, how: dict[str, Any], requ
         show_json([as_json(answer) | {"sku": one.sku, "location": one.location} for one, answer in answers])
         return
     table(
-        ("sku", "location", "received", "on_hand", "reserved"),
+        ("sku", "location", "quantity", "on_hand", "reserved"),
         [(one.sku, one.location, one.quantity, answer.on_hand, answer.reserved) for one, answer in answers],
     )
 
@@ -240,25 +241,26 @@ def show_receipts(receipts: Iterable[Receipt]) -> None:
             r.receipt_id,
             r.sku,
             r.location,
-            shown(r.expected_date) + _overdue(r),
+            shown(r.expected_date),
             r.quantity,
             r.pegged,
             r.revision,
+            _overdue(r),
             r.from_location,
         )
         for r in receipts
     ]
-    columns = ["receipt", "sku", "location", "expected", "quantity", "promised", "revision", "from"]
-    if not any(row[-1] for row in rows):
-        columns.pop()
-        rows = [row[:-1] for row in rows]
-    table(columns, rows)
+    columns = (
+        *("receipt_id", "sku", "location", "expected_date", "quantity", "pegged", "revision"),
+        *("overdue", "from_location"),
+    )
+    table(columns, rows, optional=("overdue", "from_location"), empty="No receipt is open.")
 
 
 def _overdue(receipt: Receipt) -> str:
     if not receipt.overdue:
         return ""
-    return " (overdue)" if receipt.HasField("effective_date") else " (overdue, does not count)"
+    return "yes" if receipt.HasField("effective_date") else "yes, does not count"
 
 
 def _show_change(session: Session, answer: Any, receipts: Sequence[Receipt]) -> None:

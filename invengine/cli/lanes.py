@@ -11,8 +11,9 @@ from invengine.cli import lanes_report
 from invengine.cli.days import day_of, shown
 from invengine.cli.deliveries import Deliveries, DeliveriesFile, NetworkFile, SkipBad, network_of
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import as_json, say, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table, tell
+from invengine.cli.render import as_json, word
+from invengine.cli.session import RequestId, Session, command
 from invengine.domain.transit import STRENGTH
 from invengine.domain.transit_basis import TransitBasis
 
@@ -71,7 +72,7 @@ async def learn(
     Columns: order_id, location, country, postal_code, service, ordered, shipped, delivered (empty while under way);
     others are passed over. Bad rows are named with their column; then nothing is learnt, unless --skip-bad is given.
 
-    Example: invengine lanes learn deliveries-2026.csv.gz --dry-run
+    Example: invengine lane learn deliveries-2026.csv.gz --dry-run
     """
     from invengine.domain import transit_learning
     from invengine.domain.days import day_number
@@ -101,7 +102,7 @@ async def learn(
         return
     table(tuple(counts), [tuple(counts.values())])
     if answer.changes:
-        typer.echo()
+        tell()
     _say_changes(answer, dry_run=dry_run)
 
 
@@ -115,7 +116,7 @@ async def forget(
 ) -> None:
     """Forget what was learnt: the stated transit of every lane holds again.
 
-    Example: invengine lanes forget --dry-run
+    Example: invengine lane forget --dry-run
     """
     from invengine.domain.transit_document import write_document
 
@@ -139,11 +140,11 @@ async def list_(
     zone: Annotated[str, typer.Option(help="Only to this zone.")] = "",
     service: Annotated[str, typer.Option(help="Only with this service.")] = "",
     confidence: Confidences = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 1_000,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 1_000,
 ) -> None:
     """List lanes with the days that they need: the stated ones, and those learnt at some confidences.
 
-    Example: invengine lanes list --zone de-south --confidence 0.95
+    Example: invengine lane list --zone de-south --confidence 0.95
     """
 
     async def page(token: str, size: int) -> ListTransitLanesResponse:
@@ -156,9 +157,9 @@ async def list_(
             page_token=token,
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.lanes) < most:
-        following = await page(answer.next_page_token, most - len(answer.lanes))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.lanes) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.lanes))
         answer.lanes.extend(following.lanes)
         answer.next_page_token = following.next_page_token
     if session.json:
@@ -172,9 +173,9 @@ async def list_(
             "service",
             "deliveries",
             "under_way",
-            "stated",
-            *map(lanes_report.percent, asked),
-            "longest",
+            "stated_days",
+            *(f"days_at_{one:g}" for one in asked),
+            "longest_days",
         ),
         [
             (
@@ -191,7 +192,7 @@ async def list_(
         ],
     )
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 @command(app, "show")
@@ -204,7 +205,7 @@ async def show(
 ) -> None:
     """Print what is known of a lane: its days at some confidences, what they rest on, and the whole distribution.
 
-    Example: invengine lanes show DC-EAST de-south standard
+    Example: invengine lane show DC-EAST de-south standard
     """
     answer = await session.client.list_transit_lanes(
         location=location, zone=zone, service=service, confidences=confidence or (), with_distribution=True
@@ -227,7 +228,7 @@ async def show(
         say(f"Learnt from what was shipped from {since} to {until}, as of {shown(times.as_of)}.")
     levels = type(lane.days[0]).Level
     table(
-        ("confidence", "days", "probability", "level", "deliveries", "longest"),
+        ("confidence", "days", "probability", "level", "deliveries", "longest_days"),
         [
             (
                 lanes_report.percent(one.confidence),
@@ -240,9 +241,9 @@ async def show(
             for one in lane.days
         ],
     )
-    typer.echo()
+    tell()
     table(
-        ("days", "deliveries", "under_way", "within"),
+        ("days", "deliveries", "under_way", "probability"),
         [
             (point.days, point.deliveries, point.under_way, lanes_report.percent(point.probability))
             for point in lane.distribution

@@ -10,9 +10,8 @@ import typer
 
 from invengine.cli.deliveries import Deliveries, DeliveriesFile, NetworkFile, SkipBad, network_of
 from invengine.cli.file_faults import problem_of
-from invengine.cli.render import say, show_json, table
-from invengine.cli.row_files import Kind, written
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import Cell, Rounded, fail_usage, say, show_json, table
+from invengine.cli.session import Session, command
 from invengine.domain.transit import CONFIDENCE_PARTS, STRENGTH, parts_of
 from invengine.domain.transit_basis import TransitBasis
 from invengine.domain.transit_report import PARTS_OF_LONGEST, PARTS_OF_STATED, Grouping, Split
@@ -27,11 +26,11 @@ _OF_GROUPS: Final = {
     Grouping.ZONE: ("zone",),
     Grouping.LANE: ("location", "zone", "service"),
 }
-_NUMBERS: Final = ("deliveries", "kept_%", "expected_%", "days", "early", "late")
+_NUMBERS: Final = ("deliveries", "kept_share", "expected_share", "days", "early", "late")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the group `lanes`."""
+    """Add the command to the group `lane`."""
     command(app, "report")(report)
 
 
@@ -57,18 +56,17 @@ async def report(
     strength: Annotated[
         int, typer.Option(min=0, max=10_000, help="Deliveries that a wider level counts as.")
     ] = STRENGTH,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the table into this file.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it into this PNG file.")] = None,
     network: NetworkFile = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Learn from a part of past deliveries and say how promises would have done on the rest; nothing is put in force.
 
-    The columns are those of `lanes learn`. Each row is one kind of promise: at a confidence, by the longest transit
+    The columns are those of `lane learn`. Each row is one kind of promise: at a confidence, by the longest transit
     seen, or as the network states it. Days are carrier working days: the mean promise, the mean by which kept ones were
-    early, and by which broken ones were late. `expected_%` should be kept, by what was learnt: days are whole.
+    early, and by which broken ones were late. `expected_share` should be kept, by what was learnt: days are whole.
 
-    Example: invengine lanes report deliveries-2026.csv.gz --by service --plot promises.png
+    Example: invengine lane report deliveries-2026.csv.gz --by service --plot promises.png
     """
     from invengine.domain import transit_report
 
@@ -87,8 +85,6 @@ async def report(
     found = transit_report.report(held, read.carrier_days, stated, confidence_parts=parts, by=by)
     if not found.rows:
         fail_usage(f"{file}: too few deliveries: {_told(found)}.")
-    if csv is not None:
-        _write(csv, found.rows, by)
     if plot is not None:
         _plot(plot, found.rows)
     if session.json:
@@ -115,10 +111,11 @@ def _promise(row: Row) -> str:
     return named.get(row.confidence_parts) or percent(row.confidence_parts / CONFIDENCE_PARTS)
 
 
-def _cells(row: Row, by: Grouping, of_all: str) -> tuple[Any, ...]:
+def _cells(row: Row, by: Grouping, of_all: str) -> tuple[Cell, ...]:
     names = row.group or (of_all,) * len(_OF_GROUPS[by])
-    shares = (round(100 * row.kept_share, 2), round(100 * row.expected_share, 2))
-    return _promise(row), *names, row.deliveries, *shares, round(row.days, 2), round(row.early, 2), round(row.late, 2)
+    shares = Rounded(row.kept_share, ".2%"), Rounded(row.expected_share, ".2%")
+    days = Rounded(row.days), Rounded(row.early), Rounded(row.late)
+    return _promise(row), *names, row.deliveries, *shares, *days
 
 
 def _told(found: Report) -> str:
@@ -164,16 +161,6 @@ def _as_json(found: Report, by: Grouping) -> dict[str, Any]:
             for row in found.rows
         ],
     }
-
-
-def _write(path: Path, rows: Sequence[Row], by: Grouping) -> None:
-    columns = [(name, Kind.TEXT) for name in ("promise", *_OF_GROUPS[by], *_NUMBERS)]
-    try:
-        with written(str(path), columns, as_parquet=False) as file:
-            for row in rows:
-                file.write(_cells(row, by, ""))
-    except OSError as error:
-        fail_usage(f"--csv {path}: {problem_of(error)}")
 
 
 def _check_plot() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from invengine.cli.render import Cell
+from invengine.cli.output import Cell, console, csv_line, is_csv
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,14 +30,23 @@ def json_line(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False))
 
 
+def is_live() -> bool:
+    """Whether what changes is drawn again and again: on a terminal, unless CSV is wanted."""
+    return sys.stdout.isatty() and not is_csv()
+
+
 @contextmanager
 def lines(columns: Sequence[str]) -> Iterator[Show]:
-    """A heading, then a line per row that is news; its values are separated by TAB."""
-    typer.echo("\t".join(columns))
+    """A heading, then a line per row that is news; its values are separated by TAB, or as in CSV."""
+
+    def write(row: Sequence[Cell]) -> None:
+        typer.echo(csv_line(row) if is_csv() else "\t".join(map(str, row)) + "\n", nl=False)
+
+    write(columns)
 
     def show(known: Mapping[Key, Row], news: Sequence[Key]) -> None:
         for key in news:
-            typer.echo("\t".join(map(str, known[key])))
+            write(known[key])
 
     yield show
 
@@ -45,13 +54,12 @@ def lines(columns: Sequence[str]) -> Iterator[Show]:
 @contextmanager
 def live_table(columns: Sequence[str]) -> Iterator[Show]:
     """A table of all rows, by key, news drawn bold; as many as the terminal has room for, the newest kept in view."""
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console(no_color=bool(os.environ.get("NO_COLOR")))
+    drawn_on = console()
     changed: dict[Key, None] = {}  # in the order of their last change
 
-    with Live(console=console, refresh_per_second=_DRAWINGS_A_SECOND) as live:
+    with Live(console=drawn_on, refresh_per_second=_DRAWINGS_A_SECOND) as live:
 
         def show(known: Mapping[Key, Row], news: Sequence[Key]) -> None:
             for key in news:
@@ -60,7 +68,7 @@ def live_table(columns: Sequence[str]) -> Iterator[Show]:
             if len(changed) > len(known):
                 for key in [key for key in changed if key not in known]:
                     del changed[key]
-            room = max(1, console.size.height - _MARGIN_LINES)
+            room = max(1, drawn_on.size.height - _MARGIN_LINES)
             shown = sorted(islice(reversed(changed), room))
             fresh = {known[key] for key in news}
             live.update(_drawn(columns, [known[key] for key in shown], fresh, len(known) - len(shown)))

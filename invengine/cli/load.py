@@ -12,8 +12,9 @@ import typer
 
 from invengine.cli.exits import ExitCode
 from invengine.cli.file_faults import problem_of
-from invengine.cli.render import as_json, say, show_json, table
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.cli.loading.plan import Plan
@@ -45,8 +46,8 @@ async def load(
     ] = "1",
     speed: Annotated[float, typer.Option(min=0, help="Times real time; 0: as fast as possible.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last acknowledged row.")] = False,
-    state: Annotated[
-        Path | None, typer.Option(help="Where to remember that row; default: the user's state folder.")
+    state_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to remember that row; default: the user's state folder.")
     ] = None,
     replace_network: Annotated[
         bool, typer.Option("--replace-network", help="Put the history's network in place of another one in force.")
@@ -79,7 +80,7 @@ async def load(
     say(f"{plan.events} events, {len(plan.openings)} positions, {len(plan.locations)} locations.")
     await _apply_network(session, network_document(plan.locations, form.channels), replace=replace_network)
 
-    ledger = Ledger(state or state_path(identity), identity)
+    ledger = Ledger(state_file or state_path(identity), identity)
     replay = Replay(session.client, form.name, scale=part, speed=speed)
     openings = replay.openings(plan)
     from_row = ledger.read() if resume else 1
@@ -178,6 +179,6 @@ def _report(
             ("seconds of replaying", f"{seconds['replaying']:.1f}"),
             ("violations found by the check", check.violations_count),
         ]
-        table(("what", "number"), rows)
+        table(("measure", "value"), rows)
     if check.violations_count:
         raise typer.Exit(ExitCode.FAILURE)

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from invengine.cli.file_faults import problem_of
-from invengine.cli.render import as_json, say, show_json, table, word
-from invengine.cli.session import AsJson, RequestId, Session, command, fail, fail_usage
+from invengine.cli.output import AsJson, NoColor, fail_usage, say, show_json, table, tell
+from invengine.cli.render import as_json, word
+from invengine.cli.session import RequestId, Session, command, fail
 from invengine.errors import NetworkFault
 
 app = typer.Typer(help="The network document: locations, groups, channels, safety-stock rules.", no_args_is_help=True)
@@ -63,7 +64,7 @@ async def apply(
     say(f"{len(answer.changes) or 'Nothing'} {done}; revision {answer.revision} is in force.")
 
 
-@command(app, "show")
+@command(app, "show", has_table=False)
 async def show(session: Session) -> None:
     """Print the network document in force, as it was applied.
 
@@ -73,12 +74,12 @@ async def show(session: Session) -> None:
     if session.json:
         show_json(as_json(answer))
         return
-    typer.echo(answer.document, nl=not answer.document.endswith("\n"))
+    tell(answer.document, nl=not answer.document.endswith("\n"))
     say(f"Revision {answer.revision}.")
 
 
 @app.command("check")
-def check(file: File, json: AsJson = False) -> None:
+def check(file: File, json: AsJson = False, no_color: NoColor = False) -> None:
     """Check a network file without a server: every fault and every gap is named with its line.
 
     Faults: the file is refused. Gaps are warnings: dates of delivery would be promised wrongly or not at all.
@@ -91,7 +92,7 @@ def check(file: File, json: AsJson = False) -> None:
     from invengine.errors import NetworkInvalid
 
     try:
-        network = Network.parse(read_text(file))
+        network = Network.parse(read_text(file))  # --no-color is of the whole program
     except NetworkInvalid as error:
         if json:
             show_json({"faults": [_told(fault) for fault in error.faults], "warnings": []})
@@ -104,7 +105,7 @@ def check(file: File, json: AsJson = False) -> None:
     for gap in gaps:
         say(f"warning: {gap}")
     warnings = f" {len(gaps)} {'warning' if len(gaps) == 1 else 'warnings'}." if gaps else ""
-    typer.echo("No faults: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "." + warnings)
+    tell("No faults: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + "." + warnings)
 
 
 def _told(fault: NetworkFault) -> dict[str, int | str]:

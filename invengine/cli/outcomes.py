@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from invengine.cli.render import say, word
+from invengine.cli.output import say
+from invengine.cli.render import word
 
 
 def say_results(results: Iterable[str], nothing: str, *, dry_run: bool, has_more: bool) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.network import read_text
-from invengine.cli.render import as_json, instant, say, show_json, table
+from invengine.cli.output import say, show_json, table, tell
+from invengine.cli.render import as_json, instant
 from invengine.cli.session import RequestId, Session, command, fail
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ app = typer.Typer(
 
 Stored = Annotated[str, typer.Argument(metavar="PROFILE", help="web, the newest version, or web@3.")]
 ForChannel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel that it is for.")]
-By = Annotated[str, typer.Option("--by", help="Who does this, for the record.", show_default="the user's name")]
+Actor = Annotated[str, typer.Option("--actor", help="Who does this, for the record.", show_default="the user's name")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check it and say what it would change.")]
 AllowUnknown = Annotated[
     bool,
@@ -55,21 +56,21 @@ async def list_profiles(
         show_json(as_json(answer))
         return
     listed = list(answer.profiles) if name else list(_newest_and_active(answer))
-    if not listed:
-        say("There is no profile yet: invengine profile put FILE.")
-        return
     table(
-        ("profile", "put", "by", "active for", "description"),
+        ("profile", "create_time", "actor", "active_channels", "description"),
         [
             (_text(one), instant(one.create_time), one.actor, ", ".join(one.active_channels), one.description)
             for one in listed
         ],
+        empty="There is no profile yet: invengine profile put FILE.",
     )
+    if not listed:
+        return
     if not answer.activations:
         say("No profile is active: sourcing goes by the priority of locations.")
         return
-    typer.echo()
-    _show_activations(answer.activations, "since")
+    tell()
+    _show_activations(answer.activations)
 
 
 @command(app, "show")
@@ -88,7 +89,7 @@ async def show(
         return
     found = answer.profile
     if document:
-        typer.echo(answer.document, nl=not answer.document.endswith("\n"))
+        tell(answer.document, nl=not answer.document.endswith("\n"))
     else:
         table(("term", "value"), [(term.term, term.value) for term in found.terms])
     by = f" by {found.actor}" if found.actor else ""
@@ -107,7 +108,7 @@ async def put(
         int | None, typer.Option(min=0, help="Only if this is the newest version still; 0: if there is none yet.")
     ] = None,
     allow_unknown_places: AllowUnknown = False,
-    by: By = "",
+    actor: Actor = "",
     request_id: RequestId = "",
 ) -> None:
     """Keep a file as the next version of its profile, and say what is different. It is active for nobody by that.
@@ -121,7 +122,7 @@ async def put(
     answer = await session.client.put_profile(
         document,
         name=name,
-        actor=by or _user(),
+        actor=actor or _user(),
         expected_version=expected_version,
         validate_only=dry_run,
         allow_unknown_places=allow_unknown_places,
@@ -150,7 +151,7 @@ async def activate(
     dry_run: DryRun = False,
     expected_revision: ExpectedRevision = None,
     allow_unknown_places: AllowUnknown = False,
-    by: By = "",
+    actor: Actor = "",
     request_id: RequestId = "",
 ) -> None:
     """Make a version of a profile the active one of a channel. Without a version: the newest now, and it stays that.
@@ -160,7 +161,7 @@ async def activate(
     answer = await session.client.activate_profile(
         for_channel,
         profile,
-        actor=by or _user(),
+        actor=actor or _user(),
         expected_revision=expected_revision,
         validate_only=dry_run,
         allow_unknown_places=allow_unknown_places,
@@ -174,8 +175,9 @@ async def deactivate(
     session: Session,
     *,
     for_channel: ForChannel,
+    dry_run: DryRun = False,
     expected_revision: ExpectedRevision = None,
-    by: By = "",
+    actor: Actor = "",
     request_id: RequestId = "",
 ) -> None:
     """Make no profile active for a channel: its sourcing goes by the priority of locations.
@@ -183,9 +185,14 @@ async def deactivate(
     Example: invengine profile deactivate web
     """
     answer = await session.client.activate_profile(
-        for_channel, "", actor=by or _user(), expected_revision=expected_revision, request_id=request_id
+        for_channel,
+        "",
+        actor=actor or _user(),
+        expected_revision=expected_revision,
+        validate_only=dry_run,
+        request_id=request_id,
     )
-    _tell_active(session, answer, dry_run=False)
+    _tell_active(session, answer, dry_run=dry_run)
 
 
 @command(app, "history")
@@ -198,7 +205,7 @@ async def history(session: Session, for_channel: ForChannel) -> None:
     if session.json:
         show_json(as_json(answer))
     elif answer.activations:
-        _show_activations(answer.activations, "from")
+        _show_activations(answer.activations)
     else:
         say(f"No profile was ever active for channel {for_channel}.")
 
@@ -257,9 +264,9 @@ def _newest_and_active(answer: ListProfilesResponse) -> Iterable[SourcingProfile
     return (one for one in answer.profiles if one.active_channels or one.version == newest[one.name])
 
 
-def _show_activations(activations: Iterable[ProfileActivation], when: str) -> None:
+def _show_activations(activations: Iterable[ProfileActivation]) -> None:
     table(
-        ("channel", "profile", when, "by", "revision", ""),
+        ("channel", "profile", "time", "actor", "revision", "note"),
         [
             (
                 one.channel,
@@ -271,6 +278,7 @@ def _show_activations(activations: Iterable[ProfileActivation], when: str) -> No
             )
             for one in activations
         ],
+        optional=("note",),
     )
 
 

@@ -11,8 +11,9 @@ import typer
 from invengine.cli.availability import Fresh, FulfilmentOption, consistency_of
 from invengine.cli.confidence import share_of
 from invengine.cli.days import shown
-from invengine.cli.render import Cell, as_json, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import Cell, Rounded, fail_usage, say, show_json, table
+from invengine.cli.render import as_json, word
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from invengine.v1 import common_pb2
     from invengine.v1 import promise_service_pb2 as pb
 
-COLUMNS: Final = ("option", "with", "where", "day", "ready", "from", "parcels", "cost", "order before")
+COLUMNS: Final = (
+    *("fulfilment", "service", "location", "distance_km", "delivery_day", "ready_time"),
+    *("from_locations", "parcels", "cost", "order_before"),
+)
 """Of the table of options."""
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}").fullmatch
@@ -48,7 +52,7 @@ async def promise(
         str,
         typer.Option("--near", metavar="LAT,LON", help="Where the customer is: the nearest places to collect."),
     ] = "",
-    within: Annotated[float, typer.Option("--within", metavar="KM", help="With --near: only so far from there.")] = 0,
+    within_km: Annotated[float, typer.Option(min=0, help="With --near: only so far from there.")] = 0,
     service: Annotated[list[str] | None, typer.Option("--service", help="Only shipped with this; may repeat.")] = None,
     fulfilment: Annotated[
         list[FulfilmentOption] | None,
@@ -57,7 +61,7 @@ async def promise(
     confidence: Annotated[
         str, typer.Option(metavar="95%", help="How sure the day is to be, by what lanes took so far.")
     ] = "",
-    from_: Annotated[str, typer.Option("--from", metavar="LOCATION", help="Only from this location.")] = "",
+    location: Annotated[str, typer.Option(help="Only from this location.")] = "",
     allow_split: Annotated[
         bool, typer.Option("--allow-split", help="Lines may come from several locations where that is earlier.")
     ] = False,
@@ -77,13 +81,13 @@ async def promise(
     from invengine.client import PromiseLine
 
     wanted = [
-        PromiseLine(sku=sku, quantity=units, location=from_, allow_split=allow_split)
+        PromiseLine(sku=sku, quantity=units, location=location, allow_split=allow_split)
         for sku, units in map(_wanted, lines)
     ]
     answer = await session.client.get_promise(
         wanted,
         _destination(to, pickup, near),
-        near=_near(near, pickup, within),
+        near=_near(near, pickup, within_km),
         channel=session.needs_channel(),
         fulfilments=_ways(fulfilment or (), to, pickup),
         services=service or (),
@@ -110,20 +114,20 @@ def _wanted(text: str) -> tuple[str, int]:
     return sku, int(units)
 
 
-def _near(text: str, pickup: str, within: float) -> pb.Near | None:
+def _near(text: str, pickup: str, within_km: float) -> pb.Near | None:
     """Where the customer is, and how far it may be."""
     from invengine.v1 import promise_service_pb2
 
     if not text:
-        if within:
-            fail_usage("--within goes with --near LATITUDE,LONGITUDE: how far from where?")
+        if within_km:
+            fail_usage("--within-km goes with --near LATITUDE,LONGITUDE: how far from where?")
         return None
     if pickup not in ("", "any"):
         fail_usage("--near finds the locations to collect at: not together with --pickup LOCATION")
     point = _POINT(text)
     if not point:
         fail_usage(f"--near: {text!r} is not LATITUDE,LONGITUDE in degrees, as in 48.14,11.58")
-    return promise_service_pb2.Near(latitude=float(point[1]), longitude=float(point[2]), radius_km=within or None)
+    return promise_service_pb2.Near(latitude=float(point[1]), longitude=float(point[2]), radius_km=within_km or None)
 
 
 def _destination(to: str, pickup: str, near: str) -> common_pb2.Destination:
@@ -153,6 +157,7 @@ def show_options(answer: pb.GetPromiseResponse) -> None:
     table(
         COLUMNS,
         [row_of(option) for option in answer.options],
+        optional=("distance_km",),
     )
     for text in dict.fromkeys(text for option in answer.options for text in _problems(option)):
         say(text)
@@ -175,7 +180,8 @@ def row_of(option: pb.PromiseOption) -> tuple[Cell, ...]:
     return (
         way_of(option),
         option.service,
-        f"{option.location} ({option.distance_km:.1f} km)" if option.HasField("distance_km") else option.location,
+        option.location,
+        Rounded(option.distance_km, ".1f") if option.HasField("distance_km") else "",
         shown(option.delivery_day) or "never",
         _minute(option.ready_time),
         ", ".join(places),
@@ -228,7 +234,7 @@ def _show_steps(answer: pb.GetPromiseResponse) -> None:
             for part in line.allocations:
                 say(f"\n{_name(option)}: {part.quantity} {line.sku} from {part.location}")
                 table(
-                    ("step", "where", "day", "time", "rule"),
+                    ("step", "location", "day", "time", "rule"),
                     [
                         (
                             word(type(step).Kind.Name(step.kind), "KIND_").lower(),

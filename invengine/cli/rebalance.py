@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.days import shown
+from invengine.cli.output import say, show_json, table
 from invengine.cli.promise import money
-from invengine.cli.render import as_json, counted, say, show_json, table, word
+from invengine.cli.render import as_json, counted, word
 from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
@@ -44,27 +45,27 @@ async def rebalance(
     skus: Annotated[
         list[str] | None, typer.Argument(metavar="[SKU]...", help="These SKUs; else all of which units wait.")
     ] = None,
-    to_location: Annotated[str, typer.Option("--to", metavar="LOCATION", help="Only to this location.")] = "",
-    from_location: Annotated[str, typer.Option("--from", metavar="LOCATION", help="Only from this location.")] = "",
+    to_location: Annotated[str, typer.Option(metavar="LOCATION", help="Only to this location.")] = "",
+    from_location: Annotated[str, typer.Option(metavar="LOCATION", help="Only from this location.")] = "",
     fill: Annotated[
         list[FillOption] | None,
         typer.Option(help="What is to be filled; safety-stock needs SKUs. Default: shortfall, backorder, forecast."),
     ] = None,
-    days_max: Annotated[int, typer.Option("--days", min=0, help="Only transfers of at most so many days.")] = 0,
+    days_max: Annotated[int, typer.Option(min=0, help="Only transfers of at most so many days.")] = 0,
     forecast_days: Annotated[
         int | None,
         typer.Option(
             "--forecast-days", min=0, help="How long a location keeps what it will sell. Default: 14; 0: not."
         ),
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=10_000, help="At most so many suggestions.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many suggestions.")] = 1000,
     apply: Annotated[bool, typer.Option("--apply", help="Make the transfers that are shown.")] = False,
     source: Annotated[str, typer.Option(help="Who says so, for the transfers.")] = "rebalance",
     request_id: RequestId = "",
 ) -> None:
     """Suggest transfers that would fill more of what waits, at least cost; with --apply, make them.
 
-    Example: invengine rebalance --to LON1 --apply
+    Example: invengine rebalance --to-location LON1 --apply
     """
     answer = await session.client.suggest_transfers(
         skus=skus or (),
@@ -73,7 +74,7 @@ async def rebalance(
         fills=[_number(one) for one in fill or ()],
         days_max=days_max,
         forecast_days=forecast_days,
-        suggestions_max=most,
+        suggestions_max=limit,
     )
     if not session.json:
         _show(answer)
@@ -86,7 +87,7 @@ async def rebalance(
         return
     if made:
         table(
-            ("transfer", "from", "to", "expected", "units"),
+            ("transfer_id", "from_location", "to_location", "expected_date", "lines"),
             [
                 (
                     one.transfer.transfer_id,
@@ -105,7 +106,7 @@ async def rebalance(
     if answer.cut_short_skus:
         say(f"Perhaps not the cheapest, for there were too many lanes to try: {', '.join(answer.cut_short_skus)}.")
     if answer.has_more:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 async def _apply(
@@ -153,7 +154,7 @@ def _show(answer: SuggestTransfersResponse) -> None:
         return word(TransferFill.Name(number), "TRANSFER_FILL_")
 
     table(
-        ("sku", "from", "to", "units", "cost", "days", "expected", "fills"),
+        ("sku", "from_location", "to_location", "units", "cost", "days", "expected_date", "fills"),
         [
             (
                 one.sku,
@@ -167,10 +168,11 @@ def _show(answer: SuggestTransfersResponse) -> None:
             )
             for one in answer.suggestions
         ],
+        empty="",
     )
     if answer.unfilled:
         table(
-            ("unfilled", "location", "units", "wanted for", "why not", "comes"),
+            ("unfilled_sku", "location", "units", "fill", "reason", "cover_date"),
             [
                 (
                     one.sku,

@@ -1,29 +1,11 @@
-"""What commands print: tables for people, JSON for programs. Data goes to stdout, everything else to stderr."""
+"""Answers of the API as what commands print: JSON with numbers, and words for cells of tables."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-
-Cell = str | int | float
-
-
-def say(text: str) -> None:
-    """A message for people, on stderr."""
-    typer.echo(text, err=True)
-
-
-def show_json(value: Any) -> None:
-    """One JSON document on stdout; messages by the rules of `as_json`."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def as_json(message: Message) -> dict[str, Any]:
@@ -51,48 +33,6 @@ def _with_numbers(message: Message, fields: dict[str, Any]) -> dict[str, Any]:
             for part, told in zip(inner, value, strict=True) if field.is_repeated else ((inner, value),):
                 _with_numbers(part, told)
     return fields
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Rows for people: drawn on a terminal, aligned plain text with a header line where the output is piped."""
-    if sys.stdout.isatty():
-        _drawn(columns, rows)
-    else:
-        _plain(columns, rows)
-
-
-def _drawn(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    content = [list(row) for row in rows]
-    for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if _is_numeric(content, number) else "left")
-    for row in content:
-        drawn.add_row(*(Text(str(cell)) for cell in row))  # Text: ids may hold square brackets
-    Console(no_color=bool(os.environ.get("NO_COLOR"))).print(drawn)
-
-
-def _plain(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    content = [list(row) for row in rows]
-    widths = [max(len(column), *(len(str(row[n])) for row in content), 0) for n, column in enumerate(columns)]
-    numeric = [_is_numeric(content, number) for number in range(len(columns))]
-    everything: list[Sequence[Cell]] = [columns, *content]
-    for row in everything:
-        cells = (
-            str(cell).rjust(width) if right else str(cell).ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        typer.echo("  ".join(cells).rstrip())
-
-
-def _is_numeric(content: list[list[Cell]], column: int) -> bool:
-    """Whether a column holds numbers, and nothing else but empty cells."""
-    cells = [row[column] for row in content if row[column] != ""]
-    return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
 
 
 def instant(moment: Any) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
 from invengine.cli.availability import FulfilmentOption
 from invengine.cli.days import day_of, shown
-from invengine.cli.render import instant, say, table, word
-from invengine.cli.session import fail_usage
+from invengine.cli.output import fail_usage, say, table, tell
+from invengine.cli.render import instant, word
 
 if TYPE_CHECKING:
     from invengine.v1.common_pb2 import Fulfilment
@@ -183,10 +181,10 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
         )
         if value
     ]
-    typer.echo("  ".join(parts))
+    tell("  ".join(parts))
     kits = {line.kit_line_id: line for line in reservation.lines if line.kit_line_id}
     for line_id, line in kits.items():
-        typer.echo(f"line {line_id}: {line.quantity // line.units_per_kit} of kit {line.kit_sku}, as its components")
+        tell(f"line {line_id}: {line.quantity // line.units_per_kit} of kit {line.kit_sku}, as its components")
     rows: list[tuple[str | int, ...]] = []
     for line in reservation.lines:
         if not line.quantity:
@@ -198,15 +196,12 @@ def show_reservation(reservation: Reservation, replayed: bool = False) -> None:
         if line.short_quantity:
             then = f"expected by {shown(line.next_date)}" if line.HasField("next_date") else ""
             rows.append((line.line_id, line.sku, "(short)", line.short_quantity, 0, 0, then))
-    columns = ["line", "sku", "location", "quantity", "fulfilled", "released", "rests on"]
-    if not any(row[-1] for row in rows):
-        columns.pop()
-        rows = [row[:-1] for row in rows]
-    table(columns, rows)
+    columns = ("line_id", "sku", "location", "quantity", "fulfilled", "released", "rests_on")
+    table(columns, rows, optional=("rests_on",))
     show_dates(reservation)
     back = [f"{line.returned} of line {line.line_id}" for line in reservation.lines if line.returned]
     if back:
-        typer.echo(f"came back: {', '.join(back)}")
+        tell(f"came back: {', '.join(back)}")
     if replayed:
         say("This request was answered before; nothing was done now.")
 
@@ -221,11 +216,11 @@ def show_dates(reservation: Reservation) -> None:
             by = promise.service or (f"ready {ready}" if ready else "")
             rows.append((line.line_id, line.sku, part.location, shown(part.ship_date), day, by, _confidence(promise)))
     if rows:
-        table(["line", "sku", "location", "leaves", "promised", "by", "confidence"], rows)
+        table(("line_id", "sku", "location", "ship_date", "delivery_date", "service", "confidence"), rows)
     for slot in reservation.slots:
         way = word(_fulfilment_name(slot.fulfilment), "FULFILMENT_")
         count = f"{slot.units} units" if slot.units else f"{slot.orders} orders"
-        typer.echo(f"capacity: {count} on {shown(slot.date)} at {slot.location}, {way}")
+        tell(f"capacity: {count} on {shown(slot.date)} at {slot.location}, {way}")
 
 
 def _confidence(promise: LinePromise) -> str:

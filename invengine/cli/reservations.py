@@ -9,7 +9,8 @@ import typer
 
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.confidence import share_of
-from invengine.cli.render import as_json, instant, say, show_json, table, word
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json, instant, word
 from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group, NeededBy, Profile
 from invengine.cli.reservation_text import (
     Delivery,
@@ -21,7 +22,7 @@ from invengine.cli.reservation_text import (
     show_reservation,
     units_of,
 )
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.reservation_service_pb2 import ListReservationsResponse
@@ -140,10 +141,11 @@ async def list_(
     customer: Annotated[str, typer.Option(help="Only of this customer.")] = "",
     order: Annotated[str, typer.Option(help="Only of this order.")] = "",
     cart: Annotated[str, typer.Option(help="Only of this cart.")] = "",
+    of_channel: Annotated[str, typer.Option(metavar="CHANNEL", help="Only of reservations of this channel.")] = "",
     state: Annotated[State | None, typer.Option(case_sensitive=False, help="Only in this state.")] = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
 ) -> None:
-    """List reservations; with --channel (or INVENGINE_CHANNEL) only those that it made.
+    """List reservations, the newest first.
 
     Example: invengine reservation list --order 1001 --state confirmed
     """
@@ -156,22 +158,25 @@ async def list_(
             customer_ref=customer,
             order_ref=order,
             cart_ref=cart,
-            channel=session.channel,
+            channel=of_channel,
             state=wanted,
             page_size=min(size, _PAGE),
             page_token=token,
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.reservations) < most:
-        following = await page(answer.next_page_token, most - len(answer.reservations))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.reservations) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.reservations))
         answer.reservations.extend(following.reservations)
         answer.next_page_token = following.next_page_token
     if session.json:
         show_json(as_json(answer))
         return
     table(
-        ("reservation", "state", "channel", "lines", "units", "expires", "customer", "order", "cart"),
+        (
+            *("reservation_id", "state", "channel", "lines", "quantity", "expire_time"),
+            *("customer_ref", "order_ref", "cart_ref"),
+        ),
         [
             (
                 r.reservation_id,
@@ -188,7 +193,7 @@ async def list_(
         ],
     )
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 @command(app, "confirm")
@@ -331,8 +336,8 @@ async def rebind(
         list[str] | None,
         typer.Option(metavar="LINE[@LOCATION]", help="Only this line, to LOCATION; may repeat. Default: all lines."),
     ] = None,
-    location: Annotated[str, typer.Option(help="Where lines that name no location go.")] = "",
-    group: Annotated[str, typer.Option(help="To the locations of this group, by priority.")] = "",
+    to_location: Annotated[str, typer.Option(metavar="LOCATION", help="Where lines that name no location go.")] = "",
+    to_group: Annotated[str, typer.Option(metavar="GROUP", help="To the locations of this group, by priority.")] = "",
     allow_split: Annotated[bool, typer.Option("--allow-split", help="One line may go to several places.")] = False,
     allow_backorder: AllowBackorder = False,
     needed_by: NeededBy = "",
@@ -346,7 +351,9 @@ async def rebind(
     """
     answer = await session.client.rebind(
         reservation_id,
-        lines=rebindings_of(line, location, Taking(group, allow_split, allow_backorder, needed_by, is_dated=True)),
+        lines=rebindings_of(
+            line, to_location, Taking(to_group, allow_split, allow_backorder, needed_by, is_dated=True)
+        ),
         profile=profile,
         channel=session.needs_channel(),
         expected_revision=expected_revision,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.movement_file import moment
-from invengine.cli.render import as_json, instant, say, show_json, table
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table, tell
+from invengine.cli.render import as_json, instant
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.return_service_pb2 import DisposalLine, ListReturnsResponse, Return, ReturnLineRequest
@@ -119,7 +120,7 @@ async def list_(
     *,
     reservation: Annotated[str, typer.Option(metavar="ID", help="Of this reservation.")] = "",
     order: Annotated[str, typer.Option(help="Of this order.")] = "",
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
 ) -> None:
     """List the returns of a reservation or an order, the oldest first.
 
@@ -135,16 +136,16 @@ async def list_(
             page_token=token,
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.returns) < most:
-        following = await page(answer.next_page_token, most - len(answer.returns))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.returns) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.returns))
         answer.returns.extend(following.returns)
         answer.next_page_token = following.next_page_token
     if session.json:
         show_json(as_json(answer))
         return
     table(
-        ("return", "recorded", "location", "channel", "units", "open", "reservation", "order"),
+        ("return_id", "create_time", "location", "channel", "quantity", "open", "reservation_id", "order_ref"),
         [
             (
                 one.return_id,
@@ -160,7 +161,7 @@ async def list_(
         ],
     )
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 def _whole(text: str, what: str) -> int:
@@ -216,9 +217,9 @@ def _show(returned: Return, replayed: bool = False) -> None:
     parts += [f"channel {returned.channel}"]
     parts += [f"reservation {returned.reservation_id}"] if returned.reservation_id else []
     parts += [f"order {returned.order_ref}"] if returned.order_ref else []
-    typer.echo("  ".join(parts))
+    tell("  ".join(parts))
     table(
-        ("line", "sku", "quantity", "came as", "restocked", "moved", "scrapped", "open", "why"),
+        ("line_id", "sku", "quantity", "state", "restocked", "moved", "scrapped", "open", "reason"),
         [
             (
                 line.line_id,

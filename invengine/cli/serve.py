@@ -10,8 +10,7 @@ import typer
 
 from invengine.cli.demo import COMPILING
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import say, table
-from invengine.cli.session import fail_usage
+from invengine.cli.output import fail_usage, say, table
 
 _QUIET_SECONDS: Final = 4.0
 _SECRETS: Final = frozenset({"redis_url"})
@@ -59,6 +58,9 @@ def serve(
         Durability | None,
         typer.Option(help="When a write is answered: on disk, up to a second before, or once replicas have it."),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve the address; each has a copy of the stock.")
+    ] = None,
     partitions: Annotated[int | None, typer.Option(help="Partitions of a store that is made new.")] = None,
     log_level: Annotated[LogLevel | None, typer.Option(case_sensitive=False, help="Least severe message.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="One JSON object per log line.")] = None,
@@ -96,6 +98,7 @@ def serve(
         "data_dir": data_dir,
         "redis_url": redis_url,
         "durability": durability.value if durability else None,
+        "workers": workers,
         "partitions": partitions,
         "log_level": log_level.value if log_level else None,
         "log_json": log_json,
@@ -126,20 +129,34 @@ def _list(settings: Any) -> None:
 
 def _run(settings: Any) -> None:
     import os
-    import threading
 
     from invengine.settings import Settings
+    from invengine.workers.link import Broken
+
+    for warning in Settings.unknown_variables(os.environ):
+        say(warning)
+    try:
+        if settings.workers > 1:
+            from invengine.workers.supervisor import supervise
+
+            supervise(settings, on_compiling=lambda: say(COMPILING))
+        else:
+            _serve_alone(settings)
+    except Broken as fault:
+        say(str(fault))
+        raise typer.Exit(ExitCode.FAILURE) from None
+
+
+def _serve_alone(settings: Any) -> None:
+    import gc
+    import threading
 
     told = threading.Timer(_QUIET_SECONDS, say, (COMPILING,))
     told.daemon = True
     told.start()
+    gc.disable()  # what is imported stays: looking through it for garbage is an eighth of the start
     from invengine import bootstrap  # which compiles the kernels, or loads them
 
+    gc.enable()
     told.cancel()
-    for warning in Settings.unknown_variables(os.environ):
-        say(warning)
-    try:
-        bootstrap.serve(settings)
-    except bootstrap.Broken as fault:
-        say(str(fault))
-        raise typer.Exit(ExitCode.FAILURE) from None
+    bootstrap.serve(settings)

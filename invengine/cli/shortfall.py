@@ -8,8 +8,9 @@ import typer
 
 from invengine.cli.days import shown
 from invengine.cli.outcomes import say_results
-from invengine.cli.render import as_json, instant, say, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json, instant, word
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.shortfall_pb2 import ListShortfallsResponse, ResourceShortfallsResponse
@@ -30,7 +31,7 @@ async def list_(
     sku: Sku = "",
     location: Location = "",
     of_channel: OfChannel = "",
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many positions.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many positions.")] = 100,
 ) -> None:
     """List positions with more reserved than is on hand, and who is not covered, the newest reservation first.
 
@@ -42,9 +43,9 @@ async def list_(
             sku=sku, location=location, channel=of_channel, page_size=min(size, _PAGE), page_token=token
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.shortfalls) < most:
-        following = await page(answer.next_page_token, most - len(answer.shortfalls))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.shortfalls) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.shortfalls))
         answer.shortfalls.extend(following.shortfalls)
         answer.next_page_token = following.next_page_token
     if session.json:
@@ -52,7 +53,7 @@ async def list_(
         return
     _show_shortfalls(answer)
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 @command(app, "resource", timeout_seconds=120.0)
@@ -78,7 +79,7 @@ async def resource(
         str, typer.Option(help="Choose locations by this sourcing profile: web, or web@3. Default: the active one.")
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, and say what would be done.")] = False,
-    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="Lines to deal with, at most.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines to deal with, at most.")] = 1000,
     request_id: RequestId = "",
 ) -> None:
     """Take units that are reserved and not there from other locations, line by line, the oldest reservation first.
@@ -97,7 +98,7 @@ async def resource(
         best_effort=best_effort,
         accept_later=accept_later,
         dry_run=dry_run,
-        lines_max=most,
+        lines_max=limit,
         profile=profile,
         request_id=request_id,
     )
@@ -112,8 +113,8 @@ async def resource(
 def _show_shortfalls(answer: ListShortfallsResponse) -> None:
     table(
         (
-            *("sku", "location", "on_hand", "reserved", "short", "reservation", "line", "quantity", "uncovered"),
-            *("channel", "order", "made", "covered_by"),
+            *("sku", "location", "on_hand", "reserved", "units", "reservation_id", "line_id", "quantity", "uncovered"),
+            *("channel", "order_ref", "create_time", "cover_date"),
         ),
         [
             (
@@ -140,8 +141,8 @@ def _show_shortfalls(answer: ListShortfallsResponse) -> None:
 def _show_outcomes(answer: ResourceShortfallsResponse) -> None:
     table(
         (
-            *("reservation", "line", "sku", "location", "uncovered", "result", "to", "available"),
-            *("promised", "delivery", "refusal"),
+            *("reservation_id", "line_id", "sku", "location", "uncovered", "result", "moves", "available"),
+            *("promised_delivery_date", "delivery_date", "refusal"),
         ),
         [
             (
@@ -159,4 +160,5 @@ def _show_outcomes(answer: ResourceShortfallsResponse) -> None:
             )
             for one in answer.outcomes
         ],
+        empty="",
     )

@@ -10,8 +10,9 @@ import typer
 
 from invengine.cli.exits import ExitCode
 from invengine.cli.movement_file import BadRow, FileUnreadable, moment
-from invengine.cli.render import as_json, say, show_json, table
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json
+from invengine.cli.session import Session, command
 from invengine.cli.snapshot_file import read_order_refs, read_rows
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ from invengine.cli.confidence import share_of
 from invengine.cli.days import shown
 from invengine.cli.deliveries import network_of
 from invengine.cli.file_faults import problem_of
+from invengine.cli.output import Cell, fail_usage, say, show_json, table
 from invengine.cli.promise import money
-from invengine.cli.render import Cell, as_json, counted, say, show_json, table, word
+from invengine.cli.render import as_json, counted, word
 from invengine.cli.reservation_options import AllowBackorder, AllowSplit, Group
 from invengine.cli.reservation_text import Delivery, Taking, lines_of
-from invengine.cli.session import Session, command, fail, fail_usage
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
@@ -98,16 +99,16 @@ async def source(
     if not session.json:
         _show_ruled_out(answer)
     if not has_plan:
-        fail(error_from_refusal(answer.refusal), session.json)
+        raise error_from_refusal(answer.refusal)
     if plot is not None and network is not None:
         _plot(plot, network, answer, to, store)
 
 
 def _show_plan(answer: pb.PlanBasketResponse) -> None:
     """Print where each line comes from, what that costs beside the next plan, and how sure it is."""
-    table(("line", "sku", "units", "from", "there on", "with", "delivered"), _rows(answer.plan))
+    table(("line_id", "sku", "quantity", "location", "available_day", "service", "delivery_day"), _rows(answer.plan))
     has_next = answer.HasField("runner_up")
-    table(("cost", "plan", *(("runner-up", "more") if has_next else ())), _costs(answer, has_next))
+    table(("cost", "plan", *(("runner_up", "runner_up_excess") if has_next else ())), _costs(answer, has_next))
     if has_next:
         places = dict.fromkeys(one.location for line in answer.runner_up.lines for one in line.units)
         say(f"Runner-up: from {', '.join(places) or 'nowhere'}, {counted(answer.runner_up.parcels, 'parcel')}.")
@@ -157,7 +158,7 @@ def _show_ruled_out(answer: pb.PlanBasketResponse) -> None:
     if answer.ruled_out:
         rules = type(answer.ruled_out[0]).Rule
         table(
-            ("line", "ruled out by", "locations"),
+            ("line_id", "rule", "locations"),
             [(one.line_id, word(rules.Name(one.rule), "RULE_"), ", ".join(one.locations)) for one in answer.ruled_out],
         )
 

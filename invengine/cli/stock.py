@@ -10,8 +10,9 @@ from invengine.cli import stock_import
 from invengine.cli.availability import Fresh, consistency_of
 from invengine.cli.incoming import show_receipts
 from invengine.cli.movement_file import Kind, moment
-from invengine.cli.render import as_json, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail, fail_usage
+from invengine.cli.output import fail_usage, show_json, table, tell
+from invengine.cli.render import as_json, word
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ async def post(
         )
         _show_states(outcome.states)
     if outcome.result in (results.RESULT_STALE, results.RESULT_REFUSED):
-        fail(error_from_refusal(outcome.refusal), session.json)
+        raise error_from_refusal(outcome.refusal)
 
 
 def _channel_of(kind: Kind, session: Session) -> str:
@@ -118,16 +119,16 @@ async def show(
         [(p.sku, p.location, p.on_hand, p.reserved, p.safety_stock, p.shortfall, p.backordered, p.revision)],
     )
     if p.ring_fences:
-        typer.echo()
+        tell()
         table(("ring_fence", "quantity"), [(fence.channel, fence.quantity) for fence in p.ring_fences])
     _show_states(p.states)
     if p.incoming:
-        typer.echo()
+        tell()
         show_receipts(p.incoming)
 
 
 def _show_states(states: Sequence[StateQuantity]) -> None:
     """Print what is there and cannot be sold."""
     if states:
-        typer.echo()
+        tell()
         table(("state", "quantity"), [(one.state, one.quantity) for one in states])

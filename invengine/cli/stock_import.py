@@ -16,8 +16,9 @@ import typer
 from invengine.cli.exits import ExitCode
 from invengine.cli.file_faults import problem_of
 from invengine.cli.movement_file import IGNORED, BadRow, FileUnreadable, Kind, MovementFile
-from invengine.cli.render import as_json, instant, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json, instant, word
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.client import FeedAck, Movement
@@ -30,13 +31,14 @@ TOLD: Final = 1_000
 """Problems that --json lists; beyond, they are counted."""
 
 PAGE: Final = 1_000
+
+feeds = typer.Typer(help="Feeds of movements that have a name.", no_args_is_help=True)
 _RESULTS: Final = ("APPLIED", "REPEATED", "STALE", "REFUSED")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the group `stock`."""
+    """Add the command to the group `stock`."""
     command(app, "import", timeout_seconds=60.0, retry_seconds=30.0)(import_)
-    command(app, "feeds")(feeds)
 
 
 async def import_(
@@ -86,10 +88,11 @@ async def import_(
         raise typer.Exit(ExitCode.REFUSED)
 
 
-async def feeds(session: Session) -> None:
+@command(feeds, "list")
+async def list_(session: Session) -> None:
     """Print the feeds that have a name: how far each is, by its own numbers, and the last movement up to there.
 
-    Example: invengine stock feeds
+    Example: invengine feed list
     """
     answer = await session.client.list_feeds(page_size=PAGE)
     while answer.next_page_token:
@@ -99,7 +102,7 @@ async def feeds(session: Session) -> None:
     if session.json:
         show_json(as_json(answer))
         return
-    columns = ("feed", "position", "source", "event", "acknowledged")
+    columns = ("feed", "position", "source", "event_id", "acknowledge_time")
     table(
         columns,
         [(f.feed, f.position, f.source, f.event_id, instant(f.acknowledge_time)) for f in answer.feeds],

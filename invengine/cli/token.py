@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from invengine.cli.render import as_json, instant, say, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table
+from invengine.cli.render import as_json, instant, word
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.admin_service_pb2 import Token
@@ -31,7 +32,7 @@ class RoleName(StrEnum):
     ADMIN = "admin"
 
 
-@command(app, "issue")
+@command(app, "issue", has_table=False)
 async def issue(
     session: Session,
     *,
@@ -96,7 +97,7 @@ async def issue(
         say(f"Token {answer.token.token_id} is issued for {name}{where}.")
 
 
-@command(app, "revoke")
+@command(app, "revoke", has_table=False)
 async def revoke(
     session: Session,
     token_id: Annotated[str, typer.Argument(metavar="ID", help="The part of the token before the dot.")],
@@ -129,12 +130,10 @@ async def list_tokens(
     if session.json:
         show_json(as_json(answer))
         return
-    if not answer.tokens:
-        say("There is no token yet: invengine token issue NAME --role ROLE.")
-        return
     table(
-        ("id", "name", "channel", "roles", "rate", "until", "last used", "state"),
+        ("token_id", "name", "channel", "roles", "requests_per_second", "expire_time", "last_use_time", "state"),
         [_row(token) for token in answer.tokens],
+        empty="There is no token yet: invengine token issue NAME --role ROLE.",
     )
 
 
@@ -146,7 +145,7 @@ def _row(token: Token) -> tuple[str, ...]:
         token.name,
         token.channel or "any",
         ", ".join(word(Role.Name(role), "ROLE_") for role in token.roles),
-        f"{token.requests_per_second:g}/s" if token.requests_per_second else "any",
+        f"{token.requests_per_second:g}" if token.requests_per_second else "any",
         instant(token.expire_time) if token.HasField("expire_time") else "revoked",
         instant(token.last_use_time) if token.HasField("last_use_time") else "never",
         _state(token),

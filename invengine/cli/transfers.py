@@ -11,8 +11,9 @@ import typer
 from invengine.cli.broken import show_broken
 from invengine.cli.days import day_of, shown
 from invengine.cli.movement_file import moment
-from invengine.cli.render import as_json, instant, say, show_json, table, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, say, show_json, table, tell
+from invengine.cli.render import as_json, instant, word
+from invengine.cli.session import RequestId, Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.transfer_service_pb2 import Transfer
@@ -183,7 +184,7 @@ async def list_(
     location: Annotated[str, typer.Option(help="Only from or to this location.")] = "",
     direction: Annotated[Side, typer.Option(help="Whether units leave that location or go to it.")] = Side.ANY,
     state: Annotated[StateOption, typer.Option(help="Only in this state.")] = StateOption.ANY,
-    most: Annotated[int, typer.Option("--most", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
 ) -> None:
     """List transfers, by id.
 
@@ -202,16 +203,19 @@ async def list_(
             page_token=token,
         )
 
-    answer = await page("", most)
-    while answer.next_page_token and len(answer.transfers) < most:
-        following = await page(answer.next_page_token, most - len(answer.transfers))
+    answer = await page("", limit)
+    while answer.next_page_token and len(answer.transfers) < limit:
+        following = await page(answer.next_page_token, limit - len(answer.transfers))
         answer.transfers.extend(following.transfers)
         answer.next_page_token = following.next_page_token
     if session.json:
         show_json(as_json(answer))
         return
     table(
-        ("transfer", "state", "from", "to", "planned", "in transit", "expected", "reference"),
+        (
+            *("transfer_id", "state", "from_location", "to_location"),
+            *("planned", "in_transit", "expected_date", "reference"),
+        ),
         [
             (
                 each.transfer_id,
@@ -227,7 +231,7 @@ async def list_(
         ],
     )
     if answer.next_page_token:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 def _units(texts: Sequence[str], what: str = "SKU=UNITS") -> dict[str, int]:
@@ -251,11 +255,14 @@ def _show_transfer(transfer: Transfer) -> None:
     parts = [transfer.transfer_id, _state(transfer), f"from {transfer.from_location} to {transfer.to_location}"]
     parts += [f"{name} {value}" for name, value in (("by", transfer.source), ("for", transfer.reference)) if value]
     parts += [f"since {instant(transfer.create_time)}", f"revision {transfer.revision}"]
-    typer.echo("  ".join(parts))
+    tell("  ".join(parts))
     if transfer.reason:
-        typer.echo(f"Reason: {transfer.reason}")
+        tell(f"Reason: {transfer.reason}")
     table(
-        ("line", "sku", "quantity", "planned", "shipped", "cancelled", "in transit", "promised", "expected"),
+        (
+            *("line_id", "sku", "quantity", "planned", "shipped", "cancelled", "in_transit"),
+            *("pegged", "expected_date"),
+        ),
         [
             (
                 line.line_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +11,9 @@ import typer
 
 from invengine.cli.availability import Fulfilment, FulfilmentOption
 from invengine.cli.days import shown
-from invengine.cli.live import json_line, lines, live_table
-from invengine.cli.render import Cell, as_json, word
+from invengine.cli.live import is_live, json_line, lines, live_table
+from invengine.cli.output import Cell
+from invengine.cli.render import as_json, word
 from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ async def watch(
     promises: Annotated[
         bool, typer.Option("--promises", help="Tell promises that break, change and are mended, instead of units.")
     ] = False,
-    resume: Annotated[
+    resume_token: Annotated[
         str, typer.Option(metavar="TOKEN", help="Begin with what changed since this token, which --json prints.")
     ] = "",
     seconds: Annotated[
-        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End by itself. Default: on Ctrl-C.")
+        float | None, typer.Option("--for-seconds", min=0, help="End by itself. Default: on Ctrl-C.")
     ] = None,
 ) -> None:
     """Show what a channel can take, and every change of it, until Ctrl-C. Outages of the server are waited for.
@@ -64,7 +64,7 @@ async def watch(
         by_location=by_location,
         levels_only=levels,
         include_promises=promises,
-        resume_token=resume,
+        resume_token=resume_token,
     )
     if session.json:
         told = _follow_json(messages)
@@ -91,7 +91,7 @@ async def _follow_json(messages: AsyncGenerator[pb.WatchAvailabilityResponse, No
 async def _follow(messages: AsyncGenerator[pb.WatchAvailabilityResponse, None], columns: tuple[str, ...]) -> None:
     """Drawn on a terminal as a table that changes; else a line per change, its values separated by TAB."""
     known: dict[tuple[str, str], tuple[Cell, ...]] = {}
-    with live_table(columns) if sys.stdout.isatty() else lines(columns) as show:
+    with live_table(columns) if is_live() else lines(columns) as show:
         async with aclosing(messages):
             async for message in messages:
                 if message.begins_anew:
@@ -106,8 +106,8 @@ async def _follow(messages: AsyncGenerator[pb.WatchAvailabilityResponse, None], 
 async def _follow_promises(messages: AsyncGenerator[pb.WatchAvailabilityResponse, None]) -> None:
     """As `_follow`, of promises; on a terminal those that are mended leave the table."""
     known: dict[tuple[str, str], tuple[Cell, ...]] = {}
-    is_live = sys.stdout.isatty()
-    with live_table(_PROMISE_COLUMNS) if is_live else lines(_PROMISE_COLUMNS) as show:
+    drawn = is_live()
+    with live_table(_PROMISE_COLUMNS) if drawn else lines(_PROMISE_COLUMNS) as show:
         async with aclosing(messages):
             async for message in messages:
                 if message.promises_begin_anew:
@@ -116,15 +116,18 @@ async def _follow_promises(messages: AsyncGenerator[pb.WatchAvailabilityResponse
                 mended = [key for key, change in told.items() if change.mended and key in known]
                 broken = [key for key, change in told.items() if not change.mended]
                 known |= {key: _promise_row(told[key]) for key in (*broken, *mended)}
-                if not is_live:
+                if not drawn:
                     show(known, [key for key in told if key in known])
                 for key in mended:
                     del known[key]
-                if is_live:
+                if drawn:
                     show(known, broken)
 
 
-_PROMISE_COLUMNS = ("reservation", "line", "sku", "location", "quantity", "state", "why", "promised", "now")
+_PROMISE_COLUMNS = (
+    *("reservation_id", "line_id", "sku", "location", "quantity", "state", "reason"),
+    *("promised_delivery_date", "new_delivery_date"),
+)
 
 
 def _promise_row(change: pb.PromiseChange) -> tuple[Cell, ...]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from invengine.cli.exits import ExitCode
-from invengine.cli.render import as_json, say, show_json, word
-from invengine.cli.session import RequestId, Session, command, fail_usage
+from invengine.cli.output import fail_usage, is_csv, say, show_json
+from invengine.cli.render import as_json, word
+from invengine.cli.session import RequestId, Session, command
 from invengine.cli.wave_text import show_missing, show_orders, show_plan, show_refused
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _PAGE: Final = 1000
 _PLAN_SECONDS: Final = 600.0
 
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id, as `wave plan` prints it.")]
-Most = Annotated[int, typer.Option("--most", min=1, help="At most so many orders.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many orders.")]
 
 
 @command(app, "plan", timeout_seconds=_PLAN_SECONDS)
@@ -57,7 +58,7 @@ async def plan(
     keep_seconds: Annotated[
         int, typer.Option("--keep-seconds", min=1, max=86_400, help="How long it can be committed.")
     ] = 3600,
-    most: Most = 20,
+    limit: Limit = 20,
     request_id: RequestId = "",
 ) -> None:
     """Plan which orders get which units, of what is free now. Nothing is taken.
@@ -107,11 +108,11 @@ async def plan(
     if made.quantity > made.planned_quantity:
         from invengine.v1.wave_pb2 import GetPlanRequest
 
-        short, has_more = await _orders(session, made.plan_id, GetPlanRequest.SHOW_SHORT, most)
+        short, has_more = await _orders(session, made.plan_id, GetPlanRequest.SHOW_SHORT, limit)
         say(f"Of {made.orders - made.orders_whole} orders something is missing:")
         show_missing(short)
         if has_more:
-            say(f"There are more: invengine wave show {made.plan_id} --short --most {10 * most}")
+            say(f"There are more: invengine wave show {made.plan_id} --short --limit {10 * limit}")
     say(f"Carry it out: invengine wave commit {made.plan_id}")
 
 
@@ -122,7 +123,7 @@ async def show(
     plan_id: PlanId,
     short: Annotated[bool, typer.Option("--short", help="Only orders that do not get everything.")] = False,
     refused: Annotated[bool, typer.Option("--refused", help="Only orders with lines that were refused.")] = False,
-    most: Most = 100,
+    limit: Limit = 100,
 ) -> None:
     """Show a plan: who gets what from where, what is missing and why, and how far its commit is.
 
@@ -134,11 +135,12 @@ async def show(
         fail_usage("--short and --refused do not go together")
     which = GetPlanRequest.SHOW_REFUSED if refused else GetPlanRequest.SHOW_SHORT if short else GetPlanRequest.SHOW_ALL
     answer = await session.client.get_plan(plan_id, show=GetPlanRequest.SHOW_NONE)
-    orders, has_more = await _orders(session, plan_id, which, most)
+    orders, has_more = await _orders(session, plan_id, which, limit)
     if session.json:
         show_json({"plan": as_json(answer.plan), "orders": [as_json(order) for order in orders], "more": has_more})
         return
-    show_plan(answer.plan)
+    if not is_csv():  # its table is that of the orders
+        show_plan(answer.plan)
     if refused:
         show_refused(orders)
     elif short:
@@ -146,7 +148,7 @@ async def show(
     else:
         show_orders(orders)
     if has_more:
-        say("There are more: raise --most.")
+        say("There are more: raise --limit.")
 
 
 @command(app, "commit", timeout_seconds=_PLAN_SECONDS)
@@ -220,14 +222,14 @@ class _ProgressLine:
 
 
 async def _orders(
-    session: Session, plan_id: str, show: pb.GetPlanRequest.Show.ValueType, most: int
+    session: Session, plan_id: str, show: pb.GetPlanRequest.Show.ValueType, limit: int
 ) -> tuple[list[pb.WavePlanOrder], bool]:
     """Orders of a plan, and whether there are more."""
     found: list[pb.WavePlanOrder] = []
     token = ""
-    while len(found) < most:
+    while len(found) < limit:
         answer = await session.client.get_plan(
-            plan_id, show=show, page_size=min(most - len(found), _PAGE), page_token=token
+            plan_id, show=show, page_size=min(limit - len(found), _PAGE), page_token=token
         )
         found += answer.orders
         token = answer.next_page_token

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invengine.cli.render import instant, table, word
+from invengine.cli.output import Rounded, table
+from invengine.cli.render import instant, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,9 +39,9 @@ def show_plan(plan: pb.WavePlan) -> None:
             ("refused lines", plan.refused_lines),
             ("done", f"{plan.progress.done} of {plan.progress.total} orders"),
         ]
-    table(("what", "value"), [(what, str(value)) for what, value in rows])
+    table(("measure", "value"), [(what, str(value)) for what, value in rows])
     table(
-        ("class", "channel", "orders", "whole", "wanted", "planned", "filled"),
+        ("priority_class", "channel", "orders", "orders_whole", "quantity", "planned_quantity", "filled"),
         [
             (
                 fill.priority_class,
@@ -49,7 +50,7 @@ def show_plan(plan: pb.WavePlan) -> None:
                 fill.orders_whole,
                 fill.quantity,
                 fill.planned_quantity,
-                f"{fill.planned_quantity / fill.quantity:.1%}" if fill.quantity else "",
+                Rounded(fill.planned_quantity / fill.quantity, ".1%") if fill.quantity else "",
             )
             for fill in plan.fills
         ],
@@ -72,7 +73,7 @@ def show_orders(orders: Iterable[pb.WavePlanOrder]) -> None:
     from invengine.v1.wave_pb2 import WavePlanOrder
 
     table(
-        ("order", "class", "channel", "line", "sku", "wanted", "gets", "outcome"),
+        ("order", "priority_class", "channel", "line_id", "sku", "quantity", "units", "outcome"),
         [
             (
                 _name(order),
@@ -95,7 +96,7 @@ def show_missing(orders: Iterable[pb.WavePlanOrder]) -> None:
     from invengine.v1.wave_pb2 import WavePlanLine
 
     table(
-        ("order", "class", "channel", "line", "sku", "wanted", "missing", "why"),
+        ("order", "priority_class", "channel", "line_id", "sku", "quantity", "missing_quantity", "missing"),
         [
             (
                 _name(order),
@@ -119,7 +120,7 @@ def show_refused(orders: Iterable[pb.WavePlanOrder]) -> None:
     from invengine.v1.common_pb2 import ErrorReason
 
     table(
-        ("order", "channel", "line", "sku", "planned", "available", "reason"),
+        ("order", "channel", "line_id", "sku", "wanted", "available", "reason"),
         [
             (
                 _name(order),

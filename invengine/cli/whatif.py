@@ -10,9 +10,10 @@ import typer
 
 from invengine.cli.days import day_of
 from invengine.cli.file_faults import problem_of
+from invengine.cli.output import Cell, fail_usage, say, show_json, table
 from invengine.cli.promise import money
-from invengine.cli.render import Cell, as_json, instant, say, show_json, table, word
-from invengine.cli.session import Session, command, fail_usage
+from invengine.cli.render import as_json, instant, word
+from invengine.cli.session import Session, command
 
 if TYPE_CHECKING:
     from invengine.v1.whatif_pb2 import WhatIfOrder, WhatIfResponse, WhatIfResult
@@ -44,7 +45,7 @@ async def whatif(
     recent_days: Annotated[
         int, typer.Option("--recent-days", min=0, max=365, help="Draw orders from those of so many days. Default: 7.")
     ] = 0,
-    orders_max: Annotated[int, typer.Option("--orders-max", min=1, max=10_000, help="At most so many orders.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many orders.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed draws the same orders.")] = 0,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw parcels, costs and units filled; needs matplotlib.")
@@ -74,7 +75,7 @@ async def whatif(
         orders=_orders(orders) if orders else (),
         day=as_date(day_of(day, "--day")) if day else None,
         orders_from=draws,
-        orders_max=orders_max,
+        orders_max=limit,
         recent_days=recent_days,
         seed=seed,
     )
@@ -89,7 +90,7 @@ async def whatif(
     _show(answer)
     say(f"{answer.orders} orders on the stock of {instant(answer.stock_time)}.")
     if answer.orders_left_out:
-        say(f"{answer.orders_left_out} more were made that day: raise --orders-max.")
+        say(f"{answer.orders_left_out} more were made that day: raise --limit.")
 
 
 def _orders(file: str) -> list[WhatIfOrder]:
@@ -138,10 +139,10 @@ def _show(answer: WhatIfResponse) -> None:
             rows.append([f"cost: {term}", *map(money, amounts)])
     if any(one.unproved_orders for one in results):
         rows.append(["orders with no proof of the best plan", *(one.unproved_orders for one in results)])
-    table(("", *names), rows)
+    table(("measure", *names), rows)
     stock = [{one.location: one for one in result.stock} for result in results]
     table(
-        ("stock left", "at first", *names),
+        ("location", "free", *names),
         [
             [location, its.free, *(of_profile[location].left for of_profile in stock)]
             for location, its in (stock[0].items() if stock else ())

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
-import grpc.aio
 from google.protobuf import duration_pb2
 
 from invengine.client.allocation_calls import AllocationCalls
+from invengine.client.availability_calls import AvailabilityCalls
 from invengine.client.connection import new_request_id
 from invengine.client.network_calls import NetworkCalls
 from invengine.client.plan_calls import PlanCalls
 from invengine.client.profile_calls import ProfileCalls
 from invengine.client.promise_calls import PromiseCalls
-from invengine.client.refusals import error_from_call
 from invengine.client.return_calls import ReturnCalls
 from invengine.client.token_calls import TokenCalls
 from invengine.client.transfer_calls import TransferCalls
@@ -23,8 +21,6 @@ from invengine.client.watching import WatchCalls
 from invengine.client.wave_calls import WaveCalls
 from invengine.v1 import (
     admin_service_pb2,
-    availability_service_pb2,
-    common_pb2,
     reservation_service_pb2,
 )
 
@@ -32,16 +28,6 @@ Line = reservation_service_pb2.ReservationLineRequest
 LineAmendment = reservation_service_pb2.LineAmendment
 LineRebinding = reservation_service_pb2.LineRebinding
 LineUnits = reservation_service_pb2.LineUnits
-
-
-class Query(TypedDict, total=False):
-    """What narrows a question about availability; the fields of the request messages."""
-
-    channel: str
-    locations: Sequence[str]
-    group: str
-    fulfilment: common_pb2.Fulfilment.ValueType
-    consistency: common_pb2.Consistency | None
 
 
 class ReserveOptions(TypedDict, total=False):
@@ -86,6 +72,7 @@ def _duration(seconds: float | None) -> duration_pb2.Duration | None:
 
 
 class Client(
+    AvailabilityCalls,
     WatchCalls,
     TransferCalls,
     ReturnCalls,
@@ -101,66 +88,6 @@ class Client(
 
     `timeout_seconds` bounds every call, repeats included; a write that runs into it raises OutcomeUnknown.
     """
-
-    # What is available
-
-    async def get_availability(
-        self, sku: str, *, ignore_reservation_id: str = "", **query: Unpack[Query]
-    ) -> availability_service_pb2.GetAvailabilityResponse:
-        """What the channel can take of one SKU now, with every position behind the total."""
-        query.setdefault("channel", self.channel)
-        request = availability_service_pb2.GetAvailabilityRequest(
-            sku=sku, ignore_reservation_id=ignore_reservation_id, **query
-        )
-        return await self._call(self._availability.GetAvailability, request)
-
-    async def explain_availability(
-        self, sku: str, *, ignore_reservation_id: str = "", reservations_max: int = 0, **query: Unpack[Query]
-    ) -> availability_service_pb2.ExplainAvailabilityResponse:
-        """Every term and rule behind what the channel can take of one SKU, and the reservations that hold the rest."""
-        query.setdefault("channel", self.channel)
-        request = availability_service_pb2.ExplainAvailabilityRequest(
-            sku=sku, ignore_reservation_id=ignore_reservation_id, reservations_max=reservations_max, **query
-        )
-        return await self._call(self._availability.ExplainAvailability, request)
-
-    async def get_available_to_promise(
-        self, sku: str, *, days: int = 0, **query: Unpack[Query]
-    ) -> availability_service_pb2.GetAvailableToPromiseResponse:
-        """From which day on so many units of one SKU can be promised, for so many days from today on (0: 730)."""
-        query.setdefault("channel", self.channel)
-        request = availability_service_pb2.GetAvailableToPromiseRequest(sku=sku, days=days, **query)
-        return await self._call(self._availability.GetAvailableToPromise, request)
-
-    async def batch_get_availability(
-        self, skus: Sequence[str], *, totals_only: bool = False, **query: Unpack[Query]
-    ) -> availability_service_pb2.BatchGetAvailabilityResponse:
-        """Up to 10,000 SKUs in columns; an unknown SKU is a status, not an error."""
-        query.setdefault("channel", self.channel)
-        request = availability_service_pb2.BatchGetAvailabilityRequest(skus=skus, totals_only=totals_only, **query)
-        return await self._call(self._availability.BatchGetAvailability, request)
-
-    async def stream_availability(
-        self, skus: Iterable[str], *, channel: str = "", group: str = "", in_flight: int = 256
-    ) -> AsyncGenerator[availability_service_pb2.StreamAvailabilityResponse, None]:
-        """A small answer per SKU, in order, with at most `in_flight` questions under way. An outage is not bridged."""
-        ahead = asyncio.Semaphore(in_flight)
-
-        async def questions() -> AsyncIterator[availability_service_pb2.StreamAvailabilityRequest]:
-            said = channel or self.channel
-            for number, sku in enumerate(skus):
-                await ahead.acquire()
-                yield availability_service_pb2.StreamAvailabilityRequest(
-                    query_id=number, sku=sku, channel=said, group=group
-                )
-                said = ""  # the server keeps the channel of the first question
-
-        try:
-            async for answer in self._availability.StreamAvailability(questions()):
-                ahead.release()
-                yield answer
-        except grpc.aio.AioRpcError as failure:
-            raise error_from_call(failure, self.server, writes=False) from None
 
     # Reservations
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeVar
 import grpc
 import grpc.aio
 
+from invengine.client.handles import Handles
 from invengine.client.refusals import error_from_call
 from invengine.client.securing import Tls, open_wire
 from invengine.errors import OutcomeUnknown, Overloaded, RateLimited, Unavailable
@@ -37,6 +38,7 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
     ("grpc.initial_reconnect_backoff_ms", 100),  # after an outage: look again soon, gRPC's own first wait is a second
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),  # each client a connection: only these are spread over a server's workers
 )
 
 
@@ -70,6 +72,7 @@ class Connection:
         self.is_signed = bool(token) or (isinstance(tls, Tls) and bool(tls.certificate))
         """Whether calls say who makes them."""
         self._wire = open_wire(server, _OPTIONS, token=token, tls=tls, token_in_clear=token_in_clear)
+        self._handles = Handles()
         self._availability = availability_service_pb2_grpc.AvailabilityServiceStub(self._wire)
         self._reservations = reservation_service_pb2_grpc.ReservationServiceStub(self._wire)
         self._stock = stock_service_pb2_grpc.StockServiceStub(self._wire)

@@ -37,13 +37,16 @@ with kernel_cache(Path(__file__).parent) as CACHE_FOLDER:
     from invengine.kernels.scarcity import scarcity_prices
     from invengine.kernels.sourcing import source_basket
     from invengine.kernels.standing import date_standing
-    from invengine.kernels.wire import answer_availability, split_request
+    from invengine.kernels.wire import read_handles, split_request
+    from invengine.kernels.wire_answers import answer_availability, answer_queries, answer_sku
 
 __all__ = [
     "advance_holds",
     "allocate_wave",
     "answer_availability",
+    "answer_queries",
     "answer_reservations",
+    "answer_sku",
     "apply_rows",
     "available_kits",
     "available_positions",
@@ -70,6 +73,7 @@ __all__ = [
     "pack_rows",
     "promisable_steps",
     "raise_safety",
+    "read_handles",
     "read_reservations",
     "rehash_holds",
     "rehash_names",

@@ -110,6 +110,7 @@ STEP_COLUMNS: Final = 3
 # bytes that `answer_availability` needs room for
 POSITION_BYTES_MAX: Final = 142  # for each position
 ANSWER_BYTES_MORE: Final = 16  # for what stands before them
+QUERY_BYTES_MAX: Final = 32  # that `answer_queries` needs room for, of each query
 
 # holds, int64 [slots, HOLD_COLUMNS]: one line per leg of a live hold
 HOLD_KEY: Final = 0  # partition << LEG_BITS | leg

@@ -11,10 +11,8 @@ import numpy as np
 from numba import njit
 
 from invengine.kernels.digests import blake2b, crc32_of, put_hex
-from invengine.kernels.wire import LENGTH, VARINT
-from invengine.kernels.wire import _is_odd as is_odd
-from invengine.kernels.wire import _put_varint as put_varint
-from invengine.kernels.wire import _read_varint as read_varint
+from invengine.kernels.wire import LENGTH, VARINT, is_odd_name, read_varint
+from invengine.kernels.wire_answers import put_varint
 
 _BYTES = "Array(uint8, 1, 'C', readonly=True)"
 _BLOCK = "int64[:, ::1]"
@@ -58,7 +56,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 def _text_field(message, at, end):
     """(first byte, length, next byte) of a text of at most 64 printable characters; length is -1 when it is another."""
     length, start = read_varint(message, at)
-    if start < 0 or length > end - start or is_odd(message, start, length):
+    if start < 0 or length > end - start or is_odd_name(message, start, length):
         return np.int64(0), np.int64(-1), np.int64(0)
     return start, length, start + length
 

@@ -6,6 +6,7 @@ moved leave holes; a full block is copied without them, so that holes and spare 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final
@@ -100,6 +101,8 @@ class Columns(Contents):
         self._changed: Block = np.empty((0, CHANGED_COLUMNS), np.int64)
         self.watch_created: Callable[[list[CreatedPosition]], None] | None = None
         self.second = 0
+        self.epoch = secrets.randbits(63) | 1
+        """Names the numbers of SKUs in these arrays among those in any others; never 0."""
 
     def apply(self, buffer: bytes, entries: Block) -> list[PassedRow]:
         """Applies the rows of log entries, int64 [n, 4] over `buffer`; returns those of incoming receipts.

@@ -43,7 +43,7 @@ LOOK_SECONDS: Final = 1.0
 """How often those who are in are looked at: together with the second in which a server learns of a revocation, a stream
 ends well within 5."""
 
-_CERTIFICATE_URIS: Final = "x509_uri"
+_CERTIFICATE_URIS: Final = "peer_uri"
 
 
 class Admission:

@@ -32,6 +32,7 @@ class AvailabilityServicer:
         self._explanations = explanations
         self._available_to_promise = available_to_promise
         self._watching = watching
+        self.at_once = {"GetAvailability": availability.get_at_once}
 
     @takes_bytes
     async def GetAvailability(self, request: bytes, context: Context) -> bytes:

@@ -38,6 +38,10 @@ _CURRENT: ContextVar[Call | None] = ContextVar("_CURRENT", default=None)
 class Span(Protocol):
     """A call in a trace."""
 
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+
     def end(self, call: Call, code: str, reason: str) -> None:
         """The call is over."""
 
@@ -68,7 +72,9 @@ class Call:
 
     @property
     def trace_id(self) -> str:
-        """Of the trace that the caller is in, 32 hexadecimal digits; empty where it told none."""
+        """Of the trace that this call or its caller is in, 32 hexadecimal digits; empty where there is none."""
+        if self.span is not None:
+            return self.span.trace_id
         found = _TRACE_PARENT.fullmatch(self.sent(TRACE_PARENT))
         return found[1] if found and found[1].strip("0") else ""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown
+from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown, Unauthenticated
 from invengine.rpc.calls import METADATA, REQUEST_ID, Call
 from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
 
@@ -37,11 +37,14 @@ Unary = Callable[[Any, Context], Awaitable[Message | bytes]]
 RawUnary = Callable[[bytes, Context], Awaitable[bytes]]
 """A method that takes and gives the bytes of messages."""
 
+AtOnce = Callable[[bytes], bytes | None]
+"""The answer to a request that needs nothing waited for; None for others."""
+
 Inbound = Callable[[AsyncIterator[Any], Context], Awaitable[Message]]
 """A method that takes a stream of messages and gives one message."""
 
-StreamStep = Callable[[bytes], Awaitable[bytes]]
-"""One message of a stream in, its answer out."""
+StreamStep = Callable[[bytes], bytes]
+"""One message of a stream in, its answer out, at once."""
 
 Read = Callable[[], Awaitable[bytes | None]]
 """The next message of a stream; None when the caller has sent its last one."""
@@ -149,11 +152,17 @@ def unary(
 
 
 def raw_unary(
-    method: Observed, handler: RawUnary, series: MethodMetrics, metrics: Metrics, *, gate: Gate | None = None
+    method: Observed,
+    handler: RawUnary,
+    series: MethodMetrics,
+    metrics: Metrics,
+    *,
+    gate: Gate | None = None,
+    at_once: AtOnce | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A method of bytes, wrapped."""
+    """A method of bytes, wrapped. What `at_once` answers costs no coroutine; behind a gate it is not asked."""
     if gate is not None:
-        handler = gate.unary(handler)
+        handler, at_once = gate.unary(handler), None
     begin, end_seconds = method.begin, method.end_seconds
 
     async def serve(request: bytes, context: Context) -> bytes:
@@ -163,7 +172,8 @@ def raw_unary(
         series.started += 1
         series.received += 1
         try:
-            response = await handler(request, context)
+            answer = at_once(request) if at_once is not None else None
+            response = await handler(request, context) if answer is None else answer
         except asyncio.CancelledError:
             code = _ended_early(context)
             raise
@@ -171,6 +181,8 @@ def raw_unary(
             refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
             code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            if isinstance(refusal, Unauthenticated):
+                call.request = None  # not even its id is read
             await _abort(context, refusal, call)
         else:
             series.sent += 1
@@ -214,7 +226,7 @@ class Streams:
                 series.received += 1
                 if visit is not None:
                     request = await visit.take(request)
-                await context.write(await step(request))
+                await context.write(step(request))
                 series.sent += 1
 
         async def serve(_: Any, context: Context) -> None:

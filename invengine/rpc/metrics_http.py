@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from invengine.settings import split_address
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -21,19 +22,21 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class MetricsHttp:
-    """The HTTP server; `serving` says whether /readyz, which /healthz is too, answers 200."""
+    """The HTTP server. `figures` is /metrics; `health` says whether /readyz and /healthz answer 200, and what."""
 
-    def __init__(self, registry: CollectorRegistry, serving: Callable[[], bool]) -> None:
-        self._registry = registry
-        self._serving = serving
+    def __init__(self, figures: Callable[[], Awaitable[bytes]], health: Callable[[], tuple[bool, str]]) -> None:
+        self._figures = figures
+        self._health = health
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> int:
-        """Listens; answers the port, the real one where 0 was asked for. OSError when the address cannot be had."""
+    async def start(self, address: str) -> str:
+        """Listens at HOST:PORT; the address as bound, with the real port where 0 was asked for. OSError when it cannot
+        be had.
+        """
+        host, port = split_address(address)
         self._server = await asyncio.start_server(self._accept, host, port, limit=HEAD_BYTES_MAX)
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        return f"{address.rpartition(':')[0]}:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
         """Stops listening and ends the connections that are open."""
@@ -76,11 +79,10 @@ class MetricsHttp:
         if method not in (b"GET", b"HEAD"):
             return "405 Method Not Allowed", TEXT, b"only GET\n"
         if path == b"/metrics":
-            return "200 OK", CONTENT_TYPE_LATEST, await asyncio.to_thread(generate_latest, self._registry)
+            return "200 OK", CONTENT_TYPE_LATEST, await self._figures()
         if path == b"/livez":  # that it is answered says all
             return "200 OK", TEXT, b"ALIVE\n"
         if path in (b"/healthz", b"/readyz"):
-            if self._serving():
-                return "200 OK", TEXT, b"SERVING\n"
-            return "503 Service Unavailable", TEXT, b"NOT_SERVING\n"
+            is_serving, text = self._health()
+            return "200 OK" if is_serving else "503 Service Unavailable", TEXT, text.encode()
         return "404 Not Found", TEXT, b"/metrics, /readyz, /livez or /healthz\n"

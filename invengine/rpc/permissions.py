@@ -80,7 +80,7 @@ _BY_SERVICE: Final = {
     "AvailabilityService": {
         "GetAvailability": _ASK,
         "BatchGetAvailability": _ASK,
-        "StreamAvailability": _ASK,
+        "StreamAvailability": Permission(Role.READ, channels=(("channel", Speaks.AS), ("queries.channel", Speaks.AS))),
         "WatchAvailability": _ASK,
         "ExplainAvailability": _ASK,
         "GetAvailableToPromise": _ASK,

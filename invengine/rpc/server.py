@@ -64,12 +64,15 @@ class Router(grpc.GenericRpcHandler):
 class Server:
     """Listens at once, so that health can be asked while the data is loaded; serves from `open` until `drain`."""
 
-    def __init__(self, settings: Settings, services: Sequence[str], methods: Iterable[str]) -> None:
+    def __init__(
+        self, settings: Settings, services: Sequence[str], methods: Iterable[str], *, shares_port: bool = False
+    ) -> None:
+        """`shares_port`: others listen on the same addresses, which somebody holds for all of them."""
         self._settings = settings
         self._services = services
         self._router = Router(methods, StoreUnavailable("the server is loading its data"))
         self._health = Health(services)
-        self._server = grpc.aio.server(options=server_options(settings))
+        self._server = grpc.aio.server(options=server_options(settings, shares_port=shares_port))
         self.streams = Streams()
         self._reflection: Reflection | None = None
         self._credentials: grpc.ServerCredentials | None = None
@@ -142,10 +145,13 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
 
-def server_options(settings: Settings) -> list[tuple[str, Any]]:
+def server_options(settings: Settings, *, shares_port: bool = False) -> list[tuple[str, Any]]:
     """What gRPC is told: sizes, streams and keepalive of a connection."""
     return [
-        ("grpc.so_reuseport", 0),  # else a second server on the port starts without a word and takes half the calls
+        (
+            "grpc.so_reuseport",
+            int(shares_port),
+        ),  # else a second server on the port starts without a word and takes half the calls
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", -1),  # answers are as large as questions allow; the peer's limit decides
         ("grpc.max_metadata_size", 16 * 1024),

@@ -71,7 +71,8 @@ def handlers(
 
     A method is found by its name; what it takes and gives is told by its kind: a bidirectional one opens a stream, one
     that is marked `exchanges` one that reads and writes at its own pace; one with a stream of requests gets messages,
-    one that answers with a stream and one that is marked `takes_bytes` get and give bytes, all others messages.
+    one that answers with a stream and one that is marked `takes_bytes` get and give bytes, all others messages. What
+    the servicer has in `at_once` under the name of one that takes bytes is tried first.
 
     `admission` lets callers in; None: everybody may. A method whose permission nobody wrote down fails the start.
     """
@@ -99,7 +100,8 @@ def handlers(
             continue
         series = metrics.method("unary", service, method.name)
         if getattr(function, "takes_bytes", False):
-            found[path] = raw_unary(observed, function, series, metrics, gate=gate)
+            at_once = getattr(servicers[service], "at_once", {}).get(method.name)
+            found[path] = raw_unary(observed, function, series, metrics, gate=gate, at_once=at_once)
         else:
             found[path] = unary(observed, decode, function, series, metrics, gate=gate)
     return found

@@ -6,6 +6,8 @@ What is written here is what protobuf would write for the same answer; the tests
 from __future__ import annotations
 
 import datetime as dt
+import struct
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -13,21 +15,47 @@ import numpy as np
 import numpy.typing as npt
 
 from invengine import kernels
+from invengine.kernels.wire import HANDLE_BYTES
 from invengine.replica.index import as_bytes
-from invengine.services.validation import required_id
+from invengine.services.validation import count_of, required_id
 
 SKUS_MAX: Final = 10_000
 _REST_BYTES: Final = 65_536
-_LENGTH: Final = 2  # wire type
+_FIXED_64, _LENGTH = 1, 2  # wire types
 _ORDINAL_OF_1970: Final = dt.date(1970, 1, 1).toordinal()
 _NEXT_RECEIPT: Final = 6
 _NEXT_DATE: Final = 8
 _STATUS, _AVAILABLE, _ROW_COUNTS, _LOCATION_INDEX, _LOCATION_AVAILABLE, _LOCATIONS = 1, 2, 3, 4, 5, 6
-_LEVEL: Final = 9
+_LEVEL, _HANDLES, _HANDLE_EPOCH = 9, 10, 11
+_EPOCH: Final = struct.Struct("<Q")
+
+
+Part = bytes | memoryview
+"""Some bytes of an answer; a column is not copied before all are joined."""
 
 
 class OddMessage(Exception):
     """The bytes hold something that protobuf itself has to judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSkus:
+    """The SKUs of a request, in the bytes of its message."""
+
+    text: npt.NDArray[np.uint8]
+    spans: npt.NDArray[np.int64]  # [named, 2] first byte and length of each name
+    handles_at: int
+    handle_count: int
+
+    @property
+    def count(self) -> int:
+        """How many are asked about."""
+        return self.handle_count or len(self.spans)
+
+    def name(self, i: int) -> str:
+        """The i-th of those that are named."""
+        at, length = self.spans[i].tolist()
+        return self.text[at : at + length].tobytes().decode()
 
 
 def varint(number: int) -> bytes:
@@ -80,19 +108,19 @@ def locations_field(names: tuple[str, ...]) -> bytes:
     return b"".join(field(_LOCATIONS, name.encode()) for name in names)
 
 
-def levels_field(levels: npt.NDArray[np.uint8]) -> bytes:
+def levels_field(levels: npt.NDArray[np.uint8]) -> list[Part]:
     """`level` of a BatchGetAvailabilityResponse."""
-    return field(_LEVEL, levels.tobytes())
+    return [_head(_LEVEL, levels.nbytes), levels.data]
 
 
-def totals_fields(status: npt.NDArray[np.uint8], available: npt.NDArray[np.int64]) -> list[bytes]:
+def handles_fields(handles: npt.NDArray[np.uint32], epoch: int) -> list[Part]:
+    """`handles` and `handle_epoch` of a BatchGetAvailabilityResponse."""
+    return [_head(_HANDLES, handles.nbytes), handles.data, varint(_HANDLE_EPOCH << 3 | _FIXED_64), _EPOCH.pack(epoch)]
+
+
+def totals_fields(status: npt.NDArray[np.uint8], available: npt.NDArray[np.int64]) -> list[Part]:
     """`status` and `available` of a BatchGetAvailabilityResponse; a sfixed64 column is the array's own bytes."""
-    return [
-        _head(_STATUS, status.nbytes),
-        status.tobytes(),
-        _head(_AVAILABLE, available.nbytes),
-        available.tobytes(),
-    ]
+    return [_head(_STATUS, status.nbytes), status.data, _head(_AVAILABLE, available.nbytes), available.data]
 
 
 def rows_fields(
@@ -100,15 +128,15 @@ def rows_fields(
     location_index: npt.NDArray[np.int32],
     location_available: npt.NDArray[np.int64],
     locations: bytes,
-) -> list[bytes]:
+) -> list[Part]:
     """`row_counts`, `location_index`, `location_available` and `locations` of a BatchGetAvailabilityResponse."""
-    fields = [_head(_ROW_COUNTS, row_counts.nbytes), row_counts.tobytes()]
+    fields: list[Part] = [_head(_ROW_COUNTS, row_counts.nbytes), row_counts.data]
     if location_index.size:
         fields += [
             _head(_LOCATION_INDEX, location_index.nbytes),
-            location_index.tobytes(),
+            location_index.data,
             _head(_LOCATION_AVAILABLE, location_available.nbytes),
-            location_available.tobytes(),
+            location_available.data,
         ]
     fields.append(locations)
     return fields
@@ -119,9 +147,20 @@ class Splitter:
 
     def __init__(self) -> None:
         self.spans = np.empty((SKUS_MAX, 2), np.int64)
+        self._handles_at = self._handle_bytes = 0
         self._odd = np.empty(SKUS_MAX, np.uint8)
         self._rest = np.empty(_REST_BYTES, np.uint8)
-        self._lengths = np.zeros(2, np.int64)
+        self._lengths = np.zeros(4, np.int64)
+
+    def split_batch(self, message: bytes) -> tuple[AskedSkus, bytes]:
+        """The SKUs of a BatchGetAvailabilityRequest and its other fields; refuses as `split`."""
+        text, count, rest = self.split(message, "skus")
+        if self._handle_bytes % HANDLE_BYTES:
+            raise OddMessage
+        handles = self._handle_bytes // HANDLE_BYTES
+        count_of("handles", handles, SKUS_MAX, least=0)
+        count_of("skus", count, SKUS_MAX, least=0 if handles else 1)
+        return AskedSkus(text, self.spans[:count], self._handles_at, handles), rest
 
     def split(self, message: bytes, sku_field: str) -> tuple[npt.NDArray[np.uint8], int, bytes]:
         """The message as an array, how many SKUs it has (in `spans`), and its other fields.
@@ -135,7 +174,7 @@ class Splitter:
         count = int(kernels.split_request(text, self.spans, self._odd, self._rest, self._lengths))
         if count < 0:
             raise OddMessage
-        rest_length, odd_count = self._lengths.tolist()
+        rest_length, odd_count, self._handles_at, self._handle_bytes = self._lengths.tolist()
         if odd_count:
             self._judge_odd(message, count, sku_field)
         return text, count, self._rest[:rest_length].tobytes()

@@ -1,6 +1,7 @@
 """Promises that just broke, changed or were mended: the list of broken promises, kept up to date while it is followed.
 
-While nobody does, all live reservations are looked at now and then for the metric, and nothing else is kept or noted.
+While nobody does, all live reservations are looked at now and then for the metric, and nothing else is kept or noted;
+of several workers only the one that leads looks.
 Followed, the list begins with such a look; then the change log says what to look at again:
 
     B rows, R rows of what is listed, I rows   the reservations that they name, or that wait where they say
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from invengine.errors import InventoryError
 from invengine.replica.short import short_numbers
+from invengine.services.lead import Lead
 from invengine.services.shortages import Shortages
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class BrokenPromises:
         look_seconds: float = LOOK_SECONDS,
         whole_seconds: float = WHOLE_SECONDS,
         start_seconds: float = START_SECONDS,
+        lead: Lead | None = None,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -114,6 +117,7 @@ class BrokenPromises:
         self._look_seconds = look_seconds
         self._whole_seconds = whole_seconds
         self._start_seconds = start_seconds
+        self._lead = lead or Lead()
         self.lines: dict[LineKey, BrokenLine] = {}
         """What is broken, while somebody follows."""
         self.revisions: tuple[int, ...] = ()
@@ -160,7 +164,8 @@ class BrokenPromises:
         while True:
             began = monotonic()
             try:
-                await self._look()
+                if self._followers or self._lead.is_ours:
+                    await self._look()
             except InventoryError as refusal:
                 logger.debug("broken promises are not known for now: %s", refusal)
                 self._everything = True

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import shutil
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from invengine.errors import InventoryError
@@ -16,6 +17,7 @@ from invengine.replica.short import short_numbers
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
     from invengine.replica.replica import Replica
+    from invengine.services.lead import Lead
     from invengine.store.redis_store import RedisStore
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,10 @@ STOCK_SECONDS: Final = 30.0
 LOOP_SECONDS: Final = 0.5
 
 
-async def keep(store: RedisStore, metrics: Metrics) -> None:
-    """Asks the store for its figures until cancelled."""
+async def keep(store: RedisStore, metrics: Metrics, lead: Lead) -> None:
+    """Asks the store for its figures until cancelled, where this process leads."""
     metrics.libraries["server"].set(store.own_library)
+    await lead.ours()
     while True:
         await look_at_store(store, metrics)
         await asyncio.sleep(STORE_SECONDS)
@@ -48,12 +51,12 @@ async def look_at_store(store: RedisStore, metrics: Metrics) -> None:
         redis.aof_delays = sum(server.aof_delays for server in facts.primaries)
         redis.fewest_replicas = facts.fewest_replicas
         redis.clients = sum(server.clients for server in facts.primaries)
-        redis.up = 1  # last: the page is written in another thread
+        redis.up, redis.looked_at = 1, monotonic()  # last: the page is written in another thread
         metrics.set_reservations(await store.states())
         metrics.log_entries.set(await store.log_length())
         metrics.libraries["store"].set(await store.loaded_library())
     except InventoryError as refusal:
-        redis.up = 0
+        redis.up, redis.looked_at = 0, monotonic()
         logger.debug("no figures: %s", refusal)
 
 
@@ -81,7 +84,7 @@ async def watch_disk(folder: Path, metrics: Metrics) -> None:
         except OSError as fault:
             logger.warning("the disk of %s cannot be looked at: %s", folder, fault.strerror)
         else:
-            metrics.redis.disk_free, metrics.redis.disk_size = usage.free, usage.total
+            metrics.redis.set_disk(usage.free, usage.total)
         await asyncio.sleep(STORE_SECONDS)
 
 

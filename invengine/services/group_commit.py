@@ -80,6 +80,8 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         items_per_call_max: int = 100,
         size_of: Callable[[ItemT], int] | None = None,
     ) -> None:
+        self._verb = verb
+        self._on_stored = metrics.on_stored
         self._call = call
         self._on_written = on_written
         self._queue_max = queue_max
@@ -113,7 +115,13 @@ class GroupCommit(Generic[ItemT, OutcomeT]):
         self._queue.append(submission)
         self._queued += size
         self._schedule_flush(loop)
-        return await submission.future
+        if self._on_stored is None:
+            return await submission.future
+        begun = loop.time()
+        try:
+            return await submission.future
+        finally:
+            self._on_stored(self._verb, loop.time() - begun)
 
     async def close(self) -> None:
         """Takes nothing more and waits until everything that was taken is answered."""

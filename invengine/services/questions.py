@@ -42,6 +42,8 @@ class Question:
 
     selection: Selection
     totals_only: bool = False
+    want_handles: bool = False
+    handle_epoch: int = 0
     ignore_reservation_id: str = ""
     pairs: Sequence[tuple[int, int]] = ()  # at least as fresh as these
     fully_consistent: bool = False
@@ -63,6 +65,15 @@ class Questions:
         self._gets: dict[bytes, Question] = {}
         self._batches: dict[bytes, Question] = {}
         self._streams: dict[tuple[str, str], Selection] = {}
+
+    @property
+    def network(self) -> Network | None:
+        """The network in force; what was asked under another one has to be asked anew."""
+        return self._networks.current
+
+    def kept_get(self, rest: bytes) -> Question | None:
+        """As `of_get`, for a question that was asked before; None for others."""
+        return self._gets.get(rest) if self._networks.current is self._network else None
 
     def of_get(self, rest: bytes) -> Question:
         """The question of a GetAvailabilityRequest without its SKU. Refuses as `Availability.get_bytes` says."""
@@ -123,6 +134,8 @@ class Questions:
         return Question(
             selection=self._selection(request, network),
             totals_only=request.totals_only,
+            want_handles=request.want_handles,
+            handle_epoch=request.handle_epoch,
             pairs=self._pairs(request),
             fully_consistent=request.consistency.fully_consistent,
         )

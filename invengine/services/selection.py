@@ -59,6 +59,7 @@ class Selection:
     nothing_ignored: npt.NDArray[np.int64]  # [asked, 3], zeros
     locations_field: bytes  # `usable`, as a BatchGetAvailabilityResponse lists them
     thresholds: npt.NDArray[np.int64]  # [1 + asked], of SKUs that no rule for low stock names
+    threshold: int  # thresholds[0]
     ruled: RuledSkus
     is_timed: bool  # some location has a rule for confidence that looks at the age of counts
     _thresholds: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)  # of SKUs that a rule names
@@ -85,7 +86,7 @@ class RuledSkus:
     def __init__(self, names: Iterable[str]) -> None:
         self.names: Final = sorted(names)
         self.places: Final = {name: place for place, name in enumerate(self.names)}
-        self.index: Final = NameIndex()
+        self.index: Final = NameIndex(64, 64)
         used = 0
         for place, name in enumerate(self.names):
             used = self.index.insert(name.encode(), place, used)
@@ -130,6 +131,7 @@ def select(
             block[row, INDEX] = len(usable)
             usable.append(name)
     encoded = [name.encode() for name in asked]
+    thresholds = _thresholds(network, channel, "", asked)
     return Selection(
         network=network,
         block=block,
@@ -140,7 +142,8 @@ def select(
         name_ends=np.cumsum([len(name) for name in encoded], dtype=np.int64),
         nothing_ignored=np.zeros((len(asked), IGNORED_COLUMNS), np.int64),
         locations_field=locations_field(tuple(usable)),
-        thresholds=_thresholds(network, channel, "", asked),
+        thresholds=thresholds,
+        threshold=int(thresholds[0]),
         ruled=ruled,
         is_timed=any(rule.counted_before_ms for of_location in rules.values() for rule in of_location),
     )

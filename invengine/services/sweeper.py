@@ -3,7 +3,7 @@ past its retention.
 
 Nothing waits for it: a hold stops counting by the clock alone, and a call that finds stock short expires what is due
 by itself. So it goes round the partitions at an even, small pace. Several servers may sweep one store: each hold is
-expired once, by whoever comes first.
+expired once, by whoever comes first. Of the workers of one server only the one that leads does.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from invengine.domain.capacity import KEPT_DAYS
 from invengine.domain.partitions import partition_of
 from invengine.errors import InventoryError
+from invengine.services.lead import Lead
 
 if TYPE_CHECKING:
     from invengine.metrics import Metrics
@@ -50,11 +51,13 @@ class Sweeper:
         metrics: Metrics,
         *,
         partitions_per_second: float = PARTITIONS_PER_SECOND,
+        lead: Lead | None = None,
     ) -> None:
         self._store = store
         self._replica = replica
         self._metrics = metrics
         self._pause = 1.0 / partitions_per_second
+        self._lead = lead or Lead()
         self._well = True
 
     async def run(self) -> None:
@@ -91,6 +94,7 @@ class Sweeper:
         return forgotten
 
     async def _go_round(self, step: Callable[[int], Awaitable[int]], pause_seconds: float) -> None:
+        await self._lead.ours()
         for partition in cycle(range(self._store.partitions)):
             await asyncio.sleep(pause_seconds)
             try:

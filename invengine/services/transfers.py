@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from invengine.replica.clock import StoreClock
     from invengine.replica.replica import Replica
     from invengine.services.incoming import Incoming
+    from invengine.services.lead import Lead
     from invengine.store.redis_store import RedisStore
     from invengine.v1 import transfer_service_pb2 as pb
 
@@ -210,8 +211,9 @@ class Transfers:
                 await self._close_if_over(transfer)
         return count
 
-    async def run(self) -> None:
-        """Tidies one partition after the other, until it is cancelled."""
+    async def run(self, lead: Lead) -> None:
+        """Tidies one partition after the other until it is cancelled, where this process leads."""
+        await lead.ours()
         for partition in cycle(range(self._store.partitions)):
             await asyncio.sleep(TIDY_ROUND_SECONDS / self._store.partitions)
             try:

@@ -18,7 +18,9 @@ _CAUSES: Final = ("reservation_id", "return_id", "event_id", "request_id")
 
 
 def causes_of(item: Any) -> Iterable[str]:
-    """What rows name as their cause that an item of a write makes, see lua/README.md: several, if it is a batch."""
+    """What the rows that an item of a write makes name as their cause, see lua/README.md: several of one that is a
+    batch itself.
+    """
     for name in _CAUSES:
         cause = getattr(item, name, "")
         if cause:

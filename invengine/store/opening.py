@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from invengine.redis_url import Kind, RedisUrl
 from invengine.store.cluster import Cluster
-from invengine.store.topology import Standalone, Topology, Watched
+from invengine.store.topology import ANSWER_SECONDS, Standalone, Topology, Watched
 
 
 def open_topology(url: str) -> Topology:
@@ -14,4 +14,7 @@ def open_topology(url: str) -> Topology:
     parsed = RedisUrl.parse(url)
     if parsed.kind is Kind.CLUSTER:
         return Cluster(parsed)
-    return Watched(parsed) if parsed.kind is Kind.SENTINEL else Standalone(Redis.from_url(url))
+    if parsed.kind is Kind.SENTINEL:
+        return Watched(parsed)
+    client: Redis = Redis.from_url(url, socket_connect_timeout=ANSWER_SECONDS, socket_timeout=ANSWER_SECONDS)
+    return Standalone(client)

@@ -17,6 +17,9 @@ from invengine.redis_url import RedisUrl
 from invengine.store.failures import Unsent
 from invengine.store.node import Greeting, Node
 
+ANSWER_SECONDS: Final = 5.0
+"""How long an answer may take that nobody blocks; a Redis that says nothing for so long counts as away."""
+
 CONNECT_SECONDS: Final = 1.0
 """How long a connection may take to be made where another server may answer in its place."""
 
@@ -200,6 +203,7 @@ def client_of(url: RedisUrl, host: str, port: int) -> Redis:
         username=url.username or None,
         password=url.password or None,
         socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
     )
     return client
 

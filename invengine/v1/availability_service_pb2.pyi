@@ -376,7 +376,7 @@ Global___GetAvailabilityResponse: _TypeAlias = GetAvailabilityResponse  # noqa: 
 
 @_typing.final
 class BatchGetAvailabilityRequest(_message.Message):
-    """Asks for many SKUs."""
+    """Asks for many SKUs, by their names or, which is cheaper, by the handles that an earlier answer told."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,6 +387,9 @@ class BatchGetAvailabilityRequest(_message.Message):
     FULFILMENT_FIELD_NUMBER: _builtins.int
     TOTALS_ONLY_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    HANDLE_EPOCH_FIELD_NUMBER: _builtins.int
+    WANT_HANDLES_FIELD_NUMBER: _builtins.int
+    HANDLES_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     """Required. The channel that asks."""
     group: _builtins.str
@@ -395,9 +398,16 @@ class BatchGetAvailabilityRequest(_message.Message):
     """Only locations that can fulfil this way."""
     totals_only: _builtins.bool
     """Leave out the columns per location."""
+    handle_epoch: _builtins.int
+    """Required with `handles`: the `handle_epoch` of the answer that told them. FAILED_PRECONDITION, HANDLES_UNKNOWN, when
+    they mean nothing to this server (any more): another process answers, it has loaded the stock anew, or one of them has
+    become a kit. Then ask by SKU again.
+    """
+    want_handles: _builtins.bool
+    """Tell the handles of the SKUs."""
     @_builtins.property
     def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. 1 to 10,000 SKUs of 1 to 64 bytes, kits among them; a SKU may repeat."""
+        """Required unless `handles` are given. 1 to 10,000 SKUs of 1 to 64 bytes, kits among them; a SKU may repeat."""
 
     @_builtins.property
     def locations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -406,6 +416,12 @@ class BatchGetAvailabilityRequest(_message.Message):
     @_builtins.property
     def consistency(self) -> _common_pb2.Consistency:
         """How fresh the answer must be."""
+
+    @_builtins.property
+    def handles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """1 to 10,000: the handle of each SKU asked about, in place of its name. 0 stands for the next one of `skus`, so that
+        SKUs without a handle can be asked about together with others.
+        """
 
     def __init__(
         self,
@@ -417,10 +433,13 @@ class BatchGetAvailabilityRequest(_message.Message):
         fulfilment: _common_pb2.Fulfilment.ValueType = ...,
         totals_only: _builtins.bool = ...,
         consistency: _common_pb2.Consistency | None = ...,
+        handle_epoch: _builtins.int = ...,
+        want_handles: _builtins.bool = ...,
+        handles: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "consistency", b"consistency", "fulfilment", b"fulfilment", "group", b"group", "locations", b"locations", "skus", b"skus", "totals_only", b"totals_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "consistency", b"consistency", "fulfilment", b"fulfilment", "group", b"group", "handle_epoch", b"handle_epoch", "handles", b"handles", "locations", b"locations", "skus", b"skus", "totals_only", b"totals_only", "want_handles", b"want_handles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,8 +462,12 @@ class BatchGetAvailabilityResponse(_message.Message):
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     STALENESS_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
+    HANDLES_FIELD_NUMBER: _builtins.int
+    HANDLE_EPOCH_FIELD_NUMBER: _builtins.int
     consistency_token: _builtins.str
     """Names the state that was read."""
+    handle_epoch: _builtins.int
+    """With `want_handles`: what the handles belong to."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[Global___AvailabilityStatus.ValueType]:
         """One per SKU."""
@@ -477,6 +500,10 @@ class BatchGetAvailabilityResponse(_message.Message):
     def level(self) -> _containers.RepeatedScalarFieldContainer[Global___Level.ValueType]:
         """One per SKU: how well `available` is, as in GetAvailabilityResponse."""
 
+    @_builtins.property
+    def handles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """With `want_handles`, one per SKU: its handle in this epoch; 0 when it has none: a kit, or a SKU that never had stock."""
+
     def __init__(
         self,
         *,
@@ -489,10 +516,12 @@ class BatchGetAvailabilityResponse(_message.Message):
         consistency_token: _builtins.str = ...,
         staleness: _duration_pb2.Duration | None = ...,
         level: _abc.Iterable[Global___Level.ValueType] | None = ...,
+        handles: _abc.Iterable[_builtins.int] | None = ...,
+        handle_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["staleness", b"staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "level", b"level", "location_available", b"location_available", "location_index", b"location_index", "locations", b"locations", "row_counts", b"row_counts", "staleness", b"staleness", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "consistency_token", b"consistency_token", "handle_epoch", b"handle_epoch", "handles", b"handles", "level", b"level", "location_available", b"location_available", "location_index", b"location_index", "locations", b"locations", "row_counts", b"row_counts", "staleness", b"staleness", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -500,7 +529,49 @@ Global___BatchGetAvailabilityResponse: _TypeAlias = BatchGetAvailabilityResponse
 
 @_typing.final
 class StreamAvailabilityRequest(_message.Message):
-    """One small query of a stream."""
+    """One message of a stream: a small query, or in `queries` many of them, which costs a fraction for each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """Chosen by the caller; comes back in the answer."""
+    sku: _builtins.str
+    """Required unless there are `queries`. 1 to 64 bytes; may be a kit."""
+    channel: _builtins.str
+    """Required in the first query of a stream; later ones may leave it out to keep the last one. With `queries`: of the
+    first of them, where that names none.
+    """
+    group: _builtins.str
+    """Only the members of this group. Of `queries`, each says it itself."""
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityQuery]:
+        """At most 1,000, not together with `sku`. They are answered with one message, which has their `answers`."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        sku: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        group: _builtins.str = ...,
+        queries: _abc.Iterable[Global___AvailabilityQuery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "group", b"group", "queries", b"queries", "query_id", b"query_id", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamAvailabilityRequest: _TypeAlias = StreamAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class AvailabilityQuery(_message.Message):
+    """One of many queries in a message of a stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -513,7 +584,7 @@ class StreamAvailabilityRequest(_message.Message):
     sku: _builtins.str
     """Required. 1 to 64 bytes; may be a kit."""
     channel: _builtins.str
-    """Required in the first message of a stream; later messages may leave it out to keep the last one."""
+    """Required in the first query of a stream; later ones may leave it out to keep the last one."""
     group: _builtins.str
     """Only the members of this group."""
     def __init__(
@@ -530,11 +601,57 @@ class StreamAvailabilityRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StreamAvailabilityRequest: _TypeAlias = StreamAvailabilityRequest  # noqa: Y015
+Global___AvailabilityQuery: _TypeAlias = AvailabilityQuery  # noqa: Y015
 
 @_typing.final
 class StreamAvailabilityResponse(_message.Message):
-    """The answer to one query."""
+    """The answer to one message of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """As in the query."""
+    available: _builtins.int
+    """Units that the channel can take now."""
+    level: Global___Level.ValueType
+    """How well that is, as in GetAvailabilityResponse."""
+    status: Global___AvailabilityStatus.ValueType
+    """Whether the SKU is known."""
+    @_builtins.property
+    def refusal(self) -> _common_pb2.Refusal:
+        """Set when this query was refused (a bad field, an unknown channel or group); the stream goes on."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityAnswer]:
+        """To `queries`: one each, in their order; none of the other fields is set, unless all of them were refused."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        available: _builtins.int = ...,
+        level: Global___Level.ValueType = ...,
+        status: Global___AvailabilityStatus.ValueType = ...,
+        refusal: _common_pb2.Refusal | None = ...,
+        answers: _abc.Iterable[Global___AvailabilityAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "available", b"available", "level", b"level", "query_id", b"query_id", "refusal", b"refusal", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamAvailabilityResponse: _TypeAlias = StreamAvailabilityResponse  # noqa: Y015
+
+@_typing.final
+class AvailabilityAnswer(_message.Message):
+    """The answer to one of many queries in a message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -553,7 +670,7 @@ class StreamAvailabilityResponse(_message.Message):
     """Whether the SKU is known."""
     @_builtins.property
     def refusal(self) -> _common_pb2.Refusal:
-        """Set when this query was refused (a bad field, an unknown channel or group); the stream goes on."""
+        """Set when this query was refused; the others are answered all the same."""
 
     def __init__(
         self,
@@ -570,7 +687,7 @@ class StreamAvailabilityResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StreamAvailabilityResponse: _TypeAlias = StreamAvailabilityResponse  # noqa: Y015
+Global___AvailabilityAnswer: _TypeAlias = AvailabilityAnswer  # noqa: Y015
 
 @_typing.final
 class WatchAvailabilityRequest(_message.Message):

@@ -197,6 +197,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No token has this id, or it ended so long ago that it is forgotten. NOT_FOUND."""
     ERROR_REASON_TOO_MANY_TOKENS: _ErrorReason.ValueType  # 85
     """As many tokens are kept as can be; those that ended are forgotten after 90 days. FAILED_PRECONDITION."""
+    ERROR_REASON_HANDLES_UNKNOWN: _ErrorReason.ValueType  # 90
+    """The handles of SKUs are those of another process, or not valid any more: ask by SKU again. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """One word for every refusal: the same in Redis, in logs, in metrics, in ErrorInfo.reason and at the command line."""
@@ -341,6 +343,8 @@ ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 84
 """No token has this id, or it ended so long ago that it is forgotten. NOT_FOUND."""
 ERROR_REASON_TOO_MANY_TOKENS: ErrorReason.ValueType  # 85
 """As many tokens are kept as can be; those that ended are forgotten after 90 days. FAILED_PRECONDITION."""
+ERROR_REASON_HANDLES_UNKNOWN: ErrorReason.ValueType  # 90
+"""The handles of SKUs are those of another process, or not valid any more: ask by SKU again. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -47,7 +47,7 @@ def test_several_skus_are_a_table_of_totals(invengine: CommandLine) -> None:
     stock(invengine, "av-b", WH1=4)
     lines = invengine.run("availability", "av-a", "av-none", "av-b", "--channel", "web").stdout.splitlines()
     assert [line.split(maxsplit=4) for line in lines] == [
-        ["sku", "available", "level", "status", "where"],
+        ["sku", "available", "level", "status", "locations"],
         ["av-a", "3", "IN_STOCK", "KNOWN", "ST1 2, WH1 1"],
         ["av-none", "0", "OUT", "UNKNOWN_SKU"],
         ["av-b", "4", "IN_STOCK", "KNOWN", "WH1 4"],

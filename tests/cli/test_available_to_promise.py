@@ -27,7 +27,7 @@ def test_steps_are_a_table_and_a_plot(invengine: CommandLine) -> None:
     expect(invengine, "atp-3", "atp-one", "WH1", 2, 20)
     lines = invengine.run("atp", "atp-one", "--channel", "web", "--days", "40").stdout.splitlines()
     assert [line.split(maxsplit=4) for line in lines[:4]] == [
-        ["from", "in_days", "units", "more", "where"],
+        ["date", "in_days", "units", "more", "locations"],
         [day(0), "0", "7", "ST1", "2, WH1 5"],
         [day(10), "10", "14", "+7", "ST1 +4, WH1 +3"],
         [day(20), "20", "16", "+2", "WH1 +2"],
@@ -67,7 +67,7 @@ def test_units_ask_for_the_day_from_which_on_there_are_so_many(invengine: Comman
     command = ("atp", "atp-when", "--channel", "web", "--units")
     shown = invengine.run(*command, "7")
     assert [line.split() for line in shown.stdout.splitlines()] == [
-        ["location", "from", "in_days"],
+        ["location", "date", "in_days"],
         ["ST1", "never"],
         ["WH1", day(100), "100"],
         ["all", "together", day(0), "0"],
@@ -97,7 +97,7 @@ def test_what_is_special_is_said(invengine: CommandLine) -> None:
     ]
     kit = invengine.run("atp", "av-set", "--channel", "web", "--location", "WH1")
     assert kit.stderr.startswith("A kit of 1 av-sofa (")
-    assert "Record its first stock" in invengine.run("atp", "atp-none", "--channel", "web", exit_code=3).stderr
+    assert "Record its first stock" in invengine.run("atp", "nothing-near", "--channel", "web", exit_code=3).stderr
     assert "INVENGINE_CHANNEL" in invengine.run("atp", "atp-said", exit_code=2).stderr
     invengine.run("atp", "atp-said", "--channel", "web", "--days", "731", exit_code=2)
 

@@ -26,8 +26,8 @@ def test_promises_are_listed_by_filters(invengine: CommandLine) -> None:
     orders(invengine, "br-a", 3, 2)
     header, *rows = cells(invengine.run("broken", "--sku", "br-a").stdout)
     assert header == [
-        *("reservation", "line", "sku", "location", "quantity", "why"),
-        *("receipt", "due", "expected", "promised", "now"),
+        *("reservation_id", "line_id", "sku", "location", "quantity", "reason"),
+        *("receipt_id", "due_date", "expected_date", "promised_delivery_date", "new_delivery_date"),
     ]
     assert sorted(rows) == [
         ["br-a-0", "1", "br-a", "WH1", "3", "SLIPPED", "po-br-a", "2099-01-01", "2099-02-02"],

@@ -44,7 +44,9 @@ def test_a_month_is_shown_as_people_read_it(working: CommandLine) -> None:
         "  SHIP_TO_STORE after 1h 30m of work, 500 units a day",
     ]
     header, *rows = shown.stdout.splitlines()
-    assert header.split() == ["date", "day", "work", "open", "order", "before", "collected"]
+    assert header.split() == [
+        *("date", "weekday", "working", "opening", "order_before", "collected_services", "note"),
+    ]
     assert len(rows) == 31
     assert rows[0].split(maxsplit=4) == [
         "2026-12-01",

@@ -9,7 +9,7 @@ def test_a_sound_store_ends_with_0(invengine: CommandLine) -> None:
     checked = invengine.run("check")
     assert checked.stdout == ""
     assert checked.stderr.endswith("live reservations checked: no violations.\n")
-    told = invengine.json("check", "--most", "5")
+    told = invengine.json("check", "--limit", "5")
     assert told["positionsChecked"] >= 1
     assert told["reservationsChecked"] >= 1
     assert (told["violationsCount"], told["violations"]) == (0, [])

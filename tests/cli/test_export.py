@@ -78,7 +78,7 @@ formats = pytest.mark.parametrize("ending", READ)
 @formats
 def test_a_file_of_positions_has_them_all(filled: CommandLine, client: SyncClient, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"stock.{ending}"
-    done = filled.run("export", "positions", str(path), "--fresh", "latest", "--sku-prefix", "xp-")
+    done = filled.run("stock", "export", str(path), "--fresh", "latest", "--sku-prefix", "xp-")
     assert done.stderr == f"4 positions written to {path}.\n"
     rows = READ[ending](path, POSITION_COLUMNS)
     assert {(row["sku"], row["location"], row["on_hand"]) for row in rows} == {
@@ -112,7 +112,7 @@ def test_a_file_of_the_ledger_has_every_change(
     filled: CommandLine, client: SyncClient, tmp_path: Path, ending: str
 ) -> None:
     path = tmp_path / f"changes.{ending}"
-    filled.run("export", "history", str(path), "--sku-prefix", "xp-a")
+    filled.run("ledger", "export", str(path), "--sku-prefix", "xp-a")
     rows = READ[ending](path, LEDGER_COLUMNS)
     entries = list(reversed(client.list_movements("xp-a").entries))
     assert rows == [
@@ -140,13 +140,13 @@ def at(instant: Any) -> datetime:
 def test_an_export_goes_on_from_a_token(filled: CommandLine, tmp_path: Path, ending: str) -> None:
     token = tmp_path / "last"
     files = [tmp_path / f"{n}.{ending}" for n in range(3)]
-    first = filled.json("export", "history", str(files[0]), "--after-token", str(token))
+    first = filled.json("ledger", "export", str(files[0]), "--after-token", str(token))
     assert first["trimmed"] == []
     assert token.read_text() == first["consistencyToken"] + "\n"
     filled.run("stock", "post", "RECEIPT", "xp-new", "WH1", "1", "--source", ending)
-    filled.run("export", "history", str(files[1]), "--after-token", str(token))
+    filled.run("ledger", "export", str(files[1]), "--after-token", str(token))
     assert [row["sku"] for row in READ[ending](files[1], LEDGER_COLUMNS)] == ["xp-new"]
-    nothing = filled.run("export", "history", str(files[2]), "--after-token", str(token))
+    nothing = filled.run("ledger", "export", str(files[2]), "--after-token", str(token))
     assert nothing.stderr == f"0 changes written to {files[2]}.\n"
     assert READ[ending](files[2], LEDGER_COLUMNS) == []
     known = {(row["sku"], row["revision"], row["place"]) for row in READ[ending](files[0], LEDGER_COLUMNS)}
@@ -154,7 +154,7 @@ def test_an_export_goes_on_from_a_token(filled: CommandLine, tmp_path: Path, end
 
 
 def test_what_an_export_had_is_not_overwritten_by_the_next(filled: CommandLine, tmp_path: Path) -> None:
-    words = ("export", "history", str(tmp_path / "a.csv"), "--after-token", str(tmp_path / "last"))
+    words = ("ledger", "export", str(tmp_path / "a.csv"), "--after-token", str(tmp_path / "last"))
     filled.run(*words)
     assert "name another file" in filled.run(*words, exit_code=2).stderr
     filled.run(*words, "--overwrite")
@@ -166,29 +166,29 @@ def test_what_an_export_had_is_not_overwritten_by_the_next(filled: CommandLine, 
 
 
 def test_stdout_gets_csv_and_nothing_else(filled: CommandLine, tmp_path: Path) -> None:
-    done = filled.run("export", "positions", "-", "--sku-prefix", "xp-a", "--location", "ST1")
+    done = filled.run("stock", "export", "-", "--sku-prefix", "xp-a", "--location", "ST1")
     (tmp_path / "out").write_text(done.stdout)
     (row,) = from_csv(tmp_path / "out", POSITION_COLUMNS)
     assert (row["sku"], row["on_hand"], done.stderr) == ("xp-a", 3, "1 positions written.\n")
     for words in (("--format", "parquet"), ("--json",)):
-        assert "stdout gets CSV" in filled.run("export", "positions", "-", *words, exit_code=2).stderr
+        assert "stdout gets CSV" in filled.run("stock", "export", "-", *words, exit_code=2).stderr
 
 
 def test_where_pyarrow_is_missing_that_is_said(
     filled: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    missing = filled.run("export", "positions", str(tmp_path / "a.parquet"), exit_code=2)
+    missing = filled.run("stock", "export", str(tmp_path / "a.parquet"), exit_code=2)
     assert "pip install 'invengine[parquet]'" in missing.stderr
-    filled.run("export", "positions", str(tmp_path / "a.csv"))
-    filled.run("export", "positions", str(tmp_path / "a.parquet"), "--format", "csv")
+    filled.run("stock", "export", str(tmp_path / "a.csv"))
+    filled.run("stock", "export", str(tmp_path / "a.parquet"), "--format", "csv")
     assert from_csv(tmp_path / "a.parquet", POSITION_COLUMNS) != []
 
 
 @formats
 def test_a_file_that_cannot_be_written_is_named(filled: CommandLine, tmp_path: Path, ending: str) -> None:
     path = tmp_path / "nowhere" / f"a.{ending}"
-    failed = filled.run("export", "positions", str(path), exit_code=1)
+    failed = filled.run("stock", "export", str(path), exit_code=1)
     assert f"{path} cannot be written" in failed.stderr
 
 

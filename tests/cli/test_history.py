@@ -30,7 +30,7 @@ def closing(text: str) -> list[str]:
 
 def test_the_ledger_is_read_from_the_oldest_on_and_adds_up(told: CommandLine) -> None:
     lines = told.run("history", "hi-a", "WH1").stdout.splitlines()
-    assert lines[0].split()[:6] == ["recorded", "number", "location", "what", "who", "cause"]
+    assert lines[0].split()[:6] == ["record_time", "number", "location", "kind", "actor", "cause"]
     assert [line.split()[3:5] for line in lines[1:4]] == [
         ["WH1", "RECEIPT"],
         ["WH1", "ADJUSTMENT"],
@@ -131,7 +131,7 @@ def test_an_explanation_says_what_is_not_shown(invengine: CommandLine) -> None:
     invengine.run("stock", "post", "RECEIPT", "ex-b", "WH1", "10", "--event-id", "ex-3")
     for n in range(3):
         invengine.run("reserve", "ex-b", "2", "--channel", "web", "--reservation-id", f"ex-b{n}")
-    words = ("explain", "ex-b", "--channel", "web", "--location", "WH1", "--location", "OLD", "--reservations", "1")
+    words = ("explain", "ex-b", "--channel", "web", "--location", "WH1", "--location", "OLD", "--limit", "1")
     sheet = invengine.run(*words).stdout
     assert "and 4 more units by 2 lines" in sheet
     assert "last change: none, the SKU never was here" in sheet
@@ -158,13 +158,13 @@ def test_a_kit_is_explained_by_its_components(invengine: CommandLine) -> None:
         "ex-top, 1 in each ex-set, at WH1: web sees WH1 through everywhere; WH1 offers ship",
         "ex-leg, 4 in each ex-set, at ST2: web sees ST2 through everywhere, stores; ST2 offers pickup",
         "WH1: web can take 2 ex-set here",
-        "component available units_in_a_kit kits limits",
+        "component available units kits limits",
         "ex-top 3 1 3",
         "ex-leg 11 4 2 yes",
         "ST2: web can take 0 ex-set here",
         "ex-top 0 1 0 yes",
         "ex-leg 3 4 0",
-        "component units_in_a_kit available",
+        "component units available",
         "ex-leg 4 14",
         "web can take 2 ex-set: LOW (LOW up to 2)",
     ):

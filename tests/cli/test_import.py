@@ -227,9 +227,9 @@ def test_a_feed_goes_on_after_its_last_acknowledged_row(invengine: CommandLine, 
         ["10", "0", "10", "0", "0", "0", "0"],
     ]
     assert on_hand(invengine, "im-n") == 10
-    listed = [feed for feed in invengine.json("stock", "feeds")["feeds"] if feed["feed"] == "im-feed"]
+    listed = [feed for feed in invengine.json("feed", "list")["feeds"] if feed["feed"] == "im-feed"]
     assert [(feed["position"], feed["eventId"]) for feed in listed] == [(11, "e10")]
-    assert any(line.startswith("im-feed ") for line in invengine.run("stock", "feeds").stdout.splitlines())
+    assert any(line.startswith("im-feed ") for line in invengine.run("feed", "list").stdout.splitlines())
     other = write(tmp_path, head + "im-n,WH1,1,RECEIPT,x\n", "other.csv")
     refused = invengine.run("stock", "import", other, "--feed", "im-feed", exit_code=2)
     assert "was at row 11 of another file (event 'e10')" in refused.stderr

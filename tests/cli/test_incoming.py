@@ -12,7 +12,7 @@ def cells(text: str) -> list[list[str]]:
 def test_a_receipt_is_set_slips_and_arrives(invengine: CommandLine) -> None:
     made = invengine.run("incoming", "set", "po-7", "in-a", "WH1", "40", "2099-12-24")
     header, row = cells(made.stdout)
-    assert header == ["receipt", "sku", "location", "expected", "quantity", "promised", "revision"]
+    assert header == ["receipt_id", "sku", "location", "expected_date", "quantity", "pegged", "revision"]
     assert row[:6] == ["po-7", "in-a", "WH1", "2099-12-24", "40", "0"]
     slipped = invengine.json("incoming", "slip", "po-7", "in-a", "WH1", "2099-12-31")
     assert slipped["receipt"]["expectedDate"] == {"year": 2099, "month": 12, "day": 31}
@@ -34,11 +34,15 @@ def test_receipts_are_listed(invengine: CommandLine) -> None:
         invengine.run("incoming", "set", receipt, "in-l", "WH1", "5", day)
     listed = cells(invengine.run("incoming", "list", "--sku", "in-l", "--fresh", "latest").stdout)
     assert [row[0] for row in listed[1:]] == ["po-0", "po-1", "po-2"]
-    assert listed[1][3:5] == ["2020-01-01", "(overdue)"]
+    assert (listed[0][-1], listed[1][3:5], listed[1][7:]) == (
+        "overdue",
+        ["2020-01-01", "5"],
+        ["yes"],
+    )
     overdue = invengine.json("incoming", "list", "--sku", "in-l", "--overdue")["receipts"]
     assert [(receipt["receiptId"], receipt["overdue"]) for receipt in overdue] == [("po-0", True)]
-    few = invengine.run("incoming", "list", "--sku", "in-l", "--most", "2")
-    assert (len(cells(few.stdout)), few.stderr) == (3, "There are more: raise --most.\n")
+    few = invengine.run("incoming", "list", "--sku", "in-l", "--limit", "2")
+    assert (len(cells(few.stdout)), few.stderr) == (3, "There are more: raise --limit.\n")
     assert invengine.json("incoming", "list", "--sku", "in-l", "--receipt", "po-9")["receipts"] == []
     assert invengine.json("incoming", "list", "--sku", "in-l", "--location", "ST1")["receipts"] == []
 
@@ -50,13 +54,13 @@ def test_promises_that_a_receipt_broke(invengine: CommandLine) -> None:
     slipped = invengine.run("incoming", "slip", "po-b", "in-b", "WH1", "2099-03-03")
     assert "This broke 2 promises:" in slipped.stderr
     listed = cells(invengine.run("broken", "--sku", "in-b").stdout)
-    assert listed[0][4:9] == ["quantity", "why", "receipt", "due", "expected"]
+    assert listed[0][4:9] == ["quantity", "reason", "receipt_id", "due_date", "expected_date"]
     assert sorted(row[:9] for row in listed[1:]) == [
         ["in-b-1", "1", "in-b", "WH1", "3", "SLIPPED", "po-b", "2099-01-01", "2099-03-03"],
         ["in-b-2", "1", "in-b", "WH1", "2", "SLIPPED", "po-b", "2099-01-01", "2099-03-03"],
     ]
-    few = invengine.run("broken", "--receipt", "po-b", "--location", "WH1", "--most", "1")
-    assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --most.\n")
+    few = invengine.run("broken", "--receipt", "po-b", "--location", "WH1", "--limit", "1")
+    assert (len(cells(few.stdout)), few.stderr) == (2, "There are more: raise --limit.\n")
     invengine.run("incoming", "set", "po-b", "in-b", "WH1", "3", "2099-01-01")
     (broken,) = invengine.json("broken", "--sku", "in-b")["brokenPromises"]
     assert (broken["reservationId"], broken["reason"], broken["quantity"]) == ("in-b-2", "REASON_SHORTENED", 2)

@@ -1,4 +1,4 @@
-"""invengine lanes learn, list, show, forget, report."""
+"""invengine lane learn, list, show, forget, report."""
 
 from __future__ import annotations
 
@@ -74,36 +74,39 @@ def simple(arrived: dict[int, int], *, since: date = date(2025, 6, 2)) -> str:
 
 def test_deliveries_are_learnt_and_say_the_days_of_lanes(line: CommandLine, tmp_path: Path) -> None:
     file = write(tmp_path, simple({1: 70, 2: 20, 3: 10}))
-    looked = line.run("lanes", "learn", file, "--dry-run")
+    looked = line.run("lane", "learn", file, "--dry-run")
     assert [row.split() for row in looked.stdout.splitlines()[:2]] == [
         ["rows", "bad", "deliveries", "under_way", "lanes"],
         ["100", "0", "100", "0", "1"],
     ]
     assert "would change" in looked.stderr
-    assert line.json("lanes", "list")["lanes"][0]["days"] == []
-    learnt = line.json("lanes", "learn", file)
+    assert line.json("lane", "list")["lanes"][0]["days"] == []
+    learnt = line.json("lane", "learn", file)
     assert (learnt["deliveries"], learnt["bad"]) == (100, 0)
     assert [change["path"] for change in learnt["changes"]] == ["lanes.DC"]
-    again = line.run("lanes", "learn", file)
+    again = line.run("lane", "learn", file)
     assert "Nothing changed; revision" in again.stderr
-    listed = line.run("lanes", "list", "--confidence", "0.7", "--confidence", "0.95")
+    listed = line.run("lane", "list", "--confidence", "0.7", "--confidence", "0.95")
     assert [row.split() for row in listed.stdout.splitlines()] == [
-        ["location", "zone", "service", "deliveries", "under_way", "stated", "70", "%", "95", "%", "longest"],
+        [
+            *("location", "zone", "service", "deliveries", "under_way", "stated_days"),
+            *("days_at_0.7", "days_at_0.95", "longest_days"),
+        ],
         ["DC", "north", "standard", "100", "0", "4", "1", "3", "3"],
         ["LON", "islands", "express", "0", "0", "1"],
     ]
-    shown = line.run("lanes", "show", "DC", "north", "standard", "--confidence", "0.9")
+    shown = line.run("lane", "show", "DC", "north", "standard", "--confidence", "0.9")
     assert "states 4 carrier working days" in shown.stderr
     assert "shipped from 2025-06-02 to 2025-08-04" in shown.stderr
     rows = [row.split() for row in shown.stdout.splitlines()]
     assert rows[1] == ["90", "%", "2", "90", "%", "lane", "100", "3"]
     assert rows[-1] == ["3", "10", "0", "100", "%"]
-    assert "Nothing was learnt of this service" in line.run("lanes", "show", "LON", "islands", "express").stderr
-    assert "No lane leads" in line.run("lanes", "show", "LON", "north", "express", exit_code=3).stderr
-    line.run("lanes", "list", "--confidence", "1.5", exit_code=2)
-    forgotten = line.run("lanes", "forget")
+    assert "Nothing was learnt of this service" in line.run("lane", "show", "LON", "islands", "express").stderr
+    assert "No lane leads" in line.run("lane", "show", "LON", "north", "express", exit_code=3).stderr
+    line.run("lane", "list", "--confidence", "1.5", exit_code=2)
+    forgotten = line.run("lane", "forget")
     assert [row.split()[:2] for row in forgotten.stdout.splitlines()[1:] if row] == [["removed", "lanes.DC"]]
-    assert line.json("lanes", "list")["lanes"][0]["days"] == []
+    assert line.json("lane", "list")["lanes"][0]["days"] == []
 
 
 def test_parcels_under_way_and_days_of_other_zones_are_understood(line: CommandLine, tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_parcels_under_way_and_days_of_other_zones_are_understood(line: CommandL
     )
     packed = tmp_path / "deliveries.csv.gz"
     packed.write_bytes(gzip.compress((HEADER + rows).encode("utf-8-sig")))
-    line.run("lanes", "learn", str(packed))
+    line.run("lane", "learn", str(packed))
     document = json.loads(line_document(line))
     assert document["lanes"] == {
         "DC": {"north": {"standard": {"arrived": {"2": 1}, "under_way": {"1": 1}}}},
@@ -126,12 +129,12 @@ def test_parcels_under_way_and_days_of_other_zones_are_understood(line: CommandL
         "2025-03-04",
         "2025-03-05",
     )
-    line.run("lanes", "learn", str(packed), "--as-of", "2025-03-04", "--basis", "all", "--strength", "3")
+    line.run("lane", "learn", str(packed), "--as-of", "2025-03-04", "--basis", "all", "--strength", "3")
     document = json.loads(line_document(line))
     assert document["lanes"]["DC"]["north"]["standard"] == {"arrived": {}, "under_way": {"0": 1, "1": 1}}
     assert (document["basis"], document["strength"], document["as_of"]) == ("all", 3, "2025-03-04")
-    line.run("lanes", "learn", str(packed), "--as-of", "soon", exit_code=2)
-    line.run("lanes", "learn", str(packed), "--as-of", "2025-01-01", exit_code=2)
+    line.run("lane", "learn", str(packed), "--as-of", "soon", exit_code=2)
+    line.run("lane", "learn", str(packed), "--as-of", "2025-01-01", exit_code=2)
 
 
 def line_document(line: CommandLine) -> str:
@@ -166,7 +169,7 @@ def test_bad_rows_are_named_with_their_column_and_nothing_is_learnt(line: Comman
     future = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
     file = write(tmp_path, BAD.replace("{future}", future))
     before = line_document(line)
-    refused = line.run("lanes", "learn", file, exit_code=2)
+    refused = line.run("lane", "learn", file, exit_code=2)
     assert refused.stdout == ""
     assert refused.stderr.splitlines() == [
         "row 3, column order_id: the same delivery as in row 2",
@@ -187,10 +190,10 @@ def test_bad_rows_are_named_with_their_column_and_nothing_is_learnt(line: Comman
         "Nothing was learnt: 15 bad rows. Correct them, or use the others with --skip-bad.",
     ]
     assert line_document(line) == before
-    learnt = line.json("lanes", "learn", file, "--skip-bad", "--dry-run")
+    learnt = line.json("lane", "learn", file, "--skip-bad", "--dry-run")
     assert (learnt["rows"], learnt["bad"], learnt["deliveries"]) == (16, 15, 1)
     assert learnt["badRows"][0].startswith("row 3, column order_id")
-    line.run("lanes", "report", file, exit_code=2)
+    line.run("lane", "report", file, exit_code=2)
 
 
 @pytest.mark.parametrize(
@@ -208,36 +211,32 @@ def test_a_file_that_is_none_is_refused_as_a_whole(
 ) -> None:
     path = tmp_path / "deliveries.csv"
     path.write_text(content)
-    assert problem in line.run("lanes", "learn", str(path), exit_code=2).stderr
-    assert "No such file" in line.run("lanes", "learn", str(tmp_path / "none.csv"), exit_code=2).stderr
+    assert problem in line.run("lane", "learn", str(path), exit_code=2).stderr
+    assert "No such file" in line.run("lane", "learn", str(tmp_path / "none.csv"), exit_code=2).stderr
 
 
 def test_other_columns_are_passed_over_and_stdin_is_read(line: CommandLine) -> None:
     rows = "weight,order_id,location,country,postal_code,service,ordered,shipped,delivered\n"
     rows += "2 kg,o1,DC,de,10115,standard,2025-03-03,2025-03-03,2025-03-05\n"
-    found = line.run("lanes", "learn", "-", "--dry-run", "--json", stdin=rows)
+    found = line.run("lane", "learn", "-", "--dry-run", "--json", stdin=rows)
     assert json.loads(found.stdout)["deliveries"] == 1
 
 
 def test_a_revision_that_was_passed_over_ends_with_4(line: CommandLine, tmp_path: Path) -> None:
     file = write(tmp_path, simple({5: 30}))
-    line.run("lanes", "learn", file, "--expected-revision", "99", exit_code=4)
+    line.run("lane", "learn", file, "--expected-revision", "99", exit_code=4)
 
 
-def test_a_report_needs_no_server_where_it_has_a_network_file(made_up: Path, tmp_path: Path) -> None:
+def test_a_report_needs_no_server_where_it_has_a_network_file(made_up: Path) -> None:
     nowhere = CommandLine("127.0.0.1:1")
     using = ("--network", str(made_up / "network.yaml"))
-    table = tmp_path / "report.csv"
-    printed = nowhere.run(
-        "lanes", "report", str(made_up / "deliveries.csv"), *using, "--by", "service", "--csv", str(table)
-    )
+    printed = nowhere.run("lane", "report", str(made_up / "deliveries.csv"), *using, "--by", "service", "--csv")
     assert "deliveries learnt from" in printed.stderr
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(printed.stdout.splitlines()))
     assert [row["promise"] for row in rows[:6]] == ["80 %", "90 %", "95 %", "99 %", "longest seen", "stated"]
     assert {row["service"] for row in rows} == {"", "express", "standard", "economy"}
     assert len(printed.stdout.splitlines()) == len(rows) + 1
-    told = nowhere.json("lanes", "report", str(made_up / "deliveries.csv"), *using, "--confidence", "0.95")
+    told = nowhere.json("lane", "report", str(made_up / "deliveries.csv"), *using, "--confidence", "0.95")
     (sure,) = [row for row in told["rows"] if row["confidence"] is not None]
     assert (sure["promise"], sure["deliveries"]) == ("95 %", told["judged"])
     assert sure["keptShare"] == sure["kept"] / sure["deliveries"] >= 0.95
@@ -251,7 +250,7 @@ def test_a_draw_is_the_same_for_the_same_seed(made_up: Path) -> None:
 
     def kept(seed: int, *more: str) -> object:
         file, network = str(made_up / "deliveries.csv"), str(made_up / "network.yaml")
-        words = ("lanes", "report", file, "--network", network, "--split", "random", "--seed", str(seed), *more)
+        words = ("lane", "report", file, "--network", network, "--split", "random", "--seed", str(seed), *more)
         return nowhere.json(*words)["rows"]
 
     assert kept(1) == kept(1) != kept(2)
@@ -261,7 +260,7 @@ def test_a_draw_is_the_same_for_the_same_seed(made_up: Path) -> None:
 
 def test_a_report_is_drawn(made_up: Path, tmp_path: Path) -> None:
     nowhere, picture = CommandLine("127.0.0.1:1"), tmp_path / "promises.png"
-    words = ("lanes", "report", str(made_up / "deliveries.csv"), "--network", str(made_up / "network.yaml"))
+    words = ("lane", "report", str(made_up / "deliveries.csv"), "--network", str(made_up / "network.yaml"))
     nowhere.run(*words, "--plot", str(picture))
     content = picture.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
@@ -277,7 +276,7 @@ def test_without_matplotlib_a_plot_says_what_to_install(
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     nowhere = CommandLine("127.0.0.1:1")
-    words = ("lanes", "report", str(made_up / "deliveries.csv"), "--network", str(made_up / "network.yaml"))
+    words = ("lane", "report", str(made_up / "deliveries.csv"), "--network", str(made_up / "network.yaml"))
     refused = nowhere.run(*words, "--plot", str(tmp_path / "p.png"), exit_code=2)
     assert "pip install 'invengine[plot]'" in refused.stderr
     assert refused.stdout == ""
@@ -286,17 +285,17 @@ def test_without_matplotlib_a_plot_says_what_to_install(
 
 def test_a_report_of_too_few_deliveries_says_so(line: CommandLine, tmp_path: Path) -> None:
     file = write(tmp_path, simple({1: 5}))
-    assert "too few deliveries" in line.run("lanes", "report", file, exit_code=2).stderr
-    line.run("lanes", "report", file, "--confidence", "1", exit_code=2)
-    line.run("lanes", "report", file, "--network", str(tmp_path / "none.yaml"), exit_code=2)
+    assert "too few deliveries" in line.run("lane", "report", file, exit_code=2).stderr
+    line.run("lane", "report", file, "--confidence", "1", exit_code=2)
+    line.run("lane", "report", file, "--network", str(tmp_path / "none.yaml"), exit_code=2)
 
 
 def test_a_network_without_services_tells_no_lanes_apart(tmp_path: Path) -> None:
     network = tmp_path / "network.yaml"
     network.write_text("locations: {DC: {}}\n")
     file = write(tmp_path, simple({1: 5}))
-    refused = CommandLine("127.0.0.1:1").run("lanes", "report", file, "--network", str(network), exit_code=2)
+    refused = CommandLine("127.0.0.1:1").run("lane", "report", file, "--network", str(network), exit_code=2)
     assert "no services and zones yet" in refused.stderr
     network.write_text("locations: {DC: {colour: blue}}\n")
-    faulty = CommandLine("127.0.0.1:1").run("lanes", "report", file, "--network", str(network), exit_code=2)
+    faulty = CommandLine("127.0.0.1:1").run("lane", "report", file, "--network", str(network), exit_code=2)
     assert "colour" in faulty.stderr

@@ -66,29 +66,29 @@ def test_a_profile_from_its_file_to_a_channel_and_back(line: CommandLine, fast: 
         ["costs.day_waiting", "0.00", "1.00"],
     ]
     assert looked.stderr == "It would be fast@1.\n"
-    done = line.run("profile", "put", fast, "--by", "ann", "--request-id", "r1")
+    done = line.run("profile", "put", fast, "--actor", "ann", "--request-id", "r1")
     assert done.stdout == looked.stdout
     assert done.stderr == "It is fast@1. To source by it: invengine profile activate CHANNEL fast@1.\n"
     assert line.run("profile", "put", fast).stderr == "Nothing is new: it is fast@1.\n"
     listed = line.run("profile", "list")
     assert [row[0] for row in rows(listed.stdout)] == ["profile", "fast@1"]
     assert "No profile is active" in listed.stderr
-    active = line.run("profile", "activate", "web", "fast", "--by", "ann")
+    active = line.run("profile", "activate", "web", "fast", "--actor", "ann")
     assert active.stderr == "For channel web fast@1 is active now, revision 2.\n"
     line.run("profile", "put", "-", stdin=FASTER)
-    line.run("profile", "activate", "till", "fast@2", "--by", "bob", "--expected-revision", "0")
+    line.run("profile", "activate", "till", "fast@2", "--actor", "bob", "--expected-revision", "0")
     again = line.run("profile", "activate", "web", "fast@1")
     assert again.stderr.startswith("Nothing changed: for channel web fast@1 became active at 2")
     assert again.stderr.endswith(", by ann, revision 2.\n")
     listed = line.run("profile", "list")
     profiles, activations = listed.stdout.split("\n\n")
     assert [[row[0], row[2], *row[3:]] for row in rows(profiles)] == [
-        ["profile", "by", "active for", "description"],
+        ["profile", "actor", "active_channels", "description"],
         ["fast@1", "ann", "web", "few parcels, soon"],
         ["fast@2", getpass.getuser(), "till"],
     ]
     assert [row[:2] + row[3:] for row in rows(activations)] == [
-        ["channel", "profile", "by", "revision"],
+        ["channel", "profile", "actor", "revision"],
         ["till", "fast@2", "bob", "4"],
         ["web", "fast@1", "ann", "2"],
     ]
@@ -100,18 +100,18 @@ def test_a_profile_from_its_file_to_a_channel_and_back(line: CommandLine, fast: 
         ["rules.exclude", "stores"],
     ]
     assert looked.stderr == "For channel web fast@2 would be active in place of fast@1.\n"
-    ended = line.run("profile", "deactivate", "web", "--by", "cyd")
+    ended = line.run("profile", "deactivate", "web", "--actor", "cyd")
     assert ended.stderr == "For channel web no profile is active now in place of fast@1, revision 5.\n"
     assert "no profile became active at" in line.run("profile", "deactivate", "web").stderr
     history = rows(line.run("profile", "history", "web").stdout)
     assert [row[:2] + row[3:] for row in history] == [
-        ["channel", "profile", "by", "revision"],
+        ["channel", "profile", "actor", "revision"],
         ["web", "none", "cyd", "5"],
         ["web", "fast@1", "ann", "2"],
     ]
     assert "was ever active for channel closed" in line.run("profile", "history", "closed").stderr
     assert "was ever active for channel closed" in line.run("profile", "deactivate", "closed").stderr
-    third = line.json("profile", "put", fast, "--by", "ann")
+    third = line.json("profile", "put", fast, "--actor", "ann")
     assert (third["name"], third["version"], third["isNew"]) == ("fast", 3, True)
     assert len(third["changes"]) == 3
     assert [row[0] for row in rows(line.run("profile", "list").stdout)[:3]] == ["profile", "fast@2", "fast@3"]
@@ -120,7 +120,7 @@ def test_a_profile_from_its_file_to_a_channel_and_back(line: CommandLine, fast: 
 
 
 def test_a_profile_is_shown_with_every_term(line: CommandLine, fast: str) -> None:
-    line.run("profile", "put", fast, "--by", "ann")
+    line.run("profile", "put", fast, "--actor", "ann")
     line.run("profile", "activate", "web", "fast")
     shown = line.run("profile", "show", "fast")
     terms = {row[0]: row[1:] for row in rows(shown.stdout)}
@@ -173,6 +173,7 @@ def test_faults_and_refusals_end_a_command_with_their_code(line: CommandLine, fa
         "Line 1: nmae: not a known field; name is meant?",
         "line 1: document: name is missing",
         "line 3: costs.parcel: 'dear' is not an amount such as 4.95, with at most 4 decimals",
+        "Correct the file and put it again; docs/profiles.md names every term.",
     ]
     line.run("profile", "put", "no such file", exit_code=2)
     excludes = "name: a\nrules: {exclude: [MOON]}\n"

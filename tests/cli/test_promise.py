@@ -34,7 +34,7 @@ def test_all_ways_are_a_table(delivering: CommandLine) -> None:
         "promise", "LAMP=2", "CHAIR", "--to", "DE:81671", "--pickup", "MUC", "--channel", "web", "--fresh", "latest"
     )
     lines = [row.split() for row in done.stdout.splitlines()]
-    assert lines[0][:4] == ["option", "with", "where", "day"]
+    assert lines[0][:4] == ["fulfilment", "service", "location", "delivery_day"]
     assert [row[0] for row in lines[1:]] == ["ship", "ship", "pickup", "ship-to-store"]
     assert [row[1] for row in lines[1:3]] == ["express", "standard"]
     assert "6.00 EUR" in done.stdout
@@ -71,8 +71,8 @@ def test_what_cannot_be_had_says_why(delivering: CommandLine) -> None:
 def test_the_nearest_locations_to_collect_at(delivering: CommandLine) -> None:
     """MUC lies where the test says; the others have no position."""
     done = delivering.run("promise", "LAMP", "--near", "48.14,11.58", "--channel", "web")
-    assert [row.split()[:4] for row in done.stdout.splitlines()[1:]] == [["pickup", "MUC", "(4.7", "km)"]]
-    far = delivering.run("promise", "LAMP", "--near", "48.14,11.58", "--within", "4", "--channel", "web")
+    assert [row.split()[:3] for row in done.stdout.splitlines()[1:]] == [["pickup", "MUC", "4.7"]]
+    far = delivering.run("promise", "LAMP", "--near", "48.14,11.58", "--within-km", "4", "--channel", "web")
     assert [row.split() for row in far.stdout.splitlines()[1:]] == [["pickup", "never"]]
     assert "pickup: no location can be used for LAMP." in far.stderr
 
@@ -82,7 +82,7 @@ def test_the_nearest_locations_to_collect_at(delivering: CommandLine) -> None:
     [
         (["LAMP", "--near", "Munich"], 2, "--near: 'Munich' is not LATITUDE,LONGITUDE in degrees"),
         (["LAMP", "--near", "48,11", "--pickup", "MUC"], 2, "not together with --pickup LOCATION"),
-        (["LAMP", "--to", "DE:1", "--within", "5"], 2, "--within goes with --near"),
+        (["LAMP", "--to", "DE:1", "--within-km", "5"], 2, "--within-km goes with --near"),
         (["LAMP", "--near", "91,0"], 2, "Near.latitude: is 91"),
         (["LAMP"], 2, "Say where it goes: --to COUNTRY:POSTAL_CODE"),
         (["LAMP=x", "--to", "DE:1"], 2, "'LAMP=x' is not SKU=UNITS"),

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from invengine.cli.render import as_json, table
+from invengine.cli.output import table
+from invengine.cli.render import as_json
 from invengine.v1 import availability_service_pb2, common_pb2, reservation_service_pb2
 
 
@@ -44,7 +45,9 @@ def test_a_piped_table_is_aligned_plain_text(capsys: pytest.CaptureFixture[str])
     table(("name", "units"), [("a", 17), ("b", "")])
     assert capsys.readouterr().out == "name  units\na        17\nb\n"
     table(("name", "units"), [])
-    assert capsys.readouterr().out == "name  units\n"
+    assert capsys.readouterr() == ("", "There is nothing to list.\n")
+    table(("name", "units"), [], empty="Nobody is here.")
+    assert capsys.readouterr() == ("", "Nobody is here.\n")
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

@@ -40,7 +40,7 @@ def test_a_table_shows_a_reservation(invengine: CommandLine) -> None:
     assert first.startswith("reservation re-t-1  HELD  channel web  expires ")
     assert first.endswith("order o-t")
     assert [line.split() for line in table] == [
-        ["line", "sku", "location", "quantity", "fulfilled", "released"],
+        ["line_id", "sku", "location", "quantity", "fulfilled", "released"],
         ["1", "re-t", "WH1", "2", "0", "0"],
     ]
     assert invengine.run("reservation", "show", "re-t-1", "--channel", "till").stdout == shown.stdout
@@ -97,9 +97,9 @@ def test_reservations_are_listed_by_reference_state_and_channel(invengine: Comma
     assert len(invengine.json("reservation", "list", "--customer", "bob", "--channel", "till")["reservations"]) == 1
     assert len(invengine.json("reservation", "list", "--order", "ol-3", "--state", "held")["reservations"]) == 1
     assert invengine.json("reservation", "list", "--customer", "bob", "--state", "EXPIRED")["reservations"] == []
-    few = invengine.run("reservation", "list", "--customer", "bob", "--most", "2")
+    few = invengine.run("reservation", "list", "--customer", "bob", "--limit", "2")
     assert len(few.stdout.splitlines()) == 3
-    assert "raise --most" in few.stderr
+    assert "raise --limit" in few.stderr
 
 
 def test_refusals_of_one_reservation(invengine: CommandLine) -> None:
@@ -165,7 +165,7 @@ def test_units_move_to_other_locations(invengine: CommandLine) -> None:
     assert places("--location", "ST1") == ["ST1", "ST1"]
     assert places("--line", "1@WH1", "--line", "2") == ["WH1", "WH1"]
     assert invengine.json("stock", "show", "re-bind", "ST1")["position"]["reserved"] == 0
-    closed = invengine.run(*rebind, "--location", "OLD", exit_code=4)
+    closed = invengine.run(*rebind, "--to-location", "OLD", exit_code=4)
     assert "cannot use location 'OLD'" in closed.stderr
     assert "name the line" in invengine.run(*rebind, "--line", "@ST1", exit_code=2).stderr
 
@@ -205,7 +205,7 @@ def test_a_line_waits_for_what_is_expected(invengine: CommandLine) -> None:
     invengine.run("reservation", "release", name, "--channel", "web")
     waits = invengine.run(*reserve, "--allow-backorder", "--reservation-id", "re-wait-1")
     assert rows(waits.stdout) == [
-        ["line", "sku", "location", "quantity", "fulfilled", "released", "rests on"],
+        ["line_id", "sku", "location", "quantity", "fulfilled", "released", "rests_on"],
         ["1", "re-wait", "WH1", "2", "0", "0"],
         ["1", "re-wait", "WH1", "3", "0", "0", "receipt po-1, due 2099-12-24"],
     ]
@@ -283,7 +283,7 @@ def test_dates_are_promised_and_shown_with_the_capacity_they_take(invengine: Com
         stock(invengine, "re-d", WH1=9)
         told = ("--channel", "web", "--to", "DE:10115")
         shown = invengine.run("reserve", "re-d", "2", *told, "--promise", "--confidence", "90%").stdout.splitlines()
-        head = ["line", "sku", "location", "leaves", "promised", "by", "confidence"]
+        head = ["line_id", "sku", "location", "ship_date", "delivery_date", "service", "confidence"]
         place = next(n for n, line in enumerate(shown) if line.split() == head)
         row = shown[place + 1].split()
         assert (row[:3], row[5:]) == (["1", "re-d", "WH1"], ["standard", "90.00%"])

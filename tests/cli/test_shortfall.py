@@ -26,7 +26,7 @@ def test_who_goes_short_is_listed(invengine: CommandLine) -> None:
     two_short(invengine, "sh-a")
     header, *rows = cells(invengine.run("shortfall", "list", "--sku", "sh-a").stdout)
     assert header[:9] == [
-        *("sku", "location", "on_hand", "reserved", "short", "reservation", "line", "quantity", "uncovered"),
+        *("sku", "location", "on_hand", "reserved", "units", "reservation_id", "line_id", "quantity", "uncovered"),
     ]
     assert [row[:11] for row in rows] == [
         ["sh-a", "WH1", "1", "4", "3", "sh-a-1", "1", "2", "2", "web", "o-1"],

@@ -50,13 +50,13 @@ SOURCE = ("source", "LAMP", "2", "CHAIR", "1", "--to", "DE:81671", "--channel", 
 def test_the_plan_its_costs_and_the_runner_up(delivering: CommandLine) -> None:
     done = delivering.run(*SOURCE, "--profile", "cheap", "--explain")
     rows = [re.split(r"\s{2,}", row.strip()) for row in done.stdout.splitlines() if row.strip()]
-    assert rows[0] == ["line", "sku", "units", "from", "there on", "with", "delivered"]
+    assert rows[0] == ["line_id", "sku", "quantity", "location", "available_day", "service", "delivery_day"]
     assert [row[:6] for row in rows[1:3]] == [
         ["1", "LAMP", "2", "MUC", "now", "standard"],
         ["2", "CHAIR", "1", "MUC", "now", "standard"],
     ]
     costs = {row[0]: row[1:] for row in rows[3:9]}
-    assert costs["cost"] == ["plan", "runner-up", "more"]
+    assert costs["cost"] == ["plan", "runner_up", "runner_up_excess"]
     assert costs["parcel"] == ["1.00 EUR", "1.00 EUR", "0.00 EUR"]
     assert costs["lane"] == ["4.50 EUR", "4.85 EUR", "0.35 EUR"]
     assert costs["distance"][0] == "0.00 EUR"

@@ -75,7 +75,7 @@ def test_json_is_a_message_per_line_whose_token_takes_the_watch_up_again(
     assert first["changes"] == [{**change, "level": "LEVEL_IN_STOCK", "status": "AVAILABILITY_STATUS_KNOWN"}]
     assert (first["caughtUp"], first["beginsAnew"]) == (True, True)
     receive(invengine, "wa-4", "WH1", 1)
-    with watching(engine, "wa-4", "--json", "--resume", first["resumeToken"]) as process:
+    with watching(engine, "wa-4", "--json", "--resume-token", first["resumeToken"]) as process:
         again = json.loads("\t".join(line(process)))
     assert [change["available"] for change in again["changes"]] == [6]
     assert (again["caughtUp"], again["beginsAnew"]) == (True, False)
@@ -89,15 +89,8 @@ def test_promises_are_told_as_they_break_and_are_mended(invengine: CommandLine, 
     broken = ["wa-r", "1", "wa-7", "WH1", "2", "BROKEN", "SLIPPED", "2098-12-01", "2098-12-04"]
     with watching(engine, "wa-7", "--promises") as process:
         assert line(process) == [
-            "reservation",
-            "line",
-            "sku",
-            "location",
-            "quantity",
-            "state",
-            "why",
-            "promised",
-            "now",
+            *("reservation_id", "line_id", "sku", "location", "quantity", "state", "reason"),
+            *("promised_delivery_date", "new_delivery_date"),
         ]
         assert line(process) == broken
         invengine.run("incoming", "slip", "wa-po", "wa-7", "WH1", "2098-12-05")
@@ -117,14 +110,14 @@ def test_promises_are_told_as_they_break_and_are_mended(invengine: CommandLine, 
 
 def test_it_ends_by_itself_after_its_time(invengine: CommandLine) -> None:
     receive(invengine, "wa-5", "WH1", 5)
-    result = invengine.run("watch", "wa-5", "--channel", "web", "--for", "1")
+    result = invengine.run("watch", "wa-5", "--channel", "web", "--for-seconds", "1")
     assert result.stdout == "sku\tavailable\tlevel\nwa-5\t5\tIN_STOCK\n"
 
 
 def test_what_it_cannot_watch_is_told_with_an_exit_code(invengine: CommandLine) -> None:
     assert "nowhere" in invengine.run("watch", "--channel", "web", "--group", "nowhere", exit_code=3).stderr
     assert "--channel" in invengine.run("watch", "wa-1", exit_code=2).stderr
-    invengine.run("watch", "wa-1", "--channel", "web", "--resume", "nonsense", exit_code=2)
+    invengine.run("watch", "wa-1", "--channel", "web", "--resume-token", "nonsense", exit_code=2)
     nobody = invengine.run("watch", "wa-1", "--channel", "web", "--server", "unix:/nobody", exit_code=5)
     assert "no server answers" in nobody.stderr.lower()
 

@@ -39,7 +39,7 @@ def test_profiles_stand_side_by_side(profiles: CommandLine, tmp_path: Path) -> N
     file = orders(tmp_path / "orders.jsonl", 2, 2)
     shown = profiles.run("whatif", "wi-any", "wi-stores@1", "--orders", file)
     rows = {" ".join(row[:-2]): row[-2:] for row in cells(shown.stdout)}
-    assert rows[""] == ["wi-any@1", "wi-stores@1"]
+    assert rows["measure"] == ["wi-any@1", "wi-stores@1"]
     assert rows["orders that got everything"] == ["2", "1"]
     assert rows["orders refused: INSUFFICIENT_STOCK"] == ["0", "1"]
     assert rows["units unfilled"] == ["0", "2"]
@@ -63,9 +63,9 @@ def test_orders_of_a_day_and_recent_ones(profiles: CommandLine) -> None:
     told = profiles.json("whatif", "--active", "wi-any", "--day", today)
     assert [one["profile"] for one in told["results"]] == ["", "wi-any@1"]
     assert told["orders"] >= 2
-    first = profiles.run("whatif", "wi-any", "--day", today, "--orders-max", "1")
+    first = profiles.run("whatif", "wi-any", "--day", today, "--limit", "1")
     assert f"{told['orders'] - 1} more were made that day" in first.stderr
-    drawn = profiles.json("whatif", "wi-any", "--recent-days", "1", "--orders-max", "5", "--seed", "3")
+    drawn = profiles.json("whatif", "wi-any", "--recent-days", "1", "--limit", "5", "--seed", "3")
     assert drawn["orders"] == 5
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from invengine.cli.demo_server import address_for
 
-DEMO = [sys.executable, "-m", "invengine", "demo", "--seconds", "0.2"]
+DEMO = [sys.executable, "-m", "invengine", "demo", "--measure-seconds", "0.2"]
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:

@@ -43,7 +43,7 @@ def verify(history: Path, server: Server, scale: str = "1") -> None:
 
 
 def arguments(history: Path, tmp_path: Path, *more: str) -> tuple[str, ...]:
-    return ("load", str(history), "--locations", LOCATIONS, "--state", str(tmp_path / "state.json"), *more)
+    return ("load", str(history), "--locations", LOCATIONS, "--state-file", str(tmp_path / "state.json"), *more)
 
 
 def test_a_history_is_loaded_whole_and_loading_it_again_changes_nothing(

@@ -58,6 +58,21 @@ def _table(plan_id: str) -> dict[str, list[Good]]:
     }  # fmt: skip
     return {
         "CheckIntegrity": [{"violations_max": 10}],
+        "IssueToken": [
+            {
+                "name": "shop",
+                "channel": "web",
+                "roles": ["ROLE_READ"],
+                "not_before_time": instant_ago(60),
+                "expire_time": instant_ago(-86_400),
+                "requests_per_second": 100.0,
+                "burst": 10,
+                "certificate_uri": "spiffe://shop",
+                "validate_only": True,
+            }
+        ],
+        "RevokeToken": [{"token_id": "0" * 16}],
+        "ListTokens": [{"include_ended": True}],
         "PutProfile": [{"document": PROFILE, "name": "web", "actor": "ann", "validate_only": True}],
         "GetProfile": [{"profile": "web@1"}],
         "ListProfiles": [{"name": "web"}],

@@ -57,10 +57,12 @@ class Shop:
 @pytest.fixture(scope="module")
 def made() -> Iterator[Shop]:
     redis: redis_servers.RunningRedis = started("valkey")
-    shop = Shop(redis.url)
-    yield shop
-    shop.close()
-    redis.stop()
+    try:
+        shop = Shop(redis.url)
+        yield shop
+        shop.close()
+    finally:
+        redis.stop()
 
 
 def test_bent_requests_of_every_method(made: Shop, caplog: pytest.LogCaptureFixture) -> None:

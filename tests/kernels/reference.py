@@ -487,12 +487,59 @@ def _level(units: int, threshold: int) -> int:
     return pb.LEVEL_LOW if units <= threshold else pb.LEVEL_IN_STOCK
 
 
-def split_request(message: bytes) -> tuple[list[str], pb.BatchGetAvailabilityRequest]:
-    """The SKUs, and the request without them. DecodeError as protobuf raises it."""
+def answer_sku(
+    state: State,
+    sku: str,
+    selection: Selection,
+    thresholds: Mapping[str, int],
+    ignored: Mapping[str, Ignored] | None = None,
+    asker: Asker = WEB,
+) -> pb.GetAvailabilityResponse | None:
+    """As `answer_availability`; None for a SKU that is not known."""
+    if sku not in state.skus:
+        return None
+    return answer_availability(state, sku, selection, thresholds, ignored, asker)
+
+
+def answer_queries(
+    state: State,
+    request: pb.StreamAvailabilityRequest,
+    selection: Selection,
+    threshold: int,
+    asker: Asker = WEB,
+) -> pb.StreamAvailabilityResponse:
+    """All queries are for `selection`."""
+
+    def fill(
+        query: pb.StreamAvailabilityRequest | pb.AvailabilityQuery,
+        answer: pb.StreamAvailabilityResponse | pb.AvailabilityAnswer,
+    ) -> None:
+        ((answer.status, answer.available),) = available_totals(state, [query.sku], selection, asker)  # type: ignore[assignment]
+        answer.query_id, answer.level = query.query_id, _level(answer.available, threshold)  # type: ignore[assignment]
+
+    response = pb.StreamAvailabilityResponse()
+    for query in request.queries:
+        fill(query, response.answers.add())
+    if not request.queries:
+        fill(request, response)
+    return response
+
+
+def split_request(message: bytes) -> tuple[list[str], list[int], pb.BatchGetAvailabilityRequest]:
+    """The SKUs, the handles, and the request without them. DecodeError as protobuf raises it."""
     request = pb.BatchGetAvailabilityRequest.FromString(message)
-    skus = list(request.skus)
+    skus, handles = list(request.skus), list(request.handles)
     request.ClearField("skus")
-    return skus, request
+    request.ClearField("handles")
+    return skus, handles, request
+
+
+def read_handles(handles: Sequence[int], known: int) -> list[int] | int:
+    """The number of each SKU, -1 for a handle of 0; or the place of the first handle of none of the `known` SKUs."""
+    for place, handle in enumerate(handles):
+        if handle > known:
+            return place
+    return [handle - 1 for handle in handles]
 
 
 def choose_locations(

@@ -26,25 +26,30 @@ requests = st.builds(
     fulfilment=st.integers(0, 200),
     totals_only=st.booleans(),
     consistency=st.none() | st.builds(common_pb2.Consistency, at_least_as_fresh=texts),
+    handle_epoch=st.integers(0, 2**64 - 1),
+    want_handles=st.booleans(),
+    handles=st.lists(st.integers(0, 2**32 - 1), max_size=5),
 )
 
 
-def split(message: bytes, room: int = 100) -> tuple[int, list[bytes], list[int], bytes]:
-    """(count, SKUs, odd, rest)"""
+def split(message: bytes, room: int = 100) -> tuple[int, list[bytes], list[int], bytes, bytes]:
+    """(count, SKUs, odd, rest, handles)"""
     spans, odd = np.zeros((room, 2), np.int64), np.zeros(room, np.uint8)
-    rest, lengths = np.zeros(len(message), np.uint8), np.zeros(2, np.int64)
+    rest, lengths = np.zeros(len(message), np.uint8), np.zeros(4, np.int64)
     count = kernels.split_request(as_bytes(message), spans, odd, rest, lengths)
     found = [message[at : at + length] for at, length in spans[: max(count, 0)].tolist()]
     if count >= 0:
         assert lengths[1] == odd[:count].sum()
-    return count, found, odd[: max(count, 0)].tolist(), rest[: lengths[0]].tobytes()
+    handles = message[lengths[2] : lengths[2] + lengths[3]]
+    return count, found, odd[: max(count, 0)].tolist(), rest[: lengths[0]].tobytes(), handles
 
 
 @given(requests)
 def test_a_request_is_its_skus_and_the_rest(request: pb.BatchGetAvailabilityRequest) -> None:
     message = request.SerializeToString()
-    skus, without = reference.split_request(message)
-    count, found, odd, rest = split(message)
+    skus, handles, without = reference.split_request(message)
+    count, found, odd, rest, packed = split(message)
+    assert handles == np.frombuffer(packed, "<u4").tolist()
     assert skus == [sku.decode() for sku in found]
     assert count == len(skus)
     assert without == pb.BatchGetAvailabilityRequest.FromString(rest)
@@ -63,12 +68,14 @@ def test_mutated_bytes_are_taken_as_protobuf_takes_them_or_left_to_it(message: b
         if mutable:
             mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(mutable[: data.draw(st.integers(0, len(mutable)))])
-    count, found, odd, rest = split(cut)
+    count, found, odd, rest, packed = split(cut)
     try:
-        skus, without = reference.split_request(cut)
+        skus, handles, without = reference.split_request(cut)
     except DecodeError:
         skus = None
     if count == NOT_A_MESSAGE:
+        return
+    if skus is None and len(packed) % 4:
         return
     if skus is None:  # the fault is in a SKU that is flagged, or in the rest
         try:
@@ -80,14 +87,15 @@ def test_mutated_bytes_are_taken_as_protobuf_takes_them_or_left_to_it(message: b
             b"\0".join(found).decode()
         return
     assert [sku.encode() for sku in skus] == found
+    assert handles == np.frombuffer(packed, "<u4").tolist()
     assert without == pb.BatchGetAvailabilityRequest.FromString(rest)
 
 
 @given(st.binary(max_size=60))
 def test_random_bytes_never_surprise(message: bytes) -> None:
-    count, found, _, rest = split(message)
+    count, found, _, rest, packed = split(message)
     assert count == NOT_A_MESSAGE or count == len(found)
-    assert sum(len(sku) for sku in found) + len(rest) <= len(message)
+    assert sum(len(sku) for sku in found) + len(rest) + len(packed) <= len(message)
 
 
 def test_more_skus_than_there_is_room_for_are_told() -> None:
@@ -98,7 +106,27 @@ def test_more_skus_than_there_is_room_for_are_told() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"\x0a", b"\x0a\x05A", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x00\x00", b"\x0b", b"\x80" * 11],
+    [
+        b"\x52\x04abcd\x52\x04abcd",
+        b"\x55abcd",
+        b"\x52\x05abcd",
+        b"\x0a",
+        b"\x0a\x05A",
+        b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        b"\x00\x00",
+        b"\x0b",
+        b"\x80" * 11,
+    ],
 )
 def test_what_is_cut_or_unusual_is_left_to_protobuf(message: bytes) -> None:
     assert split(message)[0] == NOT_A_MESSAGE
+
+
+@given(st.lists(st.integers(0, 60) | st.integers(0, 2**32 - 1), max_size=8), st.integers(0, 50), st.binary(max_size=3))
+def test_handles_are_numbers_from_1_on(handles: list[int], known: int, before: bytes) -> None:
+    numbers = np.full(len(handles), -9, np.int64)
+    message = as_bytes(before + np.array(handles, "<u4").tobytes())
+    told = kernels.read_handles(message, len(before), known, numbers)
+    expected = reference.read_handles(handles, known)
+    assert expected == (-1 - told if told < 0 else numbers.tolist())
+    assert told < 0 or told == handles.count(0)

@@ -40,7 +40,7 @@ def scrape(redis_of_kind: Callable[[str], RunningRedis]) -> str:
     async def scraped() -> str:
         async with bootstrap.running(settings_for(server.url, metrics_listen="127.0.0.1:0")) as engine:
             text = await page(engine.metrics_address, "/metrics")
-            while b"invengine_redis_up 1" not in text:  # the first look at Redis is under way
+            while b"\ninvengine_redis_up 1.0" not in text:  # the first look at Redis is under way
                 text = await page(engine.metrics_address, "/metrics")
             return text.decode()
 

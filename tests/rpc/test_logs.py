@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,8 +17,14 @@ from invengine.rpc import calls
 from invengine.rpc.calls import METADATA, Call, Observing
 from invengine.rpc.logs import JsonLines, TextLines
 from invengine.services.reservations import Reservations
-from invengine.v1 import availability_service_pb2, reservation_service_pb2, stock_service_pb2
-from tests.rpc.engines import Stubs, create, engine
+from invengine.v1 import (
+    availability_service_pb2,
+    network_service_pb2,
+    reservation_service_pb2,
+    stock_service_pb2,
+)
+from tests.rpc.engines import NETWORK, Stubs, client, create, engine
+from tests.rpc.tokens import authorization, guarded
 
 CREATE = "/invengine.v1.ReservationService/CreateReservation"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -234,3 +241,26 @@ def test_facts_are_fields_of_json_and_words_of_a_line() -> None:
     finally:
         call.ended = True
     assert "request_id" not in TextLines().format(record())
+
+
+@pytest.mark.asyncio
+async def test_the_caller_is_named_and_who_is_unknown_is_not_read(redis_url: str, lines: Lines, tmp_path: Path) -> None:
+    """What somebody sends whom nobody vouches for is not decoded, not even for its id; secrets are in no line."""
+    calls.logger.setLevel(logging.DEBUG)
+    async with guarded(redis_url, tmp_path, access_log=True) as server, client(server.address) as stubs:
+        token = await server.token("web-shop", "read", "plan", "reserve")
+        await stubs.network.ApplyNetwork(
+            network_service_pb2.ApplyNetworkRequest(request_id="network", document=NETWORK),
+            metadata=authorization(token),
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stubs.reservations.CreateReservation(create("order-8"), metadata=authorization("nobody.secret"))
+    assert len(trailing(refused.value.trailing_metadata())["x-request-id"]) == 16
+    by_method = {line["method"].rpartition("/")[2]: line for line in lines.of()}
+    assert by_method["ApplyNetwork"]["principal"] == "web-shop"
+    stranger = by_method["CreateReservation"]
+    assert (stranger["code"], stranger["reason"]) == ("Unauthenticated", "UNAUTHENTICATED")
+    assert "principal" not in stranger
+    assert "order-8" not in lines.stream.getvalue()
+    assert token.partition(".")[2] not in lines.stream.getvalue()
+    assert server.admin_token.partition(".")[2] not in lines.stream.getvalue()

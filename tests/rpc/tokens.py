@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from invengine import bootstrap
 from invengine.bootstrap import Running
-from invengine.client import Client
+from invengine.client import Client, Tls
 from tests.rpc.engines import settings_for
 
 ROLES = ("read", "reserve", "feed", "plan", "admin")
@@ -35,22 +34,15 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(redis_url: str, folder: Path, **given: Any) -> AsyncIterator[Guarded]:
+async def guarded(redis_url: str, folder: Path, tls: Tls | None = None, **given: Any) -> AsyncIterator[Guarded]:
     """A server of a new store that asks who calls; its first token is in `folder`."""
     settings = settings_for(redis_url, **{"authentication": True, "data_dir": folder, **given})
     async with bootstrap.running(settings) as running:
         token = (folder / "admin.token").read_text().strip()
-        async with Client(running.address, token=token) as admin:
+        async with Client(running.address, token=token, tls=tls) as admin:
             yield Guarded(running, admin, token)
 
 
 def authorization(token: str) -> tuple[tuple[str, str], ...]:
     """The metadata of a call."""
     return (("authorization", f"Bearer {token}"),)
-
-
-def moment(at_ms: int) -> datetime:
-    """An instant as the client takes it."""
-    from datetime import UTC
-
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -247,7 +247,7 @@ async def test_a_stream_remembers_its_channel_and_survives_refusals(world: World
 
     async def ask(**fields: object) -> pb.StreamAvailabilityResponse:
         return pb.StreamAvailabilityResponse.FromString(
-            await step(pb.StreamAvailabilityRequest(**fields).SerializeToString())  # type: ignore[arg-type]
+            step(pb.StreamAvailabilityRequest(**fields).SerializeToString())  # type: ignore[arg-type]
         )
 
     first = await ask(query_id=1, sku="LAMP")
@@ -269,7 +269,7 @@ async def test_a_stream_remembers_its_channel_and_survives_refusals(world: World
     world.stock("FEW", "AMS1", 0)
     assert (await ask(sku="FEW")).level == pb.LEVEL_OUT
     with pytest.raises(MalformedMessage):
-        await step(b"\xff")
+        step(b"\xff")
 
 
 @pytest.mark.asyncio
@@ -363,11 +363,11 @@ async def test_a_new_network_counts_for_the_next_question(world: World) -> None:
     step = world.availability.open_stream(refused)
     query = pb.StreamAvailabilityRequest(sku="LAMP", channel="web").SerializeToString()
     assert (await world.get()).available == 10
-    assert pb.StreamAvailabilityResponse.FromString(await step(query)).available == 10
+    assert pb.StreamAvailabilityResponse.FromString(step(query)).available == 10
     world.use(NETWORK.replace("{sku: LAMP, units: 2}", "{sku: LAMP, units: 4}"))
     assert (await world.get()).available == 0 + 4 + 3
     assert list((await world.batch(skus=["LAMP"])).available) == [7]
-    assert pb.StreamAvailabilityResponse.FromString(await step(query)).available == 7
+    assert pb.StreamAvailabilityResponse.FromString(step(query)).available == 7
 
 
 @pytest.mark.asyncio
@@ -487,7 +487,7 @@ async def test_ring_fences_leave_a_channel_its_own_and_what_is_fenced_for_nobody
     assert list((await world.batch(skus=["LAMP"], channel="market")).available) == [5]
     step = world.availability.open_stream(refused)
     query = pb.StreamAvailabilityRequest(sku="LAMP", channel="market").SerializeToString()
-    assert pb.StreamAvailabilityResponse.FromString(await step(query)).available == 5
+    assert pb.StreamAvailabilityResponse.FromString(step(query)).available == 5
 
 
 @pytest.mark.asyncio
@@ -569,7 +569,7 @@ async def test_a_sku_that_is_only_expected_is_known(world: World) -> None:
         assert (list(batch.status), list(batch.available)) == ([2, 1, 1], [0, 0, 10])
     step = world.availability.open_stream(refused)
     query = pb.StreamAvailabilityRequest(sku="SOON", channel="web").SerializeToString()
-    assert pb.StreamAvailabilityResponse.FromString(await step(query)) == pb.StreamAvailabilityResponse(
+    assert pb.StreamAvailabilityResponse.FromString(step(query)) == pb.StreamAvailabilityResponse(
         level=pb.LEVEL_OUT, status=1
     )
     world.expect("SOON", "DUB", "PO1", 0, 0)

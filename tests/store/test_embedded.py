@@ -413,7 +413,7 @@ def test_the_child_does_not_begin_without_its_parent() -> None:
     )
     assert refused.returncode == 1
     assert refused.stdout == ""
-    assert refused.stderr == f"process {nobody} ended before its Redis began\n"
+    assert refused.stderr == f"process {nobody} ended before its child began\n"
 
 
 # --- data that cannot be read ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol
 
-from invengine.cli.render import say
+from invengine.cli.output import say
 
 _SAVE_EVERY_SECONDS: Final = 0.25
 _SAY_EVERY_SECONDS: Final = 10.0

@@ -1,5 +1,5 @@
 #!lua name=invengine
--- Version 22. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 23. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
 -- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, plain, changes, transfers, moving, amend,

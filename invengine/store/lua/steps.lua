@@ -140,9 +140,13 @@ redis.register_function({
   flags = { 'allow-oom' },
 })
 
--- The same, but nothing is written: whether the mode `check` of one item would be refused.
-redis.register_function('invengine_check_piece', of_pieces(function(_, args)
-  local message, partition = pieces.begin(args)
-  return pack({ now_ms, {}, run_pieces(message, partition) })
-end))
+-- The same, but nothing is written: whether the mode `check` of one item would be refused. Giving back begins with it.
+redis.register_function({
+  function_name = 'invengine_check_piece',
+  callback = of_pieces(function(_, args)
+    local message, partition = pieces.begin(args)
+    return pack({ now_ms, {}, run_pieces(message, partition) })
+  end),
+  flags = { 'allow-oom' },
+})
 end
