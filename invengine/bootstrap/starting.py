@@ -111,7 +111,7 @@ async def start(settings: Settings, stack: AsyncExitStack, *, lead: Lead | None 
         ("loop lag", figures.watch_loop(metrics)),
     ):
         background.run(name, work)
-    tokens = Tokens(store.tokens, now_ms=clock.now_ms)
+    tokens = Tokens(store.tokens, now_ms=clock.now_ms, processes=settings.workers)
     admission: Admission | None = None
     if settings.asks_who_calls:
         await ensure_admin(tokens, settings.data_dir)

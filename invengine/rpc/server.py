@@ -74,6 +74,7 @@ class Server:
         self._health = Health(services)
         self._server = grpc.aio.server(options=server_options(settings, shares_port=shares_port))
         self.streams = Streams()
+        self._admission: Admission | None = None
         self._reflection: Reflection | None = None
         self._credentials: grpc.ServerCredentials | None = None
         self.addresses: tuple[str, ...] = ()
@@ -86,7 +87,7 @@ class Server:
         if self._settings.reflects:
             names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
             servicer = Reflection((*names, reflection.SERVICE_NAME), asks=self._settings.asks_who_calls)
-            self._reflection = servicer
+            servicer.admission, self._reflection = self._admission, servicer
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
         if self._settings.tls_certificate:
             self._credentials = server_credentials(self._settings)
@@ -96,6 +97,7 @@ class Server:
     def open(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], admission: Admission | None = None) -> None:
         """Serves: everything is warm and the replica has caught up. `admission`: who may ask for reflection."""
         self._router.open(handlers)
+        self._admission = admission
         if self._reflection is not None:
             self._reflection.admission = admission
         self.is_serving = True

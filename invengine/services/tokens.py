@@ -63,16 +63,22 @@ class TokenStore(Protocol):
 class Caller:
     """Who calls: a token as the check of a call needs it. It lives as long as the token does."""
 
-    __slots__ = ("bucket", "channel", "digest", "granted", "name", "token", "used")
+    __slots__ = ("bucket", "channel", "digest", "granted", "is_bounded", "name", "token", "used")
 
     def __init__(self, token: Token, bucket: Bucket | None) -> None:
-        self.token = token
+        self.follow(token)
         self.name = token.name
         self.channel = token.channel
         self.granted = granted(token.roles)
         self.digest = bytes.fromhex(token.digest)
         self.bucket = bucket
         self.used = False
+
+    def follow(self, token: Token) -> None:
+        """Takes over the token as it is now."""
+        self.token = token
+        self.is_bounded = bool(token.not_before_ms or token.expires_at_ms or token.revoked_at_ms)
+        """Whether it depends on the time, or is revoked, if it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class Tokens(Followed):
         found = self._verified.get(authorization)
         if found is None:
             found = self._verify(authorization)
-        if not found.token.is_valid(self._now_ms()):
+        if found.is_bounded and not found.token.is_valid(self._now_ms()):
             raise Unauthenticated
         found.used = True
         return found
@@ -280,7 +286,7 @@ class Tokens(Followed):
     def _caller(self, token: Token) -> Caller:
         known = self._callers.get(token.token_id)
         if known is not None:  # its bucket goes on as it is: nothing but its end ever changes
-            known.token = token
+            known.follow(token)
             return known
         if not token.rate:
             return Caller(token, None)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from invengine.cli.app import app
 from invengine.cli.exits import ExitCode
+from tests.cli.test_help import COMMANDS
 from tests.rpc.tokens import guarded
 
 
@@ -116,3 +117,22 @@ def test_what_a_person_may_get_wrong_is_said(served: Served) -> None:
     again = [served.as_admin("token", "issue", "shop", "--role", "read", "--request-id", "r") for _ in range(2)]
     assert [len(done.stdout.splitlines()) for done in again] == [1, 0]
     assert "cannot be told again" in again[1].stderr
+
+
+def test_no_command_takes_a_secret_as_an_argument() -> None:
+    """What stands on a command line is seen by everybody on the machine."""
+    options = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
+    assert {"--token-file", "--tls-ca", "--tls-certificate", "--tls-key"} <= options
+    assert {option for option in options if "token" in option or "secret" in option or "password" in option} == {
+        "--token-file",
+        "token_id",
+        "--after-token",  # of consistency
+        "--resume-token",  # of a watch
+    }
+
+
+def test_the_settings_that_are_listed_have_no_password() -> None:
+    done = CliRunner().invoke(
+        app, ["serve", "--list-settings"], env={"INVENGINE_REDIS_URL": "redis://ann:hush-hush@stock:6379"}
+    )
+    assert (done.exit_code, "hush-hush" in done.output, "(set)" in done.output) == (0, False, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,7 +13,11 @@ from typing import Any
 import pytest
 from google.rpc import status_pb2
 
+from invengine.client import Movement, Tls
+from tests.certificates import Authority
 from tests.cli.servers import Server
+from tests.rpc.engines import NETWORK
+from tests.rpc.tokens import guarded
 
 HERE = Path(__file__).parent / "node"
 PROTO = Path(__file__).parents[2] / "proto"
@@ -22,24 +27,25 @@ UNITS_MAX = str(2**53 - 1)
 Run = Callable[[str], dict[str, Any]]
 
 
+def run_node(node_modules: Path, address: str, scenario: str, **environment: str) -> dict[str, Any]:
+    """Runs one scenario of client.js and answers what it printed."""
+    done = subprocess.run(
+        ["node", HERE / "client.js", address, PROTO, GOOGLE, scenario],
+        env={**os.environ, "NODE_PATH": str(node_modules), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    answered: dict[str, Any] = json.loads(done.stdout)
+    return answered
+
+
 @pytest.fixture(scope="module")
 def foreign(node_modules: Path, server: Server) -> Run:
     """Runs one scenario of client.js against the server and answers what it printed."""
-
-    def run(scenario: str) -> dict[str, Any]:
-        done = subprocess.run(
-            ["node", HERE / "client.js", server.address, PROTO, GOOGLE, scenario],
-            env={**os.environ, "NODE_PATH": str(node_modules)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        answered: dict[str, Any] = json.loads(done.stdout)
-        return answered
-
-    return run
+    return lambda scenario: run_node(node_modules, server.address, scenario)
 
 
 def test_a_foreign_client_shops(foreign: Run) -> None:
@@ -135,3 +141,34 @@ def test_a_client_without_proto_files_learns_them_by_reflection(foreign: Run) ->
         "GetAvailableToPromise",
     ]
     assert answered["answer"]["available"] == UNITS_MAX
+
+
+@pytest.mark.asyncio
+async def test_a_foreign_client_reserves_and_watches_with_a_token_over_tls(
+    node_modules: Path, redis_url: str, tmp_path: Path
+) -> None:
+    """One header and a CA are all it takes; the channel is the token's, and what it may not is told by its reason."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.server()
+    tls = Tls.read(ca=authority.ca)
+    async with guarded(redis_url, tmp_path, tls=tls, tls_certificate=certificate, tls_key=key) as server:
+        await server.admin.apply_network(NETWORK)
+        opening = Movement(source="node", event_id="n1", kind=1, sku="LAMP", location="DC", quantity=5)
+        await server.admin.post_movements([opening])
+        token = await server.token("node shop", "reserve", channel="web")
+
+        async def run(scenario: str, **environment: str) -> dict[str, Any]:
+            where = {"INVENGINE_CA": str(authority.ca), **environment}
+            return await asyncio.to_thread(run_node, node_modules, server.address, scenario, **where)
+
+        answered = await run("secured", INVENGINE_TOKEN=token)
+        assert answered["seen"] == ["5", "3"]
+        assert answered["reserved"]["reservation"]["channel"] == "web"
+        told = [(answered[name]["grpc_code"], answered[name]["Refusal"]["reason"]) for name in ("may_not", "other")]
+        assert told == [
+            ("PERMISSION_DENIED", "ERROR_REASON_ROLE_MISSING"),
+            ("PERMISSION_DENIED", "ERROR_REASON_CHANNEL_NOT_ALLOWED"),
+        ]
+        for environment in ({}, {"INVENGINE_TOKEN": f"{token}x"}):
+            nobody = await run("unknown", **environment)
+            assert (nobody["grpc_code"], nobody["ErrorInfo"]["reason"]) == ("UNAUTHENTICATED", "UNAUTHENTICATED")

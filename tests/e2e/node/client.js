@@ -1,7 +1,9 @@
 // A channel written against the .proto files alone: node client.js ADDRESS PROTO_FOLDER GOOGLE_FOLDER SCENARIO
-// Prints what the scenario answered as one JSON object; test_node_client.py judges it.
+// INVENGINE_CA encrypts, INVENGINE_TOKEN says who calls. Prints what the scenario answered as one JSON object;
+// test_node_client.py judges it.
 'use strict';
 
+const fs = require('fs');
 const path = require('path');
 const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
@@ -11,7 +13,7 @@ const { GrpcReflection } = require('grpc-js-reflection-client');
 const [address, protoFolder, googleFolder, scenario] = process.argv.slice(2);
 const OPTIONS = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true };
 const SERVICES = ['AvailabilityService', 'ReservationService', 'StockService', 'NetworkService', 'AdminService'];
-const credentials = grpc.credentials.createInsecure();
+const credentials = credentialsOf(process.env.INVENGINE_CA, process.env.INVENGINE_TOKEN);
 
 const NETWORK = `
 locations:
@@ -22,6 +24,19 @@ groups:
 channels:
   web: {groups: [all], low_stock_threshold: 3}
 `;
+
+// Plain; or TLS, with a token in the metadata of every call.
+function credentialsOf(ca, token) {
+  if (!ca) return grpc.credentials.createInsecure();
+  const encrypted = grpc.credentials.createSsl(fs.readFileSync(ca));
+  if (!token) return encrypted;
+  const signing = grpc.credentials.createFromMetadataGenerator((_, done) => {
+    const metadata = new grpc.Metadata();
+    metadata.set('authorization', `Bearer ${token}`);
+    done(null, metadata);
+  });
+  return grpc.credentials.combineChannelCredentials(encrypted, signing);
+}
 
 // Every service of the package as grpc-js makes it from the .proto files.
 function byProtoFiles() {
@@ -143,6 +158,43 @@ const scenarios = {
       { query_id: '3', sku: 'RUG', group: 'nowhere' }, { query_id: '4', sku: 'RUG', group: 'all' }];
     for (let id = 5; id <= 500; id += 1) queries.push({ query_id: String(id), sku: 'RUG' });
     return { answers: await stream(availability, queries) };
+  },
+
+  // Reserves a LAMP while it watches them; no request names a channel.
+  async secured() {
+    const v1 = byProtoFiles();
+    const availability = new v1.AvailabilityService(address, credentials);
+    const reservations = new v1.ReservationService(address, credentials);
+    const watching = availability.WatchAvailability({ skus: ['LAMP'] }, { deadline: new Date(Date.now() + 20000) });
+    const seen = [];
+    let reserved = null;
+    await new Promise((resolve, reject) => {
+      watching.on('error', reject);
+      watching.on('data', (message) => {
+        seen.push(...message.changes.map((change) => change.available));
+        if (message.caught_up && !reserved) {
+          reserved = call(reservations, 'CreateReservation',
+            { request_id: 'node-s1', lines: [{ sku: 'LAMP', quantity: '2' }] });
+          reserved.catch(reject);
+        }
+        if (reserved && seen.length > 1) resolve();
+      });
+    });
+    watching.on('error', () => {});
+    watching.cancel();
+    const network = new v1.NetworkService(address, credentials);
+    const may_not = await call(network, 'ApplyNetwork', { request_id: 'node-s2', document: NETWORK }).then(
+      () => { throw new Error('applied'); }, refusalOf);
+    const other = await call(availability, 'GetAvailability', { sku: 'LAMP', channel: 'closed' }).then(
+      () => { throw new Error('answered'); }, refusalOf);
+    return { seen, reserved: await reserved, may_not, other };
+  },
+
+  // Nobody whom the server knows.
+  async unknown() {
+    const stock = new (byProtoFiles().StockService)(address, credentials);
+    return call(stock, 'GetPosition', { sku: 'LAMP', location: 'DC' }).then(
+      () => { throw new Error('answered'); }, refusalOf);
   },
 
   async reflection() {
