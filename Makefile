@@ -2,14 +2,15 @@
 #   make demo    a store, stock and reservations to look at, one command
 #   make serve   the server, its data kept in ~/.local/share/invengine
 #   make test    all tests            make lint    style, types, contract
-#   make soak    minutes of load: a history of ANSWERS=300000 answers, a Cluster under faults
+#   make soak    a quarter of an hour: SOAK_SECONDS=600 of mixed load under faults by SEED=1, then 100,000 bent requests
+#   make soak-long   that, a history of ANSWERS=300000 answers, a Cluster under faults, and every other long test
 #   make bench   all benchmarks       make proto   invengine/v1 and docs/api from proto/
 #   make clean   forget everything that was made
 # PYTHON=/path/to/python3 chooses the interpreter of a new .venv; ARGS='-k reserve -x' goes to pytest.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test soak bench lint proto clean
+.PHONY: help demo serve test soak soak-long bench lint proto clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +19,8 @@ DEVELOPMENT := $(VENV)/development.stamp
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 ARGS ?=
 ANSWERS ?= 300000
+SOAK_SECONDS ?= 600
+SEED ?= 1
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,6 +35,10 @@ test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 soak: $(DEVELOPMENT)
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.faults.fuzz --bodies 100000 --seed $(SEED)
+
+soak-long: soak
 	HISTORY_ANSWERS=$(ANSWERS) $(BIN)/python -m pytest -s -k has_an_order tests/linearizability $(ARGS)
 	$(BIN)/python -m pytest -s -m soak $(ARGS)
 

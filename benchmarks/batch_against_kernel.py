@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 
 from benchmarks import engine, h2load, memory_replica
-from benchmarks.figures import Figure, compare, say
+from benchmarks.figures import Figure, in_turn, ratio, say
 from invengine import kernels
 from invengine.services.selection import select
 from invengine.v1 import availability_service_pb2 as messages
@@ -19,7 +19,7 @@ METHOD = "/invengine.v1.AvailabilityService/BatchGetAvailability"
 
 
 def run(*, quick: bool) -> list[Figure]:
-    """Totals of 1,000 SKUs, by SKU string, 16 calls in flight, against `available_totals` on arrays in memory."""
+    """Totals of 1,000 SKUs, by name and by handle, 16 calls in flight, against `available_totals` on arrays."""
     if not h2load.AVAILABLE:
         print("  " + h2load.MISSING)
         return []
@@ -46,17 +46,29 @@ def run(*, quick: bool) -> list[Figure]:
             skus=[engine.sku(int(n)) for n in chosen], channel=engine.CHANNEL, totals_only=True
         )
         with grpc.insecure_channel(address) as channel:
-            answer = services.AvailabilityServiceStub(channel).BatchGetAvailability(request)
+            stub = services.AvailabilityServiceStub(channel)
+            answer, by_handle = stub.BatchGetAvailability(request), engine.by_handle(stub, request)
+            same = stub.BatchGetAvailability(by_handle)
         kernel()
-        if list(answer.available) != totals.tolist() or set(answer.available) != {LOCATIONS * UNITS - 1}:
-            raise RuntimeError("the answers differ")
+        for found in (answer, same):
+            if list(found.available) != totals.tolist() or set(found.available) != {LOCATIONS * UNITS - 1}:
+                raise RuntimeError("the answers differ")
         answer.ClearField("staleness")
-        body, least = request.SerializeToString(), answer.ByteSize()
-        ratio = compare(
-            lambda: BATCH * h2load.requests_per_second(address, METHOD, body, least, count=3_000, clients=4, streams=4),
-            kernel,
-            rounds=5 if quick else 11,
+        least = answer.ByteSize()
+
+        def ask(message: messages.BatchGetAvailabilityRequest) -> float:
+            body = message.SerializeToString()
+            return BATCH * h2load.requests_per_second(address, METHOD, body, least, count=3_000, clients=4, streams=4)
+
+        named, handled, bare = in_turn(lambda: ask(request), lambda: ask(by_handle), kernel, rounds=5 if quick else 11)
+    by_name, limit = ratio(named, bare), ratio(handled, bare)
+    say("totals of 1,000 SKUs over gRPC / bare kernel, SKUs/s", "0.15: 200 us of call, 60 us of look-up", str(by_name))
+    say("the same by handle", "0.25: 200 us of call, no look-up", str(limit))
+    setup = "1,000 SKUs by {} x 10 locations, 16 calls in flight, h2load"
+    return [
+        Figure(f"{name} / bare kernel", found.median, "x", "higher", goal, setup.format(how))
+        for name, found, goal, how in (
+            ("batch of totals by handle over gRPC", limit, 0.3, "handle"),
+            ("batch of totals over gRPC", by_name, 0.15, "string"),
         )
-    say("totals of 1,000 SKUs over gRPC / bare kernel, SKUs/s", "0.15: 200 us of call, 60 us of look-up", str(ratio))
-    setup = "1,000 SKUs by string x 10 locations, 16 calls in flight, h2load"
-    return [Figure("batch of totals over gRPC / bare kernel", ratio.median, "x", "higher", 0.3, setup)]
+    ]

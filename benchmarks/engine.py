@@ -10,12 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 
+from invengine.v1 import availability_service_pb2 as pb
 from invengine.v1 import (
+    availability_service_pb2_grpc,
     network_service_pb2,
     network_service_pb2_grpc,
     stock_service_pb2,
@@ -55,17 +58,19 @@ def engine(data_dir: Path | None = None) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def process(data_dir: Path | None = None) -> Iterator[tuple[str, int]]:
-    """As `engine`; yields the process id too, to look at what the server costs."""
+def process(data_dir: Path | None = None, workers: int = 1) -> Iterator[tuple[str, int]]:
+    """As `engine`; yields the process id too, to look at what the server costs. All of its workers serve."""
     with contextlib.ExitStack() as stack:
         folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="invengine-bench-")))
-        address = f"127.0.0.1:{_free_port()}"
+        address, pages = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
         command = [sys.executable, "-m", "invengine", "serve", "--listen", address, "--data-dir", str(folder)]
-        command += ["--metrics-listen", f"127.0.0.1:{_free_port()}"]
+        command += ["--metrics-listen", pages, "--workers", str(workers)]
         with (folder / "server.log").open("ab") as log:
             server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         try:
             wait_until_serving(address, server)
+            while workers > 1 and _health(pages).count(" SERVING") < workers:
+                time.sleep(0.02)
             yield address, server.pid
         finally:
             server.send_signal(signal.SIGTERM)
@@ -116,6 +121,25 @@ def fill(address: str, skus: int, locations: int, units: int = 1_000) -> None:
             applied = stock_service_pb2.PostMovementsResponse.Outcome.RESULT_APPLIED
             if any(outcome.result != applied for outcome in answer.outcomes):
                 raise RuntimeError(f"filling failed: {answer.outcomes[0]}")
+
+
+def by_handle(
+    stub: availability_service_pb2_grpc.AvailabilityServiceStub, request: pb.BatchGetAvailabilityRequest
+) -> pb.BatchGetAvailabilityRequest:
+    """The same question by the handles of its SKUs, all of which have one."""
+    asked = pb.BatchGetAvailabilityRequest(want_handles=True)
+    asked.MergeFrom(request)
+    told = stub.BatchGetAvailability(asked)
+    found = pb.BatchGetAvailabilityRequest(handles=told.handles, handle_epoch=told.handle_epoch)
+    found.MergeFrom(request)
+    found.ClearField("skus")
+    return found
+
+
+def _health(pages: str) -> str:
+    """What is said of each worker."""
+    with urllib.request.urlopen(f"http://{pages}/healthz", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def _free_port() -> int:

@@ -38,7 +38,10 @@ HEADLINES: Final = (
 )
 """The figures of the README, in its order; docs/performance.md has all."""
 
-REASONS: Final[dict[str, str]] = {}
+REASONS: Final[dict[str, str]] = {
+    "unary GetAvailability: 2 workers / 1 worker": "h2load and whatever else the machine does have the same two cores, "
+    "which one worker leaves to them and two do not; what a call costs is the figure beside it",
+}
 """What keeps a figure from its goal, by its name: told beside it where it is not reached."""
 
 

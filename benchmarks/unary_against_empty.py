@@ -19,9 +19,9 @@ SKUS, LOCATIONS, UNITS = 1_000, 10, 1_000
 
 
 @contextlib.contextmanager
-def empty_server() -> Iterator[str]:
-    """Run the empty server and yield its address."""
-    command = [sys.executable, "-m", "benchmarks.empty_server"]
+def empty_server(answer_bytes: int = 0) -> Iterator[str]:
+    """Run the empty server, whose answers have so many bytes, and yield its address."""
+    command = [sys.executable, "-m", "benchmarks.empty_server", f"--answer-bytes={answer_bytes}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -73,6 +73,7 @@ class RunningRedis:
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
             "busy-reply-threshold": "250",
+            "repl-diskless-sync-delay": "0",
             "enable-debug-command": "local",
         } | self.config
         words = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "metrics": INNER | {"metric_kinds", "server_metrics"},
     "redis_url": set(),
     "server_metrics": set(),
+    "service_manager": set(),
     "settings": INNER | {"redis_url"},
     "store": INNER | {"redis_url", "kernels", "metrics", "settings"},
     "replica": INNER | {"kernels", "metrics", "settings", "store"},
@@ -53,8 +54,8 @@ MAY_IMPORT = {
     "rpc": SERVER | {"metric_kinds"},
     "client": INNER | {"v1"},
     "cli": INNER | {"v1", "client"},
-    "workers": INNER | {"metric_rules", "server_metrics", "settings", "store", "rpc"},
-    "bootstrap": SERVER | {"rpc", "workers"},
+    "workers": INNER | {"metric_rules", "server_metrics", "service_manager", "settings", "store", "rpc"},
+    "bootstrap": SERVER | {"rpc", "service_manager", "workers"},
     "__main__": {"cli"},
 }
 # `invengine serve` is the server: its command, and nothing at the top of a module, may reach it. A worker is one, once
@@ -77,6 +78,7 @@ LIBRARIES = {
     "pyarrow": {"cli"},
     "matplotlib": {"cli"},
     "rich": {"cli"},
+    "textual": {"cli"},
     "uvloop": {"bootstrap", "cli"},
 }
 

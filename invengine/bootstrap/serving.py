@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from invengine import __version__
+from invengine import __version__, service_manager
 from invengine.bootstrap.first_token import FirstTokenUnwritten
 from invengine.bootstrap.starting import Running, start
 from invengine.errors import InventoryError
@@ -64,6 +64,7 @@ async def serving(settings: Settings, post: Post | None = None) -> None:
                     ", ".join(engine.addresses),
                     engine.metrics_address or "no address",
                 )
+                service_manager.ready(f"serving on {', '.join(engine.addresses)}")
             engine.broken.add_done_callback(lambda _: stop.set())
             gc.collect()
             gc.freeze()  # what was imported and loaded stays: no collection needs to look at it again
@@ -71,6 +72,8 @@ async def serving(settings: Settings, post: Post | None = None) -> None:
             logger.info("stopping")
             if post is not None:
                 post.draining()
+            else:
+                service_manager.stopping()
         if engine.broken.done():
             raise Broken(engine.broken.result())
     except asyncio.CancelledError:
@@ -87,15 +90,8 @@ async def running(settings: Settings, post: Post | None = None) -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             engine = await start(settings, stack, lead=post.lead if post is not None else None)
-        except (
-            AddressTaken,
-            TlsUnusable,
-            FirstTokenUnwritten,
-            EmbeddedError,
-            NotInstalled,
-            StoreUnsuitable,
-            InventoryError,
-        ) as fault:
-            is_lasting = isinstance(fault, AddressTaken | TlsUnusable | FirstTokenUnwritten | StoreUnsuitable)
-            raise Broken(str(fault), is_lasting=is_lasting) from fault
+        except (AddressTaken, NotInstalled, StoreUnsuitable) as fault:
+            raise Broken(str(fault), is_lasting=True) from fault
+        except (TlsUnusable, FirstTokenUnwritten, EmbeddedError, InventoryError) as fault:
+            raise Broken(str(fault)) from fault
         yield engine

@@ -126,9 +126,9 @@ async def start(settings: Settings, stack: AsyncExitStack, *, lead: Lead | None 
     wired = wire(base)
     stack.push_async_callback(server.drain)
     handlers = servicers.handlers(wired.servicers, server.streams, metrics, admission=admission, observing=observing)
-    server.open(handlers, admission)
     if is_worker:
         await server.start()
+    server.open(handlers, admission)
     metrics.workers.set(1)
     return Running(
         server.addresses,

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -62,6 +62,14 @@ def work(settings: Settings, number: int, end: socket.socket) -> None:
     SystemExit with 1 when it cannot start or go on; the supervisor has been told why.
     """
     configure_logging(settings.log_level, as_json=settings.log_json, every_call=settings.access_log)
+    made = logging.getLogRecordFactory()
+
+    def of_worker(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = made(*args, **kwargs)
+        record.worker = number
+        return record
+
+    logging.setLogRecordFactory(of_worker)
     uvloop.run(_work(settings, end))
 
 

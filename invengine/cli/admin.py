@@ -18,6 +18,27 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command to the top of the tree."""
     command(app, "check", timeout_seconds=300.0)(check)
+    command(app, "health", timeout_seconds=3.0, retry_seconds=0.0, has_table=False)(health)
+
+
+async def health(
+    session: Session,
+    service: Annotated[str, typer.Option("--service", help="One service, by its full name; else the server.")] = "",
+) -> None:
+    """Tell whether a server serves: ends with 0 when it does, with 5 when it does not or nobody answers.
+
+    For scripts and containers. It needs no token.
+
+    Example: invengine health --server 127.0.0.1:50051
+    """
+    is_serving = await session.client.is_serving(service)
+    status = "SERVING" if is_serving else "NOT_SERVING"
+    if session.json:
+        show_json({"status": status})
+    else:
+        typer.echo(status)
+    if not is_serving:
+        raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
 async def check(

@@ -10,6 +10,7 @@ from invengine.cli import (
     admin,
     availability,
     available_to_promise,
+    backup,
     broken,
     calendar,
     demo,
@@ -27,6 +28,7 @@ from invengine.cli import (
     returns,
     serve,
     shortfall,
+    size,
     snapshot,
     source,
     stock,
@@ -38,6 +40,7 @@ from invengine.cli import (
     whatif,
 )
 from invengine.cli.output import NoColor
+from invengine.cli.top import command as top
 from invengine.cli.tree import Tree
 
 app = typer.Typer(
@@ -85,6 +88,7 @@ promise.register(app)
 available_to_promise.register(app)
 calendar.register(app)
 watch.register(app)
+top.register(app)
 explain.register(app)
 history.register(app, stock.app)
 export.register(stock.app)
@@ -99,5 +103,7 @@ app.add_typer(wave.app, name="wave")
 whatif.register(app)
 app.add_typer(returns.app, name="return")
 admin.register(app)
+app.add_typer(backup.app, name="backup")
+size.register(app)
 app.add_typer(token.app, name="token")
 load.register(app)

@@ -12,6 +12,7 @@ from invengine.cli.exits import ExitCode
 from invengine.cli.file_faults import problem_of
 from invengine.cli.output import fail_usage, say
 from invengine.cli.session import Session, fail
+from invengine.cli.text_file import text_of
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
@@ -101,4 +102,4 @@ class Deliveries:
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
+    return text_of(file)

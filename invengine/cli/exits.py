@@ -66,6 +66,7 @@ _FAMILIES: Final = (
 )
 
 ADVICE: Final = {
+    "HANDLES_UNKNOWN": "Ask by names again; the Python client does so by itself.",
     "INVALID_ARGUMENT": "",
     "MALFORMED_MESSAGE": "Bring client and server to the same version.",
     "NETWORK_INVALID": "Correct the file; this finds every fault at once: invengine network check FILE.",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +11,7 @@ from invengine.cli.file_faults import problem_of
 from invengine.cli.output import AsJson, NoColor, fail_usage, say, show_json, table, tell
 from invengine.cli.render import as_json, word
 from invengine.cli.session import RequestId, Session, command, fail
+from invengine.cli.text_file import text_of
 from invengine.errors import NetworkFault
 
 app = typer.Typer(help="The network document: locations, groups, channels, safety-stock rules.", no_args_is_help=True)
@@ -23,8 +22,7 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="The network file (YAM
 def read_text(file: str) -> str:
     """The content of a file, or of stdin for `-`; the command ends when it cannot be read."""
     try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return raw.decode("utf-8")
+        return text_of(file)
     except (OSError, UnicodeDecodeError) as error:
         fail_usage(f"{file}: {problem_of(error)}")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from invengine.cli.file_faults import UNREADABLE, problem_of
 from invengine.cli.movement_file import BadRow, FileUnreadable
+from invengine.cli.text_file import text_of
 from invengine.domain.identifiers import identifier_problem
 from invengine.domain.stock import UNITS_MAX
 
@@ -22,8 +24,7 @@ _OPTIONAL: Final = ("state",)
 def read_rows(path: Path) -> Iterator[tuple[int, SnapshotRow | BadRow]]:
     """Every data row with its number, or what is wrong with it. FileUnreadable."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            yield from _parsed(path, csv.reader(text, strict=True))
+        yield from _parsed(path, csv.reader(io.StringIO(text_of(path), newline=""), strict=True))
     except UNREADABLE as error:
         raise FileUnreadable(f"{path}: {problem_of(error)}") from None
 
@@ -31,7 +32,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, SnapshotRow | BadRow]]:
 def read_order_refs(path: Path) -> list[str]:
     """The order references of a file, one a line; empty lines are passed over. FileUnreadable."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = text_of(path).splitlines()
     except UNREADABLE as error:
         raise FileUnreadable(f"{path}: {problem_of(error)}") from None
     for number, line in enumerate(lines, 1):

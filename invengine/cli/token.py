@@ -146,7 +146,7 @@ def _row(token: Token) -> tuple[str, ...]:
         token.channel or "any",
         ", ".join(word(Role.Name(role), "ROLE_") for role in token.roles),
         f"{token.requests_per_second:g}" if token.requests_per_second else "any",
-        instant(token.expire_time) if token.HasField("expire_time") else "revoked",
+        instant(token.expire_time) if token.HasField("expire_time") else "none",
         instant(token.last_use_time) if token.HasField("last_use_time") else "never",
         _state(token),
     )

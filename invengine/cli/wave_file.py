@@ -8,18 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invengine.cli.file_faults import problem_of
+from invengine.cli.text_file import text_of
 
 if TYPE_CHECKING:
     from invengine.v1.wave_pb2 import WaveOrder, WaveOrderLine
 
-STDIN: Final = "-"
 REQUIRED: Final = ("order_id", "sku", "quantity")
 OF_ORDER: Final = ("channel", "class", "all_or_nothing", "customer")
 OF_LINE: Final = (
@@ -50,11 +48,20 @@ class WaveFileFault(Exception):
 def read_orders(file: str, channel: str) -> list[WaveOrder]:
     """The orders of a file, `-` for stdin; `channel` is theirs where they name none. WaveFileFault."""
     try:
-        text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8-sig")
+        text = text_of(file)
     except (OSError, UnicodeDecodeError) as error:
         raise WaveFileFault(f"{file}: {problem_of(error)}") from None
-    is_json = text.lstrip().startswith(("[", "{"))
-    orders = _of_json(file, text) if is_json else _of_csv(file, text)
+    orders = _of_json(file, text) if is_json(text) else orders_of_csv(file, text)
+    return with_channel(file, orders, channel)
+
+
+def is_json(text: str) -> bool:
+    """Whether a file of orders is JSON; else it is CSV."""
+    return text.lstrip().startswith(("[", "{"))
+
+
+def with_channel(file: str, orders: list[WaveOrder], channel: str) -> list[WaveOrder]:
+    """The orders, each with a channel. WaveFileFault where one has none, or there is no order."""
     for order in orders:
         order.channel = order.channel or channel
         if not order.channel:
@@ -85,7 +92,8 @@ def _of_json(file: str, text: str) -> list[WaveOrder]:
     return orders
 
 
-def _of_csv(file: str, text: str) -> list[WaveOrder]:
+def orders_of_csv(file: str, text: str) -> list[WaveOrder]:
+    """The orders of CSV, as they stand there. WaveFileFault."""
     from invengine.v1.wave_pb2 import WaveOrder
 
     orders: dict[str, WaveOrder] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from invengine.cli.output import Cell, fail_usage, say, show_json, table
 from invengine.cli.promise import money
 from invengine.cli.render import as_json, instant, word
 from invengine.cli.session import Session, command
+from invengine.cli.wave_file import WaveFileFault
 
 if TYPE_CHECKING:
     from invengine.v1.whatif_pb2 import WhatIfOrder, WhatIfResponse, WhatIfResult
@@ -39,7 +39,8 @@ async def whatif(
         bool, typer.Option("--active", help="First of them, those that are active now, or none where none is.")
     ] = False,
     orders: Annotated[
-        str, typer.Option(metavar="FILE", help="Orders to source: JSON, one a line; - for stdin. See the manual.")
+        str,
+        typer.Option(metavar="FILE", help="Orders to source: CSV as of `wave plan`, or JSON; - for stdin."),
     ] = "",
     day: Annotated[str, typer.Option(help="The stock with which this UTC day began, and its orders.")] = "",
     recent_days: Annotated[
@@ -72,7 +73,7 @@ async def whatif(
     draws = WhatIfRequest.ORDERS_FROM_RECENT if recent_days else WhatIfRequest.ORDERS_FROM_UNSPECIFIED
     answer = await session.client.what_if(
         chosen,
-        orders=_orders(orders) if orders else (),
+        orders=_orders(orders, session.channel) if orders else (),
         day=as_date(day_of(day, "--day")) if day else None,
         orders_from=draws,
         orders_max=limit,
@@ -93,26 +94,14 @@ async def whatif(
         say(f"{answer.orders_left_out} more were made that day: raise --limit.")
 
 
-def _orders(file: str) -> list[WhatIfOrder]:
+def _orders(file: str, channel: str) -> list[WhatIfOrder]:
     """The orders of a file; the command ends where one cannot be read, with its line."""
-    from google.protobuf.json_format import Parse, ParseError
-
-    from invengine.v1.whatif_pb2 import WhatIfOrder
+    from invengine.cli.what_if_file import read_orders
 
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        fail_usage(f"{file}: {problem_of(fault)}")
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            try:
-                found.append(Parse(line, WhatIfOrder()))
-            except ParseError as fault:
-                fail_usage(f"{file}, line {number}: {fault}")
-    if not found:
-        fail_usage(f"{file} has no orders")
-    return found
+        return read_orders(file, channel)
+    except WaveFileFault as fault:
+        fail_usage(str(fault))
 
 
 def _show(answer: WhatIfResponse) -> None:

@@ -10,6 +10,7 @@ from google.protobuf import duration_pb2
 from invengine.client.allocation_calls import AllocationCalls
 from invengine.client.availability_calls import AvailabilityCalls
 from invengine.client.connection import new_request_id
+from invengine.client.health_calls import HealthCalls
 from invengine.client.network_calls import NetworkCalls
 from invengine.client.plan_calls import PlanCalls
 from invengine.client.profile_calls import ProfileCalls
@@ -83,6 +84,7 @@ class Client(
     PlanCalls,
     WaveCalls,
     TokenCalls,
+    HealthCalls,
 ):
     """The engine's calls as coroutines. `channel` is who asks, unless a call says otherwise.
 

@@ -162,6 +162,7 @@ class SyncClient:
         handing.start(self.client.feed(handing.source(), batch=batch, **options))
         return handing
 
+    is_serving = _waiting(Client.is_serving)
     get_availability = _waiting(Client.get_availability)
     explain_availability = _waiting(Client.explain_availability)
     get_available_to_promise = _waiting(Client.get_available_to_promise)

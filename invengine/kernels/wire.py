@@ -145,9 +145,7 @@ def read_handles(message, begin, known, numbers):
     zeros = np.int64(0)
     for i in range(numbers.size):
         at = begin + HANDLE_BYTES * i
-        handle = np.int64(0)
-        for byte in range(HANDLE_BYTES):
-            handle |= np.int64(message[at + byte]) << 8 * byte
+        handle = np.int64(part_word(message, at, HANDLE_BYTES))
         if handle > known:
             return np.int64(-1 - i)
         zeros += handle == 0

@@ -150,10 +150,8 @@ class Server:
 def server_options(settings: Settings, *, shares_port: bool = False) -> list[tuple[str, Any]]:
     """What gRPC is told: sizes, streams and keepalive of a connection."""
     return [
-        (
-            "grpc.so_reuseport",
-            int(shares_port),
-        ),  # else a second server on the port starts without a word and takes half the calls
+        # 0: else a second server on the port starts without a word and takes half the calls
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", -1),  # answers are as large as questions allow; the peer's limit decides
         ("grpc.max_metadata_size", 16 * 1024),

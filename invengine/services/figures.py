@@ -51,7 +51,8 @@ async def look_at_store(store: RedisStore, metrics: Metrics) -> None:
         redis.aof_delays = sum(server.aof_delays for server in facts.primaries)
         redis.fewest_replicas = facts.fewest_replicas
         redis.clients = sum(server.clients for server in facts.primaries)
-        redis.up, redis.looked_at = 1, monotonic()  # last: the page is written in another thread
+        redis.looked_at = monotonic()
+        redis.up = 1  # last: the page is written in another thread
         metrics.set_reservations(await store.states())
         metrics.log_entries.set(await store.log_length())
         metrics.libraries["store"].set(await store.loaded_library())

@@ -62,6 +62,7 @@ class Board:
         for line, rows in enumerate(self.usable):
             for row in rows:
                 self._alone[row, line] = self.source(row, line, demands[line].line.quantity, {}, 0)
+        self._days_alone: dict[int, dict[tuple[int, int], int]] = {}  # by way
         self._together: dict[int, list[tuple[int, Source]] | None] = {}  # by limited row: all lines there, in turn
         for row in counted if len(demands) > 1 else ():
             lines = [line for line, rows in enumerate(self.usable) if row in rows]
@@ -107,6 +108,18 @@ class Board:
         answer = self.answer(source, way)
         return answer[ANSWER_DAY] if answer[ANSWER_STATUS] == DATED else BEST_NEVER
 
+    def days_alone(self, way: int) -> dict[tuple[int, int], int]:
+        """As `day` of `alone`, of all that there is, by row and line; do not change it. Worked out once for a way."""
+        found = self._days_alone.get(way)
+        if found is None:
+            answers = self._answers
+            found = self._days_alone[way] = {
+                place: answer[ANSWER_DAY]
+                for place, source in self._alone.items()
+                if source is not None and (answer := answers[source][way])[ANSWER_STATUS] == DATED
+            }
+        return found
+
     def ready(self, source: Source, way: int) -> int:
         """The minute from which it can be collected."""
         return self.answer(source, way)[ANSWER_READY]
@@ -122,7 +135,8 @@ class Board:
         together = self._together[row]
         if together is None:
             return True
-        return any(self.day(source, way) != self.day(self.alone(row, line), way) for line, source in together)
+        alone = self.days_alone(way)
+        return any(self.day(source, way) != alone.get((row, line), BEST_NEVER) for line, source in together)
 
     def in_turn(self, row: int, parts: Sequence[tuple[int, int]]) -> list[Source] | None:
         """The sources of (line, quantity) from a row, each after what those before it take; None where one is not."""

@@ -98,8 +98,13 @@ class Chooser:
             return None
         parts = [part for group in groups for part in _sets(group)]
         units = [sum([self._board.demands[line].units for line in part]) for part in parts]
-        days = [[self._day(row, part) for part in parts] for row in rows]
-        costs = [[self._prices.of(row, count) for count in units] for row in rows]
+        alone = self._days_alone()
+        days = [
+            [alone.get((row, part[0]), BEST_NEVER) if len(part) == 1 else self._day(row, part) for part in parts]
+            for row in rows
+        ]
+        unit = self._prices.unit
+        costs = [[cost if (cost := unit[row] * count) < COST_MAX else COST_MAX for count in units] for row in rows]
         out = np.empty(BEST_LINES + len(order), np.int64)
         sets = 1 << len(order)
         kernels.choose_locations(
@@ -117,11 +122,16 @@ class Chooser:
         at = {line: rows[place] for line, place in zip(order, out[BEST_LINES:].tolist(), strict=True)}
         return self._in_turn([(row, line, self._board.demands[line].line.quantity) for line, row in at.items()], None)
 
+    def _days_alone(self) -> dict[tuple[int, int], int]:
+        """The day of each line from each row that it may come from, as if it were the only one there."""
+        days = self._board.days_alone(self._way)
+        if self._usable is self._board.usable:
+            return days
+        return {(row, line): day for (row, line), day in days.items() if row in self._usable[line]}
+
     def _day(self, row: int, part: Sequence[int]) -> int:
-        """The day of lines of a group that all come from a row."""
+        """The day of lines of a group that all come from a row; 0 of no lines."""
         board = self._board
-        if len(part) == 1:
-            return board.day(board.alone(row, part[0]) if row in self._usable[part[0]] else None, self._way)
         if not part or not all(row in self._usable[line] for line in part):
             return 0 if not part else BEST_NEVER
         sources = board.in_turn(row, [(line, board.demands[line].line.quantity) for line in part])

@@ -275,13 +275,14 @@ class Tokens(Followed):
             await self._note_now_and_then()
             return
         callers = {token_id: self._caller(token) for token_id, token in board.tokens.items()}
+        if board.revision != self._board.revision:
+            _log.info("tokens revision %d is in force: %d tokens", board.revision, len(callers))
         self._board, self._callers, self._verified = board, callers, {}
         self._by_certificate = {
             caller.token.certificate_uri: caller
             for caller in callers.values()
             if caller.token.certificate_uri and not caller.token.revoked_at_ms
         }
-        _log.info("tokens revision %d is in force: %d tokens", board.revision, len(callers))
 
     def _caller(self, token: Token) -> Caller:
         known = self._callers.get(token.token_id)

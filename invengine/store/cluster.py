@@ -63,6 +63,13 @@ class Cluster(Topology):
         """The primaries that serve slots."""
         return list(dict.fromkeys(self._slots.values()))
 
+    def slots_of(self, node: Node) -> str:
+        """The slots that a primary serves: `0-5460 5500`."""
+        served = [slot for slot in sorted(self._slots) if self._slots[slot] is node]
+        first = [slot for slot in served if self._slots.get(slot - 1) is not node]
+        last = [slot for slot in served if self._slots.get(slot + 1) is not node]
+        return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(first, last, strict=True))
+
     def slot_of(self, key: str | bytes) -> int:
         """The slot of a key: that of its hash tag."""
         name = key.encode() if isinstance(key, str) else key

@@ -144,6 +144,7 @@ class EmbeddedRedis:
             "aof-load-truncated": "yes",  # the last command of a power cut was never acknowledged
             "auto-aof-rewrite-min-size": "256mb",  # reading back a raw log is slower than serving was: cap it
             "save": "",
+            "repl-diskless-sync-delay": "0",  # a back-up is taken at once
             "maxmemory-policy": "noeviction",
             "hash-max-listpack-entries": "256",  # a SKU in 256 places still costs 18 bytes a position
             "hash-max-listpack-value": "512",

@@ -4,6 +4,7 @@ lock             held with flock by the engine that uses the folder; holds its p
 redis.conf       written anew at every start
 redis.log        the server's own words
 redis.pid        process id of the server, written by the server
+redis.socket     path of the server's socket, while an engine uses the folder
 appendonlydir/   the data
 """
 
@@ -65,6 +66,11 @@ class DataFolder:
         return self.path / "redis.pid"
 
     @property
+    def socket_file(self) -> Path:
+        """Path of the file that says where the socket is."""
+        return self.path / "redis.socket"
+
+    @property
     def socket(self) -> Path:
         """Path of the server's unix socket; only while the folder is taken."""
         if self._socket_folder is None:
@@ -82,6 +88,7 @@ class DataFolder:
             if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES:
                 self.log_file.replace(self.log_file.with_suffix(".log.1"))
             self._socket_folder = self._private_short_folder()
+            self.socket_file.write_text(str(self.socket), errors="surrogateescape")
         except OSError as error:
             self.give_back()
             raise FolderUnusable(f"the data folder {self.path} cannot be used: {error}") from error
@@ -95,6 +102,7 @@ class DataFolder:
             with suppress(OSError):  # best effort: an empty private folder harms nobody
                 (self._socket_folder / "redis.sock").unlink(missing_ok=True)
                 self._socket_folder.rmdir()
+                self.socket_file.unlink(missing_ok=True)
             self._socket_folder = None
         if self._lock is not None:
             os.close(self._lock)

@@ -73,6 +73,20 @@ class Node:
             await self._pool.release(connection)
         return replies
 
+    async def alone(self, use: Callable[[Any], Awaitable[None]]) -> None:
+        """Let `use` have a connection that is closed behind it. Unsent when there is none, else what `use` raises."""
+        try:
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        except (AuthenticationError, AuthorizationError):
+            raise
+        except (ConnectionError, TimeoutError, OSError) as error:
+            raise Unsent(f"{self.name}: {error}") from error
+        try:
+            await use(connection)
+        finally:
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+
     async def drop_idle(self) -> None:
         """Close the connections that nobody uses."""
         await self._pool.disconnect(inuse_connections=False)

@@ -74,6 +74,10 @@ class Topology(ABC):
     def primaries(self) -> list[Node]:
         """All servers that take writes. After `ready`."""
 
+    def slots_of(self, node: Node) -> str:
+        """The slots that one of them serves, as ranges; nothing where there are none."""
+        return ""
+
     def redirected(self, node: Node, error: AskError) -> Node:
         """The server that `node` named with MOVED or ASK; after MOVED the slot is that one's from now on."""
         raise error  # not a Cluster, so nobody says so

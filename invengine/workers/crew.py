@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, PlatformCollector, ProcessCollector
 
+from invengine import service_manager
 from invengine.server_metrics import RedisMetrics
 from invengine.workers.joining import Joined, told
 from invengine.workers.link import Broken
@@ -66,6 +67,7 @@ class Crew:
     async def stop(self) -> None:
         """Has all answer what they have accepted, and end; those that take too long are killed."""
         self._is_stopping = True
+        service_manager.stopping()
         self._warm.set()
         for worker in self.workers:
             worker.stop()
@@ -99,8 +101,11 @@ class Crew:
             if families is not None and worker.is_warm:
                 self._joined.of[worker.number] = families
         if self.data_dir is not None:
-            usage = await asyncio.to_thread(shutil.disk_usage, self.data_dir)
-            self.redis.set_disk(usage.free, usage.total)
+            try:
+                usage = await asyncio.to_thread(shutil.disk_usage, self.data_dir)
+                self.redis.set_disk(usage.free, usage.total)
+            except OSError as fault:
+                logger.warning("the disk of %s cannot be looked at: %s", self.data_dir, fault.strerror)
         self._joined.own = told(self._registry, self.redis.set_at())
         return self._joined.page()
 
@@ -115,6 +120,8 @@ class Crew:
             self._warm.set()
             self._on_warm()
         if worker.is_serving:
+            if not self._has_served:
+                service_manager.ready("the first worker serves")
             self._has_served = True
             logger.info("worker %d serves (process %s)", worker.number, worker.pid)
         if not worker.is_warm:

@@ -36,7 +36,7 @@ def supervise(settings: Settings, *, on_compiling: Callable[[], None]) -> None:
 
     `on_compiling` is called when the start takes long since the kernels are compiled.
     """
-    configure_logging(settings.log_level, as_json=settings.log_json)
+    configure_logging(settings.log_level, as_json=settings.log_json, every_call=settings.access_log)
     asyncio.run(_supervise(settings, on_compiling))
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.cli.servers import CommandLine
 
 HEAVY = {"numba", "numpy", "llvmlite", "redis", "hiredis", "pydantic_settings", "prometheus_client", "uvloop"}
+HEAVY |= {"textual", "matplotlib", "pyarrow"}
 PROBE = """
 import atexit, sys
 atexit.register(lambda: print("MODULES", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr))
@@ -32,7 +33,9 @@ def modules(*arguments: str, server: str = "127.0.0.1:1") -> set[str]:
     return set(last[1:])
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("stock", "post", "--help"), ("demo", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("stock", "post", "--help"), ("demo", "--help"), ("top", "--help")]
+)
 def test_help_needs_typer_only(arguments: tuple[str, ...]) -> None:
     loaded = modules(*arguments)
     assert loaded & (HEAVY | {"grpc", "google", "yaml"}) == set()

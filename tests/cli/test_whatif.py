@@ -89,3 +89,16 @@ def test_what_cannot_be_used_is_said(profiles: CommandLine, tmp_path: Path) -> N
     profiles.run("whatif", "wi-any", "--orders", str(tmp_path / "none"), exit_code=2)
     profiles.run("whatif", "wi-any", "--orders", str(bad), "--recent-days", "3", exit_code=2)
     profiles.run("whatif", "nobody", exit_code=3)
+
+
+def test_orders_are_csv_too_as_those_of_a_wave(profiles: CommandLine) -> None:
+    """Rows of one order_id are one order; it takes what there is, unless it is all or nothing."""
+    rows = ["order_id,sku,quantity,class,all_or_nothing", "a,wi-a,3,1,no", "b,wi-a,9,0,yes", "b,wi-a,1,0,yes"]
+    text = "\n".join(rows)
+    told = profiles.run("whatif", "wi-any", "--orders", "-", "--channel", "web", "--json", stdin=text)
+    (result,) = json.loads(told.stdout)["results"]
+    assert (result["ordersInPart"] + result["ordersWhole"], [one["orders"] for one in result["refused"]]) == (1, [1])
+    unnamed = profiles.run("whatif", "wi-any", "--orders", "-", stdin=text, exit_code=2)
+    assert "names no channel: name one with --channel" in unnamed.stderr
+    wrong = profiles.run("whatif", "wi-any", "--orders", "-", stdin="order_id,sku\n", exit_code=2)
+    assert "quantity missing" in wrong.stderr

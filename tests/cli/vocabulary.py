@@ -160,6 +160,9 @@ WORDS: Final = {
     "--certificate": "the certificate that stands for a token",
     "--out": "a new file for what is told only once",
     "--ended": "those too that are over",
+    "--metrics": "where the server's /metrics is",
+    "--interval-seconds": "from one look to the next",
+    "--once": "one look",
     "--measure-seconds": "how long to measure",
 }
 """Options that commands have of their own, by what they mean."""

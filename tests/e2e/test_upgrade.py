@@ -36,6 +36,7 @@ SKUS = [f"SKU-{n}" for n in range(12)]
 PLACES = ("DC", "LON")
 OPENING = 40
 SEED = 12
+START_SECONDS = 60
 
 
 class CalmTrader(Trader):
@@ -90,7 +91,7 @@ def release_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 async def answering(stubs: Stubs, release: Release) -> None:
     """Until it has the network."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             try:
                 await stubs.apply_network()

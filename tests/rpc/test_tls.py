@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from invengine import bootstrap
-from invengine.client import Client, ServerUnreachable, Tls
+from invengine.client import Client, ServerUnreachable, Tls, TokenInClear
 from invengine.errors import Unauthenticated
 from tests.certificates import Authority
 from tests.rpc.engines import settings_for
@@ -143,3 +143,30 @@ async def test_the_commands_of_the_page_make_certificates_that_work(redis_url: s
     files = {"tls_certificate": tmp_path / "server.pem", "tls_key": tmp_path / "server.key"}
     async with guarded(redis_url, tmp_path, tls=Tls.read(ca=tmp_path / "ca.pem"), **files) as server:
         await server.admin.list_tokens()
+
+
+@pytest.mark.parametrize(
+    ("server", "refused"),
+    [
+        ("stock.example:50051", True),
+        ("192.0.2.1:50051", True),
+        ("[2001:db8::1]:50051", True),
+        ("127.0.0.1.example:50051", True),
+        ("127.0.0.1:50051", False),
+        ("[::1]:50051", False),
+        ("localhost:50051", False),
+        ("dns:///localhost:50051", False),
+        ("unix:/tmp/engine.sock", False),
+    ],
+)
+async def test_a_client_sends_no_token_unencrypted_to_another_machine(server: str, refused: bool) -> None:
+    """Unless it is told to, as where a proxy encrypts what leaves this machine."""
+    if refused:
+        with pytest.raises(TokenInClear, match="unencrypted"):
+            Client(server, token="id.secret")
+    else:
+        await Client(server, token="id.secret").close()
+    for allowed in ({"token_in_clear": True}, {"tls": True}):
+        await Client(server, token="id.secret", **allowed).close()
+    with pytest.raises(ValueError, match="go together"):
+        Tls(certificate=b"one without the other")

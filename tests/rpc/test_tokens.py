@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.exposition import generate_latest
 from redis.asyncio import Redis
@@ -107,6 +108,13 @@ async def test_whatever_stands_in_the_header_only_a_token_lets_in(redis_url: str
         told.add((answer.code, answer.reason, answer.message, str(answer.metadata)))
         assert told == {(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "no valid token came with the call", "{}")}
         assert await call(b"", metadata=authorization(token))
+
+
+async def test_health_is_open_to_everybody(redis_url: str, tmp_path: Path) -> None:
+    async with guarded(redis_url, tmp_path) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_a_token_speaks_for_its_channel_and_one_without_for_any(redis_url: str, tmp_path: Path) -> None:
@@ -497,7 +505,7 @@ async def test_secrets_are_nowhere_to_be_seen(
     async with Redis.from_url(server_url) as client:
         await client.config_set("requirepass", password)
     url = server_url.replace("unix://", f"unix://:{password}@")
-    async with guarded(url, tmp_path) as server:
+    async with guarded(url, tmp_path, access_log=True) as server:
         await server.admin.apply_network(NETWORK)
         issued = await server.admin.issue_token("shop", roles=["reserve"], channel="web", requests_per_second=1000)
         seen = [str(await server.admin.list_tokens(include_ended=True)), repr(issued.token)]

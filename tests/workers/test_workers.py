@@ -151,7 +151,9 @@ async def test_a_store_that_does_not_do_ends_all_with_the_sentence(
     assert "maxmemory-policy" in server.log.read_text().splitlines()[-1]
 
 
-async def test_workers_and_redis_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 0)])
+async def test_workers_and_redis_end_with_their_supervisor(signum: int, status: int, tmp_path: Path) -> None:
+    """However it ends, and while they start, too."""
     server = Server(tmp_path)
     await asyncio.to_thread(until, lambda: len(server.processes()) >= 3, "nothing was started", server.log)
-    assert server.end(signal.SIGKILL) == -signal.SIGKILL
+    assert server.end(signum) == status, server.log.read_text()

@@ -1,0 +1,1 @@
+"""`invengine top`: what happens at the stock now, on one screen."""
