@@ -13,19 +13,23 @@ from redis.asyncio import Redis
 from benchmarks import engine
 from benchmarks.reserving import Run, RunningEngine
 from invengine.domain.network import Network
-from invengine.domain.reservation_answers import ReservationAnswer
-from invengine.replica.clock import StoreClock
-from invengine.replica.replica import Replica
-from invengine.rpc.reservation_bytes import batch_response
+from invengine.kernels.reservations import CREATED_MS
+from invengine.rpc.reservation_bytes import plain_response
+from invengine.services.plain_requests import PlainBatch, PlainRequests
+from invengine.services.plain_reserving import PlainMade
 from invengine.services.reservation_ids import ReservationIds
-from invengine.services.reservation_requests import check_create, resolve
-from invengine.services.sourcing import Sourcing
 from invengine.settings import Settings
 from invengine.store.redis_store import RedisStore
-from invengine.v1 import reservation_service_pb2 as messages
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+class NoProfiles:
+    """Of an engine without profiles."""
+
+    def active(self, _: str) -> None:
+        """None for any channel."""
 
 
 def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> tuple[list[tuple[str, float]], int]:
@@ -35,8 +39,8 @@ def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> 
     reserves, in the engine's own Redis.
     """
     network = Network.parse(engine.network_document(locations), 1)
-    sourcing = Sourcing(Replica(1, bytes(8)), StoreClock())
-    ids = ReservationIds(Settings.load().partitions, near_stock=True)
+    partitions = Settings.load().partitions
+    usual = PlainRequests(partitions, ReservationIds(partitions, near_stock=True), NoProfiles(), requests_max=1_000)
     found: list[tuple[str, float]] = []
 
     def step(name: str, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
@@ -45,24 +49,28 @@ def steps(running: RunningEngine, requests: Sequence[bytes], locations: int) -> 
         found.append((name, time.process_time() - began))
         return made
 
-    step("", messages.BatchCreateReservationsRequest.FromString, requests)  # a first time that does not count
-    decoded = step("decode", messages.BatchCreateReservationsRequest.FromString, requests)
-    checked = step("check", lambda batch: [check_create(request, ids) for request in batch.requests], decoded)
-    resolved = step("resolve", lambda batch: [resolve(request, network, sourcing) for request in batch], checked)
+    def read(request: bytes) -> PlainBatch:
+        batch = usual.read(request, network)
+        if batch is None:
+            raise RuntimeError("not a batch of usual requests")
+        return batch
 
-    async def reserve() -> tuple[list[list[ReservationAnswer]], float]:
+    step("", read, requests)  # a first time that does not count
+    batches = step("read, check, resolve, pack", read, requests)
+
+    async def reserve() -> tuple[list[PlainMade], float]:
         async with Redis.from_url(f"unix://{running.redis.connection_pool.connection_kwargs['path']}") as client:
             store = await RedisStore.open(client)
             began = time.process_time()
-            written = [await store.reserve(batch) for batch in resolved]
+            written = [await store.reserve_plain([batch.reservations]) for batch in batches]
             seconds = time.process_time() - began
-        made = [[outcome for outcome in w.outcomes if isinstance(outcome, ReservationAnswer)] for w in written]
-        return made, seconds
+        done = [outcome for w in written for outcome in w.outcomes]
+        return [PlainMade(batch, one.taken, {}, {}) for batch, one in zip(batches, done, strict=True)], seconds
 
-    outcomes, seconds = uvloop.run(reserve())
-    found.append(("pack, exchange, read the store's answer", seconds))
-    step("write the answer", lambda made: batch_response(made, "token"), outcomes)
-    reserved = sum(map(len, outcomes))
+    made, seconds = uvloop.run(reserve())
+    found.append(("exchange, read the store's answer", seconds))
+    step("write the answer", lambda one: plain_response(one, "token"), made)
+    reserved = sum(int((one.taken[:, CREATED_MS] > 0).sum()) for one in made)
     return [(name, 1e6 * spent / reserved) for name, spent in found[1:]], reserved
 
 

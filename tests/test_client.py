@@ -462,3 +462,30 @@ async def test_nobody_there(tmp_path: Path) -> None:
     async with Client(f"unix:{tmp_path}/nobody.sock", retry_seconds=0.1) as client:
         with pytest.raises(ServerUnreachable, match="no server answers at unix:"):
             await client.get_network()
+
+
+@pytest.mark.asyncio
+async def test_a_call_or_a_watch_that_a_server_ends_is_made_again() -> None:
+    """gRPC raises CancelledError for the one and tells CANCELLED for the other: nobody here has cancelled anything."""
+    asked = []
+
+    async def ended_once(request: object, timeout: float) -> str:
+        asked.append(request)
+        if len(asked) == 1:
+            raise asyncio.CancelledError
+        return "answer"
+
+    class Broken:
+        async def read(self) -> None:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, grpc.aio.Metadata(), grpc.aio.Metadata())
+
+    async with Client("127.0.0.1:1") as client:
+        assert await client._call(ended_once, "request") == "answer"
+        assert asked == ["request"] * 2
+        with pytest.raises(ServerUnreachable):
+            await client._heard(Broken(), 5)
+        waiting = asyncio.create_task(client._call(lambda request, timeout: asyncio.sleep(60), "request"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting

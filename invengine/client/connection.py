@@ -111,5 +111,11 @@ class Connection:
                     pause = max(pause, 2 * error.retry_after_seconds)
                 if not isinstance(error, _PASSING) or clock() + pause > repeated_until:
                     raise error from None
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                if clock() + pause > repeated_until:  # gRPC says so too where a server ended the call
+                    raise OutcomeUnknown("the server ended the call") from None
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads callers, guards nothing
             pause = min(2 * pause, 1.0)

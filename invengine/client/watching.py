@@ -10,13 +10,14 @@ from typing import Any, Final, TypedDict, Unpack
 import grpc.aio
 
 from invengine.client.connection import Connection
-from invengine.client.refusals import ServerUnreachable, error_from_call
+from invengine.client.refusals import CallFailed, ServerUnreachable, error_from_call
 from invengine.errors import Overloaded, Unavailable
 from invengine.v1 import availability_service_pb2 as pb
 from invengine.v1 import common_pb2
 
 _PAUSE_SECONDS: Final = 0.05  # before the first new attempt, doubled up to
 _PAUSE_SECONDS_MAX: Final = 2.0
+_BROKEN_OFF: Final = ("CANCELLED", "INTERNAL")  # gRPC's own words for a connection or a server that ended in the middle
 
 
 class WatchOptions(TypedDict, total=False):
@@ -80,7 +81,10 @@ class WatchCalls(Connection):
         except TimeoutError:
             raise ServerUnreachable(self.server, f"nothing was heard for {silence_seconds:g} s") from None
         except grpc.aio.AioRpcError as failure:
-            raise error_from_call(failure, self.server, writes=False) from None
+            error = error_from_call(failure, self.server, writes=False)
+            if isinstance(error, CallFailed) and error.code in _BROKEN_OFF:
+                raise ServerUnreachable(self.server, f"the stream broke off ({error.code})") from None
+            raise error from None
         if not isinstance(message, pb.WatchAvailabilityResponse):
             raise ServerUnreachable(self.server, "it ended the stream")
         return message

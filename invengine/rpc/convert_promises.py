@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -20,6 +21,7 @@ _STATUS: Final = {status: pb.BatchGetPromiseResponse.Status.Value(f"STATUS_{stat
 COST_PARTS: Final = 10_000
 _NANOS_A_PART: Final = 1_000_000_000 // COST_PARTS
 _SECONDS_A_MINUTE: Final = 60
+_PROBLEMS: Final = {name.removeprefix("LINE_PROBLEM_"): number for name, number in pb.LineProblem.items()}
 
 
 def promise_to_proto(promise: Promise) -> pb.GetPromiseResponse:
@@ -144,11 +146,11 @@ def _line(line: PromisedLine) -> pb.PromisedLine:
         sku=line.sku,
         quantity=line.quantity,
         location=line.parts[0].location if line.parts else "",
-        ship_day=date_or_none(line.ship_day),
-        delivery_day=date_or_none(line.delivery_day),
+        ship_day=_day(line.ship_day),
+        delivery_day=_day(line.delivery_day),
         ready_time=_minute(line.ready_minute),
         allocations=[_part(part) for part in line.parts],
-        problem=pb.LineProblem.Value(f"LINE_PROBLEM_{line.problem or 'UNSPECIFIED'}"),
+        problem=_PROBLEMS[line.problem or "UNSPECIFIED"],
         available=line.available,
     )
 
@@ -157,15 +159,15 @@ def _part(part: PromisedPart) -> pb.PromisedAllocation:
     return pb.PromisedAllocation(
         location=part.location,
         quantity=part.quantity,
-        available_day=date_or_none(part.available_day),
-        ship_day=date_or_none(part.ship_day),
-        delivery_day=date_or_none(part.delivery_day),
+        available_day=_day(part.available_day),
+        ship_day=_day(part.ship_day),
+        delivery_day=_day(part.delivery_day),
         ready_time=_minute(part.ready_minute),
         steps=[
             pb.ChainStep(
                 kind=pb.ChainStep.Kind.Value(f"KIND_{step.kind}"),
                 location=step.location,
-                day=date_or_none(step.day),
+                day=_day(step.day),
                 time=_minute(step.minute),
                 rule=step.rule,
             )
@@ -174,8 +176,14 @@ def _part(part: PromisedPart) -> pb.PromisedAllocation:
     )
 
 
+@lru_cache(maxsize=1024)  # the same few days, again and again
+def _day(day: int) -> common_pb2.Date | None:
+    """The message for a day, None for 0; whoever sets a field to it copies it."""
+    return date_or_none(day)
+
+
 def _date(day: int) -> common_pb2.Date:
-    found = date_or_none(day)
+    found = _day(day)
     assert found is not None
     return found
 

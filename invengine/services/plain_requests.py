@@ -8,7 +8,7 @@ refusal) there is no batch here, and the requests are read one by one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from invengine.store.plain import Block, PlainReservations
 
 if TYPE_CHECKING:
     from invengine.domain.network import Network
-    from invengine.services.profiles import Profiles
+    from invengine.domain.profiles import Profile
     from invengine.services.reservation_ids import ReservationIds
 
 FULFILMENTS: Final = (Fulfilment.ANY, Fulfilment.SHIP, Fulfilment.PICKUP)
@@ -57,10 +57,17 @@ class PlainBatch:
     firsts: tuple[str, ...]
 
 
+class ActiveProfiles(Protocol):
+    """Which profile is active for a channel, if any."""
+
+    def active(self, channel: str) -> Profile | None:
+        """That profile."""
+
+
 class PlainRequests:
     """Reads batches for a store whose ids lie near their stock."""
 
-    def __init__(self, partitions: int, ids: ReservationIds, profiles: Profiles, *, requests_max: int) -> None:
+    def __init__(self, partitions: int, ids: ReservationIds, profiles: ActiveProfiles, *, requests_max: int) -> None:
         self._partitions = partitions
         self._endings = ids.endings_by_bits()
         self._profiles = profiles

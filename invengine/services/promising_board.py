@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 
 Dates = Callable[[Sequence[Source]], Sequence[Sequence[Sequence[int]]]]
-"""Dates sources: of each, for each way, the columns ANSWER_ of kernels/layout.py."""
+"""Dates sources: of each, for each way, the columns ANSWER_ of kernels/layout.py, to ANSWER_SHIP at least."""
 
 
 class Board:

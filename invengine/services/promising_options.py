@@ -208,7 +208,7 @@ class Options:
             at_ms=basket.now_ms,
         )
         places = {name: place for place, name in enumerate(dates.locations)}
-        answers = dates.answers.tolist()
+        answers = dates.answers[..., : ANSWER_SHIP + 1].tolist()  # steps are read from the arrays, where they are told
         found = []
         for source in sources:
             place = places[self._locations[source.row]]

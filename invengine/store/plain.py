@@ -123,7 +123,7 @@ class PlainReserving:
                 if room <= 0:
                     break
             try:
-                found = tally.add_plain(await self._call(FUNCTION, *self._packed(parts)))
+                found = tally.add_plain(await self._call(FUNCTION, *self.packed(parts)))
                 revisions = np.zeros(self._partitions, np.int64)
                 for partition, revision in tally.revisions.items():
                     revisions[partition] = revision
@@ -143,7 +143,8 @@ class PlainReserving:
                 raise
         return tally.written()
 
-    def _packed(self, parts: Sequence[PlainReservations]) -> tuple[list[int], bytes]:
+    def packed(self, parts: Sequence[PlainReservations]) -> tuple[list[int], bytes]:
+        """The partitions of one call, and its message."""
         columns = np.concatenate([part.packed[:, (HOME, PARTITION, REQUEST_PARTITION)] for part in parts])
         touched: list[int] = np.flatnonzero(np.bincount(columns[:, :2].ravel())).tolist()
         all_touched: list[int] = np.flatnonzero(np.bincount(columns.ravel())).tolist()

@@ -84,7 +84,7 @@ class RedisStore(PromiseWrites):
         if atomicity is Atomicity.PARTITION and identity.partitions > 1:  # a single one is the whole store
             self._pieces = Pieces(calls, self, self._packer.head)
         self.is_whole = self._pieces is None
-        self._plain = PlainReserving(self.partitions, self._packer.head, self._call, self._settle)
+        self.plain = PlainReserving(self.partitions, self._packer.head, self._call, self._settle)
         self.snapshots = LocationSnapshots(
             calls, self.partitions, self._packer.head, self._by_partition, in_pieces=not self.is_whole
         )
@@ -145,7 +145,7 @@ class RedisStore(PromiseWrites):
 
     async def reserve_plain(self, batches: Sequence[PlainReservations]) -> Written[PlainOutcomes]:
         """The same for batches of usual requests, where a call sees the whole store: one outcome per batch."""
-        return await self._plain.reserve(batches)
+        return await self.plain.reserve(batches)
 
     async def confirm(self, changes: Sequence[ReservationChange]) -> Written[ReservationAnswer | InventoryError]:
         """Holds become firm."""

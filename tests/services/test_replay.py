@@ -528,10 +528,19 @@ async def test_a_change_in_the_log_that_does_not_add_up_is_found(world: tuple[Re
 async def test_a_row_that_cannot_be_read_is_found(world: tuple[RedisStore, Redis]) -> None:
     store, redis = world
     entries = await log_of(redis)
-    entries[-1][1][b"rows"] += b"Q\tx\t\n"
+    entries[-1][1][b"rows"] += b"P\tx\t\n"
     await write_log(redis, entries)
     found = await replayed(store)
     assert [(violation[0], "cannot be read" in violation[5]) for violation in found.violations] == [("READABLE", True)]
+
+
+async def test_a_row_of_a_kind_that_a_newer_engine_writes_is_passed_over(world: tuple[RedisStore, Redis]) -> None:
+    """Servers of two adjacent releases share a store."""
+    store, redis = world
+    entries = await log_of(redis)
+    entries[-1][1][b"rows"] += b"Q\tx\t\n"
+    await write_log(redis, entries)
+    assert (await replayed(store)).violations == []
 
 
 async def test_a_log_that_ends_early_is_found(world: tuple[RedisStore, Redis]) -> None:

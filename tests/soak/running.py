@@ -68,7 +68,7 @@ class SiteUnderLoad:
         faults = asyncio.create_task(self.schedule.run(monotonic() + seconds, lambda: self.journal.acknowledged))
         done, _ = await asyncio.wait({faults, *work}, return_when=asyncio.FIRST_COMPLETED)
         if faults not in done:
-            self.wrong += [f"a caller ended: {task.exception()!r}" for task in done]
+            self.wrong += [f"a caller ended: {task}" for task in done]
         await asyncio.wait({faults})
         stop.set()
         self.wrong += [repr(fault) for fault in await asyncio.gather(faults, *work, return_exceptions=True) if fault]

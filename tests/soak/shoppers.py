@@ -92,6 +92,11 @@ class Caller:
                 self.journal.count(verb, error.code().name)
                 self._server = (self._server + 1) % len(self.servers)
                 await asyncio.sleep(0 if timeout < 1 else 0.05)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self.journal.count(verb, "ended by the server")  # gRPC's word for a stream that a stop cut off
             else:
                 self.journal.count(verb, "OK")
                 self.journal.acknowledged += 1

@@ -134,7 +134,7 @@ async def test_a_failure_after_the_first_call_leaves_the_outcome_unknown(
             raise StoreUnavailable("away")
         return await called(function, touched, message)
 
-    monkeypatch.setattr(world.store._plain, "_call", fails_later)
+    monkeypatch.setattr(world.store.plain, "_call", fails_later)
     with pytest.raises(OutcomeUnknown):
         await reserve_usual(world.store, wanted, block=200)
     sent = 1

@@ -1,5 +1,5 @@
 #!lua name=invengine
--- Version 22. Raise it with every change: the loader never puts an older library over a newer one.
+-- Version 23. Raise it with every change: the loader never puts an older library over a newer one.
 --
 -- The fragments of this folder are one library, in this order: base, stock, unsellable, records, receipts, expiry,
 -- cover, deciding, movements, snapshots, incoming, slots, taking, reserve, plain, changes, transfers, moving, amend,
@@ -42,13 +42,14 @@ local piece -- { may_close = a piece without open units is closed, expires_at = 
 -- of moving's }
 local verbs = {} -- name -> the function that changes a record: (record, items, at, lists) as `change` says
 local tags = {} -- partition -> '{pN}:'; a pure function of the number, so it may outlive a call
-local digits, padded = {}, {} -- 0..999 -> its text, and the same with leading zeros; likewise
+local digits, padded = {}, {} -- -999..999 -> its text, and 0..999 the same with leading zeros; likewise
 
 local function bind()
   call, concat, find, floor, format = redis.call, table.concat, string.find, math.floor, string.format
   gmatch, match, message_of, number = string.gmatch, string.match, cmsgpack.unpack, tonumber
   byte, pack, sort, spread, sub = string.byte, cmsgpack.pack, table.sort, unpack, string.sub
   for n = 0, 999 do
+    digits[-n] = '-' .. format('%.0f', n)
     digits[n], padded[n] = format('%.0f', n), format('%03.0f', n)
   end
   for partition = 0, 1023 do

@@ -9,11 +9,16 @@ do -- Lua allows 200 local names at once: what only this uses ends with it
 -- request, reservation_id, fingerprint, SKU, line_id (a byte of length before each).
 local ITEM = '<HHHHI4Bc0Bc0Bc0Bc0Bc0'
 
--- Which of the fields are in one of the hashes `suffixes` of their partitions: place -> value, nil where none is.
-local function known(partitions, fields, suffixes)
+-- Columns of the items of a call: their place is the first index, what stands there is of this call up to its count. Kept,
+-- since they grow to the same size in every call.
+local request_partitions, homes, partitions, ways, units = {}, {}, {}, {}, {}
+local requests, ids, fingerprints, skus, line_ids = {}, {}, {}, {}, {}
+
+-- Which of the first `count` fields are in one of the hashes `suffixes` of their partitions: place -> value, or nil.
+local function known(count, homes_of, fields, suffixes)
   local names_of, places_of_names, order, found = {}, {}, {}, nil
-  for i = 1, #fields do
-    local partition = partitions[i]
+  for i = 1, count do
+    local partition = homes_of[i]
     local names = names_of[partition]
     if names then
       local n = #names + 1
@@ -106,8 +111,6 @@ local function reserve_plain(_, args)
   begin_expiry(EXPIRE_MAX)
   reserving.begin()
   local take_apart, parts, count = struct.unpack, message[5], 0
-  local request_partitions, homes, partitions, ways, units = {}, {}, {}, {}, {}
-  local requests, ids, fingerprints, skus, line_ids = {}, {}, {}, {}, {}
   for part = 1, #parts, 3 do
     local ways_of_part, items, at, place = parts[part], parts[part + 2], 1, nil
     for way = 1, #ways_of_part do
@@ -120,8 +123,8 @@ local function reserve_plain(_, args)
     end
     count = count + parts[part + 1]
   end
-  local stored = known(request_partitions, requests, { requests_now, requests_before })
-  local taken = known(homes, ids, { 'reservations', closed_now, closed_before })
+  local stored = known(count, request_partitions, requests, { requests_now, requests_before })
+  local taken = known(count, homes, ids, { 'reservations', closed_now, closed_before })
   local outcomes, plain_count = {}, 0
   taker_borrows = true
   for n = 1, count do

@@ -16,9 +16,11 @@ local raised, pool_before -- positions whose pool the running item may have rais
 
 local function begin_stock()
   position_count = 0
-  sku_of, location_of, partition_of = {}, {}, {}
-  on_hand, reserved, reserved_before, on_hand_text, reserved_text = {}, {}, {}, {}, {}
-  revised, counted_text = {}, {}
+  if not sku_of then -- kept, since they grow to the same size in every call, and p has all of them before it is used
+    sku_of, location_of, partition_of = {}, {}, {}
+    on_hand, reserved, reserved_before, on_hand_text, reserved_text = {}, {}, {}, {}, {}
+    revised, counted_text = {}, {}
+  end
   is_changed, changed_positions = {}, {}
   places_of, stock_keys, trails = {}, {}, { edits = {} }
   fences_of, fenced, raised, pool_before = {}, {}, {}, {}
@@ -137,9 +139,9 @@ local function split_fences(text)
   end
 end
 
--- Whether digits have a zero before them that does not count.
-local function begins_with_zero(text)
-  return byte(text) == 48 and #text > 1
+-- Whether one of the numbers has a zero before it that does not count.
+local function has_leading_zero(numbers)
+  return find(numbers, ',0%d') or (byte(numbers) == 48 and byte(numbers, 2) ~= 44)
 end
 
 -- The position that a stored text says, strictly: four whole numbers without leading zeros, the first two within range;
@@ -152,8 +154,7 @@ local function read_position(sku, location, partition, text)
     units_text, set_aside_text, revision, counted_at = match(numbers or '', '^(%d+),(%d+),(%d+),(%d+)$')
   end
   local units, set_aside = number(units_text), number(set_aside_text)
-  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or begins_with_zero(units_text)
-    or begins_with_zero(set_aside_text) or begins_with_zero(revision) or begins_with_zero(counted_at) then
+  if not units or units > UNITS_MAX or set_aside > UNITS_MAX or has_leading_zero(numbers) then
     broken('not a position at ' .. sku .. ' ' .. location, text)
   end
   local p = position_count + 1
@@ -220,7 +221,8 @@ end
 
 -- Remembers a change of on_hand, or of the units in a state, that a later count may have to keep on top.
 --   order_ref  of a fulfilment: the order, since a snapshot may say that it contains it; '' or nil for none
-local function remember_in_trail(p, units, occurred_at, state, order_ref)
+--   happened   the text of occurred_at, where the caller has it
+local function remember_in_trail(p, units, occurred_at, state, order_ref, happened)
   if occurred_at > now_ms - count_window_ms then
     local key = tags[partition_of[p]] .. 'trail:' .. sku_of[p]
     local entries = trails[key]
@@ -229,8 +231,8 @@ local function remember_in_trail(p, units, occurred_at, state, order_ref)
       trails[key] = entries
       trails[#trails + 1] = { key, entries }
     end
-    local recorded_at = text_of(latest_ms)
-    local entry = recorded_at .. '\t' .. text_of(occurred_at) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
+    local recorded_at = latest_ms == now_ms and now_text or text_of(latest_ms)
+    local entry = recorded_at .. '\t' .. (happened or text_of(occurred_at)) .. '\t' .. location_of[p] .. '\t' .. text_of(units)
     if (order_ref or '') ~= '' then
       entry = entry .. '\t' .. (state or '') .. '\t' .. order_ref
     elseif state then
@@ -281,17 +283,21 @@ end
 writers[#writers + 1] = function()
   local i, p = 1, changed_positions[1]
   while p do
-    local sku, values = sku_of[p], { location_of[p], position_text(p) }
-    local key = stock_keys[sku]
+    local first, sku = p, sku_of[p]
     i = i + 1
     p = changed_positions[i]
-    while p and sku_of[p] == sku do -- neighbours of one SKU are written together
-      local n = #values
-      values[n + 1], values[n + 2] = location_of[p], position_text(p)
-      i = i + 1
-      p = changed_positions[i]
+    if p and sku_of[p] == sku then
+      local values = { location_of[first], position_text(first) }
+      while p and sku_of[p] == sku do -- neighbours of one SKU are written together
+        local n = #values
+        values[n + 1], values[n + 2] = location_of[p], position_text(p)
+        i = i + 1
+        p = changed_positions[i]
+      end
+      set_fields(stock_keys[sku], values)
+    else
+      call('HSET', stock_keys[sku], location_of[first], position_text(first))
     end
-    set_fields(key, values)
   end
   for key, edits in pairs(trails.edits) do -- before anything is appended: places are from the end
     for place, entry in pairs(edits) do
