@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from invengine.cli.days import shown
-from invengine.cli.output import Cell, fail_usage, say, show_json, table
+from invengine.cli.output import Cell, fail_usage, is_csv, say, show_json, table
 from invengine.cli.render import as_json, word
 from invengine.cli.session import Session, command
 
@@ -115,25 +115,24 @@ def _show_positions(answer: availability_service_pb2.GetAvailabilityResponse) ->
         return word(availability_service_pb2.Level.Name(of), "LEVEL_")
 
     is_kit = bool(answer.components)
-    numbers = ["on_hand"] if is_kit else ["on_hand", "reserved", "safety_stock"]
-    numbers += [
-        name for name in ("uncertain", "fenced", "own_fence") if any(getattr(p, name) for p in answer.positions)
-    ]
-    texts = ["limited by"] if is_kit else []
+    of_stock = () if is_kit and not is_csv() else ("reserved", "safety_stock")
+    rare = ("uncertain", "fenced", "own_fence")
+    numbers = ("on_hand", *of_stock, *rare)
     rows: list[tuple[Cell, ...]] = [
         (
             p.location,
             p.available,
             *(getattr(p, name) for name in numbers),
             level(p.level),
-            *([p.limiting_component] if is_kit else []),
+            p.limiting_component,
             reasons(p),
         )
         for p in answer.positions
     ]
-    sums = [sum(getattr(p, name) for p in answer.positions) for name in numbers]
-    rows.append(("total", answer.available, *sums, level(answer.level), *("" for _ in texts), ""))
-    table(("location", "available", *numbers, "level", *texts, "reasons"), rows)
+    if not is_csv():  # where programs add up for themselves
+        sums = [sum(getattr(p, name) for p in answer.positions) for name in numbers]
+        rows.append(("total", answer.available, *sums, level(answer.level), "", ""))
+    table(("location", "available", *numbers, "level", "limited_by", "reasons"), rows, optional=(*rare, "limited_by"))
     if is_kit:
         parts = [
             f"{component.units} {component.sku} ({component.available} available)" for component in answer.components

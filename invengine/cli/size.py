@@ -77,7 +77,7 @@ def _print(demand: Any, sizing: Any, json: bool) -> None:
         show_json({"demand": asdict(demand), "steps": steps, "constants": constants, "measured_on": MACHINE})
         return
     table(
-        ("of", "figure", "value", "unit", "computed as"),
+        ("of", "figure", "value", "unit", "computed_as"),
         [(step.section, step.name, _number(step.value), step.unit, step.computation) for step in sizing.steps],
     )
     say(f"Constants measured on {MACHINE}; `python -m benchmarks.constants --write` measures them where you run it.")

@@ -107,7 +107,7 @@ def test_a_kit_says_what_it_is_made_of_and_what_limits_it(invengine: CommandLine
     stock(invengine, "av-cushion", WH1=20)
     shown = invengine.run("availability", "av-set", "--channel", "web")
     assert [line.split() for line in shown.stdout.splitlines()] == [
-        ["location", "available", "on_hand", "level", "limited", "by", "reasons"],
+        ["location", "available", "on_hand", "level", "limited_by", "reasons"],
         ["ST2", "0", "0", "OUT", "av-cushion"],
         ["WH1", "2", "2", "LOW", "av-sofa"],
         ["total", "2", "2", "LOW"],

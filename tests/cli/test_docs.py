@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from invengine.cli.exits import ExitCode
 from invengine.settings import Settings
+from tests.cli.servers import CommandLine
 from tests.cli.test_help import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,30 @@ def test_commands_that_are_shown_exist(name: str) -> None:
     for words in shown:
         first, second, *_ = [*words.split(), "", ""]
         assert (first,) in COMMANDS or (first, second) in COMMANDS, words
+
+
+def examples(name: str) -> list[list[str]]:
+    """The commands in the blocks of a page, up to a pipe or a comment."""
+    lines = re.findall(r"^ {4,}(?:\$ )?invengine ([a-z].*)$", page(name), flags=re.MULTILINE)
+    return [re.split(r" [|>&;#]", line)[0].split() for line in lines]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "docs/commands.md"])
+def test_commands_that_are_shown_can_be_typed(name: str) -> None:
+    """With the options and kinds of arguments that they have; nothing is run."""
+    for words in examples(name):
+        path = next(path for path in (tuple(words[:2]), tuple(words[:1])) if path in COMMANDS)
+        COMMANDS[path].make_context(" ".join(path), shlex.split(" ".join(words[len(path) :])))
+
+
+def test_an_order_goes_as_its_page_says(invengine: CommandLine) -> None:
+    """The commands are run, and print what stands below them."""
+    text = page("docs/cli.md").split("## An order, from its stock to its shipment")[1].split("\n## ")[0]
+    steps = re.findall(r"^ {4}\$ invengine (.*)\n((?: {4}[^$ ].*\n)*)", text, flags=re.MULTILINE)
+    assert len(steps) == 7
+    for words, printed in steps:
+        shown = invengine.run(*shlex.split(words)).stdout
+        assert textwrap.dedent(printed) in shown, words
 
 
 def test_every_command_is_on_its_page() -> None:

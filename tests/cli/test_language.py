@@ -52,6 +52,8 @@ NO_TABLE = {
     "network check",
     "stock export",
     "ledger export",
+    "health",
+    *(f"backup {verb}" for verb in ("make", "verify", "restore")),
 }
 
 

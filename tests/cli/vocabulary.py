@@ -163,6 +163,19 @@ WORDS: Final = {
     "--metrics": "where the server's /metrics is",
     "--interval-seconds": "from one look to the next",
     "--once": "one look",
+    # how large an installation must be, its back-ups
+    "--positions": "SKUs at locations with stock",
+    "--rps": "availability questions a second, at the peak",
+    "--reservations-rate": "reservations a second, at the peak",
+    "--movements-rate": "movements of stock a second, at the peak",
+    "--mean-share": "the mean of days as a share of the peak",
+    "--live-hours": "how long a reservation stays live",
+    "--retention-hours": "how long closed ones and requests are remembered",
+    "--log-entries": "entries of the change log that are kept",
+    "--node-gb": "memory of a machine for Redis",
+    "--batched": "callers send a hundred a call",
+    "--data-dir": "the data folder of the engine's own Redis",
+    "--redis-url": "the Redis that keeps the stock",
     "--measure-seconds": "how long to measure",
 }
 """Options that commands have of their own, by what they mean."""
