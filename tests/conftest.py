@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import pytest
 from hypothesis import settings
 
-from invengine import kernels
+from invengine.compiling import in_company
 from tests import redis_servers
 from tests.redis_clusters import RedisCluster, SentinelSet
 from tests.redis_servers import RunningRedis
@@ -24,7 +24,10 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 # Compiled before the first test, so that none of them pays for it.
-kernels.warm_up()
+with in_company():
+    from invengine import kernels
+
+    kernels.warm_up()
 
 
 StartedT = TypeVar("StartedT")

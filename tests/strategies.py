@@ -12,6 +12,7 @@ from itertools import permutations
 
 from hypothesis import strategies as st
 
+from invengine.domain.capacity import is_capacity
 from invengine.domain.incoming import IncomingChange, IncomingKind
 from invengine.domain.kits import KitLine
 from invengine.domain.orders import (
@@ -380,7 +381,8 @@ def fulfilled_of(line: ReservationLine) -> int:
 @st.composite
 def return_requests(draw: st.DrawFn, reservation: Reservation | None) -> ReturnRequest:
     """What comes back: mostly what left by the reservation, which it names, or its order, or neither."""
-    gone = [(line.sku, fulfilled_of(line)) for line in reservation.lines if fulfilled_of(line)] if reservation else []
+    left = [line for line in reservation.lines if fulfilled_of(line)] if reservation else []
+    gone = [(line.sku, fulfilled_of(line)) for line in left if not is_capacity(line.sku)]  # no request can name a slot
     lines = []
     for line_id in LINE_IDS[: draw(st.sampled_from([1, 1, 2, 3]))]:
         sku, most = draw(st.sampled_from(gone)) if gone and draw(st.integers(0, 7)) else (draw(skus), 9)

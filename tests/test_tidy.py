@@ -37,6 +37,7 @@ INNER = {"invengine", "errors", "domain"}
 SERVER = INNER | {"redis_url", "kernels", "store", "replica", "services", "metric_kinds", "metrics", "settings", "v1"}
 MAY_IMPORT = {
     "__init__": set(),
+    "compiling": set(),
     "errors": set(),
     "v1": set(),
     "domain": {"errors"},
@@ -53,8 +54,8 @@ MAY_IMPORT = {
     "services": SERVER - {"services"},
     "rpc": SERVER | {"metric_kinds"},
     "client": INNER | {"v1"},
-    "cli": INNER | {"v1", "client"},
-    "workers": INNER | {"metric_rules", "server_metrics", "service_manager", "settings", "store", "rpc"},
+    "cli": INNER | {"compiling", "v1", "client"},
+    "workers": INNER | {"compiling", "metric_rules", "server_metrics", "service_manager", "settings", "store", "rpc"},
     "bootstrap": SERVER | {"rpc", "service_manager", "workers"},
     "__main__": {"cli"},
 }

@@ -13,6 +13,8 @@ import sys
 import threading
 from pathlib import Path
 
+from invengine.compiling import in_company
+
 _SOCKET_PATH_BYTES_MAX = 100
 
 
@@ -34,7 +36,8 @@ def _end_with_stdin() -> None:
 
 def main(folder: Path, address: str) -> None:
     """Serve until stdin ends."""
-    from invengine import bootstrap
+    with in_company():
+        from invengine import bootstrap
     from invengine.settings import Settings
 
     threading.Thread(target=_end_with_stdin, daemon=True).start()

@@ -11,8 +11,8 @@ import typer
 from invengine.cli.demo import COMPILING
 from invengine.cli.exits import ExitCode
 from invengine.cli.output import fail_usage, say, table
+from invengine.compiling import in_company
 
-_QUIET_SECONDS: Final = 4.0
 _SECRETS: Final = frozenset({"redis_url"})
 
 
@@ -149,14 +149,9 @@ def _run(settings: Any) -> None:
 
 def _serve_alone(settings: Any) -> None:
     import gc
-    import threading
 
-    told = threading.Timer(_QUIET_SECONDS, say, (COMPILING,))
-    told.daemon = True
-    told.start()
     gc.disable()  # what is imported stays: looking through it for garbage is an eighth of the start
-    from invengine import bootstrap  # which compiles the kernels, or loads them
-
+    with in_company(lambda: say(COMPILING)):
+        from invengine import bootstrap  # which compiles the kernels, or loads them
     gc.enable()
-    told.cancel()
     bootstrap.serve(settings)

@@ -72,32 +72,37 @@ class Loader:
         """Says so in the log."""
         log.info("the function library, version %d, is loaded into %s", self.library.version, where)
 
-    async def greet(self, connection: Any) -> None:
+    async def greet(self, connection: Any) -> bool:
         """Name a new connection; where an older library stands behind it, since a replica took over that had not got
         this one yet, or a server joined, load this one first: it alone understands what is sent.
+
+        False where it could not be loaded, since the server is a replica: it may be a primary the next time that it is
+        asked, so that has to be over another connection.
         """
         naming: Command = ("CLIENT", "SETNAME", f"{CLIENT_NAME}{self.library.version}")
         if not self.greets:
             await _asked(connection, naming)
-            return
+            return True
         _, version = await _asked(connection, naming, ("FCALL_RO", ANSWERS_VERSION, "0"))
         if isinstance(version, ResponseError) and "Function not found" not in str(version):
             raise ConnectionError(f"no word of the function library: {version}")
         if isinstance(version, int) and version >= self.library.version:
-            return
+            return True
         (listed,) = await _asked(connection, self.listing)
         if isinstance(listed, ResponseError):
             raise ConnectionError(f"no word of the function library: {listed}")
         try:
             if self.going(listed) is None:
-                return
+                return True
         except StoreUnsuitable:
-            return  # the first call that misses its function says so
+            return True  # the first call that misses its function says so
         (answer,) = await _asked(connection, self.loading)
         if not isinstance(answer, ResponseError):
             self.loaded("a server that had an older one")
-        elif not str(answer).startswith("READONLY") and type(answer).__name__ != "ReadOnlyError":
-            raise ConnectionError(f"the function library cannot be loaded: {answer}")
+            return True
+        if str(answer).startswith("READONLY") or type(answer).__name__ == "ReadOnlyError":
+            return False
+        raise ConnectionError(f"the function library cannot be loaded: {answer}")
 
 
 async def _asked(connection: Any, *commands: Command) -> list[Any]:

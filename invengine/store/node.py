@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
+from weakref import WeakSet
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -13,8 +14,9 @@ from redis.exceptions import AuthenticationError, AuthorizationError, Connection
 from invengine.store.failures import Unsent
 
 Command = Sequence[str | bytes | int]
-Greeting = Callable[[Any], Awaitable[None]]
-"""Called with every new connection before it is used; a ConnectionError of its own makes that one fail."""
+Greeting = Callable[[Any], Awaitable[object]]
+"""Called with every new connection before it is used; a ConnectionError of its own makes that one fail, and False has
+it closed behind its first exchange."""
 
 BLOCKED_SECONDS: Final = 5.0
 """How much longer than a command may block its answer is waited for."""
@@ -39,6 +41,7 @@ class Node:
         self._client, self._greetings = client, greetings
         self._pool = client.connection_pool
         self._pool.connection_kwargs["redis_connect_func"] = self._greet
+        self._for_once: WeakSet[Any] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -70,6 +73,8 @@ class Node:
             await connection.disconnect(nowait=True)  # replies may be under way that belong to nobody
             raise
         finally:
+            if connection in self._for_once:
+                await connection.disconnect(nowait=True)
             await self._pool.release(connection)
         return replies
 
@@ -99,9 +104,11 @@ class Node:
         self.connected += 1
         try:
             await connection.on_connect()
+            self._for_once.discard(connection)
             for greetings in self._greetings:
                 for greet in greetings:
-                    await greet(connection)
+                    if await greet(connection) is False:
+                        self._for_once.add(connection)
         except BaseException:
             await connection.disconnect(nowait=True)  # half greeted it must not go back into the pool as a good one
             raise

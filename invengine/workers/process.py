@@ -7,6 +7,7 @@ import pickle
 import socket
 import sys
 
+from invengine.compiling import in_company
 from invengine.store.child import end_with
 
 
@@ -17,8 +18,8 @@ def main() -> None:
     settings = pickle.load(sys.stdin.buffer)  # noqa: S301  # of our supervisor, and of nobody else
     end = socket.socket(fileno=descriptor)
     gc.disable()  # what is imported stays: looking through it for garbage is an eighth of the start
-    from invengine import bootstrap  # which compiles the kernels, or loads them
-
+    with in_company():
+        from invengine import bootstrap  # which compiles the kernels, or loads them
     gc.enable()
     bootstrap.work(settings, number, end)
 

@@ -53,7 +53,7 @@ class Terminal:
         """Types."""
         os.write(self._fd, keys.encode())
 
-    def until(self, is_there: Callable[[str], bool], *, seconds: float = 30.0) -> str:
+    def until(self, is_there: Callable[[str], bool], *, seconds: float = 120.0) -> str:
         """The screen once it shows what is waited for; AssertionError with what it shows when it never does."""
         given_up_at = time.monotonic() + seconds
         while not is_there(self.shown()):
@@ -61,7 +61,7 @@ class Terminal:
             self._read()
         return self.shown()
 
-    def ended(self, *, seconds: float = 30.0) -> int:
+    def ended(self, *, seconds: float = 120.0) -> int:
         """The exit code, once the program has ended."""
         given_up_at = time.monotonic() + seconds
         while self.process.poll() is None:

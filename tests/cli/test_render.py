@@ -22,6 +22,8 @@ def test_json_has_every_field_and_numbers_where_proto_json_has_text() -> None:
         "consistencyToken": "",
         "staleness": "0.005s",
         "level": [],
+        "handles": [],
+        "handleEpoch": 0,
     }
 
 

@@ -263,7 +263,7 @@ async def test_the_active_profiles_can_be_compared(shop: Shop) -> None:
     [
         ({"profiles": []}, "profiles"),
         ({"profiles": ["cheap", "cheap"]}, "profiles[1]"),
-        ({"profiles": ["cheap@x"]}, "profile"),
+        ({"profiles": ["cheap@x"]}, "profiles[0]"),
         ({"orders_from": 9}, "orders_from"),
         ({"orders_from": 1}, "orders"),
         ({"orders_from": 2}, "day"),

@@ -310,7 +310,9 @@ def _changed(call: Call, **values: Any) -> Call:
 async def test_the_check_sees_a_planted_fault(redis_url: str, plant: Callable[[Call], Call]) -> None:
     """The check can fail: a history with one answer changed does not pass."""
     history, model, _ = await make_history(redis_url, 4)
-    place = next(n for n, call in enumerate(history) if call.verb == "reserve" and call.wrote and n > len(history) // 2)
+    second_half = range(len(history) // 2, len(history))
+    made = [n for n in second_half if history[n].wrote and isinstance(history[n].answer, ReservationAnswer)]
+    place = next(n for n in made if history[n].verb == "reserve")
     history[place] = plant(history[place])
     with pytest.raises(AssertionError):
         check(history, model)
