@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from invengine.rpc import calls
 
+logger = logging.getLogger(__name__)
+
 _OF_EVERY_RECORD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _OF_EVERY_LINE: Final = frozenset({"time", "level", "logger", "exception", "stack"})
 
@@ -69,9 +71,25 @@ def _word(value: Any) -> str:
     return text if text and not any(mark in text for mark in ' "=\n\r\t') else json.dumps(text, ensure_ascii=False)
 
 
+class _CallersGone(logging.Filter):
+    """Keeps what gRPC says of answers whose callers were gone already from looking like a fault of this server."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for such a record, which is told at DEBUG in words."""
+        fault = record.exc_info[1] if record.exc_info else None
+        if type(fault).__name__ != "ExecuteBatchError":  # of the inside of gRPC: known by its name only
+            return True
+        logger.debug("a caller was gone before its answer was sent")
+        return False
+
+
+_CALLERS_GONE: Final = _CallersGone()
+
+
 def configure_logging(level: str, *, as_json: bool, every_call: bool = False) -> None:
     """Logs to standard error from `level` on; of calls, with `every_call`, a line for each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     calls.logger.setLevel(logging.DEBUG if every_call else logging.NOTSET)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_CALLERS_GONE)

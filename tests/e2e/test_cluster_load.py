@@ -102,7 +102,16 @@ def half_of_the_partitions(cluster: RedisCluster, source: Member, target: Member
     cluster.migrate_slots(source, target, busy[::2])
 
 
-@pytest.mark.parametrize("seconds", [pytest.param(10, id="10s"), pytest.param(60, id="60s", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("redis_cluster", "seconds"),
+    [
+        pytest.param("valkey", 10, id="valkey-10s"),
+        pytest.param("redis", 10, id="redis-10s", marks=pytest.mark.soak),
+        pytest.param("valkey", 60, id="valkey-60s", marks=pytest.mark.soak),
+        pytest.param("redis", 60, id="redis-60s", marks=pytest.mark.soak),
+    ],
+    indirect=["redis_cluster"],
+)
 @pytest.mark.asyncio
 async def test_nothing_acknowledged_is_lost_and_nothing_is_oversold(
     redis_cluster: RedisCluster,

@@ -20,7 +20,7 @@ from tests.linearizability.histories import History, in_processes, in_this_proce
 from tests.linearizability.witness import check
 from tests.redis_servers import RunningRedis
 
-ANSWERS = int(os.environ.get("HISTORY_ANSWERS", "40000"))
+ANSWERS = int(os.environ.get("HISTORY_ANSWERS", "20000"))
 SEED = int(os.environ.get("HISTORY_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 SMALL_SEED = 5
 PAUSE_SECONDS = 2.1  # longer than clients hold units for

@@ -15,7 +15,7 @@ import pytest
 
 from invengine.rpc import calls
 from invengine.rpc.calls import METADATA, Call, Observing
-from invengine.rpc.logs import JsonLines, TextLines
+from invengine.rpc.logs import JsonLines, TextLines, configure_logging
 from invengine.services.reservations import Reservations
 from invengine.v1 import (
     availability_service_pb2,
@@ -29,6 +29,25 @@ from tests.rpc.tokens import authorization, guarded
 CREATE = "/invengine.v1.ReservationService/CreateReservation"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACE_PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+class ExecuteBatchError(Exception):
+    """Named as gRPC names an answer that could not be sent."""
+
+
+@pytest.mark.parametrize(("fault", "lines"), [(ExecuteBatchError("no connection"), 0), (ValueError("ours"), 1)])
+def test_a_caller_who_was_gone_is_no_fault_of_the_server(
+    fault: Exception, lines: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure_logging("INFO", as_json=True)
+        logging.getLogger("grpc._cython.cygrpc").error("Unexpected [%s] raised", type(fault).__name__, exc_info=fault)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert len(capfd.readouterr().err.splitlines()) == lines
 
 
 class Lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from pathlib import Path
 from time import monotonic
@@ -86,8 +87,10 @@ class SiteUnderLoad:
         self._note(await oracles.integrity(stubs))
         await self._steady(seconds)
         for engine in self.site.engines:
-            if "Traceback" in engine.log or "incident" in engine.log:
-                self.wrong.append(f"{engine.name} logged a fault:\n{engine.log[-3000:]}")
+            log = engine.log
+            if fault := re.search("incident|Traceback", log):
+                begin = log.rfind("\n", 0, fault.start()) + 1
+                self.wrong.append(f"{engine.name} logged a fault:\n{log[begin : begin + 3000]}")
 
     async def _steady(self, seconds: float) -> None:
         """Asks and asks; what grows by that grows for ever."""
