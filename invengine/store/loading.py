@@ -81,8 +81,8 @@ class Loader:
         """
         naming: Command = ("CLIENT", "SETNAME", f"{CLIENT_NAME}{self.library.version}")
         if not self.greets:
-            await _asked(connection, naming)
-            return True
+            _, role = await _asked(connection, naming, ("ROLE",))
+            return not (isinstance(role, list) and role[0] in (b"slave", "slave"))
         _, version = await _asked(connection, naming, ("FCALL_RO", ANSWERS_VERSION, "0"))
         if isinstance(version, ResponseError) and "Function not found" not in str(version):
             raise ConnectionError(f"no word of the function library: {version}")

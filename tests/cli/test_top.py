@@ -282,6 +282,25 @@ async def test_away_is_shown_with_what_there_was() -> None:
 # --- a real terminal ------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this module's own: what other tests did in one that is shared would fill the small screen."""
+    server = Server(tmp_path_factory.mktemp("top"))
+    try:
+        server.wait()
+        yield server
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def invengine(engine: Server, network_file: Path) -> CommandLine:
+    """The command line against it."""
+    line = CommandLine(engine.address)
+    line.run("network", "apply", str(network_file))
+    return line
+
+
 def test_the_screen_at_a_terminal_of_80_by_24(stocked: CommandLine, engine: Server, tmp_path: Path) -> None:
     """Against a real server, which goes away and comes back meanwhile."""
     with (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -84,15 +85,17 @@ async def test_the_best_plan_stands_beside_the_next_with_their_costs_by_term(stu
     await stocked(stubs, LAMP={"DC": 5, "MUC": 2}, CHAIR={"DC": 1, "MUC": 3})
     answer = await stubs.allocation.PlanBasket(basket(line("LAMP", 2), line("CHAIR"), profile="cheap", explain=True))
     assert units(answer.plan) == [("LAMP", "MUC", 2, "standard"), ("CHAIR", "MUC", 1, "standard")]
-    best = {"total": 7.8, "parcel": 1, "handling": 0.3, "lane": 4.5, "waiting": 2 * 2 * 0.5}
+    ahead = (datetime.now(ZoneInfo("Europe/Berlin")).date() - date.today()).days  # days are counted from that of UTC on
+    waiting = 2 * (2 + ahead) * 0.5
+    best = {"total": 5.8 + waiting, "parcel": 1, "handling": 0.3, "lane": 4.5, "waiting": waiting}
     assert costs(answer.plan) == pytest.approx(best)
     assert units(answer.runner_up) == [("LAMP", "DC", 2, "standard"), ("CHAIR", "DC", 1, "standard")]
-    following = {"total": 8.15, "parcel": 1, "handling": 0.3, "lane": 4.85, "waiting": 2}
+    following = {"total": 6.15 + waiting, "parcel": 1, "handling": 0.3, "lane": 4.85, "waiting": waiting}
     assert costs(answer.runner_up) == pytest.approx(following)
     assert {term: amount(getattr(answer.runner_up_excess, term)) for term in ("total", "lane", "parcel")} == (
         pytest.approx({"total": 0.35, "lane": 0.35, "parcel": 0})
     )
-    assert (answer.plan.parcels, answer.proved, amount(answer.bound)) == (1, True, pytest.approx(7.8))
+    assert (answer.plan.parcels, answer.proved, amount(answer.bound)) == (1, True, pytest.approx(5.8 + waiting))
     assert (answer.profile, answer.plan.costs.total.currency_code) == ("cheap@1", "EUR")
     assert answer.consistency_token
     assert answer.plan_time.seconds
@@ -137,7 +140,8 @@ async def test_the_profile_that_is_active_counts_unless_another_is_named(stubs: 
 
 async def test_a_line_goes_by_the_service_that_is_in_time_and_costs_least(stubs: Stubs) -> None:
     await stocked(stubs, LAMP={"DC": 5, "BER": 5})
-    tomorrow = common_pb2.Date(**_date(date.today() + timedelta(days=1)))
+    today = datetime.now(ZoneInfo("Europe/Berlin")).date()  # where it is sent from and to
+    tomorrow = common_pb2.Date(**_date(today + timedelta(days=1)))
     rushed = await stubs.allocation.PlanBasket(basket(line("LAMP", needed_by=tomorrow), profile="cheap", explain=True))
     assert units(rushed.plan) == [("LAMP", "DC", 1, "express")]
     assert ruled(rushed)["1", "RULE_TOO_LATE"] == ["BER"]

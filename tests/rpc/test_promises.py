@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -225,7 +226,8 @@ def number_of(answer: pb.BatchGetPromiseResponse, days: int) -> int:
 
 async def test_a_page_of_skus_has_a_column_for_each_way(stubs: Stubs) -> None:
     await stocked(stubs, LAMP={"DC": 5, "MUC": 2}, CHAIR={"BER": 3}, SOFA={"DC": 1}, CUSHION={"DC": 4})
-    await receipt(stubs, "DESK", "DC", 5, date.today() + timedelta(days=20))
+    today = datetime.now(ZoneInfo("Europe/Berlin")).date()  # where it is due and promised
+    await receipt(stubs, "DESK", "DC", 5, today + timedelta(days=20))
     to = common_pb2.Destination(country="DE", postal_code="81671", location="MUC")
     skus = ["LAMP", "CHAIR", "NONE", "SET", "DESK", "LAMP"]
     answer = await stubs.promises.BatchGetPromise(many(skus=skus, quantities=[3, 1, 1, 1, 1, 9], destination=to))
