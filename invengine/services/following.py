@@ -27,6 +27,11 @@ class Followed(ABC):
         self._wake = asyncio.Event()
         self._is_away = False
 
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait before the next look."""
+        return self._poll_seconds
+
     @abstractmethod
     async def look(self) -> None:
         """Takes over what the store has now; one call at a time."""
@@ -44,7 +49,7 @@ class Followed(ABC):
         """Follows the store until cancelled: looks every second and when woken, also after the store was away."""
         while True:
             with contextlib.suppress(TimeoutError):  # nobody woke it: time to look anyway
-                await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+                await asyncio.wait_for(self._wake.wait(), self.pause_seconds)
             self._wake.clear()
             try:
                 await self.load()

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from invengine.domain.delivery_gaps import delivery_gaps
 from invengine.domain.network import Change, Network, diff
@@ -15,6 +15,9 @@ from invengine.services.days import today
 from invengine.services.documents import Documents
 from invengine.services.following import POLL_SECONDS
 from invengine.services.working_time import WorkingTime, working_time
+
+FIRST_POLL_SECONDS: Final = 0.05
+"""How often a server looks for its first network."""
 
 
 def _machine_ms() -> int:
@@ -56,6 +59,11 @@ class Networks(Documents[Network]):
         super().__init__(poll_seconds=poll_seconds)
         self._store = store
         self._now_ms = now_ms
+
+    @property
+    def pause_seconds(self) -> float:
+        """Short while there is none: what is done next through another server is refused for want of it."""
+        return min(self._poll_seconds, FIRST_POLL_SECONDS) if self.current is None else self._poll_seconds
 
     def required(self) -> Network:
         """The network in force, or NetworkMissing."""

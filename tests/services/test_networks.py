@@ -239,13 +239,24 @@ async def test_a_running_server_follows_what_others_apply(store: RedisStore) -> 
 
 
 @pytest.mark.asyncio
+async def test_a_server_without_a_network_looks_for_its_first_one_often(store: RedisStore) -> None:
+    """Else what is done next through another server is refused for want of a network."""
+    networks = Networks(store)
+    before = networks.pause_seconds
+    await networks.apply(ONE, request_id="first")
+    assert (before, networks.pause_seconds) == (0.05, 1.0)
+
+
+@pytest.mark.asyncio
 async def test_a_woken_server_looks_without_waiting(store: RedisStore) -> None:
     follower, other = Networks(store, poll_seconds=3600), Networks(store)
+    await other.apply(ONE, request_id="r1")
+    await follower.load()
     async with followed(follower):
-        await other.apply(ONE, request_id="r1")
-        assert follower.current is None
+        await other.apply(TWO, request_id="r2")
+        assert follower.required().document == ONE
         follower.wake()
-        await until(lambda: follower.current is not None)
+        await until(lambda: follower.required().document == TWO)
 
 
 @pytest.mark.asyncio
