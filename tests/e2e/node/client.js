@@ -211,6 +211,7 @@ const scenarios = {
 };
 
 scenarios[scenario]().then(
-  (answer) => { console.log(JSON.stringify(answer)); process.exit(0); },
+  // A pipe takes a long answer in pieces: whoever exits before the last one is written cuts it off.
+  (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0)),
   (error) => { console.error(error); process.exit(1); },
 );
