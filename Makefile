@@ -10,6 +10,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Tests and workers start hundreds of processes: without Python's compiled files each of them compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo serve test soak soak-long bench lint proto clean
 
 VENV := .venv

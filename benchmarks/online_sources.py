@@ -11,7 +11,7 @@ from benchmarks.online_world import DAY, SHORTAGE, Columns, World
 from invengine import kernels
 from invengine.kernels.layout import NO_LIMIT, SOURCED, SOURCED_COLUMNS, SOURCED_STATUS, SOURCED_WITHIN
 from invengine.services.demand_rates import DemandRates
-from invengine.services.demand_regions import Pricing
+from invengine.services.demand_regions import prices_of
 
 NODES_MAX = 2_000
 MINUTE_MS = 60_000
@@ -121,9 +121,8 @@ def priced(world: World, first: int, last: int) -> Outcome:
 
     def pricing(skus: Columns, stock: Columns, minute: int) -> Columns:
         minutes = np.tile(world.minutes_to_receipt(minute), (skus.size, 1))
-        return prices.prices(skus, stock, minutes, minute * MINUTE_MS)
+        return prices_of(rates.forecast(skus, minute * MINUTE_MS), world.regions, rates.lines_an_order, stock, minutes)
 
-    prices = Pricing(rates, world.regions)
     rates.begin(0)
     begin = int(np.searchsorted(orders.minute, max(orders.minute[first] - 200 * DAY, 0)))
     see(begin, first)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import pytest
@@ -28,6 +30,31 @@ with in_company():
     from invengine import kernels
 
     kernels.warm_up()
+
+
+SLOW = ("e2e", "workers", "linearizability", "faults", "feeds")
+"""Folders whose tests wait for other processes."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives each worker modules that wait to begin with: left to the end, they keep one worker only."""
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    lots: list[list[pytest.Item]] = [[] for _ in range(workers)]  # the runner gives each worker as many tests, in order
+    for n, path in enumerate(sorted((path for path in modules if path.parent.name in SLOW), key=str)):
+        lots[n % workers] += modules.pop(path)
+    for tests in modules.values():
+        min(lots, key=len).extend(tests)
+    items[:] = [item for lot in lots for item in lot]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: no collection of garbage needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 StartedT = TypeVar("StartedT")

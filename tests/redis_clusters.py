@@ -21,6 +21,7 @@ from typing import Any
 
 import redis
 
+from invengine.store.topology import DRIVER
 from tests.redis_servers import CHILD, START_SECONDS, binary
 
 SLOTS = 16384
@@ -95,7 +96,7 @@ class Member:
     @contextmanager
     def client(self) -> Iterator[redis.Redis]:
         """A new blocking client."""
-        with redis.Redis(self.host, self.port, protocol=3, socket_timeout=10) as client:
+        with redis.Redis(self.host, self.port, protocol=3, socket_timeout=10, driver_info=DRIVER) as client:
             yield client
 
     def do(self, *words: Any) -> Any:

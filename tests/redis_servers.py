@@ -15,6 +15,7 @@ from pathlib import Path
 import redis
 
 import invengine
+from invengine.store.topology import DRIVER
 
 KINDS = ("valkey", "redis")
 CHILD = Path(invengine.__file__).parent / "store" / "child.py"
@@ -58,7 +59,7 @@ class RunningRedis:
 
     def client(self) -> redis.Redis:
         """A new blocking client; use it in a `with`."""
-        return redis.Redis(unix_socket_path=str(self.socket), protocol=3)
+        return redis.Redis(unix_socket_path=str(self.socket), protocol=3, driver_info=DRIVER)
 
     def launch(self) -> None:
         """Start the process (again, on the same data, after `kill`) and wait until it answers."""

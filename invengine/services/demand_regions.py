@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from invengine import kernels
 from invengine.kernels.layout import NO_WAY
-from invengine.services.demand_rates import DemandRates
+from invengine.services.demand_rates import Forecast
 
 Columns = NDArray[np.int64]
 WEIGHTS: Final = 1_000_000
@@ -41,25 +41,17 @@ class Regions(NamedTuple):
         return cost
 
 
-class Pricing:
-    """Prices from what demand was seen, and from where it comes."""
-
-    def __init__(self, rates: DemandRates, regions: Regions) -> None:
-        self._rates = rates
-        self._regions = regions
-
-    def prices(self, skus: Columns, stock: Columns, minutes: Columns, now_ms: int) -> Columns:
-        """[K, N] what a unit of SKUs [K] is worth at each location, by stock and minutes to the next receipt [K, N]."""
-        forecast, regions = self._rates.forecast(skus, now_ms), self._regions
-        out = np.zeros(stock.shape, np.int64)
-        kernels.scarcity_prices(
-            np.ascontiguousarray(stock),
-            np.ascontiguousarray(minutes),
-            np.ascontiguousarray(forecast.rate[:, regions.home] * regions.weight // WEIGHTS),
-            forecast.spread,
-            forecast.line_units,
-            regions.line_cost(self._rates.lines_an_order),
-            regions.unit_cost,
-            out,
-        )
-        return out
+def prices_of(forecast: Forecast, regions: Regions, lines_an_order: float, stock: Columns, minutes: Columns) -> Columns:
+    """[K, N] what a unit of K SKUs is worth at each location, by stock and minutes to the next receipt [K, N]."""
+    out = np.zeros(stock.shape, np.int64)
+    kernels.scarcity_prices(
+        np.ascontiguousarray(stock),
+        np.ascontiguousarray(minutes),
+        np.ascontiguousarray(forecast.rate[:, regions.home] * regions.weight // WEIGHTS),
+        forecast.spread,
+        forecast.line_units,
+        regions.line_cost(lines_an_order),
+        regions.unit_cost,
+        out,
+    )
+    return out

@@ -23,7 +23,7 @@ from invengine.kernels.layout import (
     SAFETY_UNITS,
 )
 from invengine.services.demand_log import MEMORY_BYTES, SeenDemand
-from invengine.services.demand_regions import Columns, Pricing
+from invengine.services.demand_regions import Columns, prices_of
 from invengine.services.scarcity_network import NetworkRegions
 from invengine.store.records import LogTrimmed
 
@@ -237,8 +237,9 @@ class Scarcity:
         minutes = np.full(stock.shape, self._horizon_minutes, np.int64)
         for row, (sku, _) in enumerate(skus):
             self._set_receipts(minutes[row], sku, now_ms, regions)
-        pricing = Pricing(self.demand.rates, regions.regions(self._columns))
-        found = pricing.prices(self.demand.numbers_of([sku for sku, _ in skus]), stock, minutes, now_ms)
+        forecast = self.demand.rates.forecast(self.demand.numbers_of([sku for sku, _ in skus]), now_ms)
+        wanted = regions.regions(self._columns, np.asarray(forecast.rate.any(axis=0)))
+        found = prices_of(forecast, wanted, self.demand.rates.lines_an_order, stock, minutes)
         until_ms = now_ms + PRICE_SECONDS * 1000
         for row, (sku, rows) in enumerate(skus):
             self._kept[sku] = Kept(rows.tobytes(), stock[row], until_ms, found[row].copy())

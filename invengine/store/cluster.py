@@ -207,6 +207,7 @@ def _read_own_line(text: str, places: dict[int, Place], moving: dict[int, tuple[
         if "myself" not in fields[_FLAGS] or "master" not in fields[_FLAGS]:
             continue
         own, epoch = fields[0], int(fields[_EPOCH])
+        here = Place(own, "", epoch)
         for words in fields[_SLOTS:]:
             if words.startswith("["):
                 slot, to, other = words.strip("[]").partition("->-")
@@ -217,8 +218,7 @@ def _read_own_line(text: str, places: dict[int, Place], moving: dict[int, tuple[
                     moving.setdefault(int(slot), (other, own))
             else:
                 first, _, last = words.partition("-")
-                for n in range(int(first), int(last or first) + 1):
-                    if (
-                        n not in places or epoch > places[n].epoch
-                    ):  # two may claim it for a moment; the newer one has it
-                        places[n] = Place(own, "", epoch)
+                served = range(int(first), int(last or first) + 1)
+                # two may claim a slot for a moment; the newer one has it
+                elsewhere = {n: places[n] for n in served if n in places and places[n].epoch >= epoch}
+                places.update(dict.fromkeys(served, here) | elsewhere)

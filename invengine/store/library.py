@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -68,6 +69,7 @@ class Library:
         self.functions = frozenset(name.decode() for name in _FUNCTION.findall(code))
 
     @classmethod
+    @cache
     def packaged(cls) -> Library:
         """The library that came with this package."""
         folder = files("invengine.store") / "lua"

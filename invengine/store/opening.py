@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from invengine.redis_url import Kind, RedisUrl
 from invengine.store.cluster import Cluster
-from invengine.store.topology import ANSWER_SECONDS, Standalone, Topology, Watched
+from invengine.store.topology import ANSWER_SECONDS, DRIVER, Standalone, Topology, Watched
 
 
 def open_topology(url: str) -> Topology:
@@ -16,5 +16,7 @@ def open_topology(url: str) -> Topology:
         return Cluster(parsed)
     if parsed.kind is Kind.SENTINEL:
         return Watched(parsed)
-    client: Redis = Redis.from_url(url, socket_connect_timeout=ANSWER_SECONDS, socket_timeout=ANSWER_SECONDS)
+    client: Redis = Redis.from_url(
+        url, socket_connect_timeout=ANSWER_SECONDS, socket_timeout=ANSWER_SECONDS, driver_info=DRIVER
+    )
     return Standalone(client)

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import AskError, ConnectionError, ResponseError
 
 from invengine.redis_url import RedisUrl
@@ -22,6 +23,9 @@ ANSWER_SECONDS: Final = 5.0
 
 CONNECT_SECONDS: Final = 1.0
 """How long a connection may take to be made where another server may answer in its place."""
+
+DRIVER: Final = DriverInfo()
+"""What a connection tells the server of its client: put together once, not anew for every connection."""
 
 
 class StoreUnsuitable(Exception):
@@ -139,6 +143,7 @@ class Watched(Topology):
             url.hosts,
             sentinel_kwargs={
                 "socket_timeout": CONNECT_SECONDS,
+                "driver_info": DRIVER,
                 "ssl": url.scheme == "rediss",
                 "retry": Retry(NoBackoff(), 0),  # the next one is asked instead
             },
@@ -208,6 +213,7 @@ def client_of(url: RedisUrl, host: str, port: int) -> Redis:
         password=url.password or None,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=ANSWER_SECONDS,
+        driver_info=DRIVER,
     )
     return client
 

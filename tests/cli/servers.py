@@ -7,14 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer.main
+import typer.testing
 from typer.testing import CliRunner, Result
 
 from invengine.cli.app import app
 from invengine.client import connect
 from invengine.errors import NetworkMissing
+
+# The runner makes the whole tree of commands anew for every command, which takes longer than most of them.
+typer.testing._get_command = cache(typer.main.get_command)
 
 NETWORK = """\
 locations:
