@@ -34,7 +34,7 @@ serve: $(RUNTIME)
 	@exec $(BIN)/invengine serve
 
 test: $(DEVELOPMENT)
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 soak: $(DEVELOPMENT)
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --seed $(SEED)

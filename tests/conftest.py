@@ -100,7 +100,7 @@ def redis_server(request: pytest.FixtureRequest, redis_of_kind: Callable[[str], 
 def redis_url(redis_of_kind: Callable[[str], RunningRedis]) -> str:
     """The url of the session's Valkey, empty."""
     server = redis_of_kind("valkey")
-    server.empty()
+    server.forget()
     return server.url
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import redis
 
 from invengine.store.topology import DRIVER
-from tests.redis_servers import CHILD, START_SECONDS, binary
+from tests.redis_servers import CHILD, PLACE, START_SECONDS, binary
 
 SLOTS = 16384
 WAIT_SECONDS = 25.0
@@ -139,7 +139,7 @@ class _Group:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.is_whole = True  # no member was killed
-        self._folder = Path(tempfile.mkdtemp(prefix="inv-", dir="/tmp"))
+        self._folder = Path(tempfile.mkdtemp(prefix="inv-", dir=PLACE))
         self.members: list[Member] = []
 
     def _member(self, name: str, config: Iterable[str], *arguments: str) -> Member:
@@ -323,7 +323,7 @@ class RedisCluster(_Group):
         )
 
     def restore(self) -> None:
-        """Start what was killed, end moves that a test left behind, and wait until all is well."""
+        """Start what was killed, end moves that a test left behind, spread the slots again; wait until all is well."""
         for member in self.members:
             if not member.is_running:
                 member.spawn()
@@ -332,6 +332,18 @@ class RedisCluster(_Group):
             member.do("ACL", "SETUSER", _REPLICATION_USER, "on")
         self._end_moves()
         self.wait_ok()
+        self._spread()
+
+    def _spread(self) -> None:
+        """A third of the slots for each primary, as in the beginning: the third that it has most of."""
+        served = {primary: self.slots_of(primary) for primary in self.primaries()}
+        thirds = [set(range(n * SLOTS // PRIMARIES, (n + 1) * SLOTS // PRIMARIES)) for n in range(PRIMARIES)]
+        for third in thirds:
+            home = max(served, key=lambda primary: len(served[primary] & third))
+            del served[home]
+            for other in self.primaries():
+                if other is not home:
+                    self.migrate_slots(other, home, sorted(self.slots_of(other) & third))
 
     def _end_moves(self) -> None:
         for member in self.members:

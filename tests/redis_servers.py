@@ -15,11 +15,15 @@ from pathlib import Path
 import redis
 
 import invengine
+from invengine.store.library import ANSWERS_VERSION, Library
 from invengine.store.topology import DRIVER
 
 KINDS = ("valkey", "redis")
 CHILD = Path(invengine.__file__).parent / "store" / "child.py"
 START_SECONDS = 30.0
+_MEMORY = Path("/dev/shm")
+PLACE = "/dev/shm" if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 << 30 else "/tmp"
+"""Where data are kept: in memory where there is room. A process that is killed loses nothing there either."""
 
 
 class ServerNotInstalled(Exception):
@@ -101,6 +105,17 @@ class RunningRedis:
             client.flushall()
             client.function_flush()
 
+    def forget(self) -> None:
+        """Forget all data. Functions of the packaged version stay: a store loads its own over them if they differ."""
+        with self.client() as client:
+            client.flushall()
+            try:
+                version = client.fcall_ro(ANSWERS_VERSION, 0)
+            except redis.ResponseError:
+                version = None  # no library at all
+            if version != Library.packaged().version:
+                client.function_flush()
+
     def kill(self) -> None:
         """Kill -9; the data stay."""
         self.process.kill()
@@ -114,7 +129,7 @@ class RunningRedis:
 
 def start(kind: str, **config: str) -> RunningRedis:
     """Start a server of this kind; `config` are settings of Redis, with _ for - in their names."""
-    folder = Path(tempfile.mkdtemp(prefix="inv-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="inv-", dir=PLACE))
     server = RunningRedis(kind, folder, {name.replace("_", "-"): value for name, value in config.items()})
     try:
         server.launch()

@@ -16,7 +16,7 @@ from tests.store.worlds import World, opened
 @pytest_asyncio.fixture
 async def world(redis_server: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """A new store with a clock that the test moves, once on each kind of server."""
-    redis_server.empty()
+    redis_server.forget()
     async with opened(redis_server.url, monkeypatch) as world:
         yield world
 
@@ -27,7 +27,7 @@ async def open_world(redis_server: RunningRedis) -> AsyncIterator[Callable[..., 
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: Any) -> World:
-            redis_server.empty()
+            redis_server.forget()
             patch = pytest.MonkeyPatch()
             return await stack.enter_async_context(opened(redis_server.url, patch, **options))
 

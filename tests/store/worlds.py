@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import redis.asyncio
@@ -24,12 +25,14 @@ _FIXED_CLOCK = """  return {now_ms}
 """
 
 
+@cache
 def with_test_clock(library: Library) -> Library:
     """The library with its one clock replaced by a key that the test sets."""
     assert library.code.count(_CLOCK) == 1
     return Library(library.code.replace(_CLOCK, _TEST_CLOCK))
 
 
+@cache
 def with_fixed_clock(library: Library, now_ms: int) -> Library:
     """The library with its one clock standing still, for servers where a function cannot read a key of the test."""
     assert library.code.count(_CLOCK) == 1
