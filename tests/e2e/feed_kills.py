@@ -215,10 +215,11 @@ async def kept_killing(engine: Engine, seconds: float, victims: Sequence[str], s
         victim = victims[told.kills.total() % len(victims)]
         if victim == "redis":
             os.kill(await redis_of(engine.server), signal.SIGKILL)
+            told.kills[victim] += 1
         else:
             engine.crash()
+            told.kills[victim] += 1  # now: the feed may be at its end before the new server tells that it is there
             await asyncio.to_thread(engine.server.wait)  # a server whose Redis dies while it starts gives up
-        told.kills[victim] += 1
 
 
 async def redis_of(server: Server) -> int:
