@@ -145,11 +145,18 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.server = Server(folder)
+        self._starting: asyncio.Task[None] | None = None
 
     def crash(self) -> None:
         """kill -9, and another one in its place."""
         self.server.stop(signal.SIGKILL)
         self.server = Server(self._folder)
+        self._starting = asyncio.create_task(asyncio.to_thread(self.server.wait))
+
+    async def is_up(self) -> None:
+        """Waits for the server that was started last; who is cancelled meanwhile lets it start all the same."""
+        if self._starting is not None:
+            await asyncio.shield(self._starting)
 
 
 async def fed(
@@ -181,6 +188,7 @@ async def fed(
             killing.cancel()
             await asyncio.wait({killing})
             await feeding
+            await engine.is_up()
             told.seconds = time.monotonic() - began
             await compare(client, story, told)
     finally:
@@ -219,7 +227,7 @@ async def kept_killing(engine: Engine, seconds: float, victims: Sequence[str], s
         else:
             engine.crash()
             told.kills[victim] += 1  # now: the feed may be at its end before the new server tells that it is there
-            await asyncio.to_thread(engine.server.wait)  # a server whose Redis dies while it starts gives up
+            await engine.is_up()  # a server whose Redis dies while it starts gives up
 
 
 async def redis_of(server: Server) -> int:
