@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError, Message
 
 from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown, Unauthenticated
 from invengine.rpc.calls import METADATA, REQUEST_ID, Call
-from invengine.rpc.errors import STATUS_CODES, code_name, refusal_to_status
+from invengine.rpc.errors import STATUS_CODES, caller_was_gone, code_name, refusal_to_status
 
 if TYPE_CHECKING:
     from invengine.metrics import MethodMetrics, Metrics
@@ -372,7 +372,10 @@ class Streams:
                 raise
             code, reason = _CODE_NAMES[ended.reason], ended.reason
             await _abort(context, ended, call)
-        except Exception as fault:  # noqa: BLE001  # logged in refusal_of
+        except Exception as fault:
+            if caller_was_gone(fault):  # noticed by sending before gRPC says so
+                code = _ended_early(context)
+                raise asyncio.CancelledError from fault
             refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
             code, reason = _CODE_NAMES[refusal.reason], refusal.reason

@@ -102,6 +102,11 @@ LIST_BYTES_MAX: Final = 1200
 texts and lists are cut; the metadata says how many elements there are."""
 
 
+def caller_was_gone(fault: BaseException | None) -> bool:
+    """Whether an answer could not be sent because nobody is there to take it any more."""
+    return type(fault).__name__ == "ExecuteBatchError"  # of the inside of gRPC: known by its name only
+
+
 def code_name(code: grpc.StatusCode) -> str:
     """The code as metrics spell it: `FailedPrecondition`; `OK` and `Canceled` as the dashboards expect them."""
     if code is grpc.StatusCode.OK:

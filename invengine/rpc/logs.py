@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from invengine.rpc import calls
+from invengine.rpc.errors import caller_was_gone
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class _CallersGone(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """False for such a record, which is told at DEBUG in words."""
         fault = record.exc_info[1] if record.exc_info else None
-        if type(fault).__name__ != "ExecuteBatchError":  # of the inside of gRPC: known by its name only
+        if not caller_was_gone(fault):
             return True
         logger.debug("a caller was gone before its answer was sent")
         return False

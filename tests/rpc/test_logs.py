@@ -12,9 +12,12 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 
+from invengine.metrics import MethodMetrics, Metrics
 from invengine.rpc import calls
 from invengine.rpc.calls import METADATA, Call, Observing
+from invengine.rpc.endpoints import Streams
 from invengine.rpc.logs import JsonLines, TextLines, configure_logging
 from invengine.services.reservations import Reservations
 from invengine.v1 import (
@@ -48,6 +51,41 @@ def test_a_caller_who_was_gone_is_no_fault_of_the_server(
         root.handlers[:] = handlers
         root.setLevel(level)
     assert len(capfd.readouterr().err.splitlines()) == lines
+
+
+class Gone:
+    """A call whose caller reads nothing any more, which the next answer finds out."""
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+    def time_remaining(self) -> None:
+        return None
+
+    async def write(self, _: bytes) -> None:
+        raise ExecuteBatchError("no connection")
+
+
+class Answering:
+    """An exchange that answers before it has read anything."""
+
+    async def serve(self, read: Any, write: Any) -> None:
+        del read
+        await write(b"")
+
+    def stop(self) -> None:
+        raise AssertionError("nobody stops it")
+
+
+@pytest.mark.asyncio
+async def test_a_stream_whose_caller_was_gone_is_cancelled_and_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    metrics, series = Metrics(CollectorRegistry()), MethodMetrics("bidi_stream", "S", "M")
+    observed = Observing().method("/S/M", bytes, is_stream=True)
+    handler = Streams().wrap_exchange(observed, lambda _: Answering(), series, metrics)
+    with pytest.raises(asyncio.CancelledError):
+        await handler.stream_stream(None, Gone())
+    assert {code: count for code, count in series.handled.items() if count} == {"Canceled": 1}
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 class Lines:
