@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from invengine.domain.distance import Position
 from invengine.domain.orders import Destination, Fulfilment
+from invengine.domain.transit import parts_of
 from invengine.errors import InvalidArgument, UnknownService
 from invengine.services.reservation_lines import COUNTRY_LETTERS, POSTAL_CODE_BYTES_MAX
 from invengine.services.validation import count_of, is_plain, optional_text, required_id, units
@@ -23,7 +24,6 @@ SKUS_MAX: Final = 10_000
 ORDERS_MAX: Final = 10_000
 ORDER_LINES_MAX: Final = 50_000
 SERVICES_MAX: Final = 100
-CONFIDENCE_PARTS: Final = 10_000
 RADIUS_KM_MAX: Final = 20_100
 
 WAYS: Final = (Fulfilment.SHIP, Fulfilment.PICKUP, Fulfilment.SHIP_TO_STORE)
@@ -237,8 +237,8 @@ def check_confidence(message: pb.GetPromiseRequest | pb.BatchGetPromiseRequest |
     if not message.HasField("confidence"):
         return 0
     confidence = message.confidence
-    parts = round(confidence * CONFIDENCE_PARTS) if math.isfinite(confidence) else 0
-    if not 0 < parts < CONFIDENCE_PARTS:
+    parts = parts_of(confidence)
+    if parts is None:
         raise InvalidArgument("confidence", f"is {confidence}; 0.0001 to 0.9999 are allowed")
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +29,13 @@ WHOLE = {
     "the least": -(2**63),
 }
 WHOLE_32 = {"zero": 0, "negative": -1, "the largest": 2**31 - 1, "the least": -(2**31)}
-NUMBERS = {"zero": 0.0, "negative": -1.0, "no number": float("nan"), "infinite": float("inf"), "huge": 1e300}
+NUMBERS = {
+    "zero": 0.0,
+    "negative": -1.0,
+    "no number": float("nan"),
+    "infinite": float("inf"),
+    "huge": sys.float_info.max,  # ten times as much is infinite
+}
 ENUMS = {"not set": 0, "a number of no value": 99, "a negative number": -1}
 ALWAYS_BAD = frozenset(
     {"65 bytes", "huge", "a control character", "not UTF-8", "2^53", "the largest", "the least", "no number",
