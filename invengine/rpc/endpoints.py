@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError, Message
 
 from invengine.errors import InternalError, InventoryError, MalformedMessage, ShuttingDown, Unauthenticated
 from invengine.rpc.calls import METADATA, REQUEST_ID, Call
-from invengine.rpc.errors import STATUS_CODES, caller_was_gone, code_name, refusal_to_status
+from invengine.rpc.errors import CODE_NAMES, caller_was_gone, refusal_to_status
 
 if TYPE_CHECKING:
     from invengine.metrics import MethodMetrics, Metrics
@@ -79,9 +79,6 @@ def exchanges(method: MethodT) -> MethodT:
     """Marks a bidirectional method that opens an `Exchange`; others answer message by message."""
     method.exchanges = True  # type: ignore[attr-defined]
     return method
-
-
-_CODE_NAMES = {reason: code_name(code) for reason, code in STATUS_CODES.items()}
 
 
 def refusal_of(fault: Exception, method: str) -> InventoryError:
@@ -180,7 +177,7 @@ def raw_unary(
         except Exception as fault:  # noqa: BLE001  # logged in refusal_of
             refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            code, reason = CODE_NAMES[refusal.reason], refusal.reason
             if isinstance(refusal, Unauthenticated):
                 call.request = None  # not even its id is read
             await _abort(context, refusal, call)
@@ -370,7 +367,7 @@ class Streams:
             if ended is None:
                 code = _ended_early(context)
                 raise
-            code, reason = _CODE_NAMES[ended.reason], ended.reason
+            code, reason = CODE_NAMES[ended.reason], ended.reason
             await _abort(context, ended, call)
         except Exception as fault:
             if caller_was_gone(fault):  # noticed by sending before gRPC says so
@@ -378,7 +375,7 @@ class Streams:
                 raise asyncio.CancelledError from fault
             refusal = refusal_of(fault, method.path)
             metrics.count_refusals((refusal.reason,))
-            code, reason = _CODE_NAMES[refusal.reason], refusal.reason
+            code, reason = CODE_NAMES[refusal.reason], refusal.reason
             await _abort(context, refusal, call)
         finally:
             self._tasks.discard(task)

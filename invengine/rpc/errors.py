@@ -116,6 +116,10 @@ def code_name(code: grpc.StatusCode) -> str:
     return "".join(word.capitalize() for word in code.name.split("_"))
 
 
+CODE_NAMES: Final = {reason: code_name(code) for reason, code in STATUS_CODES.items()}
+"""What metrics call the code of each reason."""
+
+
 def refusal_to_proto(refusal: InventoryError) -> common_pb2.Refusal:
     """The refusal as outcomes of batches and streams carry it, whole."""
     return _refusal(refusal, cut=False)

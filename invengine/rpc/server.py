@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNIX: Final = "unix:"
-QUIET_SECONDS: Final = 0.02
+QUIET_SECONDS: Final = 0.1
 QUIET_SECONDS_MAX: Final = 1.0
 
 
