@@ -81,7 +81,7 @@ REASONS: Final[dict[str, str]] = {
     ),
     "GetPromise / empty gRPC handler": (
         "1.9 ms of Python for 3 lines, 20 locations and 4 services; the kernel has 27 ns for each date of it. Many"
-        " SKUs for one destination in one call are 85 times as fast for each"
+        " SKUs for one destination in one call are some 80 times as fast for each"
     ),
     "opportunity cost: gap to hindsight saved, 40 locations": (
         "three seeds of one made world; it comes to 0.39 to 0.41"
